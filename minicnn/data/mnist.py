@@ -1,0 +1,112 @@
+"""MNIST and its kin, from the idx files of their home pages.
+
+An idx file is a header, two zero bytes, a type (8: unsigned bytes) and the number of dimensions, then each dimension as a
+big-endian 32-bit number, and the values in row-major order. LeCun, Cortes, Burges, "The MNIST database", 1998.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+
+UNSIGNED_BYTES = 8
+
+
+def load_mnist(folder: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training and test pictures with their labels; also for Fashion-MNIST, whose files have the same names.
+
+    Parameters
+    ----------
+    folder : path, optional
+        With the four files (``train-images-idx3-ubyte.gz`` and so on, packed or not). By default the folder ``mnist`` in the
+        one that the environment variable MINICNN_DATA names.
+
+    Returns
+    -------
+    x_train, y_train, x_test, y_test
+        uint8 (N, 28, 28), 0 is the background and 255 the ink; labels int64 (N,), 0 to 9.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, or does not fit the others.
+    """
+    if folder is None:
+        if not os.environ.get("MINICNN_DATA"):
+            raise DataError(
+                "where are the MNIST files? Pass their folder, or set MINICNN_DATA to a folder that has them in mnist/"
+            )
+        folder = Path(os.environ["MINICNN_DATA"]) / "mnist"
+    folder = Path(folder).expanduser()
+    x_train, y_train = _pair(folder, "train")
+    x_test, y_test = _pair(folder, "t10k")
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise DataError(
+            f"{folder}: training pictures are {x_train.shape[1:]} and test pictures {x_test.shape[1:]}; expected one size"
+        )
+    return x_train, y_train, x_test, y_test
+
+
+def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures and labels of one part."""
+    images, labels = _find(folder, f"{part}-images-idx3-ubyte"), _find(folder, f"{part}-labels-idx1-ubyte")
+    x, y = read_idx(images), read_idx(labels)
+    if x.ndim != 3 or 0 in x.shape:
+        raise DataError(f"{images}: expected pictures (N, height, width), got shape {x.shape}; is it the file of the labels?")
+    if y.shape != x.shape[:1]:
+        raise DataError(f"{labels}: expected {len(x)} labels, one for each picture of {images.name}, got shape {y.shape}")
+    if y.max() > 9:
+        raise DataError(f"{labels}: expected labels from 0 to 9, got {y.max()}; is it the file of another data set?")
+    return x, y.astype(np.int64)
+
+
+def _find(folder: Path, name: str) -> Path:
+    """The file under any of the names in use."""
+    names = [f"{stem}{suffix}" for stem in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
+    for candidate in names:
+        if (folder / candidate).is_file():
+            return folder / candidate
+    raise DataError(f"{folder} has no file {name}.gz; download the four MNIST files into it, or name the folder that has them")
+
+
+def read_idx(path: str | os.PathLike) -> np.ndarray:
+    """The array in an idx file of unsigned bytes, packed with gzip or not: uint8, of the shape in its header.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, of another kind, or its length does not fit its header.
+    """
+    path = Path(path).expanduser()
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            data = file.read()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is truncated or damaged ({error}); download it again") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check the path") from error
+    if len(data) < 4 or data[:2] != b"\0\0":
+        raise DataError(
+            f"{path} is not an idx file: it should begin with two zero bytes, a type and a count, got {data[:4].hex(' ')}"
+        )
+    if data[2] != UNSIGNED_BYTES:
+        raise DataError(f"{path}: idx files of unsigned bytes (type 8) are read, got type {data[2]}")
+    start = 4 + 4 * data[3]
+    if len(data) < start or data[3] == 0:
+        raise DataError(f"{path} is truncated or damaged: its header of {data[3]} dimensions is incomplete; download it again")
+    shape = struct.unpack(f">{data[3]}I", data[4:start])
+    expected = start + math.prod(shape)
+    if len(data) != expected:
+        fault = "is truncated" if len(data) < expected else "has more in it than its header says"
+        raise DataError(f"{path} {fault}: expected {expected} bytes for shape {shape}, got {len(data)}; download it again")
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy()  # frombuffer alone would be read-only

@@ -1,0 +1,234 @@
+"""A set of labelled pictures that stay in their files until they are wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import DataError, PictureError
+from .pictures import read_picture
+from .preprocessing import Preprocessing
+
+MAX_BYTES = 1 << 30  # of one picture's file: a zip file may claim anything
+
+
+class Source(Protocol):
+    """Where one picture's bytes come from. ``name`` is its path within the set, with slashes."""
+
+    name: str
+
+    def read(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A picture in a file of its own."""
+
+    path: Path
+    name: str
+
+    def read(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise PictureError(f"{self.path} cannot be read: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class ZipSource:
+    """A picture inside a zip archive, which is read in memory: nothing is ever extracted to disk."""
+
+    archive: zipfile.ZipFile
+    entry: zipfile.ZipInfo
+    name: str
+
+    def read(self) -> bytes:
+        if self.entry.file_size > MAX_BYTES:
+            raise PictureError(f"{self.name} claims {self.entry.file_size} bytes, more than the {MAX_BYTES} that are read")
+        try:
+            return self.archive.read(self.entry)
+        except Exception as error:  # zlib.error, BadZipFile, NotImplementedError, EOFError, ...
+            raise PictureError(f"{self.name} cannot be unpacked from {self.archive.filename}: {error}") from error
+
+
+class PictureSet:
+    """Pictures with their classes, in a fixed order.
+
+    Attributes
+    ----------
+    name : str
+        What to call it in tables and reports.
+    classes : list of str
+        Class names; a label is an index into them.
+    labels : int64 (N,)
+    groups : ndarray (N,) or None
+        A further property to stratify by, one value a picture (the type of the solar cell, say).
+    splits : dict or None
+        Where the collection comes with its parts: {"train": ..., "val": ..., "test": ...} -> sorted int64 indices. "val" may
+        be absent: validation pictures are then to be taken out of "train". None: no parts given.
+    notes : list of str
+        What a report should say about how this set was read.
+    source, licence, citation : str
+        Where the pictures come from; empty where unknown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        classes: Sequence[str],
+        labels: Iterable[int],
+        sources: Sequence[Source],
+        *,
+        groups: np.ndarray | None = None,
+        splits: Mapping[str, np.ndarray] | None = None,
+        notes: Sequence[str] = (),
+        source: str = "",
+        licence: str = "",
+        citation: str = "",
+    ):
+        self.name, self.classes, self.notes = name, list(classes), list(notes)
+        self.source, self.licence, self.citation = source, licence, citation
+        self.labels = np.asarray(labels, np.int64)
+        self.groups = None if groups is None else np.asarray(groups)
+        self.splits = None if splits is None else {part: np.asarray(rows, np.int64) for part, rows in splits.items()}
+        self._sources = list(sources)
+        if len(self.labels) != len(self._sources) or (self.groups is not None and len(self.groups) != len(self.labels)):
+            raise ValueError(
+                f"{len(self._sources)} pictures, {len(self.labels)} labels and groups: expected one of each a picture"
+            )
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __repr__(self) -> str:
+        return f"PictureSet({self.name!r}, {len(self)} pictures, {len(self.classes)} classes)"
+
+    def file_name(self, i: int) -> str:
+        """The picture's path within the set, with slashes: "train/ants/0013035.jpg"."""
+        return self._sources[i].name
+
+    def picture(self, i: int) -> np.ndarray:
+        """The picture in full: uint8 (H, W, 3). Raises PictureError where it cannot be read."""
+        return read_picture(self._sources[i].read(), name=self.file_name(i))
+
+    def content_hash(self, i: int) -> str:
+        """SHA-256 of the picture's file, in hexadecimal: equal for equal files, whatever their names."""
+        return hashlib.sha256(self._sources[i].read()).hexdigest()
+
+    # ---- smaller sets
+
+    def subset(self, indices: Iterable[int]) -> PictureSet:
+        """The set of these pictures alone, in this order; classes stay as they are, splits and groups follow."""
+        indices = np.asarray(indices, np.int64)
+        splits = None
+        if self.splits is not None:
+            splits = {part: np.flatnonzero(np.isin(indices, rows)) for part, rows in self.splits.items()}
+        return PictureSet(
+            self.name,
+            self.classes,
+            self.labels[indices],
+            [self._sources[i] for i in indices],
+            groups=None if self.groups is None else self.groups[indices],
+            splits=splits,
+            notes=self.notes,
+            source=self.source,
+            licence=self.licence,
+            citation=self.citation,
+        )
+
+    def without(self, indices: Iterable[int]) -> PictureSet:
+        """The set without these pictures."""
+        return self.subset(np.setdiff1d(np.arange(len(self)), np.asarray(indices, np.int64)))
+
+    # ---- all pictures at the network's size
+
+    def fitted(self, preprocessing: Preprocessing, progress: bool = True) -> tuple[np.ndarray, PictureSet]:
+        """All pictures at the network's size, and the set they belong to.
+
+        Pictures that cannot be read are left out, with one warning that names them; the set that comes back has the labels,
+        groups and splits of the others. It is this very set where all can be read.
+
+        Parameters
+        ----------
+        preprocessing : Preprocessing
+        progress : bool
+            Show a progress bar when this takes over two seconds.
+
+        Returns
+        -------
+        pixels : uint8 (N, H, W, C)
+            C = 3 in RGB order; C = 1 where every picture is grey, or the network wants luma. ``preprocessing.normalise``
+            takes either.
+        used : PictureSet of N pictures
+
+        Raises
+        ------
+        DataError
+            If a class would be left without a picture, or a part of the split without one of a class.
+        """
+
+        def fit(i: int) -> np.ndarray | PictureError:
+            try:
+                pixels = preprocessing.fit_picture(self._sources[i].read(), name=self.file_name(i))
+            except PictureError as error:
+                return error
+            return pixels[..., :1] if _is_grey(pixels) else pixels
+
+        pixels = np.zeros((len(self), *preprocessing.size, 1), np.uint8)
+        bad: dict[int, PictureError] = {}
+        pool = ThreadPoolExecutor(_workers())  # Pillow decodes and resamples without holding Python's lock
+        try:
+            results = pool.map(fit, range(len(self)))
+            bar = tqdm(results, "reading pictures", len(self), unit=" pictures", delay=2, disable=not progress, leave=False)
+            for i, result in enumerate(bar):
+                if isinstance(result, PictureError):
+                    bad[i] = result
+                    continue
+                if result.shape[-1] > pixels.shape[-1]:
+                    pixels = np.repeat(pixels, 3, axis=-1)
+                pixels[i] = result
+        finally:
+            pool.shutdown(cancel_futures=True)
+        if not bad:
+            return pixels, self
+        used = self._without_bad(bad)
+        return np.delete(pixels, list(bad), axis=0), used
+
+    def _without_bad(self, bad: dict[int, PictureError]) -> PictureSet:
+        used = self.without(list(bad))
+        reasons = "; ".join(str(error) for error in list(bad.values())[:3])
+        for part, rows in (used.splits or {"the whole set": np.arange(len(used))}).items():
+            missing = sorted(set(range(len(self.classes))) - set(used.labels[rows].tolist()))
+            if missing:
+                names = ", ".join(repr(self.classes[k]) for k in missing)
+                raise DataError(
+                    f"{self.name}: no picture of class {names} in {part} can be read, so it cannot be learned ({reasons}). "
+                    "Replace the damaged files"
+                )
+        first = ", ".join(self.file_name(i) for i in list(bad)[:5])
+        text = f"{len(bad)} of {len(self)} pictures cannot be read and are left out: {first}{', ...' if len(bad) > 5 else ''}"
+        used.notes.append(text)
+        warnings.warn(f"{self.name}: {text} ({reasons})", stacklevel=3)
+        return used
+
+
+def _is_grey(pixels: np.ndarray) -> bool:
+    """Whether all channels are equal; most coloured pictures show it in the first row."""
+    red = pixels[..., :1]
+    return bool((pixels[0] == red[0]).all() and (pixels == red).all())
+
+
+def _workers() -> int:
+    """Two threads at least, so that reading one file and decoding another overlap."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, cores)

@@ -1,0 +1,302 @@
+"""Reading a picture, whatever it comes as, into 8-bit RGB; and saying clearly why something is not a picture."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from ..errors import PictureError
+
+# What Pillow may be asked to decode: pictures, and nothing that starts another program (EPS runs Ghostscript).
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO")
+MAX_PIXELS = 500_000_000
+ORIENTATION = 0x0112  # the EXIF tag: how the camera was held
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+PICTURES_BEGIN = {  # to tell a damaged picture from what never was one
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    **{b"P%d" % digit: "PPM" for digit in range(1, 7)},
+}
+OTHERS_BEGIN = {
+    b"%PDF": "a PDF document",
+    b"%!PS": "a PostScript file",
+    b"PK\x03\x04": "a zip archive (for a set of pictures use open_pictures)",
+    b"\x1f\x8b": "a gzip archive",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "a NumPy array file (read it with numpy.load and pass the array)",
+    b"version https://git-lfs": "a Git LFS pointer (fetch the picture itself with 'git lfs pull')",
+    b"<!DOCTYPE": "a web page (did a download answer with an error page?)",
+    b"<html": "a web page (did a download answer with an error page?)",
+    b"<svg": "an SVG drawing (export it as PNG)",
+    b"<?xml": "an XML file, perhaps an SVG drawing (export it as PNG)",
+    b"\x1aE\xdf\xa3": "a video",
+}
+BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC"}
+
+
+def read_picture(picture: Any, *, short_side: int | None = None, name: str | None = None) -> np.ndarray:
+    """The pixels of a picture, in 8-bit RGB, the right way up.
+
+    Parameters
+    ----------
+    picture : path, bytes, file object, Pillow image or array
+        Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16 (0 to 65535), bool, other integers from 0 to
+        255, or floating-point numbers from 0 to 1.
+    short_side : int, optional
+        The picture will be shrunk to about this short side anyway: a JPEG of more than twice that size may be decoded at
+        a half, a quarter or an eighth of it, which is much quicker. Other pictures are read in full.
+    name : str, optional
+        What to call the picture in error messages.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+        EXIF rotation applied; grey repeated three times; 16-bit pictures scaled (65535 becomes 255); transparent pixels
+        laid on white, as on a web page; the first frame of an animation. An array of this kind comes back as it is.
+
+    Raises
+    ------
+    PictureError
+        For whatever is not a picture, or cannot be read in full.
+    """
+    if isinstance(picture, np.ndarray):
+        return _rgb_from_array(picture, name or "the array")
+    with _pillow_on_our_terms():
+        if isinstance(picture, Image.Image):
+            return _rgb_from_image(picture, name or "the Pillow image")
+        data, name = _bytes_of(picture, name)
+        return _rgb_from_image(_open(data, name), name, short_side)
+
+
+# ---- the file
+
+
+def _bytes_of(picture: Any, name: str | None) -> tuple[bytes, str]:
+    """The encoded picture, and what to call it."""
+    if isinstance(picture, (str, os.PathLike)):
+        path = Path(os.fsdecode(picture)).expanduser()
+        name = name or str(path)
+        try:
+            if path.is_dir():
+                raise PictureError(f"{name} is a folder, not a picture; name the pictures in it, or use open_pictures for all")
+            if path.exists() and not path.is_file():
+                raise PictureError(f"{name} is not an ordinary file, so it cannot be read as a picture")
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise PictureError(f"{name}: there is no such file; check the path") from None
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+            if isinstance(error, PictureError):
+                raise
+            raise PictureError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    elif isinstance(picture, (bytes, bytearray, memoryview)):
+        data, name = bytes(picture), name or "the picture"
+    elif hasattr(picture, "read"):
+        data, name = _read_all(picture), name or str(getattr(picture, "name", "the picture"))
+    else:
+        raise PictureError(
+            f"a picture is a path, bytes, an open binary file, a Pillow image or an array; got {type(picture).__name__}"
+        )
+    if not data:
+        raise PictureError(f"{name} is empty (zero bytes); copy or download it again")
+    return data, name
+
+
+def _read_all(file: BinaryIO) -> bytes:
+    data = file.read()
+    if not isinstance(data, bytes):
+        raise PictureError("a picture's file must be opened in binary mode: open(path, 'rb')")
+    return data
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """The header read and the pixels not yet."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_known_formats())
+    except Exception as error:  # Pillow's plugins raise whatever their parsing trips over
+        picture, kind = kind_of(data)
+        if picture:
+            raise PictureError(f"{name} is truncated or damaged: it begins as {kind} and breaks off; copy it again") from error
+        raise PictureError(f"{name} is not a picture that can be read: it looks like {kind}") from error
+
+
+@functools.lru_cache(maxsize=1)
+def _known_formats() -> tuple[str, ...]:
+    """Those of FORMATS that this build of Pillow knows."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def kind_of(data: bytes) -> tuple[bool, str]:
+    """Whether the first bytes are those of a picture that can be read, and what they most likely are."""
+    head = data[:512]
+    for begin, kind in PICTURES_BEGIN.items():
+        if head.startswith(begin):
+            return True, kind
+    if head[:4] == b"RIFF" and (head[8:12] in b"WEBP" or len(head) < 12):
+        return True, "WebP"
+    if head[4:8] == b"ftyp":
+        brand = BRANDS.get(head[8:12])
+        if brand == "HEIC":
+            return False, "a HEIC picture, as iPhones take them (convert it to JPEG)"
+        return (True, brand) if brand else (False, "a video")
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    for begin, kind in OTHERS_BEGIN.items():
+        if text[: len(begin)].lower() == begin.lower():
+            return False, kind
+    if not any(head):
+        return False, "nothing but zeros (a copy that went wrong?)"
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < 509:  # a character of several bytes may be cut at the end
+            return False, f"something unknown (its first bytes are {head[:8].hex(' ')})"
+    return False, f"text (it begins {head[:24].decode('utf-8', 'replace')!r})"
+
+
+class _Terms:
+    """Pillow's process-wide settings while we decode, in how many threads so ever; the user's come back afterwards."""
+
+    lock = threading.Lock()
+    inside = 0
+    max_pixels: int | None = None
+    catcher: warnings.catch_warnings | None = None
+
+
+@contextmanager
+def _pillow_on_our_terms() -> Iterator[None]:
+    """No limit but MAX_PIXELS, which is checked as soon as the header is read, and no warnings about odd metadata."""
+    with _Terms.lock:
+        if _Terms.inside == 0:
+            _Terms.max_pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            _Terms.catcher = warnings.catch_warnings()
+            _Terms.catcher.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _Terms.inside += 1
+    try:
+        yield
+    finally:
+        with _Terms.lock:
+            _Terms.inside -= 1
+            if _Terms.inside == 0:
+                Image.MAX_IMAGE_PIXELS = _Terms.max_pixels
+                _Terms.catcher.__exit__(None, None, None)
+
+
+# ---- the pixels
+
+
+def _rgb_from_image(image: Image.Image, name: str, short_side: int | None = None) -> np.ndarray:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PictureError(
+            f"{name} claims {width} x {height} pixels; pictures of up to {MAX_PIXELS // 10**6} megapixels are read. "
+            "If it really is that large, cut or shrink it first."
+        )
+    if width * height == 0:
+        raise PictureError(f"{name} has no pixels: it is {width} wide and {height} high")
+    try:
+        if short_side and image.format in ("JPEG", "MPO"):
+            scale = 2 * short_side / min(width, height)
+            image.draft(None, (round(width * scale), round(height * scale)))  # at least this size; never enlarged
+        image.load()
+    except Exception as error:  # as in _open: struct.error, zlib.error, SyntaxError, OSError, ...
+        raise PictureError(f"{name} is truncated or damaged ({_reason(error)}); copy or download it again") from error
+    image = _upright(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _rgb_from_array(_numbers(image), name)
+    try:
+        return np.array(_on_white(image))
+    except ValueError as error:
+        raise PictureError(f"{name} is of mode {image.mode}, which cannot be converted to RGB; convert it first") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF data say; unreadable EXIF data say nothing."""
+    if image.format == "TIFF":  # Pillow has turned these while loading, and older versions leave the tag as it was
+        return image
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # metadata come in every state of disrepair
+        return image
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _numbers(image: Image.Image) -> np.ndarray:
+    """Grey values of more than 8 bits. Pillow hands 16-bit files out in mode I or I;16, by format and version."""
+    values = np.asarray(image)
+    return values.astype(np.uint16) if image.mode.startswith("I") and values.min() >= 0 and values.max() <= 65535 else values
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """RGB, with what is transparent laid on white."""
+    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _rgb_from_array(array: np.ndarray, name: str) -> np.ndarray:
+    """8-bit RGB from an array of grey, RGB or RGBA values."""
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
+        hint = " Is it (3, H, W)? Then array.transpose(1, 2, 0) is what you need." if array.shape[:1] in ((1,), (3,)) else ""
+        raise PictureError(f"{name}: expected an array (H, W), (H, W, 3) or (H, W, 4), got shape {array.shape}.{hint}")
+    pixels = _eight_bits(array, name)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=-1)
+    if pixels.shape[-1] == 4:
+        return np.array(_on_white(Image.fromarray(pixels)))
+    return pixels
+
+
+def _eight_bits(array: np.ndarray, name: str) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == bool:
+        return array.astype(np.uint8) * 255
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # in either byte order
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257
+    if array.dtype.kind not in "iuf":
+        raise PictureError(f"{name} holds {array.dtype}; expected numbers: uint8, uint16, or floating point from 0 to 1")
+    low, high = array.min(), array.max()
+    if array.dtype.kind == "f":
+        if not (low >= -1e-3 and high <= 1 + 1e-3):  # false for NaN as well; a filter may overshoot by a hair
+            raise PictureError(
+                f"{name} holds floating-point values from {low:g} to {high:g}, expected 0 (black) to 1 (white); "
+                "divide by the value of white, or convert 8-bit values with astype(numpy.uint8)"
+            )
+        return np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+    if low < 0 or high > 255:
+        raise PictureError(f"{name} holds {array.dtype} values from {low} to {high}; expected 0 to 255, or uint16 for 16 bits")
+    return array.astype(np.uint8)

@@ -1,0 +1,206 @@
+"""From a picture of any size to the numbers a network was trained on. It travels with the weights, inside their file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .pictures import read_picture
+
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes a network's input: fit it to a size, then y = (x - mean) / std, channel by channel.
+
+    Frozen, comparable and hashable; ``key()`` names it in caches, ``to_dict()`` goes into JSON and HDF5.
+
+    Parameters
+    ----------
+    size : (H, W), or an int for a square
+        Height and width of the network's input, in pixels.
+    resize : int or None
+        With ``fit="crop"``: the short side of the picture, in pixels, before the crop; at least as long as ``size``. A
+        picture whose short side has this length already is not resampled. None: as small as still covers ``size``.
+    fit : "crop" or "stretch"
+        "crop" keeps the aspect ratio and cuts the centre out; "stretch" resizes the whole picture to ``size``.
+    channels : "RGB", "BGR" or "L"
+        What the network's input channels are; "L" is luma, 0.299 R + 0.587 G + 0.114 B, one channel.
+    mean, std : one number a channel, or one for all of them
+        In units of 8-bit pixels (0 to 255) and **in the order of** ``channels``. Statistics of pixels scaled to 0..1, as
+        torchvision gives them, are to be multiplied by 255.
+    interpolation : "bilinear" or "bicubic"
+        The filter of the resampling, widened when shrinking (antialiased), as Pillow does it.
+
+    Raises
+    ------
+    ValueError
+        Where these do not fit together.
+
+    Examples
+    --------
+    >>> lenet = Preprocessing(size=28, fit="stretch", channels="L", mean=33.3, std=78.6)
+    >>> lenet(np.zeros((100, 200), np.uint8)).shape
+    (1, 1, 28, 28)
+    """
+
+    size: tuple[int, int]
+    resize: int | None = None
+    fit: str = "crop"
+    channels: str = "RGB"
+    mean: tuple[float, ...] | float = 0.0
+    std: tuple[float, ...] | float = 1.0
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.channels not in CHANNELS:
+            raise ValueError(f"channels={self.channels!r}: expected one of {', '.join(map(repr, CHANNELS))}")
+        if self.fit not in ("crop", "stretch"):
+            raise ValueError(f"fit={self.fit!r}: expected 'crop' (keeps the aspect ratio) or 'stretch'")
+        if self.interpolation not in FILTERS:
+            raise ValueError(f"interpolation={self.interpolation!r}: expected one of {', '.join(map(repr, FILTERS))}")
+        size = (self.size, self.size) if np.isscalar(self.size) else tuple(self.size)
+        if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+            raise ValueError(f"size={self.size!r}: expected (height, width) in pixels, both at least 1")
+        object.__setattr__(self, "size", (int(size[0]), int(size[1])))
+        if self.resize is not None:
+            if self.fit == "stretch":
+                raise ValueError(f"resize={self.resize} has no meaning with fit='stretch', which resizes to size; leave it out")
+            if self.resize < max(self.size):
+                raise ValueError(f"resize={self.resize} is shorter than the crop, size={self.size}; it must cover it")
+            object.__setattr__(self, "resize", int(self.resize))
+        object.__setattr__(self, "mean", self._per_channel("mean"))
+        object.__setattr__(self, "std", self._per_channel("std"))
+        if min(self.std) < 1:
+            raise ValueError(
+                f"std={self.std}: expected standard deviations of 8-bit pixels, 0 to 255, at least 1. "
+                "Were mean and std measured on pixels of 0 to 1? Then multiply both by 255."
+            )
+
+    def _per_channel(self, name: str) -> tuple[float, ...]:
+        """The field's numbers, one for each channel."""
+        given, count = getattr(self, name), CHANNELS[self.channels]
+        values = tuple(float(value) for value in np.atleast_1d(given))
+        if len(values) == 1:
+            values *= count
+        if len(values) != count or not all(map(math.isfinite, values)):
+            raise ValueError(
+                f"{name}={given!r}: expected {count} finite number(s) for channels {self.channels!r}, or one for all"
+            )
+        return values
+
+    # ---- pictures
+
+    def __call__(self, pictures: Any) -> np.ndarray:
+        """The network's input for one picture, or for a list or (N, H, W, C) array of them: float32 (N, C, H, W)."""
+        several = isinstance(pictures, (list, tuple)) or (isinstance(pictures, np.ndarray) and pictures.ndim == 4)
+        if not several:
+            pictures = [pictures]
+        if len(pictures) == 0:
+            return np.empty((0, CHANNELS[self.channels], *self.size), np.float32)
+        return self.normalise(np.stack([self.fit_picture(picture) for picture in pictures]))
+
+    def fit_picture(self, picture: Any, name: str | None = None) -> np.ndarray:
+        """The picture (anything ``read_picture`` reads) at this size.
+
+        Returns uint8 (H, W, 3) in RGB order, whether ``channels`` is RGB or BGR (so that it can be shown; ``normalise``
+        swaps them), or (H, W, 1) for "L". ``name`` stands for the picture in error messages.
+
+        Raises PictureError where there is no picture to read.
+        """
+        pixels = read_picture(picture, short_side=self.resize or max(self.size), name=name)
+        if self.channels == "L":
+            pixels = np.asarray(Image.fromarray(pixels).convert("L"))
+        pixels = self._stretch(pixels) if self.fit == "stretch" else self._crop(pixels)
+        return pixels[..., None] if pixels.ndim == 2 else pixels
+
+    def _stretch(self, pixels: np.ndarray) -> np.ndarray:
+        if pixels.shape[:2] == self.size:
+            return pixels
+        return np.asarray(Image.fromarray(pixels).resize(self.size[::-1], FILTERS[self.interpolation]))
+
+    def _crop(self, pixels: np.ndarray) -> np.ndarray:
+        """The centre of the picture with its short side resized, without ever making the whole resized picture.
+
+        Sides and margins are rounded as torchvision's Resize and CenterCrop round them, so both cut the same pixels.
+        """
+        (height, width), (crop_height, crop_width) = pixels.shape[:2], self.size
+        short = min(height, width)
+        if self.resize is None:
+            scale = max(crop_height / height, crop_width / width)
+            new_height, new_width = max(round(height * scale), crop_height), max(round(width * scale), crop_width)
+        else:
+            new_height, new_width = self.resize * height // short, self.resize * width // short
+        top, left = round((new_height - crop_height) / 2), round((new_width - crop_width) / 2)
+        if (new_height, new_width) == (height, width):
+            return np.ascontiguousarray(pixels[top : top + crop_height, left : left + crop_width])
+        y, x = height / new_height, width / new_width  # pixels of the picture per pixel of the resized one
+        box = (left * x, top * y, min((left + crop_width) * x, width), min((top + crop_height) * y, height))
+        return np.asarray(Image.fromarray(pixels).resize((crop_width, crop_height), FILTERS[self.interpolation], box=box))
+
+    def normalise(self, pixels: np.ndarray) -> np.ndarray:
+        """y = (x - mean) / std, channels first.
+
+        Parameters
+        ----------
+        pixels : uint8 (N, H, W, C), as ``fit_picture`` makes them
+            C = 3 in RGB order, or C = 1: for "L", and for grey pictures kept with one channel to save memory, which is
+            repeated for the three channels of RGB and BGR. (N, H, W) counts as C = 1.
+
+        Returns
+        -------
+        float32 (N, C, H, W), contiguous
+        """
+        pixels = np.asarray(pixels)
+        if pixels.ndim == 3:
+            pixels = pixels[..., None]
+        channels = CHANNELS[self.channels]
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] not in (1, channels):
+            raise ValueError(
+                f"normalise expects uint8 pictures (N, H, W, {channels}), or (N, H, W, 1) for grey ones, "
+                f"got {pixels.dtype} {pixels.shape}. Are the channels last, and the pixels 0 to 255?"
+            )
+        order = [0] * channels if pixels.shape[-1] == 1 else [2, 1, 0] if self.channels == "BGR" else list(range(channels))
+        y = np.empty((len(pixels), channels, *pixels.shape[1:3]), np.float32)
+        for picture, planes in zip(pixels, y, strict=True):  # one picture at a time stays in the cache
+            for plane, source, mean, std in zip(planes, order, self.mean, self.std, strict=True):
+                np.subtract(picture[..., source], np.float32(mean), out=plane)
+                if std != 1:
+                    np.divide(plane, np.float32(std), out=plane)
+        return y
+
+    # ---- as text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON can hold them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """The inverse of ``to_dict``. Raises ValueError for fields that it does not know, or that are missing."""
+        known = {field.name for field in fields(cls)}
+        if not set(values) <= known or "size" not in values:
+            raise ValueError(f"a preprocessing has the fields {sorted(known)} (size at least), got {sorted(values)}")
+        return cls(**{name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()})
+
+    def key(self) -> str:
+        """16 hexadecimal digits that name this preprocessing in caches: the same on every machine, other for any change."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def describe(self) -> str:
+        """One line for reports."""
+        height, width = self.size
+        how = f"stretched to {width}x{height}"
+        if self.fit == "crop":
+            how = f"{f'short side {self.resize}, ' if self.resize else ''}centre crop {width}x{height}"
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"{how}, {self.channels}, (x - [{mean}]) / [{std}], {self.interpolation}"

@@ -1,0 +1,80 @@
+"""Dividing a collection into parts that look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+FRACTIONS = {"train": 0.6, "val": 0.15, "test": 0.25}
+
+
+def stratified_split(
+    labels: np.ndarray,
+    groups: np.ndarray | None = None,
+    fractions: Mapping[str, float] = FRACTIONS,
+    rng: np.random.Generator | int = 0,
+) -> dict[str, np.ndarray]:
+    """Divide N pictures at random into parts, each with the same share of every class, and of every group in it.
+
+    Of each class a part gets its fraction, rounded to whole pictures; at least one wherever the class has as many pictures
+    as there are parts. Within a class every group (cell type, say) is shared out in the same proportion, to within a
+    picture or two.
+
+    Parameters
+    ----------
+    labels : (N,)
+        Class of each picture.
+    groups : (N,), optional
+        A further property to stratify by.
+    fractions : mapping from a part's name to its fraction
+        Positive, with sum 1.
+    rng : Generator or int
+        Equal seeds give equal parts.
+
+    Returns
+    -------
+    dict from a part's name to its sorted int64 indices; each of 0..N-1 is in exactly one part.
+
+    Examples
+    --------
+    >>> parts = stratified_split(np.array([0] * 8 + [1] * 4), fractions={"train": 0.75, "test": 0.25})
+    >>> {part: np.bincount(np.repeat([0, 1], [8, 4])[rows]).tolist() for part, rows in parts.items()}
+    {'train': [6, 3], 'test': [2, 1]}
+    """
+    labels = np.asarray(labels)
+    groups = np.zeros(len(labels)) if groups is None else np.asarray(groups)
+    shares = np.array(list(fractions.values()), float)
+    if labels.ndim != 1 or groups.shape != labels.shape:
+        raise ValueError(f"expected one label and one group a picture, got shapes {labels.shape} and {groups.shape}")
+    if len(shares) == 0 or shares.min() <= 0 or abs(shares.sum() - 1) > 1e-6:
+        raise ValueError(f"the fractions must be positive with sum 1, got {dict(fractions)}")
+    rng = np.random.default_rng(rng)
+    part_of = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        members = members[np.argsort(groups[members], kind="stable")]  # group after group, in random order within each
+        part_of[members] = _interleaved(_counts(len(members), shares))
+    return {name: np.flatnonzero(part_of == part) for part, name in enumerate(fractions)}
+
+
+def _counts(n: int, shares: np.ndarray) -> np.ndarray:
+    """n pictures shared out by largest remainders, no part without any if there are enough."""
+    counts = np.floor(n * shares + 1e-9).astype(np.int64)
+    remainders = n * shares - counts
+    counts[np.argsort(-remainders, kind="stable")[: n - counts.sum()]] += 1
+    while n >= len(shares) and counts.min() == 0:
+        counts[counts.argmax()] -= 1
+        counts[counts.argmin()] += 1
+    return counts
+
+
+def _interleaved(counts: np.ndarray) -> np.ndarray:
+    """A sequence with each part as often as counted, spread evenly: the next part is the one furthest behind its share."""
+    n, given = counts.sum(), np.zeros(len(counts))
+    sequence = np.empty(n, np.int64)
+    for i in range(n):
+        behind = np.where(given < counts, counts * (i + 1) / n - given, -np.inf)
+        sequence[i] = behind.argmax()
+        given[sequence[i]] += 1
+    return sequence

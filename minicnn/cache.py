@@ -1,0 +1,99 @@
+"""Where converted weights and computed codes are kept between runs, and how a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """The folder for what can be computed again, made if it is not there yet.
+
+    The environment variable ``MINICNN_CACHE`` names it; without, it is ``minicnn`` in the platform's usual place
+    (``~/.cache`` or ``$XDG_CACHE_HOME``, ``~/Library/Caches``, ``%LOCALAPPDATA%``). Where that cannot be written, a folder
+    among the temporary files takes its place, with a warning.
+
+    Raises
+    ------
+    OSError
+        If the folder that ``MINICNN_CACHE`` names cannot be written: it was asked for, so nothing else is used silently.
+    """
+    asked = os.environ.get("MINICNN_CACHE")
+    folder = Path(asked).expanduser() if asked else _usual_folder()
+    try:
+        return _writable(folder)
+    except OSError as error:
+        if asked:
+            raise type(error)(
+                error.errno,
+                f"MINICNN_CACHE names a folder that cannot be written ({error.strerror}); "
+                "give it another value, or unset it to use the usual cache folder",
+                str(folder),
+            ) from error
+        substitute = _temporary_folder()
+        warnings.warn(
+            f"the cache folder {folder} cannot be written ({error.strerror}); using {substitute} instead, which the system may "
+            "empty. Set MINICNN_CACHE to a folder of your own to keep converted weights.",
+            stacklevel=2,
+        )
+        return substitute
+
+
+def _usual_folder() -> Path:
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expanduser(base)) / "minicnn"
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, after a file has really been made in it: permission bits alone do not tell."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        return folder
+
+
+def _temporary_folder() -> Path:
+    """A folder among the temporary files that belongs to this user and to nobody else."""
+    user = os.getuid() if hasattr(os, "getuid") else None  # Windows gives each user a temporary folder anyway
+    folder = Path(tempfile.gettempdir()) / ("minicnn" if user is None else f"minicnn-{user}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if user is not None and (folder.is_symlink() or folder.stat().st_uid != user):
+        raise PermissionError(f"{folder} belongs to somebody else; set MINICNN_CACHE to a folder of your own")
+    return _writable(folder)
+
+
+@contextlib.contextmanager
+def write_atomically(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary file's path to write to; when the block ends well, that file takes the place of ``path`` in one step.
+
+    Whoever reads ``path`` finds the old content or the new, never half of it. If the block fails (disk full, Ctrl-C), the
+    temporary file is removed and ``path`` is what it was. Folders on the way to ``path`` are made.
+
+    >>> import json, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "results" / "results.json"
+    >>> with write_atomically(path) as temporary:
+    ...     _ = temporary.write_text(json.dumps({"accuracy": 0.9}))
+    >>> path.read_text(), [file.name for file in path.parent.iterdir()]
+    ('{"accuracy": 0.9}', ['results.json'])
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # same folder: a rename does not cross disks
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # on the disk before the name points to it
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,63 @@
+"""Running a network over many inputs: in eval mode, picture by picture inside each thread, with a progress bar.
+
+In eval mode no sample depends on another, so that whole samples can be handed to the threads. Each thread then walks its
+samples through all layers alone: nobody waits between layers, and a sample's feature maps stay in that core's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from .kernels.threads import get_threads, parallel_for
+from .layers import Layer
+
+SAMPLES_AT_ONCE = 2  # in one thread: few, so that their feature maps stay in cache
+
+
+def infer(
+    layer: Layer,
+    n: int,
+    batch: Callable[[np.ndarray], np.ndarray],
+    finish: Callable[[np.ndarray], np.ndarray] = lambda output: output,
+    label: str | None = None,
+    dtype: type = np.float32,
+) -> np.ndarray:
+    """``finish(layer.forward(batch(indices)))`` for the samples 0..n-1, as one array (n, ...) of the given dtype.
+
+    Parameters
+    ----------
+    layer : Layer
+        Put into eval mode.
+    n : int
+        Number of samples.
+    batch : function
+        Indices (int array) -> network input (len(indices), ...).
+    finish : function, optional
+        Applied to each piece of the output (pooling it, say).
+    label : str, optional
+        Text of a progress bar, which appears if this takes more than two seconds; without it there is none.
+    """
+    if n < 1:
+        raise ValueError(f"there is nothing to run the network on: n is {n}")
+    layer.eval()
+
+    def run(indices: np.ndarray) -> np.ndarray:
+        return finish(layer.forward(batch(indices)))
+
+    output = np.empty((n, *run(np.arange(1)).shape[1:]), dtype)  # the first sample shows the shape
+
+    def piece(start: int, stop: int) -> None:
+        for first in range(start, stop, SAMPLES_AT_ONCE):
+            indices = np.arange(first, min(first + SAMPLES_AT_ONCE, stop))
+            output[indices] = run(indices)
+
+    at_once = 4 * SAMPLES_AT_ONCE * get_threads()  # between two updates of the bar
+    with tqdm(total=n, desc=label, unit=" pictures", delay=2, disable=label is None, leave=False) as bar:
+        for begin in range(0, n, at_once):
+            count = min(at_once, n - begin)
+            parallel_for(count, lambda start, stop, begin=begin: piece(begin + start, begin + stop))
+            bar.update(count)
+    return output

@@ -1,0 +1,230 @@
+"""The Numba loops of ``conv`` and ``depthwise``: sequential, called on pieces of the work by several threads at once.
+
+They stand in one file because Numba's cache on disk notices a change in the file of a loop, but not in that of a loop it calls.
+
+With a stride of sw, neighbouring outputs read elements sw apart, which a vector unit does badly. Rows are therefore dealt out
+like cards to sw "phases": phase b holds the elements j*sw + b, and neighbours in y are neighbours in a phase again. Every plain
+loop below runs from 0 to a length over row views, because an index that could be negative keeps it from being vectorised.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+# sums of many products may be taken in any order, or they could not be vectorised; NaN and infinity still pass through
+_sum_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+
+
+# ---- rows
+
+
+@_loop
+def _deal(row, phases, first, i, sw):
+    """phases[first + b, i, j] = row[j*sw + b] for b < sw"""
+    pitch = phases.shape[2]
+    if sw == 2:
+        even, odd = phases[first, i], phases[first + 1, i]
+        for j in range(pitch):
+            even[j] = row[2 * j]
+            odd[j] = row[2 * j + 1]
+    else:
+        for b in range(sw):
+            phase = phases[first + b, i]
+            for j in range(pitch):
+                phase[j] = row[j * sw + b]
+
+
+@_loop
+def _collect(phases, first, i, row, sw):
+    """row[j*sw + b] = phases[first + b, i, j] for b < sw"""
+    pitch = phases.shape[2]
+    if sw == 2:
+        even, odd = phases[first, i], phases[first + 1, i]
+        for j in range(pitch):
+            row[2 * j] = even[j]
+            row[2 * j + 1] = odd[j]
+    else:
+        for b in range(sw):
+            phase = phases[first + b, i]
+            for j in range(pitch):
+                row[j * sw + b] = phase[j]
+
+
+# ---- general convolution
+
+
+@_loop
+def im2col(x, columns, first_row, KH, KW, sh, sw, top, left, dh, dw):
+    """columns[(c, p, q), n, i, j] = x_padded[n, c, (first_row + i)*sh + p*dh, j*sw + q*dw]"""
+    N, C, H, W = x.shape
+    rows, OW = columns.shape[2:]
+    pitch = OW + (KW - 1) * dw // sw
+    padded, phases = np.zeros(sw * pitch, x.dtype), np.zeros((sw, 1, pitch), x.dtype)
+    reached = min(W, sw * pitch - left)
+    for c in range(C):
+        for n in range(N):
+            for i in range(rows):
+                for p in range(KH):
+                    r, tap = (first_row + i) * sh + p * dh - top, (c * KH + p) * KW
+                    if r < 0 or r >= H:
+                        for q in range(KW):
+                            columns[tap + q, n, i] = 0
+                        continue
+                    source, target = x[n, c, r], padded[left:]
+                    for j in range(reached):
+                        target[j] = source[j]
+                    _deal(padded, phases, 0, 0, sw)
+                    for q in range(KW):
+                        source, target = phases[q * dw % sw, 0, q * dw // sw :], columns[tap + q, n, i]
+                        for j in range(OW):
+                            target[j] = source[j]
+
+
+@_loop
+def col2im(columns, dx, first_row, KH, KW, sh, sw, top, left, dh, dw):
+    """dx_padded[c, (first_row + i)*sh + p*dh, j*sw + q*dw] += columns[(c, p, q), i, j], without the padding."""
+    C, H, W = dx.shape
+    rows, OW = columns.shape[1:]
+    pitch = OW + (KW - 1) * dw // sw
+    padded, phases = np.empty(sw * pitch, dx.dtype), np.empty((sw, 1, pitch), dx.dtype)
+    reached = min(W, sw * pitch - left)
+    for c in range(C):
+        for i in range(rows):
+            for p in range(KH):
+                r, tap = (first_row + i) * sh + p * dh - top, (c * KH + p) * KW
+                if r < 0 or r >= H:
+                    continue
+                phases[:] = 0
+                for q in range(KW):
+                    source, target = columns[tap + q, i], phases[q * dw % sw, 0, q * dw // sw :]
+                    for j in range(OW):
+                        target[j] += source[j]
+                _collect(phases, 0, 0, padded, sw)
+                source, target = padded[left:], dx[c, r]
+                for j in range(reached):
+                    target[j] += source[j]
+
+
+@_loop
+def finish(y, n, start, stop, bias, low, high):
+    """Add the bias and clamp, in place, y[n, :, start:stop]. A NaN fails both comparisons and stays."""
+    for f in range(y.shape[1]):
+        row = y[n, f, start:stop]
+        for k in range(len(row)):
+            value = row[k] + bias[f]
+            value = low if value < low else value
+            row[k] = high if value > high else value
+
+
+# ---- depthwise convolution
+
+
+@_loop
+def _to_lines(plane, lines, row, sh, sw, top, left):
+    """lines[phase, i, j] = plane[r, s], r + top = i*sh + a, s + left = j*sw + b, phase = a*sw + b; no padding is written."""
+    (H, W), (rows, pitch) = plane.shape, lines.shape[1:]
+    reached = min(W, sw * pitch - left)
+    for r in range(min(H, rows * sh - top)):
+        a, i = (r + top) % sh, (r + top) // sh
+        padded = lines[a, i] if sw == 1 else row
+        source, target = plane[r], padded[left:]
+        for j in range(reached):
+            target[j] = source[j]
+        if sw > 1:
+            _deal(row, lines, a * sw, i, sw)
+
+
+@_loop
+def _from_lines(lines, plane, row, sh, sw, top, left):
+    """The same the other way round, without the padding; what no window reaches gets 0."""
+    (H, W), (rows, pitch) = plane.shape, lines.shape[1:]
+    reached = max(min(W, sw * pitch - left), 0)
+    for r in range(H):
+        target, a, i = plane[r], (r + top) % sh, (r + top) // sh
+        if i >= rows:
+            target[:] = 0
+            continue
+        if sw > 1:
+            _collect(lines, a * sw, i, row, sw)
+        padded = lines[a, i] if sw == 1 else row
+        source = padded[left:]
+        for j in range(reached):
+            target[j] = source[j]
+        target[reached:] = 0
+
+
+@_loop
+def _add_taps(line, offsets, weights, total):
+    """total[k] += sum over t of weights[t] * line[offsets[t] + k], three taps in a pass: fewer visits to total."""
+    n, taps = len(total), len(weights)
+    for t in range(0, taps - 2, 3):
+        u, v, w = line[offsets[t] :], line[offsets[t + 1] :], line[offsets[t + 2] :]
+        wu, wv, ww = weights[t], weights[t + 1], weights[t + 2]
+        for k in range(n):
+            total[k] += wu * u[k] + wv * v[k] + ww * w[k]
+    for t in range(taps - taps % 3, taps):
+        u, wu = line[offsets[t] :], weights[t]
+        for k in range(n):
+            total[k] += wu * u[k]
+
+
+@_loop
+def depthwise_forward(start, stop, x, filters, bias, offsets, sh, sw, top, left, line_x, line_y, low, high, y):
+    _, OH, OW = y.shape
+    pitch, flat_x = line_x.shape[2], line_x.ravel()
+    row = np.zeros(sw * pitch, x.dtype)
+    for plane in range(start, stop):
+        c = plane % len(filters)
+        _to_lines(x[plane], line_x, row, sh, sw, top, left)
+        line_y[:] = bias[c]
+        _add_taps(flat_x, offsets, filters[c], line_y)
+        for i in range(OH):
+            source, target = line_y[i * pitch :], y[plane, i]
+            for j in range(OW):
+                value = low if source[j] < low else source[j]  # a NaN fails both comparisons and stays
+                target[j] = high if value > high else value
+
+
+@_loop
+def depthwise_backward_input(start, stop, dy, filters, offsets, first_taps, sh, sw, top, left, margin, line_dy, line_dx, dx):
+    _, OH, OW = dy.shape
+    pitch = line_dx.shape[2]
+    row = np.empty(sw * pitch, dy.dtype)
+    for plane in range(start, stop):
+        c = plane % len(filters)
+        for i in range(OH):
+            source, target = dy[plane, i], line_dy[margin + i * pitch :]
+            for j in range(OW):
+                target[j] = source[j]
+        line_dx[:] = 0
+        for phase in range(sh * sw):
+            taps = slice(first_taps[phase], first_taps[phase + 1])
+            _add_taps(line_dy, offsets[taps], filters[c, taps], line_dx[phase].ravel())
+        _from_lines(line_dx, dx[plane], row, sh, sw, top, left)
+
+
+@_sum_loop
+def _dot(u, v, n):
+    total = u[0] * v[0]
+    for k in range(1, n):
+        total += u[k] * v[k]
+    return total
+
+
+@_loop
+def depthwise_backward_weights(start, stop, dy, x, offsets, sh, sw, top, left, line_x, line_dy, dw):
+    N, _, OH, OW = dy.shape
+    pitch, flat_x = line_x.shape[2], line_x.ravel()
+    row = np.zeros(sw * pitch, x.dtype)
+    for c in range(start, stop):
+        dw[c] = 0
+        for n in range(N):
+            _to_lines(x[n, c], line_x, row, sh, sw, top, left)
+            for i in range(OH):
+                source, target = dy[n, c, i], line_dy[i * pitch :]
+                for j in range(OW):
+                    target[j] = source[j]
+            for t in range(len(offsets)):
+                dw[c, t] += _dot(flat_x[offsets[t] :], line_dy, len(line_dy))

@@ -1,0 +1,204 @@
+"""Functions applied to each element alone: the activations, forward and backward, each one pass over memory.
+
+Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope here can be read from it.
+The comparisons are arranged so that a NaN fails them and is passed on, and no ``fastmath`` lets the compiler assume it away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+from .threads import parallel_for
+
+SMALL = 1 << 14  # elements; below, waking the threads costs more than the work
+
+_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+
+
+def relu_forward(x: np.ndarray) -> np.ndarray:
+    """y = max(x, 0), of x's shape and dtype."""
+    return _forward(_relu, x)
+
+
+def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dx = dy where y > 0, else 0."""
+    return _backward(_relu_gradient, dy, y)
+
+
+def relu6_forward(x: np.ndarray) -> np.ndarray:
+    """y = min(max(x, 0), 6)."""
+    return _forward(_relu6, x, 6)
+
+
+def relu6_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dx = dy where 0 < y < 6, else 0."""
+    return _backward(_relu6_gradient, dy, y, 6)
+
+
+def leaky_relu_forward(x: np.ndarray, slope: float) -> np.ndarray:
+    """y = x where x > 0, else slope * x."""
+    return _forward(_leaky_relu, x, slope)
+
+
+def leaky_relu_backward(dy: np.ndarray, y: np.ndarray, slope: float) -> np.ndarray:
+    """dx = dy where y > 0, else slope * dy; y > 0 exactly where x > 0, as slope >= 0."""
+    return _backward(_leaky_relu_gradient, dy, y, slope)
+
+
+def elu_forward(x: np.ndarray, alpha: float) -> np.ndarray:
+    """y = x where x > 0, else alpha * (exp(x) - 1)."""
+    return _forward(_elu, x, alpha)
+
+
+def elu_backward(dy: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+    """dx = dy where y > 0, else dy * (y + alpha); y + alpha = alpha * exp(x), the slope there."""
+    return _backward(_elu_gradient, dy, y, alpha)
+
+
+def sigmoid_forward(x: np.ndarray) -> np.ndarray:
+    """y = 1 / (1 + exp(-x)), without overflow."""
+    return _forward(_sigmoid, x)
+
+
+def sigmoid_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dx = dy * y * (1 - y)."""
+    return _backward(_sigmoid_gradient, dy, y)
+
+
+def tanh_forward(x: np.ndarray) -> np.ndarray:
+    """y = tanh(x)."""
+    return _forward(_tanh, x)
+
+
+def tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dx = dy * (1 - y^2)."""
+    return _backward(_tanh_gradient, dy, y)
+
+
+def _forward(loop: Callable, x: np.ndarray, *constants: float) -> np.ndarray:
+    x = np.ascontiguousarray(x)
+    y = np.empty_like(x)
+    _run(loop, y, (x,), constants)
+    return y
+
+
+def _backward(loop: Callable, dy: np.ndarray, y: np.ndarray, *constants: float) -> np.ndarray:
+    dx = np.empty_like(y)
+    _run(loop, dx, (np.ascontiguousarray(dy), y), constants)
+    return dx
+
+
+def _run(loop: Callable, result: np.ndarray, inputs: tuple[np.ndarray, ...], constants: tuple[float, ...]) -> None:
+    arrays = [array.ravel() for array in (*inputs, result)]
+    constants = [result.dtype.type(constant) for constant in constants]  # else float32 would be computed in float64
+
+    def piece(start: int, stop: int) -> None:
+        loop(*(array[start:stop] for array in arrays), *constants)
+
+    if result.size < SMALL:
+        piece(0, result.size)
+    else:
+        parallel_for(result.size, piece)
+
+
+@_loop
+def _relu(x, y):
+    for i in range(x.size):
+        if x[i] <= 0:
+            y[i] = 0
+        else:
+            y[i] = x[i]
+
+
+@_loop
+def _relu_gradient(dy, y, dx):
+    for i in range(dx.size):
+        if y[i] <= 0:
+            dx[i] = 0
+        else:
+            dx[i] = dy[i]
+
+
+@_loop
+def _relu6(x, y, six):
+    for i in range(x.size):
+        capped = six if x[i] >= six else x[i]  # one choice after the other: that the vector unit can do
+        if capped <= 0:
+            y[i] = 0
+        else:
+            y[i] = capped
+
+
+@_loop
+def _relu6_gradient(dy, y, dx, six):
+    for i in range(dx.size):
+        if y[i] <= 0 or y[i] >= six:
+            dx[i] = 0
+        else:
+            dx[i] = dy[i]
+
+
+@_loop
+def _leaky_relu(x, y, slope):
+    for i in range(x.size):
+        if x[i] <= 0:
+            y[i] = slope * x[i]
+        else:
+            y[i] = x[i]
+
+
+@_loop
+def _leaky_relu_gradient(dy, y, dx, slope):
+    for i in range(dx.size):
+        if y[i] <= 0:
+            dx[i] = slope * dy[i]
+        else:
+            dx[i] = dy[i]
+
+
+@_loop
+def _elu(x, y, alpha):
+    for i in range(x.size):
+        if x[i] <= 0:
+            y[i] = alpha * math.expm1(x[i])  # exp(x) - 1 would lose the digits of a small x
+        else:
+            y[i] = x[i]
+
+
+@_loop
+def _elu_gradient(dy, y, dx, alpha):
+    for i in range(dx.size):
+        if y[i] <= 0:
+            dx[i] = dy[i] * (y[i] + alpha)
+        else:
+            dx[i] = dy[i]
+
+
+@_loop
+def _sigmoid(x, y):
+    for i in range(x.size):
+        small = math.exp(-abs(x[i]))  # at most 1, so it cannot overflow
+        if x[i] >= 0:
+            y[i] = 1 / (1 + small)
+        else:
+            y[i] = small / (1 + small)
+
+
+@_loop
+def _sigmoid_gradient(dy, y, dx):
+    for i in range(dx.size):
+        dx[i] = dy[i] * y[i] * (1 - y[i])
+
+
+def _tanh(x, y):
+    np.tanh(x, out=y)  # NumPy's is vectorised
+
+
+@_loop
+def _tanh_gradient(dy, y, dx):
+    for i in range(dx.size):
+        dx[i] = dy[i] * (1 - y[i] * y[i])

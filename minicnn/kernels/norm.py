@@ -1,0 +1,190 @@
+"""Batch normalisation: two sweeps over each channel, one that sums and one that writes, the second while it is still in cache.
+
+The same functions as in ``reference``, whose docstrings have the equations. Sums are kept in float64, also for float32 inputs.
+Inputs are (N, C) or (N, C, H, W); threads take whole channels (or, with given statistics, whole planes).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .threads import parallel_for
+
+_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+# the terms of a sum may be added in any order, or it could not be vectorised; NaN and infinity still pass through
+_sum_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+
+
+def batch_norm_forward(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """y, and the batch's mean and (biased) variance (C,) in float64."""
+    planes = _planes(x)
+    C = planes.shape[1]
+    y, mean, variance = np.empty_like(planes), np.empty(C), np.empty(C)
+    parallel_for(C, lambda start, stop: _forward(start, stop, planes, gamma, beta, eps, mean, variance, y))
+    return _like(x, y), mean, variance
+
+
+def batch_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    eps: float,
+    needs_dx: bool = True,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """dx (None unless needed), dgamma, dbeta, for the statistics of the batch itself."""
+    planes, upstream = _planes(x), _planes(dy)
+    dx, dgamma, dbeta = np.empty_like(planes if needs_dx else planes[:0]), np.empty_like(gamma), np.empty_like(gamma)
+
+    def piece(start: int, stop: int) -> None:
+        _backward(start, stop, upstream, planes, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta)
+
+    parallel_for(planes.shape[1], piece)
+    return _like(x, dx) if needs_dx else None, dgamma, dbeta
+
+
+def running_norm_forward(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray, eps: float
+) -> np.ndarray:
+    """y for a given mean and variance."""
+    planes = _planes(x)
+    y = np.empty_like(planes)
+    scale = gamma / np.sqrt(variance + eps).astype(x.dtype, copy=False)
+    mean = mean.astype(x.dtype, copy=False)
+    N, C, _ = planes.shape
+    parallel_for(N * C, lambda start, stop: _scale_planes(start, stop, planes, mean, scale, beta, y))
+    return _like(x, y)
+
+
+def running_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    eps: float,
+    needs_dx: bool = True,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """dx (None unless needed), dgamma, dbeta, for a given mean and variance."""
+    planes, upstream = _planes(x), _planes(dy)
+    dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
+    mean = mean.astype(np.float64, copy=False)
+
+    def piece(start: int, stop: int) -> None:
+        _parameter_gradients(start, stop, upstream, planes, mean, variance, eps, dgamma, dbeta)
+
+    parallel_for(planes.shape[1], piece)
+    return running_norm_dx(dy, gamma, variance, eps) if needs_dx else None, dgamma, dbeta
+
+
+def running_norm_dx(dy: np.ndarray, gamma: np.ndarray, variance: np.ndarray, eps: float) -> np.ndarray:
+    """dx = dy * gamma / std alone, for which x is not needed: all that a frozen layer hands down."""
+    zero = np.zeros_like(gamma)
+    return running_norm_forward(dy, gamma, zero, zero, variance, eps)
+
+
+def _planes(x: np.ndarray) -> np.ndarray:
+    """(N, C, pixels) in memory order; of (N, C), as (1, C, N): what belongs to a channel must lie side by side."""
+    if x.ndim == 2:
+        return np.ascontiguousarray(x.T)[None]
+    return np.ascontiguousarray(x).reshape(*x.shape[:2], x.shape[2] * x.shape[3])
+
+
+def _like(x: np.ndarray, planes: np.ndarray) -> np.ndarray:
+    """Planes back in the shape of x."""
+    return np.ascontiguousarray(planes[0].T) if x.ndim == 2 else planes.reshape(x.shape)
+
+
+@_sum_loop
+def _mean_and_variance(x, c):
+    """Of channel c, from the mean and the sum of squared deviations of each plane: one sweep over memory, and no cancellation.
+
+    Chan, Golub, LeVeque 1983, "Algorithms for Computing the Sample Variance", equation 2.1 (joining two samples).
+    """
+    count, mean, squares = 0, 0.0, 0.0
+    for n in range(x.shape[0]):
+        plane = x[n, c]
+        total = 0.0
+        for i in range(plane.size):
+            total += plane[i]
+        plane_mean = total / plane.size
+        plane_squares = 0.0
+        for i in range(plane.size):
+            deviation = plane[i] - plane_mean
+            plane_squares += deviation * deviation
+        apart = plane_mean - mean
+        joined = count + plane.size
+        mean += apart * plane.size / joined
+        squares += plane_squares + apart * apart * count * plane.size / joined
+        count = joined
+    return mean, squares / count
+
+
+@_sum_loop
+def _sums(dy, x, c, mean):
+    """Over channel c: of dy, and of dy * (x - mean)."""
+    total, product = 0.0, 0.0
+    for n in range(x.shape[0]):
+        upstream, plane = dy[n, c], x[n, c]
+        for i in range(plane.size):
+            total += upstream[i]
+            product += upstream[i] * (plane[i] - mean)
+    return total, product
+
+
+@_loop
+def _scale(x, mean, scale, shift, y):
+    """y = (x - mean) * scale + shift, in the arrays' own dtype."""
+    for i in range(x.size):
+        y[i] = (x[i] - mean) * scale + shift
+
+
+@_loop
+def _combine(dy, x, mean, a, b, shift, dx):
+    """dx = a * dy + b * (x - mean) + shift"""
+    for i in range(x.size):
+        dx[i] = a * dy[i] + (b * (x[i] - mean) + shift)
+
+
+@_loop
+def _forward(start, stop, x, gamma, beta, eps, mean, variance, y):
+    number = x.dtype.type  # float32 arithmetic for float32 arrays: twice as many at a time
+    for c in range(start, stop):
+        mean[c], variance[c] = _mean_and_variance(x, c)
+        scale = gamma[c] / np.sqrt(variance[c] + eps)
+        for n in range(x.shape[0]):
+            _scale(x[n, c], number(mean[c]), number(scale), beta[c], y[n, c])
+
+
+@_loop
+def _backward(start, stop, dy, x, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
+    number = x.dtype.type
+    count = x.shape[0] * x.shape[2]
+    for c in range(start, stop):
+        total, product = _sums(dy, x, c, mean[c])
+        inverse_std = 1 / np.sqrt(variance[c] + eps)
+        dgamma[c], dbeta[c] = product * inverse_std, total
+        if needs_dx:
+            a = gamma[c] * inverse_std
+            b, shift = -a * inverse_std * inverse_std * product / count, -a * total / count
+            for n in range(x.shape[0]):
+                _combine(dy[n, c], x[n, c], number(mean[c]), number(a), number(b), number(shift), dx[n, c])
+
+
+@_loop
+def _parameter_gradients(start, stop, dy, x, mean, variance, eps, dgamma, dbeta):
+    for c in range(start, stop):
+        dbeta[c], product = _sums(dy, x, c, mean[c])
+        dgamma[c] = product / np.sqrt(variance[c] + eps)
+
+
+@_loop
+def _scale_planes(start, stop, x, mean, scale, shift, y):
+    C = x.shape[1]
+    for plane in range(start, stop):
+        n, c = plane // C, plane % C
+        _scale(x[n, c], mean[c], scale[c], shift[c], y[n, c])

@@ -1,0 +1,221 @@
+"""Pooling: windows slide over each plane (one channel of one picture); threads take whole planes.
+
+The same functions as in ``reference``, whose docstrings have the equations. The loops go row by row and tap by tap (a tap is
+one place in the window), so that the innermost one runs along a row of windows without any test for the border. Where the order
+does not matter, a window is first gathered down its rows and then across its columns: KH + KW steps, not KH * KW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+from .threads import parallel_for
+
+_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+# the terms of a sum may be added in any order, or it could not be vectorised; NaN and infinity still pass through
+_sum_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"reassoc", "nsz"})
+
+Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]
+
+
+def max_pool2d_forward(
+    x: np.ndarray, kernel: Pair, stride: Pair, pads: Pads, size: Pair, needs_winners: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """y and, if needed (for backward), the winning taps; both (N, C, OH, OW). Winners are uint8, int32 for large windows."""
+    y = np.empty((*x.shape[:2], *size), x.dtype)
+    if not needs_winners:
+        _over_planes(_max, x, kernel, stride, pads, _planes(y))
+        return y, None
+    winners = np.empty(y.shape, np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32)
+    _over_planes(_max_and_winners, x, kernel, stride, pads, _planes(y), _planes(winners))
+    return y, winners
+
+
+def max_pool2d_backward(
+    dy: np.ndarray, winners: np.ndarray, picture: Pair, kernel: Pair, stride: Pair, pads: Pads
+) -> np.ndarray:
+    """dx (N, C, H, W) for ``picture`` = (H, W): each dy at its winner's place, sums where one won several windows."""
+    dx = np.empty((*dy.shape[:2], *picture), dy.dtype)
+    _over_planes(_to_winners, dy, kernel, stride, pads, _planes(winners), _planes(dx))
+    return dx
+
+
+def avg_pool2d_forward(
+    x: np.ndarray, kernel: Pair, stride: Pair, pads: Pads, size: Pair, count_include_pad: bool
+) -> np.ndarray:
+    """y (N, C, OH, OW)."""
+    y = np.empty((*x.shape[:2], *size), x.dtype)
+    shares = _shares(x.shape[2:], kernel, stride, pads, size, count_include_pad, x.dtype)
+    _over_planes(_average, x, kernel, stride, pads, *shares, _planes(y))
+    return y
+
+
+def avg_pool2d_backward(
+    dy: np.ndarray, picture: Pair, kernel: Pair, stride: Pair, pads: Pads, count_include_pad: bool
+) -> np.ndarray:
+    """dx (N, C, H, W) for ``picture`` = (H, W)."""
+    dx = np.empty((*dy.shape[:2], *picture), dy.dtype)
+    shares = _shares(picture, kernel, stride, pads, dy.shape[2:], count_include_pad, dy.dtype)
+    _over_planes(_share_out, dy, kernel, stride, pads, *shares, _planes(dx))
+    return dx
+
+
+def global_avg_pool_forward(x: np.ndarray) -> np.ndarray:
+    """y (N, C): the average of each plane, summed in float64."""
+    planes, y = _planes(np.ascontiguousarray(x)), np.empty(x.shape[:2], x.dtype)
+    means = y.reshape(-1)
+    parallel_for(len(planes), lambda start, stop: _plane_means(start, stop, planes, means))
+    return y
+
+
+def global_avg_pool_backward(dy: np.ndarray, picture: Pair) -> np.ndarray:
+    """dx (N, C, H, W) = dy / (H * W) at every pixel, for ``picture`` = (H, W)."""
+    dx = np.empty((*dy.shape, *picture), dy.dtype)
+    dx[...] = (dy / (picture[0] * picture[1]))[:, :, None, None]
+    return dx
+
+
+def _planes(array: np.ndarray) -> np.ndarray:
+    """(N * C, H, W)"""
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+
+
+def _over_planes(loop: Callable, source: np.ndarray, kernel: Pair, stride: Pair, pads: Pads, *arrays: np.ndarray) -> None:
+    planes, geometry = _planes(np.ascontiguousarray(source)), (*kernel, *stride, pads[0], pads[2])
+    parallel_for(len(planes), lambda start, stop: loop(start, stop, planes, *geometry, *arrays))
+
+
+def _shares(
+    picture: Pair, kernel: Pair, stride: Pair, pads: Pads, size: Pair, count_include_pad: bool, dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray]:
+    """1 / rows under each row of windows (OH,), and 1 / columns (OW,): their product is what each pixel counts."""
+    shares = []
+    for length, k, s, before, after, count in zip(picture, kernel, stride, pads[::2], pads[1::2], size, strict=True):
+        first = np.arange(count) * s - before
+        last = np.minimum(first + k, length + after)
+        if not count_include_pad:
+            first, last = np.maximum(first, 0), np.minimum(last, length)
+        shares.append((1 / (last - first)).astype(dtype))
+    return shares[0], shares[1]
+
+
+@_loop
+def _reach(q, s, before, length, count):
+    """Which of ``count`` windows along an axis have their tap q inside the picture: low, low + 1, ..., high - 1; window ``low``
+    has it at index ``first``."""
+    low = max((before - q + s - 1) // s, 0)
+    high = max(min((length - 1 + before - q) // s + 1, count), low)
+    return low, high, low * s + q - before
+
+
+@_loop
+def _larger(values, best):
+    for k in range(best.size):
+        value, old = values[k], best[k]
+        best[k] = value if (value > old) | (value != value) else old  # NaN wins
+
+
+@_loop
+def _max(start, stop, x, KH, KW, sh, sw, top, left, y):
+    H, W = x.shape[1:]
+    OH, OW = y.shape[1:]
+    column_best = np.empty(W, x.dtype)
+    for plane in range(start, stop):
+        for i in range(OH):
+            first_row = max(i * sh - top, 0)
+            column_best[:] = x[plane, first_row]
+            for h in range(first_row + 1, min(i * sh - top + KH, H)):
+                _larger(x[plane, h], column_best)
+            y[plane, i] = -np.inf
+            for q in range(KW):
+                low, high, first = _reach(q, sw, left, W, OW)
+                _larger(column_best[first::sw], y[plane, i, low:high])
+
+
+@_loop
+def _max_and_winners(start, stop, x, KH, KW, sh, sw, top, left, y, winners):
+    H, W = x.shape[1:]
+    OH, OW = y.shape[1:]
+    number = winners.dtype.type
+    for plane in range(start, stop):
+        for i in range(OH):
+            p_first, p_last = max(top - i * sh, 0), min(H + top - i * sh, KH)
+            for j in range(OW):  # the first pixel of the window leads until another beats it
+                q = max(left - j * sw, 0)
+                y[plane, i, j] = x[plane, i * sh - top + p_first, j * sw - left + q]
+                winners[plane, i, j] = p_first * KW + q
+            for p in range(p_first, p_last):
+                for q in range(KW):
+                    low, high, first = _reach(q, sw, left, W, OW)
+                    values = x[plane, i * sh - top + p, first::sw]
+                    best, winner, tap = y[plane, i, low:high], winners[plane, i, low:high], number(p * KW + q)
+                    for k in range(best.size):
+                        value, old, leader = values[k], best[k], winner[k]
+                        wins = (value > old) | (value != value)  # NaN wins
+                        best[k] = value if wins else old
+                        winner[k] = tap if wins else leader
+
+
+@_loop
+def _to_winners(start, stop, dy, KH, KW, sh, sw, top, left, winners, dx):
+    OH, OW = dy.shape[1:]
+    for plane in range(start, stop):
+        dx[plane] = 0
+        for i in range(OH):
+            for j in range(OW):
+                tap = int(winners[plane, i, j])
+                dx[plane, i * sh - top + tap // KW, j * sw - left + tap % KW] += dy[plane, i, j]
+
+
+@_loop
+def _average(start, stop, x, KH, KW, sh, sw, top, left, row_share, column_share, y):
+    H, W = x.shape[1:]
+    OH, OW = y.shape[1:]
+    column_sum = np.empty(W, x.dtype)
+    for plane in range(start, stop):
+        for i in range(OH):
+            column_sum[:] = 0
+            for h in range(max(i * sh - top, 0), min(i * sh - top + KH, H)):
+                column_sum += x[plane, h]
+            y[plane, i] = 0
+            for q in range(KW):
+                low, high, first = _reach(q, sw, left, W, OW)
+                sums, total = column_sum[first::sw], y[plane, i, low:high]
+                for k in range(total.size):
+                    total[k] += sums[k]
+            for j in range(OW):
+                y[plane, i, j] *= row_share[i] * column_share[j]
+
+
+@_loop
+def _share_out(start, stop, dy, KH, KW, sh, sw, top, left, row_share, column_share, dx):
+    H, W = dx.shape[1:]
+    OH, OW = dy.shape[1:]
+    share, column_share_of_row = np.empty(OW, dy.dtype), np.empty(W, dy.dtype)
+    for plane in range(start, stop):
+        dx[plane] = 0
+        for i in range(OH):
+            for j in range(OW):
+                share[j] = dy[plane, i, j] * row_share[i] * column_share[j]
+            column_share_of_row[:] = 0
+            for q in range(KW):
+                low, high, first = _reach(q, sw, left, W, OW)
+                shares, columns = share[low:high], column_share_of_row[first::sw]
+                for k in range(shares.size):
+                    columns[k] += shares[k]
+            for h in range(max(i * sh - top, 0), min(i * sh - top + KH, H)):
+                dx[plane, h] += column_share_of_row
+
+
+@_sum_loop
+def _plane_means(start, stop, planes, means):
+    for plane in range(start, stop):
+        total = 0.0
+        for row in planes[plane]:
+            for value in row:
+                total += value
+        means[plane] = total / (planes.shape[1] * planes.shape[2])

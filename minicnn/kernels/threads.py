@@ -1,0 +1,201 @@
+"""One pool of threads for everything: who runs which piece of a loop, and where each thread keeps its workspace.
+
+Numba kernels compiled with ``nogil=True`` and NumPy's products let go of Python's lock while they compute, so ordinary Python
+threads keep all cores busy. While they do, BLAS gets one thread only: two pools wanting the same cores wait for each other,
+and a kernel of one millisecond can then take eight.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import pairwise
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+_lock = threading.Lock()
+_here = threading.local()  # what belongs to one thread: .inside (it is running a piece), .workspaces
+
+
+def _usable_cores() -> int:
+    """The cores this process may run on: fewer than the machine has, in a container or under ``taskset``."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(len(os.sched_getaffinity(0)), 1)
+    return os.cpu_count() or 1
+
+
+_threads = _usable_cores()
+_executor: ThreadPoolExecutor | None = None
+
+
+def get_threads() -> int:
+    """How many threads ``parallel_for`` splits a loop over; at first, the number of usable cores."""
+    return _threads
+
+
+def free_threads() -> int:
+    """How many threads a loop started right here would be split over: 1 within a piece of another loop."""
+    return 1 if getattr(_here, "inside", False) else _threads
+
+
+def set_threads(n: int) -> None:
+    """Split loops over ``n`` threads from now on. Results repeat to the bit as long as this number stays the same.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is not a whole number of at least 1.
+    """
+    global _threads, _executor
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"the number of threads is a whole number of at least 1, got {n!r}")
+    with _lock:
+        if n != _threads:
+            _threads, _executor = int(n), None  # loops still running keep the old pool until they are done
+
+
+def parallel_for(n: int, body: Callable[[int, int], object]) -> None:
+    """Run ``body(start, stop)`` on pieces that together make up range(n), one contiguous piece a thread.
+
+    Which index is in which piece depends on ``n`` and ``get_threads()`` alone, so that sums kept by piece and added in
+    order are the same in every run. A call from within a piece runs all of range(n) where it is. An exception in a piece
+    is raised here once all pieces have ended (the first piece's, if several fail).
+
+    >>> squares = np.zeros(5)
+    >>> def body(start, stop):
+    ...     squares[start:stop] = np.arange(start, stop) ** 2
+    >>> parallel_for(5, body)
+    >>> squares
+    array([ 0.,  1.,  4.,  9., 16.])
+    """
+    if n <= 0:
+        return
+    if getattr(_here, "inside", False):
+        body(0, n)
+        return
+    pieces = min(n, _threads)
+    bounds = [n * i // pieces for i in range(pieces + 1)]
+    with _one_blas_thread():
+        if pieces == 1:
+            _run_piece(body, 0, n)
+            return
+        executor = _get_executor()
+        others = [executor.submit(_run_piece, body, *piece) for piece in pairwise(bounds[1:])]
+        try:
+            _run_piece(body, 0, bounds[1])
+        finally:
+            wait(others)  # also after Ctrl-C: nobody may still be writing into an array that its owner has let go
+        for other in others:
+            other.result()
+
+
+def workspace(use: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """An uninitialised array that belongs to the calling thread and is used again by its next call with the same ``use``.
+
+    A new array of some megabytes costs more in page faults than the arithmetic on it; this memory is kept. Its contents are
+    good until the same thread asks for the same ``use`` again.
+    """
+    workspaces = _here.__dict__.setdefault("workspaces", {})
+    size, key = int(np.prod(shape)), (use, np.dtype(dtype))
+    flat = workspaces.get(key)
+    if flat is None or flat.size < size:
+        flat = workspaces[key] = np.empty(size, dtype)
+    return flat[:size].reshape(shape)
+
+
+def _run_piece(body: Callable[[int, int], object], start: int, stop: int) -> None:
+    _here.inside = True
+    try:
+        body(start, stop)
+    finally:
+        _here.inside = False
+
+
+def _get_executor() -> ThreadPoolExecutor:
+    """The pool; the calling thread works too, so it holds one thread less."""
+    global _executor
+    with _lock:
+        if _executor is None:
+            _executor = ThreadPoolExecutor(max(_threads - 1, 1), "minicnn", _begin_worker)
+        return _executor
+
+
+class _Blas:
+    """The loaded BLAS libraries: one thread while any of our loops runs, and afterwards what the user had set."""
+
+    def __init__(self) -> None:
+        # looks through all libraries of the process, which takes milliseconds: done once
+        libraries = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+        libraries = [library for library in libraries if library.get_num_threads() is not None]
+        # built on OpenMP, a library keeps a setting for each thread that calls it; else there is one for the process
+        self.per_thread = [library for library in libraries if getattr(library, "threading_layer", None) == "openmp"]
+        self.per_process = [library for library in libraries if library not in self.per_thread]
+        self.loops = 0  # running now
+        self.before: list[int] = []
+
+    @staticmethod
+    def exchange(libraries: list, numbers: list[int]) -> list[int]:
+        """Set each library's number of threads, and return what it was."""
+        before = [library.get_num_threads() for library in libraries]
+        for library, number in zip(libraries, numbers, strict=True):
+            # newer versions of threadpoolctl ignore, without a word, whoever is not the first thread to have set something
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+            library.set_num_threads(number)
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+        return before
+
+
+_blas: _Blas | None = None
+
+
+def _get_blas() -> _Blas:
+    global _blas
+    with _lock:
+        if _blas is None:
+            _blas = _Blas()
+        return _blas
+
+
+@contextmanager
+def _one_blas_thread():
+    """Several threads of the user's may be in here at the same time: the first sets the limit, the last lifts it."""
+    blas = _get_blas()
+    with _lock:
+        if blas.loops == 0:
+            blas.before = blas.exchange(blas.per_process, [1] * len(blas.per_process))
+        blas.loops += 1
+    mine = blas.exchange(blas.per_thread, [1] * len(blas.per_thread))
+    try:
+        yield
+    finally:
+        blas.exchange(blas.per_thread, mine)
+        with _lock:
+            blas.loops -= 1
+            if blas.loops == 0:
+                blas.exchange(blas.per_process, blas.before)
+
+
+def _begin_worker() -> None:
+    """What a thread of the pool does first. It is ours alone, so what it sets for itself can stay."""
+    blas = _get_blas()
+    blas.exchange(blas.per_thread, [1] * len(blas.per_thread))
+
+
+def _after_fork_in_child() -> None:
+    """A forked child inherits the pool's bookkeeping and none of its threads: start afresh."""
+    global _lock, _executor, _blas
+    _lock, _executor = threading.Lock(), None
+    _here.inside = False
+    if _blas is not None and _blas.loops:  # forked while a loop was running: its end will not come here
+        _blas.exchange(_blas.per_process, _blas.before)
+    _blas = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

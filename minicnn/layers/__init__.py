@@ -1,0 +1,33 @@
+"""Layers: one concept a file, each with its equation and its written-out backward pass."""
+
+from .activation import ELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Tanh
+from .base import Layer, Parameter
+from .containers import Concat, Residual, Sequential
+from .conv import Conv2d
+from .dropout import Dropout
+from .linear import Flatten, Linear
+from .norm import BatchNorm1d, BatchNorm2d
+from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+
+__all__ = [
+    "ELU",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Concat",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool2d",
+    "Parameter",
+    "ReLU",
+    "ReLU6",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+]

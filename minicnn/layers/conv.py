@@ -1,0 +1,173 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..initializers import Initializer, msra
+from ..kernels import conv as kernels
+from ..kernels.windows import Windows, same_pads
+from .base import Layer, Parameter
+
+
+class Conv2d(Layer):
+    """Each filter slides over the picture and gives one number a place: how well what it sees there matches.
+
+    y[n, f, i, j] = b[f] + sum over c, p, q of x_padded[n, c, i*sh + p*dh, j*sw + q*dw] * w[f, c, p, q]
+
+    This is cross-correlation, which deep learning calls convolution: the filter is not flipped. With ``groups`` > 1 the
+    channels are split into that many equal groups and each filter sees one group only; groups = in_channels = out_channels is
+    the depthwise convolution of MobileNet.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        C and F.
+    kernel_size, stride, dilation : int or (int, int)
+        (KH, KW), (sh, sw), (dh, dw), height first.
+    pad : int, (int, int) or "same"
+        Zeros around the picture: above and below, left and right. "same" pads as TensorFlow does, so that
+        OH = ceil(H / sh); where the padding is odd, bottom and right get one more.
+    groups : int
+        Must divide both numbers of channels.
+    bias : bool
+        Whether there is a b. Before a batch normalisation it would do nothing.
+    initializer : function (shape, rng, dtype) -> array
+        Of w; b starts at 0.
+    rng : None, int or numpy.random.Generator
+        Where the random numbers come from; an int is a seed.
+
+    Input (N, C, H, W), output (N, F, OH, OW) with OH = floor((H + top + bottom - dh*(KH-1) - 1) / sh) + 1, OW likewise, both
+    float32 or float64. Parameters w (F, C / groups, KH, KW) and b (F,).
+
+    Source: LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section II.A; groups: Krizhevsky et
+    al. 2012; dilation: Yu, Koltun 2016, "Multi-Scale Context Aggregation by Dilated Convolutions".
+
+    >>> conv = Conv2d(3, 16, kernel_size=3, stride=2, pad="same")
+    >>> conv.forward(np.zeros((8, 3, 224, 224), np.float32)).shape
+    (8, 16, 112, 112)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        pad: int | tuple[int, int] | str = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        initializer: Initializer = msra,
+        rng: np.random.Generator | int | None = None,
+    ):
+        super().__init__()
+        for what, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+            if not _is_whole(value, 1):
+                raise ValueError(f"Conv2d: {what} is a whole number of at least 1, got {value!r}")
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"Conv2d: groups = {groups} must divide both in_channels = {in_channels} and out_channels = {out_channels}, "
+                "as each group has its own equal share of both"
+            )
+        self.in_channels, self.out_channels, self.groups = int(in_channels), int(out_channels), int(groups)
+        self.kernel_size = _pair("kernel_size", kernel_size, 1)
+        self.stride = _pair("stride", stride, 1)
+        self.dilation = _pair("dilation", dilation, 1)
+        if isinstance(pad, str) and pad != "same":
+            raise ValueError(f'Conv2d: pad is a number, a pair (height, width) or "same", got {pad!r}; "valid" is pad=0')
+        self.pad = pad if isinstance(pad, str) else _pair("pad", pad, 0)
+        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+        self.w = Parameter(initializer(shape, np.random.default_rng(rng), np.float32))
+        self.b = Parameter(np.zeros(self.out_channels, np.float32), decays=False) if bias else None
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.check_input(x, ndim=4)
+        windows = self.windows(x.shape)
+        y = kernels.conv2d_forward(x, self.w.value, self.b.value if self.b else None, *windows[1:], self.groups)
+        self.remember(x=x)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        x = self.recall().x
+        windows = self.windows(x.shape)
+        if (dy.shape, dy.dtype) != (self.output_shape(x.shape), x.dtype):
+            raise ValueError(
+                f"{self}: dy must be like the output, {self.output_shape(x.shape)} of {x.dtype}, got {dy.shape} of {dy.dtype}"
+            )
+        if self.w.trainable:
+            self.w.grad = kernels.conv2d_dw(dy, x, *windows, self.groups)
+        if self.b and self.b.trainable:
+            self.b.grad = kernels.conv2d_db(dy)
+        return kernels.conv2d_dx(dy, self.w.value, x.shape[2:], *windows[1:], self.groups) if self.needs_dx else None
+
+    def windows(self, input_shape: tuple[int, ...]) -> Windows:
+        """Where the filters are applied to an input (N, C, H, W): kernel, stride, pads (top, bottom, left, right), dilation.
+
+        Raises
+        ------
+        ValueError
+            If the channels are not ours, or the filter is larger than the padded picture.
+        """
+        N_C_H_W = f"x {tuple(input_shape)}, w {self.w.value.shape}"
+        if len(input_shape) != 4:
+            raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
+        if input_shape[1] != self.in_channels:
+            raise ValueError(
+                f"{self} expects {self.in_channels} channels, got {input_shape[1]}: {N_C_H_W}. Is x in NCHW order?"
+            )
+        size = input_shape[2:]
+        if self.pad == "same":
+            axes = zip(size, self.kernel_size, self.stride, self.dilation, strict=True)
+            (top, bottom), (left, right) = (same_pads(*axis) for axis in axes)
+        else:
+            top = bottom = self.pad[0]
+            left = right = self.pad[1]
+        windows = Windows(self.kernel_size, self.stride, (top, bottom, left, right), self.dilation)
+        if min(windows.count(*size)) < 1 or min(size) < 1:
+            reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            raise ValueError(
+                f"{self}: the window, {reach[0]} x {reach[1]}, is larger than the padded picture, "
+                f"{size[0] + top + bottom} x {size[1] + left + right}: {N_C_H_W}. Use a larger picture or more padding"
+            )
+        return windows
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (input_shape[0], self.out_channels, *self.windows(input_shape).count(*input_shape[2:]))
+
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
+        """One for each output element and each weight of its filter: N * OH * OW * F * C / groups * KH * KW."""
+        N, _, OH, OW = self.output_shape(input_shape)
+        return N * OH * OW * self.w.value.size
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"w": self.w} | ({"b": self.b} if self.b else {})
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "kernel_size": list(self.kernel_size),
+            "stride": list(self.stride),
+            "pad": self.pad if isinstance(self.pad, str) else list(self.pad),
+            "dilation": list(self.dilation),
+            "groups": self.groups,
+            "bias": self.b is not None,
+        }
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+
+
+def _pair(what: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
+    """(height, width) from one number for both or from two."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(_is_whole(v, least) for v in pair):
+        raise ValueError(
+            f"Conv2d: {what} is a whole number of at least {least}, or a pair of them (height, width), got {value!r}"
+        )
+    return int(pair[0]), int(pair[1])

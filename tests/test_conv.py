@@ -1,0 +1,418 @@
+"""Convolution: numbers worked by hand, the definition against the fast kernels, and another engine's opinion."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minicnn.kernels import conv, reference
+from minicnn.kernels.threads import get_threads, parallel_for, set_threads
+from minicnn.kernels.windows import Windows, same_pads
+from minicnn.layers import Conv2d
+
+PLAIN = ((1, 1), (0, 0, 0, 0), (1, 1), 1)  # stride, pads, dilation, groups
+
+
+def random_case(seed: int, dtype=np.float64):
+    """A small convolution of odd sizes, strides, pads, dilation and groups: x, w, b, (stride, pads, dilation, groups)."""
+    rng = np.random.default_rng(seed)
+    kernel, stride, dilation = rng.integers(1, 4, 2), rng.integers(1, 4, 2), rng.integers(1, 3, 2)
+    pads, groups = rng.integers(0, 4, 4), int(rng.integers(1, 4))
+    if seed % 4 == 0:  # one pixel, the case without columns
+        kernel[:], stride[:], pads[:] = 1, 1, 0
+    reach = dilation * (kernel - 1) + 1
+    H, W = np.maximum(reach - pads[[0, 2]] - pads[[1, 3]], 1) + rng.integers(0, 6, 2)
+    F, C = groups * int(rng.integers(2, 4)), groups * int(rng.integers(1, 3))
+    x, w = rng.standard_normal((int(rng.integers(1, 5)), C, H, W)), rng.standard_normal((F, C // groups, *kernel))
+    b = rng.standard_normal(F) if seed % 3 else None
+    shape = tuple(tuple(map(int, numbers)) for numbers in (stride, pads, dilation))
+    return x.astype(dtype), w.astype(dtype), None if b is None else b.astype(dtype), (*shape, groups)
+
+
+def fast_backward(dy, x, w, stride, pads, dilation, groups):
+    how = stride, pads, dilation, groups
+    return conv.conv2d_dx(dy, w, x.shape[2:], *how), conv.conv2d_dw(dy, x, w.shape[2:], *how), conv.conv2d_db(dy)
+
+
+# ---- by hand
+
+
+@pytest.mark.parametrize("forward", [reference.conv2d_forward, conv.conv2d_forward])
+def test_it_is_cross_correlation_the_kernel_is_not_flipped(forward):
+    x = np.arange(1.0, 10).reshape(1, 1, 3, 3)
+    w = np.array([[[[1.0, 2], [3, 4]]]])
+    y = forward(x, w, None, *PLAIN)
+    # top left: 1*1 + 2*2 + 4*3 + 5*4; a flipped kernel would give 1*4 + 2*3 + 4*2 + 5*1 = 23
+    np.testing.assert_array_equal(y, [[[[37, 47], [67, 77]]]])
+
+
+@pytest.mark.parametrize("backward", [reference.conv2d_backward, fast_backward])
+def test_backward_worked_by_hand(backward):
+    x = np.arange(1.0, 10).reshape(1, 1, 3, 3)
+    w = np.array([[[[1.0, 2], [3, 4]]]])
+    dy = np.array([[[[1.0, 0], [0, 10]]]])
+    dx, dw, db = backward(dy, x, w, *PLAIN)
+    np.testing.assert_array_equal(dx, [[[[1, 2, 0], [3, 14, 20], [0, 30, 40]]]])  # the kernel put down at both places
+    np.testing.assert_array_equal(dw, [[[[51, 62], [84, 95]]]])  # the first window and ten times the last
+    np.testing.assert_array_equal(db, [11])
+
+
+@pytest.mark.parametrize("forward", [reference.conv2d_forward, conv.conv2d_forward])
+def test_each_filter_sums_over_the_channels_of_its_own_group(forward):
+    x = np.array([1.0, 10, 100, 1000]).reshape(1, 4, 1, 1)
+    w = np.array([[1.0, 2], [3, 4], [5, 6], [7, 8]]).reshape(4, 2, 1, 1)
+    np.testing.assert_array_equal(forward(x, w, None, *PLAIN[:3], 2).ravel(), [21, 43, 6500, 8700])
+    b = np.array([0.5, 1, 2, 3])
+    np.testing.assert_array_equal(forward(x, w, b, *PLAIN[:3], 2).ravel(), [21.5, 44, 6502, 8703])
+
+
+@pytest.mark.parametrize("forward", [reference.conv2d_forward, conv.conv2d_forward])
+def test_dilation_spreads_the_taps_and_stride_the_windows(forward):
+    x = np.arange(7.0).reshape(1, 1, 1, 7) ** 2
+    w = np.array([1.0, 10]).reshape(1, 1, 1, 2)
+    y = forward(x, w, None, (1, 3), (0, 0, 0, 0), (1, 2), 1)
+    np.testing.assert_array_equal(y.ravel(), [0 + 40, 9 + 250])
+
+
+def test_same_padding_is_uneven_at_stride_two():
+    x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    layer = Conv2d(1, 1, 3, stride=2, pad="same")
+    assert layer.windows(x.shape).pads == (0, 1, 0, 1)
+    layer.w.value[:] = 0
+    layer.w.value[0, 0, 0, 0] = 1  # looks at each window's first corner: nothing is put before the picture
+    np.testing.assert_array_equal(layer.forward(x)[0, 0], [[0, 2], [8, 10]])
+    layer.w.value[:] = 0
+    layer.w.value[0, 0, 2, 2] = 1  # and at its last one: one row and one column of zeros come after it
+    np.testing.assert_array_equal(layer.forward(x)[0, 0], [[10, 0], [0, 0]])
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (2, 1), (3, 1), (5, 1), (3, 2)])
+def test_same_padding_gives_one_output_for_each_stride_of_input(size, stride, kernel, dilation):
+    before, after = same_pads(size, kernel, stride, dilation)
+    assert before <= after <= before + 1
+    windows = Windows((kernel, kernel), (stride, stride), (before, after) * 2, (dilation, dilation))
+    assert windows.count(size, size) == (-(-size // stride),) * 2
+
+
+# ---- the fast kernels against the definition
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_fast_and_reference_agree(seed):
+    x, w, b, how = random_case(seed)
+    y = reference.conv2d_forward(x, w, b, *how)
+    np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-12)
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    for fast, slow in zip(fast_backward(dy, x, w, *how), reference.conv2d_backward(dy, x, w, *how), strict=True):
+        np.testing.assert_allclose(fast, slow, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_fast_and_reference_agree_in_single_precision(seed):
+    x, w, b, how = random_case(seed, np.float32)
+    exact_x, exact_w, exact_b = x.astype(np.float64), w.astype(np.float64), None if b is None else b.astype(np.float64)
+    y = conv.conv2d_forward(x, w, b, *how)
+    np.testing.assert_allclose(y, reference.conv2d_forward(exact_x, exact_w, exact_b, *how), atol=2e-5)
+    results = fast_backward(y, x, w, *how)
+    for fast, slow in zip(results, reference.conv2d_backward(y.astype(np.float64), exact_x, exact_w, *how), strict=True):
+        np.testing.assert_allclose(fast, slow, atol=2e-5 * max(1, np.abs(slow).max()))
+    assert {array.dtype for array in (y, *results)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("columns", "long"), [(1, 1), (100, 10), (1 << 18, 512)])
+def test_results_do_not_depend_on_how_the_work_is_cut_into_blocks(monkeypatch, seed, columns, long):
+    x, w, b, how = random_case(seed)
+    x = np.concatenate([x] * 5)
+    y = conv.conv2d_forward(x, w, b, *how)
+    before = y, *fast_backward(y, x, w, *how)
+    monkeypatch.setattr(conv, "COLUMNS", columns)
+    monkeypatch.setattr(conv, "LONG", long)
+    for array, same in zip((conv.conv2d_forward(x, w, b, *how), *fast_backward(y, x, w, *how)), before, strict=True):
+        np.testing.assert_allclose(array, same, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("N", [1, 2, 7])
+def test_runs_repeat_to_the_bit_and_any_number_of_threads_gives_the_same_numbers(threads, N):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((N, 6, 19, 17), np.float32), rng.standard_normal((8, 6, 3, 3), np.float32)
+    how = (2, 1), (0, 1, 1, 1), (1, 1), 1
+    before = get_threads()
+    try:
+        set_threads(threads)
+        y = conv.conv2d_forward(x, w, None, *how)
+        first = y, *fast_backward(y, x, w, *how)
+        again = conv.conv2d_forward(x, w, None, *how), *fast_backward(y, x, w, *how)
+    finally:
+        set_threads(before)
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(first, (conv.conv2d_forward(x, w, None, *how), *fast_backward(y, x, w, *how)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_several_samples_at_a_time_in_threads_of_ones_own():
+    x, w, b, how = random_case(3)
+    x = np.concatenate([x] * 4)
+    y = conv.conv2d_forward(x, w, b, *how)
+    whole = np.empty_like(y)
+
+    def body(start, stop):
+        for n in range(start, stop):
+            whole[n] = conv.conv2d_forward(x[n : n + 1], w, b, *how)[0]
+
+    parallel_for(len(x), body)
+    np.testing.assert_allclose(whole, y, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_arrays_need_not_be_contiguous(seed):
+    x, w, b, how = random_case(seed)
+    y = conv.conv2d_forward(x, w, b, *how)
+    gradients = fast_backward(y, x, w, *how)
+    twisted_x, twisted_y = (np.ascontiguousarray(array.transpose(3, 1, 0, 2)).transpose(2, 1, 3, 0) for array in (x, y))
+    np.testing.assert_array_equal(conv.conv2d_forward(twisted_x, w, b, *how), y)
+    for twisted, straight in zip(fast_backward(twisted_y, twisted_x, w, *how), gradients, strict=True):
+        np.testing.assert_allclose(twisted, straight, atol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_clamp_is_an_activation_in_the_same_pass(groups, kernel):
+    rng = np.random.default_rng(0)
+    x, w, b = rng.standard_normal((2, 4, 6, 6)), 5 * rng.standard_normal((4, 4 // groups, kernel, kernel)), np.arange(4.0)
+    how = (1, 1), (0, 0, 0, 0), (1, 1), groups
+    y = conv.conv2d_forward(x, w, b, *how)
+    assert y.min() < -1 and y.max() > 7
+    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clamp=(0, 6)), np.clip(y, 0, 6))
+    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clamp=(0, np.inf)), np.maximum(y, 0))
+    np.testing.assert_array_equal(
+        conv.conv2d_forward(x, w, None, *how, clamp=(0, 6)), np.clip(conv.conv2d_forward(x, w, None, *how), 0, 6)
+    )
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_not_a_number_is_passed_on_and_not_clamped_away(groups):
+    x = np.zeros((1, 2, 5, 5), np.float32)
+    x[0, 0, 2, 2] = np.nan
+    w = np.ones((2, 2 // groups, 3, 3), np.float32)
+    y = conv.conv2d_forward(x, w, np.zeros(2, np.float32), (1, 1), (0, 0, 0, 0), (1, 1), groups, clamp=(0, 6))
+    assert np.isnan(y[0, 0]).all() and np.isnan(y[0, 1]).all() == (groups == 1)
+
+
+def test_the_column_matrix_of_a_whole_batch_is_never_made():
+    x, w = np.zeros((16, 16, 64, 64), np.float32), np.zeros((16, 16, 3, 3), np.float32)
+    how = (1, 1), (1, 1, 1, 1), (1, 1), 1
+    whole = x.nbytes * 9
+    tracemalloc.start()
+    try:
+        y = conv.conv2d_forward(x, w, None, *how)
+        fast_backward(y, x, w, *how)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * x.nbytes + whole / 4  # y and dx are as large as x
+
+
+def test_a_batch_of_no_samples_is_no_trouble():
+    w = np.ones((2, 3, 3, 3))
+    y = conv.conv2d_forward(np.zeros((0, 3, 5, 5)), w, None, *PLAIN)
+    dx, dw, db = fast_backward(y, np.zeros((0, 3, 5, 5)), w, *PLAIN)
+    assert y.shape == (0, 2, 3, 3) and dx.shape == (0, 3, 5, 5) and not dw.any() and not db.any()
+
+
+def test_the_loops_run_as_plain_python_too():
+    """With the JIT switched off one can step through the kernels; indices out of range would show here, too."""
+    script = """
+import numpy as np
+from minicnn.kernels import conv, reference
+rng = np.random.default_rng(0)
+for groups, stride, kernel in ((1, (1, 1), 1), (1, (2, 2), 3), (2, (3, 1), 2), (4, (1, 1), 3), (4, (2, 3), 3)):
+    x, w, b = rng.standard_normal((2, 4, 6, 5)), rng.standard_normal((4, 4 // groups, kernel, kernel)), rng.standard_normal(4)
+    how = stride, (0, 1, 2, 1), (1, 2), groups
+    y = reference.conv2d_forward(x, w, b, *how)
+    np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-12)
+    dx, dw, db = reference.conv2d_backward(y, x, w, *how)
+    np.testing.assert_allclose(conv.conv2d_dx(y, w, (6, 5), *how), dx, atol=1e-11)
+    np.testing.assert_allclose(conv.conv2d_dw(y, x, (kernel, kernel), *how), dw, atol=1e-11)
+print(type(conv.loops.im2col).__name__)
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "function"
+
+
+@pytest.mark.parametrize("seed", range(1, 24, 2))
+def test_another_engine_agrees(seed):
+    torch = pytest.importorskip("torch")
+    x, w, b, (stride, (top, bottom, left, right), dilation, groups) = random_case(seed)
+    theirs = [torch.tensor(array, requires_grad=True) for array in (x, w, np.zeros(len(w)) if b is None else b)]
+    padded = torch.nn.functional.pad(theirs[0], (left, right, top, bottom))
+    expected = torch.nn.functional.conv2d(padded, *theirs[1:], stride=stride, dilation=dilation, groups=groups)
+    how = stride, (top, bottom, left, right), dilation, groups
+    y = conv.conv2d_forward(x, w, b, *how)
+    np.testing.assert_allclose(y, expected.detach().numpy(), atol=1e-12)
+    expected.backward(torch.tensor(y))
+    for ours, their in zip(fast_backward(y, x, w, *how), theirs, strict=True):
+        np.testing.assert_allclose(ours, their.grad.numpy(), atol=1e-11)
+
+
+# ---- the layer
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("pad", [1, (0, 2), "same"])
+def test_the_layer_computes_what_the_definition_says(dtype, pad):
+    layer = Conv2d(4, 6, (3, 2), stride=(2, 1), pad=pad, groups=2, rng=0).astype(dtype).train()
+    rng = np.random.default_rng(1)
+    layer.b.value[:] = rng.standard_normal(6)
+    x = rng.standard_normal((2, 4, 7, 6)).astype(dtype)
+    kept = x.copy()
+    y = layer.forward(x)
+    assert y.shape == layer.output_shape(x.shape) and y.dtype == dtype
+    how = (2, 1), layer.windows(x.shape).pads, (1, 1), 2
+    np.testing.assert_allclose(y, reference.conv2d_forward(x, layer.w.value, layer.b.value, *how), rtol=1e-4, atol=1e-5)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    kept_dy = dy.copy()
+    dx = layer.backward(dy)
+    for ours, exact in zip(
+        (dx, layer.w.grad, layer.b.grad), reference.conv2d_backward(dy, x, layer.w.value, *how), strict=True
+    ):
+        np.testing.assert_allclose(ours, exact, rtol=1e-4, atol=1e-4)
+        assert ours.dtype == dtype
+    np.testing.assert_array_equal(x, kept)
+    np.testing.assert_array_equal(dy, kept_dy)
+
+
+def test_gradients_are_assigned_and_not_added_up():
+    layer = Conv2d(2, 3, 3, rng=0).train()
+    x, dy = np.ones((1, 2, 4, 4), np.float32), np.ones((1, 3, 2, 2), np.float32)
+    layer.forward(x)
+    layer.backward(dy)
+    first = layer.w.grad.copy()
+    layer.forward(x)
+    layer.backward(dy)
+    np.testing.assert_array_equal(layer.w.grad, first)
+
+
+def test_what_is_frozen_is_not_computed(monkeypatch):
+    layer = Conv2d(2, 3, 3, rng=0).train()
+    called = []
+    for name in ("conv2d_dx", "conv2d_dw", "conv2d_db"):
+        original = getattr(conv, name)
+        monkeypatch.setattr(conv, name, lambda *args, name=name, original=original: called.append(name) or original(*args))
+
+    def backward():
+        called.clear()
+        layer.forward(np.ones((1, 2, 4, 4), np.float32))
+        return layer.backward(np.ones((1, 3, 2, 2), np.float32))
+
+    layer.freeze()
+    assert backward() is not None and called == ["conv2d_dx"] and layer.w.grad is None
+    layer.unfreeze()
+    layer.needs_dx = False
+    assert backward() is None and called == ["conv2d_dw", "conv2d_db"]
+    layer.w.trainable = False
+    backward()
+    assert called == ["conv2d_db"]
+
+
+def test_inference_remembers_nothing():
+    layer = Conv2d(2, 3, 3).eval()
+    layer.forward(np.ones((1, 2, 4, 4), np.float32))
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        layer.backward(np.ones((1, 3, 2, 2), np.float32))
+
+
+def test_cost_counts_a_multiplication_for_each_weight_and_place():
+    layer = Conv2d(3, 32, 3, stride=2, pad="same", bias=False)
+    assert layer.multiply_adds((4, 3, 224, 224)) == 4 * 32 * 27 * 112 * 112
+    assert Conv2d(32, 32, 3, groups=32).multiply_adds((1, 32, 5, 5)) == 32 * 9 * 9
+
+
+def test_config_makes_the_same_layer():
+    layer = Conv2d(4, 8, (3, 1), stride=2, pad=(1, 0), dilation=(2, 1), groups=2, bias=False)
+    twin = Conv2d(**layer.config())
+    assert twin.config() == layer.config() and twin.w.value.shape == layer.w.value.shape and twin.b is None
+    assert Conv2d(**Conv2d(1, 1, 3, pad="same").config()).pad == "same"
+
+
+def test_weights_start_by_msra_from_the_seed_and_biases_at_zero():
+    layer = Conv2d(16, 64, 3, rng=7)
+    assert abs(layer.w.value.std() / np.sqrt(2 / 144) - 1) < 0.05 and not layer.b.value.any()
+    np.testing.assert_array_equal(layer.w.value, Conv2d(16, 64, 3, rng=np.random.default_rng(7)).w.value)
+    assert layer.w.decays and not layer.b.decays
+
+
+# ---- what is refused
+
+
+def test_the_wrong_number_of_channels_is_explained():
+    layer = Conv2d(3, 16, 3)
+    layer.name = "conv1"
+    expected = r"Conv2d 'conv1' expects 3 channels, got 4: x \(8, 4, 32, 32\), w \(16, 3, 3, 3\). Is x in NCHW order\?"
+    with pytest.raises(ValueError, match=expected):
+        layer.forward(np.zeros((8, 4, 32, 32), np.float32))
+    with pytest.raises(ValueError, match=expected):
+        layer.output_shape((8, 4, 32, 32))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2, 9), (1, 3, 9, 4), (1, 3, 0, 9)])
+def test_a_window_larger_than_the_padded_picture_is_explained(shape):
+    with pytest.raises(ValueError, match=r"the window, 3 x 5, is larger than the padded picture"):
+        Conv2d(3, 4, 3, dilation=(1, 2)).output_shape(shape)
+
+
+def test_groups_must_divide_the_channels():
+    for channels in ((3, 4), (4, 3)):
+        with pytest.raises(ValueError, match="groups = 2 must divide both"):
+            Conv2d(*channels, 1, groups=2)
+
+
+def test_a_word_that_is_no_padding_is_refused():
+    with pytest.raises(ValueError, match="got 'valid'; \"valid\" is pad=0"):
+        Conv2d(1, 1, 3, pad="valid")
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, True, (3,), (1, 2, 3), (0, 3), "3", None])
+@pytest.mark.parametrize("name", ["kernel_size", "stride", "dilation"])
+def test_senseless_sizes_are_refused(name, bad):
+    with pytest.raises(ValueError, match=f"Conv2d: {name} is a whole number of at least 1"):
+        Conv2d(1, 1, **({"kernel_size": 3} | {name: bad}))
+
+
+@pytest.mark.parametrize("bad", [-1, (1, -1), 0.5, (1, 1, 1, 1)])
+def test_senseless_padding_is_refused(bad):
+    with pytest.raises(ValueError, match="Conv2d: pad is a whole number of at least 0"):
+        Conv2d(1, 1, 3, pad=bad)
+
+
+@pytest.mark.parametrize("name", ["in_channels", "out_channels", "groups"])
+def test_senseless_numbers_of_channels_are_refused(name):
+    with pytest.raises(ValueError, match=f"Conv2d: {name} is a whole number of at least 1, got 0"):
+        Conv2d(**({"in_channels": 2, "out_channels": 2, "kernel_size": 1} | {name: 0}))
+
+
+def test_a_gradient_of_the_wrong_shape_or_type_is_refused():
+    layer = Conv2d(2, 3, 3).train()
+    for dy in (np.zeros((1, 3, 3, 2), np.float32), np.zeros((1, 3, 2, 2), np.float64)):
+        layer.forward(np.zeros((1, 2, 4, 4), np.float32))
+        with pytest.raises(ValueError, match=r"dy must be like the output, \(1, 3, 2, 2\) of float32"):
+            layer.backward(dy)
+
+
+def test_other_inputs_than_float_pictures_are_refused():
+    layer = Conv2d(3, 4, 3)
+    with pytest.raises(TypeError, match="got uint8"):
+        layer.forward(np.zeros((1, 3, 5, 5), np.uint8))
+    with pytest.raises(TypeError, match="holds w in float32 and got x in float64"):
+        layer.forward(np.zeros((1, 3, 5, 5)))
+    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\)"):
+        layer.forward(np.zeros((3, 5, 5), np.float32))

@@ -1,0 +1,198 @@
+"""One pool of threads: who runs what, what is restored afterwards, and what happens when something goes wrong."""
+
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from minicnn.kernels import threads
+from minicnn.kernels.threads import free_threads, get_threads, parallel_for, set_threads, workspace
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = get_threads()
+    set_threads(2)
+    yield
+    set_threads(before)
+
+
+def blas_threads():
+    """Of the libraries that were there when minicnn first looked: NumPy's among them, not what a later import brings along."""
+    blas = threads._get_blas()
+    return [library.get_num_threads() for library in blas.per_process + blas.per_thread]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 100])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_pieces_are_contiguous_and_make_up_the_whole_range(n, count):
+    set_threads(count)
+    pieces = []
+    parallel_for(n, lambda start, stop: pieces.append((start, stop)))
+    assert sorted(i for start, stop in pieces for i in range(start, stop)) == list(range(n))
+    assert len(pieces) == min(n, count)
+
+
+def test_pieces_run_at_the_same_time_in_different_threads():
+    meeting, seen = threading.Barrier(2, timeout=20), set()
+
+    def body(start, stop):
+        meeting.wait()  # would time out if one piece came after the other
+        seen.add(threading.get_ident())
+
+    parallel_for(2, body)
+    assert len(seen) == 2 and threading.get_ident() in seen
+
+
+def test_a_loop_within_a_piece_runs_where_it_is():
+    seen = []
+
+    def inner(start, stop):
+        seen.append((threading.get_ident(), start, stop))
+
+    def outer(start, stop):
+        assert free_threads() == 1
+        parallel_for(10, inner)
+        seen.append(threading.get_ident())
+
+    parallel_for(2, outer)
+    inner_calls = [call for call in seen if isinstance(call, tuple)]
+    assert {ident for ident, _, _ in inner_calls} == {ident for ident in seen if isinstance(ident, int)}
+    assert [call[1:] for call in inner_calls] == [(0, 10)] * 2
+    assert free_threads() == 2
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_an_exception_in_any_piece_reaches_the_caller_after_all_pieces_have_ended(where):
+    ended = []
+
+    def body(start, stop):
+        if start == where:
+            raise ZeroDivisionError(f"piece {start}")
+        ended.append(start)
+
+    with pytest.raises(ZeroDivisionError, match=f"piece {where}"):
+        parallel_for(2, body)
+    assert ended == [1 - where]
+    done = []
+    parallel_for(2, lambda start, stop: done.append(start))  # the pool is still good
+    assert sorted(done) == [0, 1]
+
+
+def test_blas_has_one_thread_inside_and_what_the_user_had_set_outside():
+    inside = []
+    for user in (1, 2):
+        with threadpool_limits(user, user_api="blas"):
+            before = blas_threads()
+            parallel_for(2, lambda start, stop: inside.extend(blas_threads()))
+            with pytest.raises(RuntimeError):
+                parallel_for(2, lambda start, stop: (_ for _ in ()).throw(RuntimeError()))
+            assert blas_threads() == before
+    assert set(inside) == {1}
+
+
+def test_several_threads_of_the_user_may_call_at_the_same_time():
+    before, wrong = blas_threads(), []
+
+    def caller(k):
+        total = np.zeros(40)
+        for _ in range(50):
+            parallel_for(40, lambda start, stop: np.add(total[start:stop], k, out=total[start:stop]))
+        if not (total == 50 * k).all():
+            wrong.append(k)
+
+    callers = [threading.Thread(target=caller, args=(k,)) for k in range(4)]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join(timeout=30)
+    assert not wrong and not any(thread.is_alive() for thread in callers)
+    assert blas_threads() == before
+
+
+def test_a_loop_begun_first_and_one_ended_last_by_different_threads_restore_blas_together():
+    before, first_is_in, second_is_in = blas_threads(), threading.Event(), threading.Event()
+
+    def first(start, stop):
+        first_is_in.set()
+        assert second_is_in.wait(20)
+
+    def second(start, stop):
+        second_is_in.set()
+        other.join(20)  # ends after the first has
+
+    other = threading.Thread(target=parallel_for, args=(1, first))
+    other.start()
+    assert first_is_in.wait(20)
+    parallel_for(1, second)
+    assert blas_threads() == before
+
+
+class LibraryOnOpenMP:
+    """Stands for a BLAS that keeps its number of threads for each calling thread."""
+
+    def __init__(self):
+        self.numbers = threading.local()
+
+    def get_num_threads(self):
+        return getattr(self.numbers, "n", 8)
+
+    def set_num_threads(self, n):
+        self.numbers.n = n
+
+
+def test_a_blas_with_a_setting_for_each_thread_is_limited_in_each_thread(monkeypatch):
+    library, inside = LibraryOnOpenMP(), []
+    blas = threads._Blas()
+    blas.per_thread, blas.per_process = [library], []
+    monkeypatch.setattr(threads, "_blas", blas)
+    monkeypatch.setattr(threads, "_executor", None)  # a new pool, whose threads have not begun
+    meeting = threading.Barrier(2, timeout=20)
+    for _ in range(2):
+        parallel_for(2, lambda start, stop: (meeting.wait(), inside.append(library.get_num_threads())))
+    assert inside == [1] * 4 and library.get_num_threads() == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python warns of forking with threads around: that is what we test
+def test_a_forked_child_makes_its_own_pool():
+    parallel_for(2, lambda start, stop: None)
+    child = os.fork()
+    if child == 0:
+        try:
+            seen = set()
+            meeting = threading.Barrier(2, timeout=20)
+            parallel_for(2, lambda start, stop: (meeting.wait(), seen.add(threading.get_ident())))
+            os._exit(0 if len(seen) == 2 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, None])
+def test_a_senseless_number_of_threads_is_refused(n):
+    with pytest.raises(ValueError, match="at least 1"):
+        set_threads(n)
+    assert get_threads() == 2
+
+
+def test_the_number_of_threads_starts_as_the_number_of_usable_cores():
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    assert threads._usable_cores() == usable
+
+
+def test_a_workspace_is_used_again_and_belongs_to_one_thread():
+    first = workspace("test", (4, 5), np.float32)
+    assert first.shape == (4, 5) and first.dtype == np.float32
+    assert np.shares_memory(first, workspace("test", (10,), np.float32))
+    assert not np.shares_memory(first, workspace("other", (4, 5), np.float32))
+    assert not np.shares_memory(first, workspace("test", (4, 5), np.float64))
+    assert workspace("test", (100,), np.float32).size == 100
+    theirs = []
+    thread = threading.Thread(target=lambda: theirs.append(workspace("test", (4, 5), np.float32)))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(workspace("test", (4, 5), np.float32), theirs[0])

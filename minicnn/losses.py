@@ -1,0 +1,204 @@
+"""Losses: one number for how wrong the scores are, and its gradient with respect to each score.
+
+``value = loss.forward(scores, targets)``, then ``dscores = loss.backward()``. The value is the mean over the N samples of the
+batch, so the gradient carries the factor 1/N.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .layers.base import FLOATS
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Probabilities from scores: p_k = exp(s_k) / sum over j of exp(s_j), along the last axis.
+
+    The largest score is subtracted first: that changes nothing (the factor cancels) and keeps exp from overflowing.
+
+    Parameters
+    ----------
+    scores : (..., K), float32 or float64
+
+    Returns
+    -------
+    (..., K), the same dtype; each row sums to 1
+
+    >>> softmax(np.array([1000.0, 1000.0]))
+    array([0.5, 0.5])
+    """
+    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    return p
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """log p_k = s_k - log(sum over j of exp(s_j)), along the last axis, without overflow and without log(0).
+
+    Shapes and dtypes as in ``softmax``.
+    """
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
+
+
+class Loss:
+    """``forward(scores, targets)`` -> float, then ``backward()`` -> dL/dscores, once."""
+
+    def __init__(self) -> None:
+        self._dscores: np.ndarray | None = None
+
+    def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        raise NotImplementedError(f"{type(self).__name__} must write forward(scores, targets)")
+
+    def backward(self) -> np.ndarray:
+        """The gradient of the latest ``forward`` with respect to its scores, of their shape and dtype."""
+        if self._dscores is None:
+            raise RuntimeError(f"{type(self).__name__}: backward() needs a forward(scores, targets) just before it, once each")
+        dscores, self._dscores = self._dscores, None
+        return dscores
+
+
+class SoftmaxCrossEntropy(Loss):
+    """The negative log-probability of the right class: L = mean over n of -log p[n, t_n], with p = softmax(scores).
+
+    dL/ds[n, k] = (p[n, k] - q[n, k]) / N, where q is 1 at the right class and 0 elsewhere. With label smoothing e the target
+    is softer, q = 1 - e + e/K at the right class and e/K elsewhere, and L = mean over n of -sum over k of q[n, k] log p[n, k]
+    (Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7).
+
+    With scores near zero, as in a network not trained yet, L is about log(K).
+
+    Parameters
+    ----------
+    label_smoothing : float
+        e above, 0 <= e < 1.
+
+    >>> loss = SoftmaxCrossEntropy()
+    >>> round(loss.forward(np.zeros((1, 10)), np.array([3])), 4)      # log(10)
+    2.3026
+    """
+
+    def __init__(self, label_smoothing: float = 0.0):
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing is the share spread over all classes, 0 to below 1, got {label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """Scores (N, K), float32 or float64; targets (N,), integer class numbers 0 to K-1."""
+        _check_class_targets(self, scores, targets)
+        N, K = scores.shape
+        rows, smooth = np.arange(N), self.label_smoothing
+        log_p = log_softmax(scores)
+        losses = -log_p[rows, targets]
+        if smooth:
+            losses = (1 - smooth) * losses - smooth * log_p.mean(axis=1)
+        p_minus_q = np.exp(log_p, out=log_p)
+        p_minus_q[rows, targets] -= 1 - smooth
+        p_minus_q -= smooth / K
+        p_minus_q /= N
+        self._dscores = p_minus_q
+        return float(losses.mean(dtype=np.float64))
+
+
+class SVMHinge(Loss):
+    """The multi-class hinge loss: L = mean over n of sum over j != t of max(0, s_j - s_t + margin), t the right class.
+
+    Nothing to pay once the right class leads each other one by the margin. Each class that violates it gets the gradient 1/N,
+    and the right class minus the number of violations / N; a term that is exactly at its kink adds 0.
+
+    Weston & Watkins 1999, "Support Vector Machines for Multi-Class Pattern Recognition"; the form of the CS231n notes.
+
+    >>> loss = SVMHinge()
+    >>> loss.forward(np.array([[3.0, 5.0, -1.5]]), np.array([0]))       # max(0, 5 - 3 + 1) + max(0, -1.5 - 3 + 1)
+    3.0
+    >>> loss.backward()
+    array([[-1.,  1.,  0.]])
+    """
+
+    def __init__(self, margin: float = 1.0):
+        super().__init__()
+        if not 0 < margin < np.inf:
+            raise ValueError(f"SVMHinge's margin is the lead the right class must have, more than 0 (usually 1), got {margin}")
+        self.margin = margin
+
+    def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """Scores (N, K), float32 or float64; targets (N,), integer class numbers 0 to K-1."""
+        _check_class_targets(self, scores, targets)
+        N, rows = len(scores), np.arange(len(scores))
+        margins = scores - scores[rows, targets][:, None] + scores.dtype.type(self.margin)
+        margins[rows, targets] = 0
+        np.maximum(margins, 0, out=margins)
+        value = float(margins.sum(axis=1, dtype=np.float64).mean())
+        dscores = np.sign(margins, out=margins)
+        dscores[rows, targets] = -dscores.sum(axis=1)
+        dscores /= N
+        self._dscores = dscores
+        return value
+
+
+class BinaryLogistic(Loss):
+    """Two classes, one score: L = mean over n of log(1 + exp(-s)) where the target is 1, log(1 + exp(s)) where it is 0.
+
+    That is the cross-entropy of p = sigmoid(s), the probability of class 1, computed as max(s, 0) - s*t + log(1 + exp(-|s|)),
+    in which nothing overflows. dL/ds = (p - t) / N.
+
+    >>> loss = BinaryLogistic()
+    >>> round(loss.forward(np.array([0.0, 1000.0]), np.array([1, 1])), 4)       # log(2) / 2
+    0.3466
+    """
+
+    def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """Scores (N,) or (N, 1), float32 or float64; targets (N,) or of the scores' shape, each 0 or 1 (False or True)."""
+        _check_scores(self, scores)
+        targets = np.asarray(targets)
+        if scores.ndim > 2 or scores.shape[1:] not in ((), (1,)) or targets.size != len(scores):
+            raise ValueError(
+                f"BinaryLogistic expects one score a sample, (N,) or (N, 1), and as many targets, got scores {scores.shape} "
+                f"and targets {targets.shape}; for one score a class use SoftmaxCrossEntropy"
+            )
+        if targets.dtype.kind not in "biuf" or not np.isin(targets, (0, 1)).all():
+            raise ValueError(f"BinaryLogistic's targets are 0 or 1, got {_some(targets)}")
+        s, t = scores, targets.reshape(scores.shape).astype(scores.dtype)
+        small = np.exp(-np.abs(s))  # at most 1, so it cannot overflow
+        losses = np.maximum(s, 0) - s * t + np.log1p(small)
+        p = np.where(s >= 0, s.dtype.type(1), small) / (1 + small)
+        self._dscores = (p - t) / len(s)
+        return float(losses.mean(dtype=np.float64))
+
+
+def _check_scores(loss: Loss, scores: np.ndarray) -> None:
+    kind = type(loss).__name__
+    if not isinstance(scores, np.ndarray) or scores.dtype not in FLOATS:
+        got = scores.dtype if isinstance(scores, np.ndarray) else type(scores).__name__
+        raise TypeError(f"{kind} expects scores as a float32 or float64 array, got {got}")
+    if scores.ndim == 0 or scores.size == 0:
+        raise ValueError(f"{kind} takes the mean over a batch, and there is nothing in this one: scores {scores.shape}")
+
+
+def _check_class_targets(loss: Loss, scores: np.ndarray, targets: np.ndarray) -> None:
+    kind = type(loss).__name__
+    _check_scores(loss, scores)
+    if scores.ndim != 2:
+        raise ValueError(f"{kind} expects scores of shape (N, K), a row a sample and a column a class, got {scores.shape}")
+    if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
+        got = f"{targets.dtype} {targets.shape}" if isinstance(targets, np.ndarray) else type(targets).__name__
+        raise TypeError(
+            f"{kind} expects targets as an array of integer class numbers, got {got}; "
+            "convert with targets.astype(np.int64), or one-hot rows with targets.argmax(axis=1)"
+        )
+    if targets.shape != scores.shape[:1]:
+        raise ValueError(f"{kind} expects one target a sample, {scores.shape[:1]}, got targets {targets.shape}")
+    K = scores.shape[1]
+    outside = (targets < 0) | (targets >= K)
+    if outside.any():
+        raise ValueError(
+            f"{kind}: {K} scores a sample mean classes 0 to {K - 1}, got targets {_some(targets[outside])}. "
+            "Count classes from 0; or does the network's last layer have too few outputs?"
+        )
+
+
+def _some(values: np.ndarray) -> str:
+    """The first few different values, for a message."""
+    found = np.unique(values)
+    return ", ".join(str(value) for value in found[:5]) + (", ..." if len(found) > 5 else "")

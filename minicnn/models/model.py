@@ -1,0 +1,229 @@
+"""A network together with what it needs to be used: input size, preprocessing, class names, where it comes from."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..data.preprocessing import Preprocessing
+from ..inference import infer
+from ..initializers import normal
+from ..layers import Layer, Linear, Sequential
+from ..layers.fused import fuse
+from ..losses import softmax
+from .summary import summary_table
+
+HEAD_STD = 0.01  # of a new classifier's weights, Girshick 2015, "Fast R-CNN", section 2.3
+
+
+class Model(Sequential):
+    """A named sequence of layers that goes from a picture to the scores of its classes.
+
+    Parameters
+    ----------
+    layers : dict of layers by name, in the order in which they run
+    architecture : str
+        What it is called, e.g. ``"efficientnet_lite0"``.
+    input_shape : (C, H, W)
+        What it was made for; networks that end in global pooling take other sizes as well.
+    preprocessing : Preprocessing, optional
+        How a picture becomes an input; without it, only ``forward`` works.
+    classes : sequence of str, optional
+        Names of the scores, in their order.
+    provenance : dict, optional
+        Where the weights come from: source, licence, hash, accuracy. Anything JSON can hold.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many class names as scores.
+
+    >>> from minicnn.layers import Flatten
+    >>> layers = {"flatten": Flatten(), "scores": Linear(4, 2)}
+    >>> model = Model(layers, architecture="tiny", input_shape=(1, 2, 2), classes=["cat", "dog"])
+    >>> model.forward(np.zeros((5, 1, 2, 2), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        layers: dict[str, Layer],
+        *,
+        architecture: str,
+        input_shape: tuple[int, int, int] = (3, 224, 224),
+        preprocessing: Preprocessing | None = None,
+        classes: Sequence[str] | None = None,
+        provenance: dict[str, Any] | None = None,
+    ):
+        super().__init__(**layers)
+        self.architecture = architecture
+        self.input_shape = tuple(input_shape)
+        self.preprocessing = preprocessing
+        self.classes = None if classes is None else [str(name) for name in classes]
+        self.provenance = {} if provenance is None else dict(provenance)
+        if self.classes is not None:
+            scores = self.output_shape((1, *self.input_shape))
+            if scores != (1, len(self.classes)):
+                raise ValueError(
+                    f"{architecture} gives scores {scores} for one picture, and {len(self.classes)} classes were named"
+                )
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "layers": self.layers,
+            "architecture": self.architecture,
+            "input_shape": self.input_shape,
+            "preprocessing": self.preprocessing,
+            "classes": self.classes,
+            "provenance": self.provenance,
+        }
+
+    # ---- from pictures to answers
+
+    def preprocess(self, pictures: Any) -> np.ndarray:
+        """The input (N, C, H, W), float32, of one picture or a list of them: paths, bytes, Pillow images, uint8 (H, W, 3)."""
+        if self.preprocessing is None:
+            raise ValueError(
+                f"{self.architecture} does not know how pictures are to be prepared for it; give it a "
+                "minicnn.data.preprocessing.Preprocessing as its .preprocessing, or call forward(x) with x (N, C, H, W)"
+            )
+        return self.preprocessing(pictures)
+
+    def predict(self, pictures: Any, top: int = 5) -> list[list[tuple[str, float]]]:
+        """For each picture the ``top`` most probable classes, (name, probability), the most probable first.
+
+        ``pictures`` is one picture or a list of them, as in ``preprocess``. Runs in inference mode, whatever the mode is.
+        """
+        if not isinstance(pictures, (list, tuple)):
+            pictures = [pictures]
+        if not pictures:
+            return []
+        was_training = self.training
+        try:
+            scores = infer(self, len(pictures), lambda indices: self.preprocess([pictures[i] for i in indices]))
+        finally:
+            if was_training:
+                self.train()
+        names = self.classes or [f"class {k}" for k in range(scores.shape[1])]
+        answers = []
+        for p in softmax(scores):
+            best = np.argsort(-p, kind="stable")[:top]
+            answers.append([(names[k], float(p[k])) for k in best])
+        return answers
+
+    def features(self, x: np.ndarray, layer: str) -> np.ndarray:
+        """The activations at the top-level layer of this name, for an input (N, C, H, W)."""
+        return self.split(layer)[0].forward(x)
+
+    # ---- what is in it
+
+    def summary(self, input_shape: tuple[int, int, int] | None = None, depth: int = 1) -> str:
+        """A table of the layers: name, type, output shape, parameters, multiply-adds of one picture, and what is trainable.
+
+        ``input_shape`` is (C, H, W) of another size than the usual; ``depth`` 2 opens the blocks, 3 what is inside those.
+        """
+        return summary_table(self, input_shape or self.input_shape, depth)
+
+    @property
+    def classifier_name(self) -> str:
+        """Path of the last fully connected layer, the one that gives the scores."""
+        linear = [path for path, layer in self.walk() if isinstance(layer, Linear)]
+        if not linear:
+            raise ValueError(
+                f"{self.architecture} has no Linear layer that could be its classifier, only {', '.join(self.layers)}"
+            )
+        return linear[-1]
+
+    # ---- transfer
+
+    def freeze(self, until: str | None = None, names: str | Iterable[str] | None = None) -> Model:
+        """Freeze everything; or everything up to and including a top-level layer; or what is named. Returns the model.
+
+        What is frozen already stays so: this only ever adds (``unfreeze()`` first to start afresh).
+
+        Parameters
+        ----------
+        until : str, optional
+            A top-level layer, e.g. ``"block4"``.
+        names : str or several, optional
+            Paths of layers or parameters; a layer's path stands for all inside: ``"head"``, ``"block3.body.expand.conv.w"``.
+
+        Raises
+        ------
+        ValueError
+            For a name that is not there; it lists those that are.
+
+        >>> from minicnn.models import lenet5
+        >>> model = lenet5().freeze(until="s4")
+        >>> [name for name, parameter in model.parameters().items() if parameter.trainable]
+        ['c5.w', 'c5.b', 'f6.w', 'f6.b', 'output.w', 'output.b']
+        """
+        if until is None and names is None:
+            super().freeze()
+            return self
+        chosen: list[str] = [names] if isinstance(names, str) else list(names or ())
+        if until is not None:
+            if until not in self.layers:
+                raise ValueError(f"there is no {until!r} to freeze until; {self.architecture} has {', '.join(self.layers)}")
+            order = list(self.layers)
+            chosen += order[: order.index(until) + 1]
+        parameters = self.parameters()
+        paths = {path for path, _ in self.walk()} | set(parameters)
+        unknown = [name for name in chosen if name not in paths]
+        if unknown:
+            raise ValueError(
+                f"there is no {', '.join(map(repr, unknown))} to freeze in {self.architecture}; its layers are "
+                f"{', '.join(self.layers)}, and a layer inside is named by its path, e.g. {max(parameters, key=len)!r}"
+            )
+        for path, parameter in parameters.items():
+            if any(path == name or path.startswith(f"{name}.") for name in chosen):
+                parameter.trainable, parameter.grad = False, None
+        return self
+
+    def replace_head(self, classes: int | Sequence[str], rng: np.random.Generator | int | None = None) -> Linear:
+        """Put a new classifier for other classes in the place of the last Linear layer, and return it.
+
+        Its weights are drawn from a normal distribution of standard deviation 0.01 and its biases are 0, so that at first all
+        classes are about equally probable.
+
+        Parameters
+        ----------
+        classes : int or sequence of str
+            The number of classes, or their names.
+        rng : None, int or numpy.random.Generator
+        """
+        names = None if isinstance(classes, (int, np.integer)) else [str(name) for name in classes]
+        if isinstance(classes, str) or (names is not None and len(set(names)) < len(names)):
+            raise ValueError(f"classes is a number or a list of names that differ, got {classes!r}")
+        *way, name = self.classifier_name.split(".")
+        parent: Layer = self
+        for step in way:
+            parent = parent.children()[step]
+        if not isinstance(parent, Sequential):
+            raise ValueError(f"{self.architecture}: only a classifier in a Sequential is replaced; this one is in {parent}")
+        old = parent.layers[name]
+        number = len(names) if names is not None else int(classes)
+        new = Linear(old.in_features, number, initializer=normal(HEAD_STD), rng=rng)
+        new.astype(old.w.value.dtype)
+        new.name, new.training, new.remembers = old.name, old.training, old.remembers
+        parent.layers[name] = new
+        self.classes = names
+        return new
+
+    def copy(self) -> Model:
+        """A copy that shares nothing with this model."""
+        return copy.deepcopy(self)
+
+    def fuse(self) -> Model:
+        """A copy for inference only, in which convolutions do the work of batch norm and ReLU; see `minicnn.layers.fused`."""
+        return Model(**self.config() | {"layers": fuse(self).children()})
+
+    def save(self, path: str | os.PathLike, dtype: str = "float32") -> None:
+        """Write it to one HDF5 file that ``minicnn.load(path)`` reads; see `minicnn.pretrained.store.save_model`."""
+        from ..pretrained.store import save_model  # the store builds Models and so imports this module
+
+        save_model(self, path, dtype)

@@ -1,0 +1,82 @@
+"""The table of a network's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..layers import Layer, Sequential
+
+TITLES = ("layer", "type", "output", "parameters", "multiply-adds", "trainable")
+NUMBERS = (3, 4)  # columns that are aligned to the right
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; shapes without the number of pictures, multiply-adds for one picture."""
+
+    path: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    trained: int
+    multiply_adds: int
+
+    @property
+    def trainable(self) -> str:
+        if not self.parameters:
+            return "-"
+        return "yes" if self.trained == self.parameters else "partly" if self.trained else "frozen"
+
+
+def rows(layer: Layer, input_shape: tuple[int, ...], depth: int, path: str = "") -> Iterator[Row]:
+    """The layers ``depth`` levels below this one, or as deep as there are any; each weight is in one row only."""
+    if depth > 0 and layer.children():
+        for name, child in layer.children().items():
+            yield from rows(child, input_shape, depth - 1, f"{path}.{name}" if path else name)
+            if isinstance(layer, Sequential):  # elsewhere all children get the same input
+                input_shape = child.output_shape(input_shape)
+        return
+    parameters = layer.parameters().values()
+    yield Row(
+        path,
+        type(layer).__name__,
+        tuple(layer.output_shape(input_shape)[1:]),
+        sum(parameter.value.size for parameter in parameters),
+        sum(parameter.value.size for parameter in parameters if parameter.trainable),
+        layer.multiply_adds(input_shape),
+    )
+
+
+def summary_table(model: Layer, input_shape: tuple[int, ...], depth: int = 1) -> str:
+    """The rows as text, columns aligned, with the totals below."""
+    if depth < 1:
+        raise ValueError(f"depth is at least 1 (the top-level layers), got {depth}")
+    table = list(rows(model, (1, *input_shape), depth))
+    cells = [
+        (row.path, row.kind, _times(row.output), f"{row.parameters:,}", f"{row.multiply_adds:,}", row.trainable)
+        for row in table
+    ]
+    widths = [max(map(len, column)) for column in zip(TITLES, *cells, strict=True)]
+
+    def line(texts: tuple[str, ...]) -> str:
+        columns = enumerate(zip(texts, widths, strict=True))
+        return "  ".join(text.rjust(width) if i in NUMBERS else text.ljust(width) for i, (text, width) in columns).rstrip()
+
+    rule = "-" * len(line(tuple("x" * width for width in widths)))
+    total, trained = sum(row.parameters for row in table), sum(row.trained for row in table)
+    return "\n".join(
+        [
+            f"{getattr(model, 'architecture', model)}, input {_times(input_shape)}",
+            line(TITLES),
+            rule,
+            *map(line, cells),
+            rule,
+            f"parameters: {total:,} ({trained:,} trainable, {total - trained:,} frozen)",
+            f"multiply-adds for one picture: {sum(row.multiply_adds for row in table):,}",
+        ]
+    )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,109 @@
+"""A network's layers as text and back: each layer's type and constructor arguments, containers with what is inside them.
+
+A file that describes its own network can be loaded without the code that once built it. It can also be wrong, or made to do
+harm; so only the layers of ``minicnn.layers`` are built, and none is given more memory than the file's weights account for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import layers
+from ..errors import WeightsError
+from ..layers import Layer
+
+SMALL = 1024  # a number up to this is harmless in a constructor whether or not weights go with it
+
+
+def _known_types() -> dict[str, type[Layer]]:
+    """The layers that can be built from a file, by name."""
+    return {
+        name: kind
+        for name, kind in vars(layers).items()
+        if inspect.isclass(kind) and issubclass(kind, Layer) and kind is not Layer and not inspect.isabstract(kind)
+    }
+
+
+def describe(layer: Layer) -> dict[str, Any]:
+    """The layer as JSON can hold it: ``{"type": "ReLU", "config": {}}``.
+
+    Raises
+    ------
+    ValueError
+        For a layer that is not one of ``minicnn.layers``: it could not be built again from the file.
+    """
+    kind = type(layer)
+    if _known_types().get(kind.__name__) is not kind:
+        raise ValueError(
+            f"{layer} cannot be saved: {kind.__module__}.{kind.__name__} is not one of minicnn.layers, "
+            "and files are loaded with those only"
+        )
+    return {
+        "type": kind.__name__,
+        "config": {name: describe(value) if isinstance(value, Layer) else value for name, value in layer.config().items()},
+    }
+
+
+def build(description: Any, shapes: Mapping[str, tuple[int, ...]], path: str) -> Layer:
+    """The layer that ``describe`` has described, its weights not yet set.
+
+    Parameters
+    ----------
+    description : what JSON gave
+    shapes : mapping
+        Shapes of the weights that go with the network, by full name: an array of any other size is not made.
+    path : str
+        Where in the network this layer is.
+
+    Raises
+    ------
+    WeightsError
+        If this is not the description of a layer, of an unknown layer, or of one that does not match its weights.
+    """
+    described = isinstance(description, dict) and set(description) == {"type", "config"}
+    if not described or not isinstance(description["config"], dict):
+        raise WeightsError(f"layer {path!r} is not described by a type and a config")
+    kind = _known_types().get(str(description["type"]))
+    if kind is None:
+        known = ", ".join(sorted(_known_types()))
+        raise WeightsError(f"layer {path!r} is of the unknown type {str(description['type'])[:80]!r}; known are {known}")
+
+    arguments = {
+        name: build(value, shapes, f"{path}.{name}") if isinstance(value, dict) else value
+        for name, value in description["config"].items()
+    }
+    own = {name: math.prod(shape) for name, shape in shapes.items() if name.startswith(f"{path}.")}
+    most = max(SMALL, sum(own.values()))
+    if not any(isinstance(value, Layer) for value in arguments.values()):
+        for number in _numbers(arguments.values()):
+            if not -most <= number <= most:
+                raise WeightsError(f"layer {path!r} is described with the number {number}, which no weights account for")
+
+    def empty(shape: tuple[int, ...], rng: Any, dtype: Any = np.float32) -> np.ndarray:
+        """Stands in for the random start of weights that are read from the file anyway."""
+        if math.prod(shape) > most:
+            raise WeightsError(f"layer {path!r} is described with weights {shape}, and the file has {sum(own.values())} for it")
+        return np.zeros(shape, dtype)
+
+    if "initializer" in arguments or "rng" in arguments:
+        raise WeightsError(f"layer {path!r} is described with a random start, which no saved layer has")
+    if "initializer" in inspect.signature(kind).parameters:
+        arguments["initializer"] = empty
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise error if isinstance(error, WeightsError) else WeightsError(f"layer {path!r} cannot be built: {error}") from error
+
+
+def _numbers(values: Iterable[Any]) -> Iterable[float]:
+    """All numbers in the values and in lists among them; NaN counts as infinite."""
+    for value in values:
+        if isinstance(value, list):
+            yield from _numbers(value)
+        elif isinstance(value, (int, float)):
+            yield math.inf if value != value else value

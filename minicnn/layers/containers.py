@@ -47,9 +47,11 @@ class Sequential(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         for layer in _plan(self, self.layers.values()):
             x = layer.forward(x)
+        self.remember()  # that there was a forward pass
         return x
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        self.recall()
         for layer in reversed(self.layers.values()):
             if not layer.remembers:  # nothing below is trainable, and nobody wants dx
                 return None
@@ -108,9 +110,11 @@ class Residual(Layer):
         y, shortcut = self.body.forward(x), self.shortcut.forward(x) if self.shortcut else x
         if y.shape != shortcut.shape:
             raise ValueError(f"{self}: the branch gives {y.shape} and the shortcut {shortcut.shape}; they must be equal to be added")
+        self.remember()
         return y + shortcut
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        self.recall()
         through_body = self.body.backward(dy) if self.body.remembers else None
         through_shortcut = dy
         if self.shortcut:

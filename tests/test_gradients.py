@@ -1,0 +1,144 @@
+"""Every layer type and every loss against numeric gradients, below 1e-6 in float64: in train mode, in eval mode, and frozen.
+
+Pictures hold values that are all different and at least 0.01 apart, so that no step of the check crosses a tie or a kink.
+"""
+
+import numpy as np
+import pytest
+
+from minicnn import layers
+from minicnn.gradcheck import check_layer, check_loss
+from minicnn.layers import (
+    ELU,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    ReLU6,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from minicnn.losses import BinaryLogistic, SoftmaxCrossEntropy, SVMHinge
+
+
+def distinct(*shape):
+    """Different multiples of 0.01 in random order, between them and 0 at least 0.005."""
+    size = int(np.prod(shape))
+    return (np.random.default_rng(3).permutation(size) - size // 2 + 0.5).reshape(shape) * 0.01
+
+
+PICTURES, ROWS = distinct(2, 4, 7, 6), distinct(6, 5)
+
+CASES = {
+    "Conv2d": (Conv2d(4, 3, 3, rng=0), PICTURES),
+    "Conv2d without bias": (Conv2d(4, 3, (2, 3), bias=False, rng=0), PICTURES),
+    "Conv2d 1x1": (Conv2d(4, 5, 1, rng=0), PICTURES),
+    "Conv2d padded": (Conv2d(4, 3, 3, pad=(2, 1), rng=0), PICTURES),
+    "Conv2d with stride": (Conv2d(4, 3, 3, stride=(2, 3), pad=1, rng=0), PICTURES),
+    "Conv2d same, uneven": (Conv2d(4, 3, (4, 3), stride=2, pad="same", rng=0), PICTURES),
+    "Conv2d dilated": (Conv2d(4, 3, 3, pad=2, dilation=2, rng=0), PICTURES),
+    "Conv2d in groups": (Conv2d(4, 6, 3, stride=2, pad=1, groups=2, rng=0), PICTURES),
+    "Conv2d depthwise": (Conv2d(4, 4, 3, pad=1, groups=4, rng=0), PICTURES),
+    "Conv2d depthwise with stride": (Conv2d(4, 4, 5, stride=2, pad="same", groups=4, bias=False, rng=0), PICTURES),
+    "Conv2d depthwise with multiplier": (Conv2d(4, 8, 3, dilation=(1, 2), groups=4, rng=0), PICTURES),
+    "Linear": (Linear(5, 3, rng=0), ROWS),
+    "Linear without bias": (Linear(5, 3, bias=False, rng=0), ROWS),
+    "Flatten": (Flatten(), PICTURES),
+    "MaxPool2d": (MaxPool2d(2), PICTURES),
+    "MaxPool2d overlapping, ceil": (MaxPool2d(3, 2, pad=1, ceil_mode=True), PICTURES),
+    "MaxPool2d same": (MaxPool2d((2, 3), 2, pad="same"), PICTURES),
+    "AvgPool2d": (AvgPool2d(3, 2, pad=1), PICTURES),
+    "AvgPool2d with padding counted, ceil": (AvgPool2d(3, 2, pad=1, ceil_mode=True, count_include_pad=True), PICTURES),
+    "GlobalAvgPool2d": (GlobalAvgPool2d(), PICTURES),
+    "BatchNorm1d": (BatchNorm1d(5), ROWS),
+    "BatchNorm2d": (BatchNorm2d(4), PICTURES),
+    "ReLU": (ReLU(), PICTURES),
+    "ReLU6": (ReLU6(), 5 * PICTURES),
+    "LeakyReLU": (LeakyReLU(0.1), PICTURES),
+    "ELU": (ELU(0.7), PICTURES),
+    "Sigmoid": (Sigmoid(), PICTURES),
+    "Tanh": (Tanh(), PICTURES),
+    "Dropout": (Dropout(0.4, rng=0), PICTURES),
+    "Sequential": (Sequential(Linear(5, 4, rng=0), Tanh(), Dropout(0.3, rng=1), Linear(4, 3, rng=2)), ROWS),
+    "Residual": (Residual(Sequential(Conv2d(4, 4, 3, pad=1, rng=0), BatchNorm2d(4), Tanh())), PICTURES),
+    "Residual with projection": (Residual(Conv2d(4, 3, 3, 2, 1, rng=0), Conv2d(4, 3, 1, 2, rng=1)), PICTURES),
+    "Concat": (Concat(Conv2d(4, 2, 1, rng=0), Sequential(BatchNorm2d(4), Conv2d(4, 3, 3, pad=1, rng=1)), ELU()), PICTURES),
+    "a small network": (
+        Sequential(
+            conv=Conv2d(4, 6, 3, pad="same", bias=False, rng=0),
+            norm=BatchNorm2d(6),
+            relu=ReLU(),
+            pool=MaxPool2d(2),
+            mobile=Residual(Sequential(Conv2d(6, 6, 3, pad=1, groups=6, rng=1), ReLU6(), Conv2d(6, 6, 1, rng=2))),
+            average=GlobalAvgPool2d(),
+            dropout=Dropout(0.3, rng=3),
+            scores=Linear(6, 3, rng=4),
+        ),
+        PICTURES,
+    ),
+}  # fmt: skip
+
+
+def settled(layer):
+    """float64, with statistics that are not the ones of a new layer."""
+    layer.astype(np.float64).unfreeze()
+    for name, array in layer.state().items():
+        array[:] = np.linspace(0.5, 1.5, array.size) if name.endswith("var") else np.linspace(-0.2, 0.3, array.size)
+    return layer
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("mode", ["train", "eval", "frozen"])
+def test_gradients_match_numeric_ones(case, mode):
+    layer, x = CASES[case]
+    settled(layer)
+    if mode == "frozen":
+        layer.freeze()
+    report = check_layer(layer, x, training=mode != "eval", elements=40)
+    assert report.ok, report
+    assert report.max_error < 1e-6
+    assert report.kinks == 0
+    assert len(report.arrays) == 1 + (0 if mode == "frozen" else len(layer.parameters()))
+
+
+def test_no_layer_type_is_left_out():
+    types = {kind for name in layers.__all__ if issubclass(kind := getattr(layers, name), Layer) and kind is not Layer}
+    checked = {type(inner) for layer, _ in CASES.values() for _, inner in layer.walk()}
+    assert types <= checked
+
+
+LOSSES = [SoftmaxCrossEntropy(), SoftmaxCrossEntropy(label_smoothing=0.1), SVMHinge(), SVMHinge(margin=0.5), BinaryLogistic()]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("scale", [1, 30])
+def test_gradients_of_losses_match_numeric_ones(loss, scale):
+    binary = isinstance(loss, BinaryLogistic)
+    scores, targets = (ROWS[:, :1], np.arange(6) % 2) if binary else (ROWS, np.arange(6) % 5)
+    report = check_loss(loss, scale * scores, targets)
+    assert report.ok, report
+    assert report.kinks == 0
+
+
+def test_a_network_under_a_loss_goes_down_its_gradient():
+    net, x = settled(CASES["a small network"][0]).eval(backward=True), PICTURES
+    loss, targets = SoftmaxCrossEntropy(), np.array([0, 2])
+    before = loss.forward(net.forward(x), targets)
+    net.backward(loss.backward())
+    slope = sum(np.sum(parameter.grad**2) for parameter in net.parameters().values())
+    step = 1e-6
+    for parameter in net.parameters().values():
+        parameter.value -= step * parameter.grad
+    after = loss.forward(net.forward(x), targets)
+    assert (before - after) / step == pytest.approx(slope, rel=1e-3)

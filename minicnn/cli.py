@@ -1,0 +1,122 @@
+"""The command ``minicnn``: parses, calls, prints."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .errors import DataError, PictureError, TrainingError, WeightsError
+
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+
+EXAMPLES = """examples:
+  minicnn transfer                                the solar cells, EfficientNet-Lite0, all strategies
+  minicnn transfer --data pictures/ --quick       your own: pictures/<class>/*.jpg, or a .zip of that
+  minicnn predict transfer-report/model.h5 a.jpg  with what it trained
+  minicnn predict --model efficientnet_lite0 a.jpg
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minicnn",
+        description="Convolutional networks written by hand, and how to transfer a pretrained one to your own pictures.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"minicnn {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    transfer = commands.add_parser(
+        "transfer", help="take a pretrained network to a collection of pictures and compare strategies"
+    )
+    transfer.add_argument("--data", metavar="FOLDER|ZIP", help="FOLDER/<class>/*, or FOLDER/{train,val,test}/<class>/* "
+                          "(default: the solar cells of the package elpv-dataset)")  # fmt: skip
+    transfer.add_argument("--model", default="efficientnet_lite0", help="a known name or an .h5 file (default: %(default)s)")
+    transfer.add_argument("--strategy", action="append", metavar="NAME",
+                          help="svm, softmax, finetune-upper or finetune-more; may be repeated (default: all)")  # fmt: skip
+    transfer.add_argument("--layer", help="the layer whose output is the code (default: the one below the classifier)")
+    transfer.add_argument("--seeds", type=_positive, metavar="N", help="random splits and runs of each strategy")
+    transfer.add_argument("--epochs", type=_positive, metavar="N", help="epochs of each phase of fine-tuning")
+    mode = transfer.add_mutually_exclusive_group()
+    mode.add_argument("--quick", action="store_true", help="a first impression: few pictures, few epochs")
+    mode.add_argument("--full", action="store_true", help="more seeds, deeper and longer fine-tuning")
+    transfer.add_argument("--out", type=Path, default=Path("transfer-report"), metavar="FOLDER",
+                          help="where report, figures and model go (default: %(default)s)")  # fmt: skip
+
+    predict = commands.add_parser("predict", help="name what pictures show")
+    predict.add_argument("--model", help="a known name or an .h5 file; without it, the first argument is the .h5 file")
+    predict.add_argument(
+        "--top", type=_positive, default=5, metavar="N", help="how many classes to print (default: %(default)s)"
+    )
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="[MODEL.h5] PICTURE ...")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. What users can put right is one sentence on standard error, no traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = build_parser().parse_args(words)
+    arguments.words = words
+    try:
+        return {"transfer": _transfer, "predict": _predict}[arguments.command](arguments)
+    except (DataError, PictureError, WeightsError, TrainingError, ValueError, OSError) as error:
+        print(f"minicnn {arguments.command}: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print(f"minicnn {arguments.command}: stopped before anything was finished; nothing was written", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _transfer(arguments: argparse.Namespace) -> int:
+    from .transfer.experiment import STRATEGIES, Experiment, Settings
+    from .transfer.report import table
+
+    mode = "quick" if arguments.quick else "full" if arguments.full else "default"
+    settings = Settings(
+        data=arguments.data,
+        model=arguments.model,
+        strategies=tuple(arguments.strategy or STRATEGIES),
+        layer=arguments.layer,
+        seeds=arguments.seeds,
+        epochs=arguments.epochs,
+        mode=mode,
+        out=arguments.out,
+        command=" ".join(["minicnn", *arguments.words]),
+    )
+    results = Experiment(settings).run()
+    print(f"\n{table(results)}\n")
+    print(f"Use it:     minicnn predict {arguments.out / results['model_file']} PICTURES...")
+    print(f"The report: {arguments.out / 'report.html'}")
+    return EXIT_INTERRUPTED if results["interrupted"] else 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from .pretrained import load
+
+    pictures = list(arguments.pictures)
+    name = arguments.model or pictures.pop(0)
+    if not pictures:
+        raise ValueError(f"no picture given, only the model {name}: minicnn predict MODEL.h5 PICTURE ...")
+    model, failed = load(name), False
+    for picture in pictures:
+        try:
+            (ranking,) = model.predict([picture], top=arguments.top)
+        except PictureError as error:  # the others may be fine
+            print(f"minicnn predict: {error}", file=sys.stderr)
+            failed = True
+            continue
+        print(picture)
+        for label, probability in ranking:
+            print(f"  {100 * probability:5.1f} %  {label}")
+    return EXIT_ERROR if failed else 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {value}")
+    return value

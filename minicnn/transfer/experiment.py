@@ -1,0 +1,259 @@
+"""The main job: one pretrained network, one collection of pictures, several ways to transfer, an honest comparison.
+
+The test part of each split is looked at once, when a strategy is finished. Every choice before that (regularisation, epoch,
+which strategy to recommend, which run to keep) is made on the validation part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..data.augmentation import CELLS, PHOTOS
+from ..data.cells import solar_cells
+from ..data.folders import open_pictures
+from ..data.picture_set import PictureSet
+from ..data.splits import stratified_split
+from ..errors import DataError
+from ..inference import infer
+from ..models.model import Model
+from ..pretrained import load
+from ..pretrained.store import save_model
+from .codes import default_layer, extract_codes
+from .finetune import Phase, fine_tune, freeze_points, set_head, with_new_head
+from .linear import LinearClassifier, LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
+from .measures import confident_mistakes, measure
+from .report import write_report
+from .results import results_of
+
+TEST_FRACTION = 0.25  # of all pictures: Deitsch et al. 2019 train on 1,968 solar cells and test on 656
+VAL_FRACTION = 0.15  # of the pictures that are not for testing
+
+# From cheap to dear: of two that are equally good, the first is recommended.
+STRATEGIES = {
+    "svm": "linear SVM on CNN codes",
+    "softmax": "softmax classifier on CNN codes",
+    "finetune-upper": "fine-tune the upper layers",
+    "finetune-more": "then fine-tune more layers",
+}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a mode does: seeds, then (epochs, views of each picture) for the two phases of fine-tuning."""
+
+    linear_seeds: int
+    finetune_seeds: int
+    upper: tuple[int, int]
+    more: tuple[int, int]
+    pictures: int | None = None
+
+
+MODES = {
+    "quick": Effort(2, 1, upper=(2, 1), more=(1, 1), pictures=600),
+    "default": Effort(5, 1, upper=(3, 2), more=(3, 3)),
+    "full": Effort(5, 3, upper=(5, 5), more=(10, 8)),
+}
+
+
+@dataclass
+class Settings:
+    """What ``minicnn transfer`` was asked for. None means: whatever the mode does."""
+
+    data: str | None = None
+    model: str = "efficientnet_lite0"
+    strategies: tuple[str, ...] = tuple(STRATEGIES)
+    layer: str | None = None
+    seeds: int | None = None
+    epochs: int | None = None
+    mode: str = "default"
+    out: Path = Path("transfer-report")
+    progress: bool = True
+    command: str = "minicnn transfer"
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.strategies if name not in STRATEGIES]
+        if unknown or not self.strategies:
+            raise ValueError(f"unknown strategy {', '.join(unknown) or '(none given)'}; choose from {', '.join(STRATEGIES)}")
+        if self.mode not in MODES:
+            raise ValueError(f"unknown mode {self.mode!r}; choose from {', '.join(MODES)}")
+
+
+@dataclass
+class Run:
+    """One strategy on one split: what the report says about it, and the network it left."""
+
+    record: dict
+    model: Model
+
+
+def split_pictures(pictures: PictureSet, seed: int) -> dict[str, np.ndarray]:
+    """Indices of "train", "val" and "test": as the collection gives them where it does, else drawn, stratified by class."""
+
+    def draw(among: np.ndarray, part: str, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+        groups = None if pictures.groups is None else pictures.groups[among]
+        parts = stratified_split(pictures.labels[among], groups, {"rest": 1 - fraction, part: fraction}, seed)
+        return among[parts["rest"]], among[parts[part]]
+
+    given = dict(pictures.splits or {})
+    if "test" in given:
+        rest, test = given["train"], given["test"]
+    else:
+        rest, test = draw(given.get("train", np.arange(len(pictures))), "test", TEST_FRACTION)
+    train, val = (rest, given["val"]) if "val" in given else draw(rest, "val", VAL_FRACTION)
+    return {"train": train, "val": val, "test": test}
+
+
+def some_of(pictures: PictureSet, most: int) -> PictureSet:
+    """A stratified random subset, always the same."""
+    share = most / len(pictures)
+    parts = stratified_split(pictures.labels, pictures.groups, {"some": share, "rest": 1 - share}, 0)
+    return pictures.subset(parts["some"])
+
+
+class Experiment:
+    """The main job step by step; ``run()`` takes all of them. Progress is told in lines given to ``say``."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None] = print):
+        self.settings, self.effort, self.say = settings, MODES[settings.mode], say
+        self.runs: dict[str, list[Run]] = {key: [] for key in STRATEGIES if key in settings.strategies}
+        self.started = time.perf_counter()
+        self.interrupted = False
+
+    def run(self) -> dict:
+        """Everything; returns the results. Ctrl-C ends it early: what is finished by then is saved and reported."""
+        make_writable(self.settings.out)
+        try:
+            self.prepare()
+            for seed in range(self.settings.seeds or self.effort.linear_seeds):
+                self.run_seed(seed)
+        except KeyboardInterrupt:
+            if not any(self.runs.values()):
+                raise
+            self.interrupted = True
+        return self.save()
+
+    def prepare(self) -> None:
+        """Open pictures and network, fit the pictures to its input, compute the codes."""
+        settings, mode = self.settings, self.effort
+        model = load(settings.model)
+        if model.preprocessing is None:
+            raise DataError(
+                f"{settings.model} does not say how pictures become its input: set model.preprocessing to a Preprocessing, and "
+                "save it again with model.save()"
+            )
+        if settings.data is None:
+            pictures, self.augmentation = solar_cells(), CELLS
+            # cells are square and defects reach their edges: shrink the whole cell, crop nothing
+            model.preprocessing = replace(model.preprocessing, fit="stretch", resize=None)
+        else:
+            pictures, self.augmentation = open_pictures(settings.data), PHOTOS
+        if mode.pictures and len(pictures) > mode.pictures:
+            note = f"{settings.mode} mode: {mode.pictures} of the {len(pictures)} pictures, drawn at random within each class"
+            pictures = some_of(pictures, mode.pictures)
+            pictures.notes.append(note)
+        self.say(f"{len(pictures)} pictures of {len(pictures.classes)} classes: {pictures.name}")
+
+        self.fitted, self.pictures = pictures.fitted(model.preprocessing, settings.progress)
+        layer = settings.layer or default_layer(model)
+        self.base = with_new_head(model, layer, self.pictures.classes)
+        started = time.perf_counter()
+        self.codes = extract_codes(model, self.pictures, self.fitted, layer, settings.progress)
+        self.codes_seconds = time.perf_counter() - started
+        self.say(
+            f"CNN codes at '{layer}': {self.codes.shape[1]} numbers a picture, "
+            f"{len(self.codes)} pictures in {self.codes_seconds:.1f} s ({len(self.codes) / self.codes_seconds:.0f} a second)"
+        )
+
+    def run_seed(self, seed: int) -> None:
+        """All strategies on the split that this seed draws."""
+        self.parts = split_pictures(self.pictures, seed)
+        fine_tunings = [key for key in self.runs if key.startswith("finetune")]
+        if seed >= (self.settings.seeds or self.effort.finetune_seeds):
+            fine_tunings = []
+        if "svm" in self.runs:
+            self.linear("svm", LinearSVM, seed)
+        if "softmax" in self.runs or fine_tunings:
+            head = self.linear("softmax", SoftmaxRegression, seed)
+        if fine_tunings:
+            self.fine_tuning(seed, head, last=fine_tunings[-1])
+
+    def linear(self, key: str, kind: type[LinearClassifier], seed: int) -> LinearClassifier:
+        """A linear classifier on the codes. Returns the one that has seen training pictures only, as a head to fine-tune."""
+        y, (train, val, test) = self.pictures.labels, self.parts.values()
+        started = time.perf_counter()
+        choice = choose_regularisation(kind, self.codes[train], y[train], self.codes[val], y[val])
+        if key in self.runs:
+            model = self.base.copy()
+            scale = calibrate(choice.fitted, self.codes[val], y[val])
+            set_head(model, choice.final, scale)
+            model.freeze(until=list(model.layers)[-2])
+            record = {
+                "val_accuracy": choice.point.val_accuracy,
+                "seconds": self.codes_seconds + time.perf_counter() - started,
+                "chosen_regularisation": choice.point.regularisation,
+                "regularisation_path": [vars(point) for point in choice.path],
+            }
+            self.finish(key, seed, model, scale * choice.final.decision_function(self.codes[test]), record)
+        return choice.fitted
+
+    def fine_tuning(self, seed: int, head: LinearClassifier, last: str) -> None:
+        """The upper layers first, then more of them from there, as far as ``last``."""
+        train, val, test = ((self.fitted[part], self.pictures.labels[part]) for part in self.parts.values())
+        model = self.base.copy()
+        set_head(model, head)
+        phases, seconds = [], self.codes_seconds
+        keys, efforts = ("finetune-upper", "finetune-more"), (self.effort.upper, self.effort.more)
+        for key, freeze_until, (epochs, views) in zip(keys, freeze_points(model), efforts, strict=True):
+            phase = Phase(STRATEGIES[key], freeze_until, self.settings.epochs or epochs, views=views)
+            started = time.perf_counter()
+            history = fine_tune(model, phase, train, val, self.augmentation, seed, self.settings.progress)
+            seconds += time.perf_counter() - started
+            phases.append(phase.record(history))
+            if key in self.runs and history.best:
+                scores = infer(model.fuse(), len(test[0]), lambda i: model.preprocessing.normalise(test[0][i]))
+                record = {"val_accuracy": history.best["val_accuracy"], "seconds": seconds, "phases": list(phases)}
+                self.finish(key, seed, model.copy(), scores, record)
+            if history.interrupted:
+                raise KeyboardInterrupt
+            if key == last:
+                break
+
+    def finish(self, key: str, seed: int, model: Model, scores: np.ndarray, record: dict) -> None:
+        """Test a finished run, this once, and keep it."""
+        test = self.parts["test"]
+        record = {"seed": seed} | record | measure(self.pictures.labels[test], scores)
+        record["mistakes"] = confident_mistakes(self.pictures, test, scores)
+        self.runs[key].append(Run(record, model))
+        val, accuracy = 100 * record["val_accuracy"], 100 * record["accuracy"]
+        self.say(f"seed {seed}  {STRATEGIES[key]:<34} validation {val:.1f} %   test {accuracy:.1f} %")
+
+    def save(self) -> dict:
+        """Write report and model; the model is the recommended strategy's run that did best on its validation part."""
+        results = results_of(self, STRATEGIES)
+        runs = self.runs[results["recommendation"]["key"]]
+        chosen = max(runs, key=lambda run: run.record["val_accuracy"])
+        chosen.model.provenance = dict(chosen.model.provenance or {}) | {
+            "transferred to": self.pictures.name,
+            "strategy": STRATEGIES[results["recommendation"]["key"]],
+            "seed": chosen.record["seed"],
+            "test accuracy": chosen.record["accuracy"],
+        }
+        save_model(chosen.model, self.settings.out / results["model_file"])
+        write_report(results, self.settings.out, self.pictures)
+        return results
+
+
+def make_writable(folder: Path) -> None:
+    """Make the report's folder and write to it now: an hour of work must not end at a closed door."""
+    probe = folder / ".write-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise DataError(f"cannot write the report to {folder} ({error.strerror}); name another folder with --out") from error

@@ -1,0 +1,130 @@
+"""Figures of what was answered: confusion matrices, and the mistakes as pictures."""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .figure_style import FAINT, GREY, INK, WIDTH, class_labels, columns_of, drawable, shorten
+from .outcome import recommended, row_percent, summed_confusion, worst_mistakes
+
+MAX_NUMBERED_CLASSES = 12  # a confusion matrix of more has no room for numbers
+
+
+def confusion(results: dict, pictures=None):
+    """One confusion matrix a strategy, summed over seeds. Of many classes, or long names, the recommended one is large."""
+    strategies = results["strategies"]
+    if not strategies:
+        return None
+    classes, best = results["data"]["classes"], recommended(results)
+    labels, K = class_labels(classes, 20 if len(classes) <= MAX_NUMBERED_CLASSES else 24), len(classes)
+    few = K <= 3 and max(map(columns_of, labels)) <= 12
+    large = [] if few else [best]
+    small = [s for s in strategies if s not in large]
+    columns = 2 if few else 3
+    heights = [5.9 if K > 5 else 4.6] * len(large) + [2.75] * -(-len(small) // columns)
+    figure = Figure(figsize=(WIDTH, sum(heights)))
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, strategy in zip(parts, large, strict=False):
+        _matrix(part.add_subplot(), strategy, labels)
+    for k, part in enumerate(parts[len(large) :]):
+        row = small[k * columns : (k + 1) * columns]
+        grid = part.subplots(1, columns, squeeze=False)[0]
+        for axes, strategy in zip(grid, row, strict=False):
+            _matrix(axes, strategy, labels, beside_large=bool(large))
+        for axes in grid[len(row) :]:
+            axes.remove()
+    found = np.diag(row_percent(summed_confusion(best)))
+    right = [f"{name} {share:.0f} %" for name, share in zip(classes, found, strict=True)][:MAX_NUMBERED_CLASSES]
+    alt = f"Confusion matrices. {best['title']}, share of each class found: " + ", ".join(right)
+    alt += f" and {K - len(right)} more." if len(right) < K else "."
+    caption = "Rows are the true classes, columns the answers; percentages are of the row"
+    caption += "; counts are summed over seeds." if max(len(s["runs"]) for s in strategies) > 1 else "."
+    if large:
+        caption += " The small matrices have their classes in the order of the large one."
+    if K > MAX_NUMBERED_CLASSES:
+        caption += " The darker the diagonal, the better; a dark cell beside it is a pair that is often confused."
+    return figure, alt, caption
+
+
+def _matrix(axes, strategy: dict, labels: list[str], beside_large: bool = False) -> None:
+    """One confusion matrix, shaded by row percentage. Beside a large one it goes without class names and counts."""
+    matrix = summed_confusion(strategy)
+    percent, K = row_percent(matrix), len(labels)
+    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    axes.grid(False)
+    axes.set_title(textwrap.fill(strategy["title"], 28 if beside_large else 40))
+    axes.set(xlabel="predicted class", ylabel="true class", xticks=[], yticks=[])
+    if not beside_large:
+        _name_classes(axes, labels)
+    if K > MAX_NUMBERED_CLASSES:
+        return
+    size = (8 if K <= 5 else 5) if beside_large else 9 if K <= 5 else 7
+    for (i, j), share in np.ndenumerate(percent):
+        text = f"{share:.0f}" if beside_large else f"{matrix[i, j]}\n{share:.0f} %"
+        axes.text(j, i, text, ha="center", va="center", size=size, color="white" if share > 55 else INK)
+
+
+def _name_classes(axes, labels: list[str]) -> None:
+    """Class names along both sides, as many as there is room for."""
+    K = len(labels)
+    step = -(-K // 50)
+    size = 9 if K <= 5 else 8 if K <= 20 else 5.5
+    axes.set_yticks(range(0, K, step), labels[::step], size=size)
+    upright = K <= 3 and max(map(columns_of, labels)) <= 12
+    axes.set_xticks(range(0, K, step), labels[::step], size=size, rotation=0 if upright else 90)
+    axes.tick_params(length=0)
+
+
+def mistakes(results: dict, pictures):
+    """The most confident mistakes of the recommended strategy, as pictures."""
+    best = recommended(results)
+    worst = worst_mistakes(best)
+    if not worst:
+        return None
+    columns = min(len(worst), 4)
+    rows = -(-len(worst) // columns)
+    figure = Figure(figsize=(WIDTH * max(columns, 2) / 4, 2.28 * rows + 0.3))
+    figure.suptitle(textwrap.fill(best["title"], 80 if columns == 4 else 36), x=0.01, ha="left", size=9.5)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    classes = results["data"]["classes"]
+    names = dict(zip(classes, class_labels(classes, 16), strict=True))
+    for number, (axes, mistake) in enumerate(zip(grid.flat, worst, strict=False), start=1):
+        _thumbnail(axes, pictures, mistake["index"])
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        file = shorten(mistake["file"].rsplit("/", 1)[-1], 22)
+        axes.set_title(f"{number}  {file if drawable(file) else ''}", size=7.5, color=GREY, pad=3)
+        said = f"true: {names[mistake['true']]}\nsaid: {names[mistake['predicted']]}\n{100 * mistake['confidence']:.0f} % sure"
+        axes.set_xlabel(said, size=8, loc="left", labelpad=3)
+    for axes in grid.flat[len(worst) :]:
+        axes.remove()
+    said = [f"{m['true']} taken for {m['predicted']}" for m in worst]
+    alt = (
+        f"The {len(worst)} most confident mistakes of {best['title']}: "
+        if len(worst) > 1
+        else f"The mistake of {best['title']}: "
+    )
+    caption = "Wrong answers that the network was most sure of. Look here first for wrong labels."
+    return figure, alt + ", ".join(said) + ".", caption
+
+
+def _thumbnail(axes, pictures, index: int) -> None:
+    """Picture ``index`` in the middle of a square; a sentence in its place when its file has gone since."""
+    axes.set(aspect="equal")
+    try:
+        small = Image.fromarray(pictures.picture(index))
+    except (OSError, ValueError):
+        axes.text(0.5, 0.5, "the file can\nno longer\nbe read", ha="center", va="center", size=8)
+        axes.set_facecolor(FAINT)
+        return
+    small.thumbnail((400, 400))
+    axes.imshow(np.asarray(small), interpolation="nearest" if max(small.size) < 64 else "antialiased")
+    width, height = small.size
+    half = max(width, height) / 2
+    x, y = (width - 1) / 2, (height - 1) / 2
+    axes.set(xlim=(x - half, x + half), ylim=(y + half, y - half))

@@ -1,0 +1,217 @@
+"""Fine-tuning: a new head on a pretrained network, the lower part frozen, the upper part trained gently.
+
+Two things make it quick on a laptop. The frozen part needs no backward pass; and as it does not change, what it makes of each
+(augmented) picture is computed once, kept in a bank of views, and used in every epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.augmentation import Augmentation
+from ..data.preprocessing import Preprocessing
+from ..inference import infer
+from ..layers import Flatten, GlobalAvgPool2d, Layer, Linear
+from ..layers.fused import fuse
+from ..losses import SoftmaxCrossEntropy
+from ..models.model import Model
+from ..optim import AdamW
+from ..schedules import one_cycle
+from ..training import History, Trainer
+from .codes import default_layer
+from .linear import LinearClassifier
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of fine-tuning.
+
+    Attributes
+    ----------
+    title : str
+    freeze_until : str
+        The top-level layer up to which (inclusive) everything is frozen.
+    epochs : int
+    learning_rate : float
+        Of the new head. The pretrained layers above the frozen part get ``body_multiplier`` times that: they are nearly right
+        already, and too large a step destroys what they know.
+    views : int
+        Augmented versions of each training picture in the bank.
+    """
+
+    title: str
+    freeze_until: str
+    epochs: int
+    learning_rate: float = 2e-3
+    body_multiplier: float = 0.25
+    views: int = 4
+    batch_size: int = 32
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.05
+
+    def record(self, history: History) -> dict:
+        """What the report says about this phase."""
+        return {
+            "title": self.title,
+            "frozen_until": self.freeze_until,
+            "learning_rate": self.learning_rate,
+            "history": history.epochs,
+            "best_epoch": history.best_epoch,
+        }
+
+
+def freeze_points(model: Model) -> tuple[str, str]:
+    """Where to cut for fine-tuning the upper part and for fine-tuning more of it.
+
+    The layers by which three fifths, and a quarter, of the network's multiply-adds are done: the first leaves the most specific
+    layers to train, the second all but the general ones (edges, colours, textures).
+    """
+    names = [name for name in model.layers if name != model.classifier_name]
+    shape = (1, *model.input_shape)
+    costs = []
+    for name in names:
+        costs.append(model.layers[name].multiply_adds(shape))
+        shape = model.layers[name].output_shape(shape)
+    share = np.cumsum(costs) / max(sum(costs), 1)
+    upper, more = (names[int(np.argmax(share >= part))] for part in (0.6, 0.25))
+    return upper, more
+
+
+def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
+    """A copy of the network up to ``layer`` with an untrained classifier for ``classes`` on top of its codes.
+
+    At the usual layer, right below the classifier, this replaces the head and keeps the dropout before it; below that, what
+    lies above is cut off, and feature maps are averaged over space first.
+    """
+    model = model.copy()
+    if layer == default_layer(model):
+        model.replace_head(classes)
+        return model
+    lower, _ = model.split(layer)
+    layers, shape = dict(lower.layers), lower.output_shape((1, *model.input_shape))
+    layers["codes"] = GlobalAvgPool2d() if len(shape) == 4 else Flatten()
+    layers["classifier"] = Linear(int(np.prod(shape[1:])) if len(shape) == 2 else shape[1], len(classes))
+    return Model(
+        layers,
+        architecture=f"{model.architecture} up to {layer}",
+        input_shape=model.input_shape,
+        preprocessing=model.preprocessing,
+        classes=classes,
+        provenance=model.provenance,
+    )
+
+
+def set_head(model: Model, classifier: LinearClassifier, scale: float = 1.0) -> None:
+    """Write a trained linear classifier into the network's last layer: scores of the network = scale * scores on the codes.
+
+    Starting fine-tuning from a trained head instead of a random one keeps the first steps from distorting the pretrained
+    layers. Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution" (LP-FT).
+    """
+    head = model.layers[model.classifier_name]
+    head.w.value[...], head.b.value[...] = scale * classifier.w, scale * classifier.b
+
+
+class ViewBank:
+    """What the frozen lower part makes of every picture, once plain and for training pictures also augmented, in float16.
+
+    Samples 0..N-1 are the N pictures as they are, the first M of them for training, the rest for validation. Sample
+    N + (v - 1) M + i is augmented view v = 1..V-1 of training picture i. Each epoch of training draws one view of each picture.
+
+    Parameters
+    ----------
+    lower : Layer
+        The frozen part.
+    preprocessing : Preprocessing
+    train, val : uint8 (M, H, W, C) and (N - M, H, W, C)
+    views : int
+        V above, the plain one included.
+    augmentation : Augmentation
+    rng : Generator
+    label : str, optional
+        Of the progress bar.
+    """
+
+    def __init__(
+        self,
+        lower: Layer,
+        preprocessing: Preprocessing,
+        train: np.ndarray,
+        val: np.ndarray,
+        views: int,
+        augmentation: Augmentation,
+        rng: np.random.Generator,
+        label: str | None = None,
+    ):
+        self.trained_on, self.pictures, self.views = len(train), len(train) + len(val), views
+        seeds = rng.integers(0, 2**63, size=self.trained_on * (views - 1))
+
+        def picture(sample: int) -> np.ndarray:
+            if sample < self.pictures:
+                return train[sample] if sample < self.trained_on else val[sample - self.trained_on]
+            extra = sample - self.pictures  # a generator for each view: it does not matter which thread comes first
+            return augmentation(train[[extra % self.trained_on]], np.random.default_rng(seeds[extra]))[0]
+
+        def batch(samples: np.ndarray) -> np.ndarray:
+            return preprocessing.normalise(np.stack([picture(sample) for sample in samples]))
+
+        self.outputs = infer(lower, self.pictures + len(seeds), batch, label=label, dtype=np.float16)
+
+    def prepare(self, samples: np.ndarray) -> np.ndarray:
+        """Sample numbers -> input of the upper part, float32."""
+        return self.outputs[samples].astype(np.float32)
+
+    def augment(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Numbers of training pictures -> sample numbers: one view of each, drawn at random."""
+        view = rng.integers(0, self.views, len(pictures))
+        return np.where(view == 0, pictures, self.pictures + (view - 1) * self.trained_on + pictures)
+
+
+def fine_tune(
+    model: Model,
+    phase: Phase,
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
+    augmentation: Augmentation,
+    seed: int = 0,
+    progress: bool = True,
+) -> History:
+    """Train the upper part of ``model`` in place; the best epoch by validation accuracy is what stays.
+
+    Parameters
+    ----------
+    model : Model
+        With a head for the new classes.
+    phase : Phase
+    train, val : (pictures uint8 (N, H, W, C), labels (N,))
+        As ``PictureSet.fitted`` gives them.
+    augmentation : Augmentation
+        Applied to training pictures only.
+    """
+    rng = np.random.default_rng(seed)
+    model.unfreeze()
+    model.freeze(until=phase.freeze_until)
+    for name, parameter in model.parameters().items():
+        in_head = name.startswith(f"{model.classifier_name}.")
+        parameter.learning_rate_multiplier = 1.0 if in_head else phase.body_multiplier
+    lower, upper = model.split(phase.freeze_until)
+
+    (x, y), (x_val, y_val) = train, val
+    label = f"views up to '{phase.freeze_until}'" if progress else None
+    bank = ViewBank(fuse(lower), model.preprocessing, x, x_val, phase.views, augmentation, rng, label)
+    trainer = Trainer(
+        upper,
+        SoftmaxCrossEntropy(phase.label_smoothing),
+        AdamW(upper.parameters(), phase.learning_rate, weight_decay=phase.weight_decay),
+        epochs=phase.epochs,
+        batch_size=phase.batch_size,
+        schedule=one_cycle(),
+        seed=seed,
+        augment=bank.augment,
+        prepare=bank.prepare,
+        progress=progress,
+        label=phase.title,
+    )
+    samples = np.arange(bank.pictures)
+    return trainer.fit(samples[: len(x)], y, samples[len(x) :], y_val)

@@ -1,0 +1,100 @@
+"""The table of a transfer experiment: its cells, and the text that the command prints."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from .outcome import always_the_same_answer
+
+COLUMNS = 110  # the table fits in a terminal of this width
+
+
+def table(results: dict) -> str:
+    """The outcome as text of at most 110 columns: a row a strategy, published figures below, and the recommendation."""
+    head, rows, comparison, notes = content(results)
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    widths[1] = min(widths[1], 28)
+    widths[0] = min(max(widths[0], 30), COLUMNS - sum(widths[1:]) - 2 * len(widths[1:]))
+    rule = "-" * (sum(widths) + 2 * len(widths[1:]))
+    lines = [*_row(head, widths), rule]
+    for row in rows:
+        lines += _row(row, widths)
+    if not rows:
+        lines.append("no strategy has finished")
+    if comparison:
+        lines.append(rule)
+        joined = [sum(widths[:3]) + 4, *widths[3:]]  # the title takes the place of strategy, trained and seeds
+        for title, accuracy, balanced in comparison:
+            lines += _row([title, accuracy, balanced, "", ""], joined)
+    lines += [rule, *textwrap.wrap(" ".join(notes), COLUMNS)]
+    if sentence := (results.get("recommendation") or {}).get("sentence"):
+        lines += ["", *textwrap.wrap(sentence, COLUMNS)]
+    return "\n".join(lines)
+
+
+def content(results: dict) -> tuple[list[str], list[list[str]], list[tuple[str, str, str]], list[str]]:
+    """Header, rows of cells, rows of comparison (title, accuracy, balanced accuracy) and the sentences below the table."""
+    strategies, data = results["strategies"], results["data"]
+    head = ["strategy", f"trained (of {quantity(results['model']['parameters'])})", "runs"]
+    head += ["accuracy %", "balanced %", "F1 %", "time"]
+    rows = []
+    for s in strategies:
+        trained = f"{s['trained']}: {quantity(s['trained_parameters'])}"
+        figures = [_spread(s[key]) for key in ("accuracy", "balanced_accuracy", "f1")]
+        rows.append([s["title"], trained, str(len(s["runs"])), *figures, _time(s["seconds"]["mean"])])
+    comparison = [(f"published: {p['title']}", f"{100 * p['accuracy']:.1f}", "") for p in results.get("published", ())]
+    if blind := always_the_same_answer(results):
+        comparison.append(("always answering the most frequent class", *(f"{100 * share:.1f}" for share in blind)))
+    notes = []
+    if rows:
+        most = max(len(strategy["runs"]) for strategy in strategies)
+        several = "mean ± standard deviation over runs of different seeds" if most > 1 else "1 seed"
+        of = results["f1_of"]
+        f1 = "F1 is the mean over the classes" if of == "macro average" else f'F1 is of the class "{of}"'
+        per_run = " Time is per run." if most > 1 else ""
+        notes.append(f"On {data['parts']['test']:,} test pictures; {several}. {f1}.{per_run}")
+    if results.get("interrupted"):
+        notes.append("Interrupted: this is what had finished by then.")
+    return head, rows, comparison, notes
+
+
+def _row(cells: list[str], widths: list[int]) -> list[str]:
+    """One row as lines: the first cell and a text in the second wrap in their columns, numbers stand in the first line."""
+    texts = 2 if len(cells) == 7 else 1
+    columns = [_wrap(cell, width) for cell, width in zip(cells[:texts], widths, strict=False)]
+    lines = []
+    for k in range(max(map(len, columns))):
+        left = [f"{column[k] if k < len(column) else '':<{width}}" for column, width in zip(columns, widths, strict=False)]
+        right = [f"{cell if k == 0 else '':>{width}}" for cell, width in zip(cells[texts:], widths[texts:], strict=True)]
+        lines.append("  ".join(left + right).rstrip())
+    return lines
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` letters; a number stays with its unit."""
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(unbroken(text), width)] or [""]
+
+
+def unbroken(text: str) -> str:
+    """The text with no-break spaces between numbers and their units."""
+    return re.sub(r"(?<=\d) (?=[kMG]\b)", "\N{NO-BREAK SPACE}", text)
+
+
+def quantity(count: int) -> str:
+    """A number of parameters as people say it: 850, 2.6 k, 128 k, 3.4 M."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= 0.9995 * size:
+            return f"{count / size:.1f}{unit}" if count < 99.95 * size else f"{count / size:.0f}{unit}"
+    return str(count)
+
+
+def _spread(figure: dict) -> str:
+    """A share as a percentage: its mean, and its standard deviation over the seeds where there are several."""
+    return f"{100 * figure['mean']:.1f}" + ("" if figure.get("std") is None else f" ± {100 * figure['std']:.1f}")
+
+
+def _time(seconds: float) -> str:
+    if seconds >= 599.5:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"

@@ -1,0 +1,457 @@
+"""The report of `minicnn transfer`: what the table says, what the page holds, and that no figure is cut off."""
+
+import base64
+import json
+from copy import deepcopy
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn.transfer import figures, figures_of_answers
+from minicnn.transfer.figure_style import class_labels, columns_of, drawable, shorten, style
+from minicnn.transfer.outcome import always_the_same_answer, recommended, summed_confusion, worst_mistakes
+from minicnn.transfer.report import table, write_report
+from minicnn.transfer.tables import quantity
+
+LAYERS = ["stem", "block0", "block1", "head", "pool", "classifier"]
+SIZES = [928, 14_000, 250_000, 400_000, 0, 2562]
+TITLES = {
+    "svm": "linear SVM on CNN codes",
+    "softmax": "softmax classifier on CNN codes",
+    "finetune-upper": "fine-tune the upper layers",
+    "finetune-more": "then fine-tune more layers",
+}
+
+
+class Pictures:
+    """Noise of the sizes given, in turn; a size of None is a file that has gone."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes or ((30, 40),)
+
+    def picture(self, i):
+        size = self.sizes[i % len(self.sizes)]
+        if size is None:
+            raise OSError("no such file")
+        return np.random.default_rng(i).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def spread(values):
+    return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+
+
+def phase(seed, number, epochs):
+    rng = np.random.default_rng((seed, number))
+    history = [
+        {"epoch": epoch, **{key: float(rng.random()) for key in ("loss", "train_accuracy", "val_loss", "val_accuracy")}}
+        for epoch in range(1, epochs + 1)
+    ]
+    title = list(TITLES.values())[1 + number]
+    return {"title": title, "frozen_until": "block0", "learning_rate": 2e-3, "history": history, "best_epoch": min(2, epochs)}
+
+
+def run(key, seed, classes, mistakes, epochs):
+    """One seed's record: 20 test pictures a class, 80 % right."""
+    rng, K = np.random.default_rng(seed), len(classes)
+    confusion = 16 * np.eye(K, dtype=int) + 4 * np.roll(np.eye(K, dtype=int), 1 + seed % (K - 1), axis=1)
+    record = {"seed": seed, "accuracy": 0.8 + 0.01 * seed, "balanced_accuracy": 0.7, "f1": 0.6, "val_accuracy": 0.75}
+    record |= {"seconds": 42.0, "confusion": confusion.tolist()}
+    record["mistakes"] = [
+        {"index": 100 * seed + i, "file": f"pictures/{i}.png", "true": classes[0], "predicted": classes[1], "confidence": c}
+        for i, c in enumerate(np.sort(rng.random(mistakes))[::-1].tolist())
+    ]
+    if key.startswith("finetune"):
+        record["phases"] = [phase(seed, 1, epochs), phase(seed, 2, epochs)][: 2 if key == "finetune-more" else 1]
+    else:
+        record["chosen_regularisation"] = 0.1
+        record["regularisation_path"] = [
+            {"regularisation": value, "train_accuracy": 0.9, "val_accuracy": 0.8} for value in (10.0, 1.0, 0.1, 0.01)
+        ]
+    return record
+
+
+def make_results(keys=tuple(TITLES), seeds=3, classes=("functional", "defective"), mistakes=12, epochs=3):
+    classes, strategies = list(classes), []
+    for key in keys:
+        runs = [run(key, seed, classes, mistakes, epochs) for seed in range(seeds)]
+        measures = ("accuracy", "balanced_accuracy", "f1", "val_accuracy", "seconds")
+        strategies.append(
+            {
+                "key": key,
+                "title": TITLES[key],
+                "trained": "block1 to classifier" if key.startswith("finetune") else "classifier",
+                "frozen": "stem to block0",
+                "trained_parameters": 2_562_000 if key.startswith("finetune") else 2562,
+                "total_parameters": 3_373_514,
+                "runs": runs,
+                **{name: spread([record[name] for record in runs]) for name in measures},
+            }
+        )
+    return {
+        "version": "0.1.0",
+        "date": "2026-11-22",
+        "command": "minicnn transfer",
+        "mode": "default",
+        "seconds": 241.3,
+        "interrupted": False,
+        "machine": {"cpu": "a processor", "threads": 2, "python": "3.11.7", "numpy": "2.4.1", "numba": "0.68.0"},
+        "data": {
+            "name": "solar cells",
+            "pictures": 80 * len(classes),
+            "classes": classes,
+            "counts": [80] * len(classes),
+            "parts": {"train": 50 * len(classes), "val": 10 * len(classes), "test": 20 * len(classes)},
+            "source": "https://example.org/cells (a paper, 2019).",
+            "licence": "CC BY-NC-SA 4.0",
+            "notes": ["A note."],
+            "augmentation": "flips",
+        },
+        "model": {
+            "name": "efficientnet_lite0",
+            "parameters": 3_373_514,
+            "multiply_adds": 384_000_000,
+            "input": [3, 224, 224],
+            "source": "somewhere",
+            "licence": "Apache-2.0",
+            "summary": "layer   output\nstem    32 x 112 x 112",
+        },
+        "f1_of": classes[1] if len(classes) == 2 else "macro average",
+        "strategies": strategies,
+        "ladder": {
+            "layers": LAYERS,
+            "parameters": SIZES,
+            "strategies": {key: [0, 0, 0.25, 0.25, 0.25, 1] if "fine" in key else [0, 0, 0, 0, 0, 1] for key in keys},
+        },
+        "published": [{"title": "fine-tuned VGG-19, Deitsch et al. 2019", "accuracy": 0.8842}],
+        "recommendation": {"key": keys[-1], "sentence": "Recommended: the last one."} if keys else None,
+        "model_file": "model.h5",
+    }
+
+
+class Page(HTMLParser):
+    """What a page is made of; complains about tags that are not closed."""
+
+    VOID = ("meta", "img", "br", "hr")
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(Path(path).read_text(encoding="utf-8"))
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += data.replace("\N{NO-BREAK SPACE}", " ")
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The report of an ordinary run."""
+    results = make_results()
+    return results, write_report(results, tmp_path_factory.mktemp("reports") / "new" / "report", Pictures())
+
+
+# ---- the table
+
+
+def test_table_fits_the_terminal_and_its_numbers_stand_below_each_other():
+    lines = table(make_results()).splitlines()
+    assert max(map(len, lines)) <= 110
+    rows = [next(line for line in lines if line.startswith(title)) for title in TITLES.values()]
+    assert len({row.index("81.0 ± 1.0") for row in rows}) == 1
+    assert len({len(row) for row in [lines[0], *rows]}) == 1  # the last column ends where its heading does
+    assert lines[0].index("accuracy %") == rows[0].index("81.0 ± 1.0")
+    published = next(line for line in lines if line.startswith("published: fine-tuned VGG-19, Deitsch et al. 2019"))
+    assert published.index("88.4") + 4 == rows[0].index("81.0 ± 1.0") + 10
+
+
+def test_table_says_what_was_trained_and_ends_with_the_recommendation():
+    text = table(make_results())
+    assert "classifier: 2.6 k" in text and "block1 to classifier: 2.6 M" in text and "trained (of 3.4 M)" in text
+    assert text.endswith("\nRecommended: the last one.")
+    assert 'F1 is of the class "defective"' in text and "42 s" in text
+
+
+def test_table_of_one_seed_has_no_spread():
+    text = table(make_results(seeds=1))
+    assert "±" not in text and "1 seed" in text and "80.0" in text
+
+
+def test_table_names_what_can_be_had_without_looking():
+    line = next(line for line in table(make_results()).splitlines() if line.startswith("always answering"))
+    assert line.split()[-2:] == ["50.0", "50.0"]
+
+
+def test_table_wraps_long_titles_inside_their_column():
+    results = make_results()
+    results["strategies"][0]["title"] = "a strategy with a name that is longer than the column that it is to stand in"
+    results["strategies"][0]["accuracy"] = {"mean": 1.0, "std": 0.102}
+    lines = table(results).splitlines()
+    assert max(map(len, lines)) <= 110
+    assert "100.0 ± 10.2" in lines[2] and lines[3].startswith("longer") and not any(map(str.isdigit, lines[3]))
+
+
+def test_table_of_an_interrupted_run_says_so_even_if_nothing_has_finished():
+    results = make_results(keys=()) | {"interrupted": True}
+    assert "no strategy has finished" in table(results) and "Interrupted" in table(results)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(850, "850"), (2562, "2.6 k"), (128_400, "128 k"), (999_960, "1.0 M"), (3_373_514, "3.4 M")]
+)
+def test_quantities_are_said_with_two_or_three_digits(count, said):
+    assert quantity(count) == said
+
+
+# ---- what the results are asked
+
+
+def test_without_a_recommendation_the_best_in_validation_is_shown():
+    results = make_results() | {"recommendation": None}
+    results["strategies"][1]["val_accuracy"]["mean"] = 0.99
+    assert recommended(results)["key"] == "softmax"
+    assert recommended(make_results(keys=())) is None
+
+
+def test_confusion_is_summed_over_seeds():
+    strategy = {"runs": [{"confusion": [[3, 1], [0, 4]]}, {"confusion": [[2, 2], [1, 3]]}]}
+    assert summed_confusion(strategy).tolist() == [[5, 3], [1, 7]]
+    assert always_the_same_answer({"strategies": [strategy]}) == (0.5, 0.5)
+
+
+def test_a_class_without_test_pictures_does_not_count_in_the_balance():
+    strategy = {"runs": [{"confusion": [[6, 0, 0], [1, 1, 0], [0, 0, 0]]}]}
+    assert always_the_same_answer({"strategies": [strategy]}) == (0.75, 0.5)
+
+
+def test_worst_mistakes_come_once_each_the_most_confident_first():
+    runs = [
+        {"mistakes": [{"index": 3, "confidence": 0.9}, {"index": 5, "confidence": 0.6}]},
+        {"mistakes": [{"index": 7, "confidence": 0.95}, {"index": 3, "confidence": 0.7}]},
+    ]
+    assert [(m["index"], m["confidence"]) for m in worst_mistakes({"runs": runs})] == [(7, 0.95), (3, 0.9), (5, 0.6)]
+
+
+# ---- the folder
+
+
+def test_json_is_the_results_again(written):
+    results, page = written
+    assert json.loads((page.parent / "results.json").read_text(encoding="utf-8")) == results
+
+
+def test_not_a_number_is_null_in_json(tmp_path):
+    results = make_results(keys=("finetune-upper",), seeds=1, mistakes=0)
+    results["strategies"][0]["runs"][0]["phases"][0]["history"][0]["val_loss"] = float("nan")
+    write_report(results, tmp_path, Pictures())
+    text = (tmp_path / "results.json").read_text(encoding="utf-8")
+    again = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert again["strategies"][0]["runs"][0]["phases"][0]["history"][0]["val_loss"] is None
+
+
+def test_every_figure_is_a_file_and_is_in_the_page(written):
+    _, page = written
+    files = {path.name: path.read_bytes() for path in page.parent.glob("*.png")}
+    assert files.keys() == {f"{name}.png" for name in figures.FIGURES}
+    embedded = [base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) for image in Page(page).all("img")]
+    assert sorted(embedded) == sorted(files.values())
+    assert {path.name for path in page.parent.iterdir()} == {*files, "results.json", "report.html"}
+
+
+def test_figures_without_data_are_left_out_and_older_ones_removed(tmp_path):
+    (tmp_path / "learning_curves.png").write_bytes(b"of an earlier report")
+    page = write_report(make_results(keys=("svm",), mistakes=0), tmp_path, Pictures())
+    names = {path.stem for path in tmp_path.glob("*.png")}
+    assert names == {"accuracy", "confusion", "frozen", "regularisation"}
+    assert "linear SVM on CNN codes made no mistake on the test pictures" in Page(page).text
+
+
+def test_a_report_of_nothing_is_still_a_report(tmp_path):
+    page = Page(write_report(make_results(keys=()) | {"interrupted": True}, tmp_path, Pictures()))
+    assert "Interrupted." in page.text and "no strategy has finished" in page.text and not page.all("img")
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path, monkeypatch):
+    (tmp_path / "results.json").write_text("the old one")
+    write_bytes = Path.write_bytes
+
+    def full(path, content):
+        write_bytes(path, content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(make_results(keys=("svm",), seeds=1), tmp_path, Pictures())
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+    assert (tmp_path / "results.json").read_text() == "the old one"
+
+
+# ---- the page
+
+
+def test_page_has_the_same_numbers_as_the_table(written):
+    results, path = written
+    text = Page(path).text
+    for line in table(results).splitlines()[2:6]:
+        title, *cells = [cell for cell in line.split("  ") if cell]
+        assert title in text
+        assert all(cell.strip() in text for cell in cells)
+    assert "published: fine-tuned VGG-19, Deitsch et al. 2019" in text and "Recommended: the last one." in text
+
+
+def test_page_loads_nothing_and_runs_nothing(written):
+    page = Page(written[1])
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    for tag, attributes in page.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        assert attributes.get("src", "data:image/png;").startswith("data:image/png;")
+        assert tag == "a" or "href" not in attributes
+    assert [link["href"] for link in page.all("a")] == ["https://example.org/cells"]
+    assert "url(" not in written[1].read_text(encoding="utf-8")
+
+
+def test_page_can_be_read_by_everyone(written):
+    page = Page(written[1])
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == 1 and len(page.all("h2")) >= len(figures.FIGURES)
+    assert all(len(image["alt"]) > 40 for image in page.all("img"))
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+    assert "efficientnet_lite0 transferred to solar cells" in page.text
+
+
+def test_names_from_outside_are_text_and_never_markup(tmp_path):
+    results = make_results(keys=("svm",), seeds=1, classes=("<b>bee</b>", '"ant" & $x_1$ <script>'))
+    results["data"]["name"] = "<i>insects</i>"
+    for mistake in results["strategies"][0]["runs"][0]["mistakes"]:
+        mistake["file"] = "<img src=x onerror=alert(1)>.png"
+    results["strategies"][0]["runs"][0]["mistakes"][0]["file"] = "caf\udce9.png"  # bytes on disk that are no UTF-8
+    path = write_report(results, tmp_path, Pictures())
+    page = Page(path)
+    assert not {"b", "i", "script"} & {tag for tag, _ in page.tags}
+    assert all(image["src"].startswith("data:") for image in page.all("img"))
+    assert "<img src=x onerror=alert(1)>.png" in page.text and '"ant" & $x_1$ <script> (80)' in page.text
+    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8")) == results
+
+
+# ---- the figures
+
+
+def frame_is_white(png):
+    """Whether nothing reaches the outermost pixels, as letters do that are cut off."""
+    pixels = np.asarray(Image.open(BytesIO(png)).convert("L"))
+    return all((edge > 250).all() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]))
+
+
+def test_nothing_is_cut_off_in_an_ordinary_report(written):
+    for path in written[1].parent.glob("*.png"):
+        assert frame_is_white(path.read_bytes()), path.name
+
+
+@pytest.mark.parametrize("count", [2, 4, 100])
+def test_nothing_is_cut_off_with_many_classes_of_long_names(count):
+    classes = [f"n{k:08d} a name that is far too long for any figure, number {k}" for k in range(count)]
+    results = make_results(keys=("svm", "finetune-upper", "finetune-more"), seeds=1, classes=classes, mistakes=5)
+    drawings = {drawing.name: drawing for drawing in figures.draw(results, Pictures((10, 300), (300, 10), (1, 1), None))}
+    assert all(frame_is_white(drawing.png) for drawing in drawings.values())
+    assert classes[0] in drawings["confusion"].alt
+
+
+def test_pairs_that_are_often_confused_are_written_out_where_the_matrix_has_no_numbers(tmp_path):
+    results = make_results(keys=("svm",), seeds=1, classes=[f"kind {k}" for k in range(13)], mistakes=0)
+    results["strategies"][0]["runs"][0]["confusion"][7][9] = 11
+    text = Page(write_report(results, tmp_path, Pictures())).text
+    assert "kind 7, taken for kind 9: 11 of 31" in text
+
+
+def test_drawing_changes_no_setting_and_ignores_the_users():
+    results = make_results(keys=("svm",), seeds=1, mistakes=1)
+    usual = [drawing.png for drawing in figures.draw(results, Pictures())]
+    with matplotlib.rc_context({"text.usetex": True, "figure.facecolor": "black", "savefig.dpi": 10}):
+        before = dict(matplotlib.rcParams)
+        assert [drawing.png for drawing in figures.draw(results, Pictures())] == usual
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_curves_that_a_longer_run_went_on_from_are_drawn_once():
+    with matplotlib.style.context(["default", style()]):
+        together, alt, _ = figures.learning_curves(make_results(seeds=2))
+        alone, _, _ = figures.learning_curves(make_results(keys=("finetune-upper",), seeds=2))
+    assert len(together.subfigs) == len(alone.subfigs) == 1
+    assert "6 epochs" in alt
+    loss = together.subfigs[0].axes[0]
+    curves = [line.get_xdata() for line in loss.lines if len(line.get_xdata()) == 3]
+    assert sorted(map(tuple, curves)) == [(1, 2, 3)] * 4 + [(4, 5, 6)] * 4  # 2 seeds, training and validation, 2 phases
+
+
+def test_a_phase_that_was_interrupted_in_its_first_epoch_is_not_drawn():
+    results = make_results(keys=("finetune-more",), seeds=1)
+    results["strategies"][0]["runs"][0]["phases"][1] |= {"history": [], "best_epoch": None}
+    with matplotlib.style.context(["default", style()]):
+        figure, alt, _ = figures.learning_curves(results)
+    assert "3 epochs" in alt and figure.subfigs[0].axes[0].get_xlim() == (0.5, 3.5)
+
+
+def test_frozen_layers_are_named_as_frozen_and_others_by_their_learning_rate():
+    with matplotlib.style.context(["default", style()]):
+        figure, alt, _ = figures.frozen(make_results())
+    bottom = figure.axes[1]
+    texts = [text.get_text() for text in bottom.texts]
+    assert texts == ["frozen", "1"] * 2 + ["frozen", "0.25", "1"] * 2
+    assert "pool" not in [label.get_text() for label in bottom.get_xticklabels()]  # it has no parameters to freeze
+    assert "linear SVM on CNN codes trains 1 of 5, from classifier on" in alt
+
+
+def test_a_small_matrix_shows_counts_and_shares():
+    with matplotlib.style.context(["default", style()]):
+        figure, alt, _ = figures_of_answers.confusion(make_results(seeds=2))
+    cells = [text.get_text() for text in figure.subfigs[0].axes[0].texts]
+    assert cells == ["32\n80 %", "8\n20 %", "8\n20 %", "32\n80 %"]
+    assert "functional 80 %, defective 80 %" in alt
+
+
+# ---- names that fit
+
+
+def test_shortened_names_keep_both_ends_and_their_width():
+    short = shorten("n01440764 tench, Tinca tinca", 18)
+    assert short.startswith("n01440764") and short.endswith("tinca") and columns_of(short) <= 18
+    assert columns_of(shorten("아주 긴 이름을 가진 말벌의 한 종류", 15)) <= 15
+    assert shorten("short", 5) == "short"
+
+
+def test_labels_of_classes_stay_distinct():
+    labels = class_labels([f"the same beginning {k} and the same end" for k in range(30)], 16)
+    assert len(set(labels)) == 30 and max(map(len, labels)) <= 16
+
+
+def test_names_that_no_font_can_write_go_by_number_and_the_page_says_which(tmp_path):
+    unknown = "\N{LINEAR B SYLLABLE B008 A}"
+    if drawable(unknown):
+        pytest.skip("a font for Linear B is installed here")
+    classes = ("ant", unknown)
+    assert class_labels(classes, 20) == ["ant", "class 1"]
+    text = Page(write_report(make_results(keys=("svm",), seeds=1, classes=classes), tmp_path, Pictures())).text
+    assert f"class 0: ant (80), class 1: {unknown} (80)" in text
+
+
+def test_writing_a_report_leaves_the_results_as_they_were(tmp_path):
+    results = make_results(keys=("svm",), seeds=1, classes=[f"kind {k}" for k in range(13)])
+    before = deepcopy(results)
+    write_report(results, tmp_path, Pictures())
+    assert results == before

@@ -1,0 +1,338 @@
+"""The main job end to end, with a network and pictures small enough for a test: codes, fine-tuning, experiment, command line."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minicnn
+from minicnn.cli import main
+from minicnn.data.augmentation import PHOTOS
+from minicnn.data.folders import open_pictures
+from minicnn.data.preprocessing import Preprocessing
+from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.models.model import Model
+from minicnn.transfer import codes as codes_module
+from minicnn.transfer.codes import default_layer, extract_codes, fingerprint
+from minicnn.transfer.experiment import Experiment, Settings, split_pictures
+from minicnn.transfer.finetune import Phase, ViewBank, fine_tune, freeze_points, set_head, with_new_head
+from minicnn.transfer.linear import SoftmaxRegression
+from minicnn.transfer.measures import confident_mistakes, mean_and_std, measure
+
+SIZE = 16
+
+
+def small_model(rng=0):
+    """Three blocks of convolution, batch norm and ReLU under a classifier: "pretrained" on nothing."""
+    rng = np.random.default_rng(rng)
+
+    def block(c, f, stride):
+        return Sequential(conv=Conv2d(c, f, 3, stride, "same", bias=False, rng=rng), norm=BatchNorm2d(f), relu=ReLU())
+
+    layers = {"block0": block(3, 8, 2), "block1": block(8, 12, 2), "block2": block(12, 16, 1), "pool": GlobalAvgPool2d()}
+    layers |= {"dropout": Dropout(0.1), "classifier": Linear(16, 5, rng=rng)}
+    preprocessing = Preprocessing(size=SIZE, mean=127.0, std=64.0)
+    names = [f"thing {i}" for i in range(5)]
+    return Model(layers, architecture="small", input_shape=(3, SIZE, SIZE), preprocessing=preprocessing, classes=names)
+
+
+def stripes(rng, upright):
+    """A noisy picture of stripes, upright or lying."""
+    wave = 90 * np.sin(np.arange(24) * rng.uniform(0.8, 1.2) + rng.uniform(0, 6))
+    picture = 128 + np.broadcast_to(wave if upright else wave[:, None], (24, 24)) + rng.normal(0, 20, (24, 24))
+    return np.repeat(picture.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINICNN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(5)
+    for name in ("lying", "upright"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(40):
+            Image.fromarray(stripes(rng, name == "upright")).save(tmp_path / "pictures" / name / f"{i:02}.png")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    small_model().save(tmp_path / "small.h5")
+    return tmp_path / "small.h5"
+
+
+@pytest.fixture
+def ready(folder, cache):
+    """(model, fitted pictures, the set)."""
+    model = small_model().eval()
+    fitted, pictures = open_pictures(folder).fitted(model.preprocessing, progress=False)
+    return model, fitted, pictures
+
+
+# ---- codes
+
+
+def test_codes_are_the_output_of_the_layer_below_the_classifier(ready):
+    model, fitted, pictures = ready
+    assert default_layer(model) == "pool"
+    codes = extract_codes(model, pictures, fitted, progress=False)
+    lower, _ = model.split("pool")
+    np.testing.assert_allclose(codes, lower.forward(model.preprocessing.normalise(fitted)), rtol=1e-4, atol=1e-5)
+
+
+def test_feature_maps_as_codes_are_averaged_over_space(ready):
+    model, fitted, pictures = ready
+    codes = extract_codes(model, pictures, fitted, layer="block1", progress=False)
+    lower, _ = model.split("block1")
+    maps = lower.forward(model.preprocessing.normalise(fitted))
+    np.testing.assert_allclose(codes, maps.mean(axis=(2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_codes_are_computed_once_and_again_when_anything_they_depend_on_changes(ready, folder, monkeypatch):
+    model, fitted, pictures = ready
+    computed = []
+    compute = codes_module.infer
+    monkeypatch.setattr(codes_module, "infer", lambda *args, **kwargs: computed.append(1) or compute(*args, **kwargs))
+
+    def codes(layer="pool"):
+        fitted, pictures = open_pictures(folder).fitted(model.preprocessing, progress=False)
+        return extract_codes(model, pictures, fitted, layer, progress=False)
+
+    first = codes()
+    np.testing.assert_array_equal(codes(), first)
+    assert len(computed) == 1, "the second time comes from the cache"
+    codes("block2")
+    assert len(computed) == 2, "another layer"
+    model.layers["block1"].layers["norm"].state()["running_mean"][0] += 0.5
+    codes()
+    assert len(computed) == 3, "other statistics, equal weights"
+    Image.fromarray(stripes(np.random.default_rng(0), True)).save(folder / "lying" / "00.png")
+    codes()
+    assert len(computed) == 4, "another picture under the same name"
+
+
+def test_a_damaged_cache_file_is_computed_again(ready, cache):
+    model, fitted, pictures = ready
+    codes = extract_codes(model, pictures, fitted, progress=False)
+    (path,) = (cache / "codes").glob("*.h5")
+    path.write_bytes(path.read_bytes()[:500])
+    np.testing.assert_array_equal(extract_codes(model, pictures, fitted, progress=False), codes)
+
+
+def test_fingerprint_tells_networks_apart():
+    assert fingerprint(small_model(0)) == fingerprint(small_model(0)) != fingerprint(small_model(1))
+
+
+# ---- heads and fine-tuning
+
+
+def test_network_with_the_classifier_as_head_gives_the_classifiers_scores(ready):
+    model, fitted, pictures = ready
+    for layer in ("pool", "block1"):
+        codes = extract_codes(model, pictures, fitted, layer, progress=False)
+        classifier = SoftmaxRegression().fit(codes, pictures.labels)
+        new = with_new_head(model, layer, pictures.classes)
+        set_head(new, classifier)
+        scores = new.eval().forward(model.preprocessing.normalise(fitted))
+        np.testing.assert_allclose(scores, classifier.decision_function(codes), rtol=1e-3, atol=1e-3)
+        assert new.classes == ["lying", "upright"]
+    assert model.classes[0] == "thing 0", "the pretrained network is left as it was"
+
+
+def test_freeze_points_leave_more_to_train_the_second_time():
+    model = small_model()
+    names = list(model.layers)
+    upper, more = freeze_points(model)
+    assert 0 <= names.index(more) < names.index(upper) < names.index("classifier")
+
+
+def test_bank_holds_plain_views_of_all_and_augmented_ones_of_training_pictures(ready):
+    model, fitted, _ = ready
+    lower, _ = model.split("block0")
+    bank = ViewBank(lower, model.preprocessing, fitted[:60], fitted[60:], 3, PHOTOS, np.random.default_rng(0))
+    assert len(bank.outputs) == 80 + 2 * 60
+    plain = lower.forward(model.preprocessing.normalise(fitted))
+    np.testing.assert_allclose(bank.prepare(np.arange(80)), plain, atol=0.01)
+    drawn = np.stack([bank.augment(np.arange(60), np.random.default_rng(seed)) for seed in range(40)])
+    assert ((drawn < 60) | (drawn >= 80)).all(), "a training step never sees a validation picture"
+    np.testing.assert_array_equal(np.where(drawn < 60, drawn, (drawn - 80) % 60), np.broadcast_to(np.arange(60), drawn.shape))
+    assert len(np.unique(drawn)) > 0.95 * 180, "all views get their turn"
+
+
+def test_fine_tuning_learns_and_leaves_the_frozen_part_bit_identical(ready):
+    model, fitted, pictures = ready
+    model = with_new_head(model, "pool", pictures.classes)
+    order = np.random.default_rng(1).permutation(len(fitted))
+    train, val = ((fitted[part], pictures.labels[part]) for part in (order[:60], order[60:]))
+    before = {name: p.value.copy() for name, p in model.parameters().items()} | {k: v.copy() for k, v in model.state().items()}
+    phase = Phase("test", "block0", epochs=12, learning_rate=0.02, views=2, batch_size=16)
+    history = fine_tune(model, phase, train, val, PHOTOS, progress=False)
+    after = {name: p.value for name, p in model.parameters().items()} | model.state()
+    for name, value in before.items():
+        same = np.array_equal(value, after[name])
+        assert same == name.startswith("block0."), name
+    assert history.best["val_accuracy"] > 0.9
+    multipliers = {name: p.learning_rate_multiplier for name, p in model.parameters().items()}
+    assert multipliers["classifier.w"] == 1.0 and multipliers["block2.conv.w"] == phase.body_multiplier
+
+
+# ---- measures
+
+
+def test_measures_worked_by_hand():
+    # true 0 0 0 1, predicted 0 0 1 1: accuracy 3/4; recalls 2/3 and 1; class 1: P = 1/2, R = 1, F1 = 2/3
+    result = measure(np.array([0, 0, 0, 1]), np.array([[2.0, 1], [3, 1], [0, 1], [0, 5]]))
+    assert result["accuracy"] == 0.75
+    assert result["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    assert result["f1"] == pytest.approx(2 / 3)
+    assert mean_and_std([1.0, 3.0]) == {"mean": 2.0, "std": pytest.approx(2**0.5)}
+    assert mean_and_std([1.0])["std"] is None
+
+
+def test_mistakes_come_most_confident_first(ready):
+    _, _, pictures = ready
+    indices = np.array([0, 1, 40, 41])  # two lying, two upright
+    mistakes = confident_mistakes(pictures, indices, np.array([[0.0, 3], [5, 0], [9, 0], [0, 1]]))
+    assert [(m["index"], m["true"], m["predicted"]) for m in mistakes] == [(40, "upright", "lying"), (0, "lying", "upright")]
+    assert mistakes[0]["confidence"] > mistakes[1]["confidence"] > 0.5
+
+
+# ---- the experiment and the command
+
+
+def test_parts_of_a_split_do_not_overlap_and_cover_everything(folder):
+    pictures = open_pictures(folder)
+    for seed in (0, 1):
+        parts = split_pictures(pictures, seed)
+        together = np.concatenate(list(parts.values()))
+        assert sorted(together) == list(range(80)) and list(parts) == ["train", "val", "test"]
+        assert len(parts["test"]) == 20
+    assert not np.array_equal(split_pictures(pictures, 0)["test"], split_pictures(pictures, 1)["test"])
+
+
+def transfer(folder, model_file, out, *more):
+    return main(["transfer", "--data", str(folder), "--model", str(model_file), "--out", str(out), "--quick", *more])
+
+
+def test_transfer_then_predict(folder, model_file, tmp_path, cache, capsys):
+    out = tmp_path / "report"
+    assert transfer(folder, model_file, out, "--epochs", "2") == 0
+    printed = capsys.readouterr().out
+    assert "Recommended" in printed and str(out / "report.html") in printed
+    results = json.loads((out / "results.json").read_text())
+    assert [strategy["key"] for strategy in results["strategies"]] == ["svm", "softmax", "finetune-upper", "finetune-more"]
+    for strategy in results["strategies"]:
+        for run in strategy["runs"]:
+            confusion = np.array(run["confusion"])
+            assert confusion.sum() == results["data"]["parts"]["test"]
+            assert run["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
+    assert results["published"] == [], "figures for solar cells mean nothing here"
+    assert (out / "report.html").stat().st_size > 10_000
+
+    # the saved model gets on its own test part what the table says, through the command that users will type
+    best = next(s for s in results["strategies"] if s["key"] == results["recommendation"]["key"])
+    run = max(best["runs"], key=lambda run: run["val_accuracy"])
+    pictures = open_pictures(folder)
+    test = split_pictures(pictures, run["seed"])["test"]
+    paths = [str(folder / pictures.classes[pictures.labels[i]] / pictures.file_name(i).split("/")[-1]) for i in test]
+    assert main(["predict", str(out / "model.h5"), *paths, "--top", "1"]) == 0
+    answers = re.findall(r"^ +[\d.]+ % +(\w+)$", capsys.readouterr().out, re.MULTILINE)
+    right = np.mean([answer == pictures.classes[pictures.labels[i]] for answer, i in zip(answers, test, strict=True)])
+    assert right == pytest.approx(run["accuracy"])
+
+
+def test_two_runs_give_the_same_numbers(folder, model_file, tmp_path, cache):
+    found = []
+    for name in ("a", "b"):
+        settings = Settings(str(folder), str(model_file), out=tmp_path / name, mode="quick", epochs=1, progress=False)
+        results = Experiment(settings, say=lambda line: None).run()
+        found.append([(run["accuracy"], run["val_accuracy"]) for s in results["strategies"] for run in s["runs"]])
+        losses = [epoch["loss"] for epoch in results["strategies"][-1]["runs"][0]["phases"][-1]["history"]]
+        found[-1].append(losses)
+    assert found[0] == found[1]
+
+
+def test_strategy_and_layer_can_be_chosen(folder, model_file, tmp_path, cache, capsys):
+    assert transfer(folder, model_file, tmp_path / "report", "--strategy", "softmax", "--layer", "block1") == 0
+    results = json.loads((tmp_path / "report" / "results.json").read_text())
+    assert [strategy["key"] for strategy in results["strategies"]] == ["softmax"]
+    model = minicnn.load(tmp_path / "report" / "model.h5")
+    assert list(model.layers) == ["block0", "block1", "codes", "classifier"]
+
+
+def test_parts_given_by_folders_are_used_as_they_are(folder, tmp_path):
+    for name in ("lying", "upright"):
+        for part, numbers in (("train", range(25)), ("val", range(25, 32)), ("test", range(32, 40))):
+            (tmp_path / "parts" / part / name).mkdir(parents=True)
+            for i in numbers:
+                (folder / name / f"{i:02}.png").rename(tmp_path / "parts" / part / name / f"{i:02}.png")
+    pictures = open_pictures(tmp_path / "parts")
+    for seed in (0, 1):
+        parts = split_pictures(pictures, seed)
+        for part, indices in parts.items():
+            assert {pictures.file_name(i).split("/")[0] for i in indices} == {part}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["transfer", "--data", "{tmp}/nowhere"], "nowhere"),
+        (["transfer", "--data", "{folder}", "--model", "resnet-9000"], "efficientnet_lite0"),
+        (["transfer", "--data", "{folder}", "--model", "{model}", "--strategy", "magic"], "finetune-upper"),
+        (["transfer", "--data", "{folder}", "--model", "{model}", "--layer", "blockX"], "block1"),
+        (["transfer", "--data", "{folder}", "--model", "{model}", "--out", "{model}/x"], "--out"),
+        (["predict", "{model}"], "no picture"),
+        (["predict", "{model}", "{tmp}/absent.jpg"], "absent.jpg"),
+        (["predict", "{folder}/lying/00.png", "{folder}/lying/01.png"], "00.png"),
+    ],
+)
+def test_what_users_can_put_right_is_one_sentence_and_a_non_zero_exit(
+    arguments, says, folder, model_file, tmp_path, cache, capsys
+):
+    names = {"tmp": tmp_path, "folder": folder, "model": model_file}
+    assert main([argument.format(**names) for argument in arguments]) != 0
+    error = capsys.readouterr().err
+    assert says in error and "Traceback" not in error
+
+
+def test_one_bad_picture_does_not_keep_the_others_from_being_named(folder, model_file, tmp_path, cache, capsys):
+    (tmp_path / "bad.jpg").write_text("not a picture")
+    assert main(["predict", str(model_file), str(tmp_path / "bad.jpg"), str(folder / "lying" / "00.png")]) != 0
+    captured = capsys.readouterr()
+    assert "bad.jpg" in captured.err and "00.png" in captured.out and "thing" in captured.out
+
+
+def test_a_model_without_preprocessing_cannot_be_transferred_and_says_so(folder, tmp_path, cache, capsys):
+    model = small_model()
+    model.preprocessing = None
+    model.save(tmp_path / "bare.h5")
+    assert transfer(folder, tmp_path / "bare.h5", tmp_path / "report") != 0
+    assert "preprocessing" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_where(folder, model_file, tmp_path, cache):
+    """A real Ctrl-C in a real process, while it fine-tunes."""
+    out = tmp_path / "report"
+    command = [sys.executable, "-u", "-m", "minicnn", "transfer", "--data", folder, "--model", model_file, "--out", out]
+    process = subprocess.Popen(
+        [*map(str, command), "--epochs", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if "softmax classifier" in line:  # the linear ones are done, fine-tuning comes next
+            break
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    results = json.loads((out / "results.json").read_text())
+    assert results["interrupted"] and {"svm", "softmax"} <= {strategy["key"] for strategy in results["strategies"]}
+    assert str(out / "report.html") in printed
+    assert minicnn.load(out / "model.h5").classes == ["lying", "upright"]

@@ -41,7 +41,7 @@ def test_the_2624_cells_of_the_paper():
     imported = "elpv_dataset" in sys.modules
     pictures = solar_cells()
     assert ("elpv_dataset" in sys.modules) == imported  # its files are read, its code is not run
-    assert len(pictures) == 2624 and pictures.name == "elpv" and pictures.splits is None
+    assert len(pictures) == 2624 and pictures.name == "solar cells (elpv-dataset)" and pictures.splits is None
     assert np.bincount(pictures.labels).tolist() == [1803, 821]
     assert {kind: int((pictures.groups == kind).sum()) for kind in ("mono", "poly")} == {"mono": 1074, "poly": 1550}
     assert pictures.picture(2623).shape == (300, 300, 3)

@@ -1,4 +1,4 @@
-"""The main job end to end, with a network and pictures small enough for a test: codes, fine-tuning, experiment, command line."""
+"""The main job end to end, with a network and pictures small enough for a test: codes, fine-tuning, the command."""
 
 import json
 import re
@@ -98,7 +98,7 @@ def test_feature_maps_as_codes_are_averaged_over_space(ready):
 
 
 def test_codes_are_computed_once_and_again_when_anything_they_depend_on_changes(ready, folder, monkeypatch):
-    model, fitted, pictures = ready
+    model = ready[0]
     computed = []
     compute = codes_module.infer
     monkeypatch.setattr(codes_module, "infer", lambda *args, **kwargs: computed.append(1) or compute(*args, **kwargs))

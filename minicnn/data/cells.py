@@ -56,7 +56,7 @@ def solar_cells() -> PictureSet:
             f"{folder} lacks {len(missing)} of {len(rows)} pictures; install again: pip install --force-reinstall elpv-dataset"
         )
     return PictureSet(
-        "elpv",
+        "solar cells (elpv-dataset)",
         CLASSES,
         labels,
         sources,

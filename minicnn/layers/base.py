@@ -28,7 +28,7 @@ class Parameter:
         Whether weight decay applies. By custom it does to weights, and not to biases, gamma and beta.
     """
 
-    __slots__ = ("value", "grad", "trainable", "learning_rate_multiplier", "decays")
+    __slots__ = ("decays", "grad", "learning_rate_multiplier", "trainable", "value")
 
     def __init__(self, value: np.ndarray, decays: bool = True):
         self.value = value

@@ -109,7 +109,7 @@ class Residual(Layer):
             _plan(self, [branch])
         y, shortcut = self.body.forward(x), self.shortcut.forward(x) if self.shortcut else x
         if y.shape != shortcut.shape:
-            raise ValueError(f"{self}: the branch gives {y.shape} and the shortcut {shortcut.shape}; they must be equal to be added")
+            raise ValueError(f"{self}: the branch gives {y.shape}, the shortcut {shortcut.shape}; only equals add up")
         self.remember()
         return y + shortcut
 

@@ -38,7 +38,7 @@ STRATEGIES = {
     "svm": "linear SVM on CNN codes",
     "softmax": "softmax classifier on CNN codes",
     "finetune-upper": "fine-tune the upper layers",
-    "finetune-more": "then fine-tune more layers",
+    "finetune-more": "fine-tune more layers",
 }
 
 
@@ -172,56 +172,52 @@ class Experiment:
     def run_seed(self, seed: int) -> None:
         """All strategies on the split that this seed draws."""
         self.parts = split_pictures(self.pictures, seed)
-        fine_tunings = [key for key in self.runs if key.startswith("finetune")]
-        if seed >= (self.settings.seeds or self.effort.finetune_seeds):
-            fine_tunings = []
-        if "svm" in self.runs:
-            self.linear("svm", LinearSVM, seed)
-        if "softmax" in self.runs or fine_tunings:
-            head = self.linear("softmax", SoftmaxRegression, seed)
-        if fine_tunings:
-            self.fine_tuning(seed, head, last=fine_tunings[-1])
+        for key, kind in (("svm", LinearSVM), ("softmax", SoftmaxRegression)):
+            if key in self.runs:
+                self.linear(key, kind, seed)
+        if seed < (self.settings.seeds or self.effort.finetune_seeds):
+            upper, more = freeze_points(self.base)
+            for key, freeze_until, effort in (
+                ("finetune-upper", upper, self.effort.upper),
+                ("finetune-more", more, self.effort.more),
+            ):
+                if key in self.runs:
+                    self.fine_tuning(key, freeze_until, *effort, seed)
 
-    def linear(self, key: str, kind: type[LinearClassifier], seed: int) -> LinearClassifier:
-        """A linear classifier on the codes. Returns the one that has seen training pictures only, as a head to fine-tune."""
+    def linear(self, key: str, kind: type[LinearClassifier], seed: int) -> None:
+        """A linear classifier on the codes; its network is the pretrained one with the classifier as its head."""
         y, (train, val, test) = self.pictures.labels, self.parts.values()
         started = time.perf_counter()
         choice = choose_regularisation(kind, self.codes[train], y[train], self.codes[val], y[val])
-        if key in self.runs:
-            model = self.base.copy()
-            scale = calibrate(choice.fitted, self.codes[val], y[val])
-            set_head(model, choice.final, scale)
-            model.freeze(until=list(model.layers)[-2])
-            record = {
-                "val_accuracy": choice.point.val_accuracy,
-                "seconds": self.codes_seconds + time.perf_counter() - started,
-                "chosen_regularisation": choice.point.regularisation,
-                "regularisation_path": [vars(point) for point in choice.path],
-            }
-            self.finish(key, seed, model, scale * choice.final.decision_function(self.codes[test]), record)
-        return choice.fitted
-
-    def fine_tuning(self, seed: int, head: LinearClassifier, last: str) -> None:
-        """The upper layers first, then more of them from there, as far as ``last``."""
-        train, val, test = ((self.fitted[part], self.pictures.labels[part]) for part in self.parts.values())
+        scale = calibrate(choice.fitted, self.codes[val], y[val])
         model = self.base.copy()
-        set_head(model, head)
-        phases, seconds = [], self.codes_seconds
-        keys, efforts = ("finetune-upper", "finetune-more"), (self.effort.upper, self.effort.more)
-        for key, freeze_until, (epochs, views) in zip(keys, freeze_points(model), efforts, strict=True):
-            phase = Phase(STRATEGIES[key], freeze_until, self.settings.epochs or epochs, views=views)
-            started = time.perf_counter()
-            history = fine_tune(model, phase, train, val, self.augmentation, seed, self.settings.progress)
-            seconds += time.perf_counter() - started
-            phases.append(phase.record(history))
-            if key in self.runs and history.best:
-                scores = infer(model.fuse(), len(test[0]), lambda i: model.preprocessing.normalise(test[0][i]))
-                record = {"val_accuracy": history.best["val_accuracy"], "seconds": seconds, "phases": list(phases)}
-                self.finish(key, seed, model.copy(), scores, record)
-            if history.interrupted:
-                raise KeyboardInterrupt
-            if key == last:
-                break
+        set_head(model, choice.final, scale)
+        model.freeze(until=list(model.layers)[-2])
+        record = {
+            "val_accuracy": choice.point.val_accuracy,
+            "seconds": self.codes_seconds + time.perf_counter() - started,
+            "chosen_regularisation": choice.point.regularisation,
+            "regularisation_path": [vars(point) for point in choice.path],
+        }
+        self.finish(key, seed, model, scale * choice.final.decision_function(self.codes[test]), record)
+
+    def fine_tuning(self, key: str, freeze_until: str, epochs: int, views: int, seed: int) -> None:
+        """A new head, and what is above ``freeze_until`` trained with it, from the pretrained network."""
+        train, val, (x, _) = ((self.fitted[part], self.pictures.labels[part]) for part in self.parts.values())
+        model = self.base.copy()
+        phase = Phase(STRATEGIES[key], freeze_until, self.settings.epochs or epochs, views=views)
+        started = time.perf_counter()
+        history = fine_tune(model, phase, train, val, self.augmentation, seed, self.settings.progress)
+        if history.best:
+            record = {
+                "val_accuracy": history.best["val_accuracy"],
+                "seconds": time.perf_counter() - started,
+                "phases": [phase.record(history)],
+            }
+            scores = infer(model.fuse(), len(x), lambda i: model.preprocessing.normalise(x[i]))
+            self.finish(key, seed, model, scores, record)
+        if history.interrupted:
+            raise KeyboardInterrupt
 
     def finish(self, key: str, seed: int, model: Model, scores: np.ndarray, record: dict) -> None:
         """Test a finished run, this once, and keep it."""

@@ -13,7 +13,7 @@ import numpy as np
 from ..data.augmentation import Augmentation
 from ..data.preprocessing import Preprocessing
 from ..inference import infer
-from ..layers import Flatten, GlobalAvgPool2d, Layer, Linear
+from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Layer, Linear
 from ..layers.fused import fuse
 from ..losses import SoftmaxCrossEntropy
 from ..models.model import Model
@@ -38,7 +38,10 @@ class Phase:
         Of the new head. The pretrained layers above the frozen part get ``body_multiplier`` times that: they are nearly right
         already, and too large a step destroys what they know.
     views : int
-        Augmented versions of each training picture in the bank.
+        Versions of each training picture in the bank, the plain one included.
+    norm_momentum : float
+        Of the batch norms above the frozen part: how fast their running statistics follow the new pictures. A network that was
+        trained for weeks often has 0.01, with which a short fine-tuning would end before they arrive.
     """
 
     title: str
@@ -47,7 +50,8 @@ class Phase:
     learning_rate: float = 2e-3
     body_multiplier: float = 0.25
     views: int = 4
-    batch_size: int = 32
+    batch_size: int = 16
+    norm_momentum: float = 0.1
     weight_decay: float = 0.01
     label_smoothing: float = 0.05
 
@@ -104,11 +108,7 @@ def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
 
 
 def set_head(model: Model, classifier: LinearClassifier, scale: float = 1.0) -> None:
-    """Write a trained linear classifier into the network's last layer: scores of the network = scale * scores on the codes.
-
-    Starting fine-tuning from a trained head instead of a random one keeps the first steps from distorting the pretrained
-    layers. Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution" (LP-FT).
-    """
+    """Write a trained linear classifier into the network's last layer: scores of the network = scale * scores on the codes."""
     head = model.layers[model.classifier_name]
     head.w.value[...], head.b.value[...] = scale * classifier.w, scale * classifier.b
 
@@ -196,6 +196,9 @@ def fine_tune(
         in_head = name.startswith(f"{model.classifier_name}.")
         parameter.learning_rate_multiplier = 1.0 if in_head else phase.body_multiplier
     lower, upper = model.split(phase.freeze_until)
+    for _, layer in upper.walk():
+        if isinstance(layer, (BatchNorm1d, BatchNorm2d)):
+            layer.momentum = phase.norm_momentum
 
     (x, y), (x_val, y_val) = train, val
     label = f"views up to '{phase.freeze_until}'" if progress else None

@@ -1,0 +1,201 @@
+"""What the checkers of all lessons share: they run a student's file task by task and say what is wrong, and why.
+
+A lesson's ``check.py`` has one function for each task, ``check(student, rng)``, that calls the student's functions through
+``student`` and raises `Mistake` with a sentence for the student. `main` runs them, each with a random generator of its own (and
+so with new numbers and shapes every time), prints the report and gives the exit status: 0 only where every task is passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.util
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+WIDTH = 112
+TOLERANCE = 1e-6
+
+
+class Mistake(Exception):
+    """What is wrong with a student's answer, in a sentence for the student."""
+
+
+class NotDone(Exception):
+    """A function that still raises NotImplementedError, or is not there."""
+
+
+class Student:
+    """The student's functions. ``student.relu_forward(x)`` calls theirs, and watches how it behaves.
+
+    A stub counts as `NotDone`; an error, nothing returned, and a changed argument are each a `Mistake` that says where.
+    Only arrays are watched for changes, so that a task may well ask to change a network.
+    """
+
+    def __init__(self, module: ModuleType):
+        self._module = module
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = getattr(self._module, name, None)
+        if not callable(function):
+            raise NotDone(f"there is no function {name}() in the file")
+
+        def call(*arguments: Any) -> Any:
+            before = [copy.deepcopy(a) if isinstance(a, np.ndarray) else None for a in arguments]
+            try:
+                answer = function(*arguments)
+            except NotImplementedError as error:
+                raise NotDone(str(error)) from error
+            except Mistake:  # raised by something of the checker's that the student's function called
+                raise
+            except Exception as error:
+                raise Mistake(f"{name}() {_what_was_raised(error, self._module.__file__)}") from error
+            for i, (argument, copied) in enumerate(zip(arguments, before, strict=True)):
+                if copied is not None and not np.array_equal(argument, copied, equal_nan=True):
+                    raise Mistake(f"{name}() changes its argument number {i + 1}; others still need that array: work on a copy")
+            if answer is None:
+                raise Mistake(f"{name}() returns nothing (None); is there a return at its end?")
+            return answer
+
+        return call
+
+
+def expect_several(name: str, answer: Any, parts: str) -> list[Any]:
+    """The student's answer as a list, if it is a tuple of as many things as ``parts`` ("dx, dw, db") names."""
+    names = parts.split(", ")
+    if not isinstance(answer, (tuple, list)) or len(answer) != len(names):
+        got = f"a {type(answer).__name__}" + (f" of {len(answer)}" if isinstance(answer, (tuple, list)) else "")
+        raise Mistake(f"{name}() must return {len(names)} things, {parts}; got {got}")
+    return list(answer)
+
+
+def expect_array(name: str, got: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The array, if it is one of this shape holding finite floating-point numbers."""
+    if not isinstance(got, (np.ndarray, np.generic)):
+        raise Mistake(f"{name} must be a NumPy array of shape {shape}, got {type(got).__name__}")
+    if got.shape != shape:
+        hint = " Is it transposed?" if got.shape == shape[::-1] else ""
+        raise Mistake(f"{name} must have shape {shape}, got {got.shape}.{hint}")
+    if got.dtype.kind != "f":
+        raise Mistake(f"{name} must hold floating-point numbers, got {got.dtype}")
+    if not np.isfinite(got).all():
+        raise Mistake(f"{name} holds {int((~np.isfinite(got)).sum())} values that are NaN or infinite")
+    return np.asarray(got)
+
+
+def expect_close(
+    name: str, got: Any, expected: np.ndarray, likely: dict[str, np.ndarray] | None = None, tolerance: float = TOLERANCE
+) -> None:
+    """`Mistake` unless the two agree; it names the worst place, and the usual slip that gives just this result.
+
+    Parameters
+    ----------
+    name : str
+        What the array is called in the task.
+    got, expected : arrays of equal shape
+    likely : dict, optional
+        What well-known slips would have given, under a sentence about each.
+    tolerance : float
+        Largest difference, relative to the largest expected value.
+    """
+    expected = np.asarray(expected)
+    got = expect_array(name, got, expected.shape)
+    scale = max(np.abs(expected).max(initial=0.0), 1e-12)
+    if np.abs(got - expected).max(initial=0.0) <= tolerance * scale:
+        return
+    worst = np.unravel_index(np.abs(got - expected).argmax(), expected.shape)
+    at = f"[{', '.join(str(int(i)) for i in worst)}]" if worst else ""
+    wrong = int((np.abs(got - expected) > tolerance * scale).sum())
+    text = f"{wrong} of {expected.size} values of {name} are wrong; worst at {name}{at}: " if worst else f"{name}: "
+    text += f"got {got[worst]:.6g}, expected {expected[worst]:.6g}."
+    for sentence, slip in (likely or {}).items():
+        if np.shape(slip) == got.shape and np.allclose(got, slip, rtol=tolerance, atol=tolerance * scale):
+            text += f" {sentence}"
+            break
+    raise Mistake(text)
+
+
+def expect_gradients(report: Any) -> None:
+    """`Mistake` with the report's words unless a `minicnn.gradcheck` report is all right."""
+    if not report.ok:
+        raise Mistake(str(report))
+
+
+def main(folder: Path, lesson: str, tasks: dict[str, Callable[[Student, np.random.Generator], None]]) -> int:
+    """Check the file named on the command line (``exercise.py`` if none is) and return the exit status.
+
+    Parameters
+    ----------
+    folder : Path
+        The lesson's.
+    lesson : str
+        Its title.
+    tasks : dict of title to check
+        In the order of the exercise.
+    """
+    parser = argparse.ArgumentParser(description=f"Checks the exercise of {lesson}.")
+    parser.add_argument("file", nargs="?", type=Path, default=folder / "exercise.py", help="default: this lesson's exercise.py")
+    parser.add_argument("--seed", type=int, help="repeat a check with the numbers it had")
+    options = parser.parse_args()
+    seed = int(np.random.SeedSequence().entropy % 1_000_000) if options.seed is None else options.seed
+    print(f"{lesson}: {options.file}\nthe numbers are new each time; to have these again: --seed {seed}\n")
+
+    try:
+        student = Student(_load(options.file))
+    except Mistake as mistake:
+        print(_indented(str(mistake)))
+        return 1
+    passed = 0
+    for number, (title, check) in enumerate(tasks.items(), start=1):
+        verdict, reason = "passed", ""
+        try:
+            check(student, np.random.default_rng([seed, number]))
+            passed += 1
+        except NotDone as stub:
+            verdict, reason = "not done yet", "" if "Lesson" in str(stub) else str(stub)
+        except Mistake as mistake:
+            verdict, reason = "WRONG", str(mistake)
+        print(f"  task {number}  {title:<46} {verdict}")
+        if reason:
+            print(_indented(reason))
+    print(f"\n{passed} of {len(tasks)} tasks passed." + (" Well done." if passed == len(tasks) else ""))
+    return 0 if passed == len(tasks) else 1
+
+
+def _load(path: Path) -> ModuleType:
+    """The student's file as a module."""
+    if not path.is_file():
+        raise Mistake(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location("student", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.dont_write_bytecode = True
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise Mistake(f"Python cannot read {path}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise Mistake(f"{path} cannot be loaded: it {_what_was_raised(error, str(path))}") from error
+    return module
+
+
+def _what_was_raised(error: Exception, file: str | None) -> str:
+    """In words, with the last line of the student's own file that was running."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    where = f" in line {own[-1].lineno}, `{own[-1].line}`" if own else ""
+    return f"raised {type(error).__name__}{where}: {error}"
+
+
+def _indented(text: str) -> str:
+    """Lines folded at WIDTH, each continued two columns further in than it began."""
+    lines = []
+    for line in text.splitlines():
+        margin = " " * (12 + len(line) - len(line.lstrip()))
+        lines.append(textwrap.fill(line, WIDTH, initial_indent=" " * 10, subsequent_indent=margin))
+    return "\n".join(lines)

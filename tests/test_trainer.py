@@ -627,3 +627,18 @@ def test_an_optimiser_from_before_the_new_head_is_refused():
 def test_nothing_to_predict_is_refused():
     with pytest.raises(ValueError, match="x is empty"):
         make(network()).predict(np.zeros((0, 4), np.float32))
+
+
+@pytest.mark.parametrize(("monitor", "best_epoch"), [("accuracy", 1), ("loss", 2)])
+def test_accuracy_or_loss_decides_which_epoch_is_the_best(monitor, best_epoch, monkeypatch):
+    model, x, y = Linear(2, 2, rng=0), np.eye(2, dtype=np.float32), np.arange(2)
+    validations = iter([(0.9, 1.0), (0.1, 0.5), (0.5, 0.5)])  # (loss, accuracy) after each epoch
+    trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 0.1), epochs=3, monitor=monitor, progress=False)
+    monkeypatch.setattr(trainer, "_evaluate", lambda *_: next(validations))
+    assert trainer.fit(x, y, x, y).best_epoch == best_epoch
+
+
+def test_an_unknown_monitor_is_refused():
+    model = Linear(2, 2, rng=0)
+    with pytest.raises(ValueError, match="monitor"):
+        Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 0.1), epochs=1, monitor="f1")

@@ -47,6 +47,9 @@ class Trainer:
         ``augment(x[indices], rng)``, before ``prepare``, on training batches only.
     patience : int, optional
         Stop after so many epochs without a new best one. Needs a validation set.
+    monitor : "accuracy" or "loss"
+        What makes an epoch the best on the validation set; the other decides a draw. With a few hundred validation pictures
+        the loss tells more: accuracy counts only those that cross the line, and jumps by chance.
     progress : bool
         Whether to show a bar, if the work takes more than two seconds.
     label : str
@@ -85,13 +88,16 @@ class Trainer:
         prepare: Callable[[Any], np.ndarray] | None = None,
         augment: Callable[[Any, np.random.Generator], Any] | None = None,
         patience: int | None = None,
+        monitor: str = "accuracy",
         progress: bool = True,
         label: str = "training",
     ):
         for name, value in {"epochs": epochs, "batch_size": batch_size, "patience": patience}.items():
             if value is not None and value < 1:
                 raise ValueError(f"Trainer: {name} must be at least 1, got {value}")
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        if monitor not in ("accuracy", "loss"):
+            raise ValueError(f"Trainer: monitor is 'accuracy' or 'loss', got {monitor!r}")
+        self.model, self.loss, self.optimizer, self.monitor = model, loss, optimizer, monitor
         self.epochs, self.batch_size, self.patience, self.seed = epochs, batch_size, patience, seed
         self.schedule = schedule or constant()
         self.prepare = prepare or (lambda x: x)
@@ -104,8 +110,8 @@ class Trainer:
     def fit(self, x: Sequence, y: Sequence, x_val: Sequence | None = None, y_val: Sequence | None = None) -> History:
         """Train; at the end the model holds the best epoch's weights and running statistics, in eval mode, without gradients.
 
-        The best epoch is the one with the highest validation accuracy, of equals the one with the lowest validation loss.
-        Without class labels the loss alone decides; without a validation set it is the last epoch.
+        The best epoch is the one with the highest validation accuracy, of equals the one with the lowest validation loss, or
+        the other way round (``monitor``). Without class labels the loss alone decides; without a validation set it is the last.
 
         Ctrl-C ends the run: the model is given the best of the finished epochs, and the history says ``interrupted``. Whatever
         else goes wrong, the model is left in that same state.
@@ -141,7 +147,8 @@ class Trainer:
                     val_loss, val_accuracy, score = None, None, (epoch,)
                     if x_val is not None:
                         val_loss, val_accuracy = self._evaluate(x_val, y_val, f"in the validation after epoch {epoch}")
-                        score = (-val_loss,) if val_accuracy is None else (val_accuracy, -val_loss)
+                        score = (val_accuracy or 0.0, -val_loss)
+                        score = score[::-1] if self.monitor == "loss" else score
                     history.epochs.append(
                         {
                             "epoch": epoch,

@@ -44,19 +44,24 @@ STRATEGIES = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a mode does: seeds, then (epochs, views of each picture) for the two phases of fine-tuning."""
+    """How much work a mode does: seeds, and (epochs, views of each picture) for the two kinds of fine-tuning.
+
+    Only the full mode turns cells by quarters: that a turned cell is still a cell takes more than a few epochs to learn, and in
+    four of them it costs more than it brings.
+    """
 
     linear_seeds: int
     finetune_seeds: int
     upper: tuple[int, int]
     more: tuple[int, int]
+    quarter_turns: bool = False
     pictures: int | None = None
 
 
 MODES = {
     "quick": Effort(2, 1, upper=(2, 1), more=(1, 1), pictures=600),
-    "default": Effort(5, 1, upper=(3, 2), more=(3, 3)),
-    "full": Effort(5, 3, upper=(5, 5), more=(10, 8)),
+    "default": Effort(5, 1, upper=(2, 1), more=(4, 4)),
+    "full": Effort(5, 3, upper=(4, 4), more=(10, 8), quarter_turns=True),
 }
 
 
@@ -147,7 +152,7 @@ class Experiment:
                 "save it again with model.save()"
             )
         if settings.data is None:
-            pictures, self.augmentation = solar_cells(), CELLS
+            pictures, self.augmentation = solar_cells(), replace(CELLS, quarter_turns=mode.quarter_turns)
             # cells are square and defects reach their edges: shrink the whole cell, crop nothing
             model.preprocessing = replace(model.preprocessing, fit="stretch", resize=None)
         else:
@@ -205,6 +210,7 @@ class Experiment:
         """A new head, and what is above ``freeze_until`` trained with it, from the pretrained network."""
         train, val, (x, _) = ((self.fitted[part], self.pictures.labels[part]) for part in self.parts.values())
         model = self.base.copy()
+        model.replace_head(self.pictures.classes, rng=seed)
         phase = Phase(STRATEGIES[key], freeze_until, self.settings.epochs or epochs, views=views)
         started = time.perf_counter()
         history = fine_tune(model, phase, train, val, self.augmentation, seed, self.settings.progress)

@@ -91,12 +91,12 @@ def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
     """
     model = model.copy()
     if layer == default_layer(model):
-        model.replace_head(classes)
+        model.replace_head(classes, rng=0)
         return model
     lower, _ = model.split(layer)
     layers, shape = dict(lower.layers), lower.output_shape((1, *model.input_shape))
     layers["codes"] = GlobalAvgPool2d() if len(shape) == 4 else Flatten()
-    layers["classifier"] = Linear(int(np.prod(shape[1:])) if len(shape) == 2 else shape[1], len(classes))
+    layers["classifier"] = Linear(int(np.prod(shape[1:])) if len(shape) == 2 else shape[1], len(classes), rng=0)
     return Model(
         layers,
         architecture=f"{model.architecture} up to {layer}",
@@ -177,7 +177,7 @@ def fine_tune(
     seed: int = 0,
     progress: bool = True,
 ) -> History:
-    """Train the upper part of ``model`` in place; the best epoch by validation accuracy is what stays.
+    """Train the upper part of ``model`` in place; the best epoch by validation loss is what stays.
 
     Parameters
     ----------
@@ -213,6 +213,7 @@ def fine_tune(
         seed=seed,
         augment=bank.augment,
         prepare=bank.prepare,
+        monitor="loss",
         progress=progress,
         label=phase.title,
     )

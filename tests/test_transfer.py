@@ -336,3 +336,13 @@ def test_ctrl_c_keeps_what_is_finished_and_says_where(folder, model_file, tmp_pa
     assert results["interrupted"] and {"svm", "softmax"} <= {strategy["key"] for strategy in results["strategies"]}
     assert str(out / "report.html") in printed
     assert minicnn.load(out / "model.h5").classes == ["lying", "upright"]
+
+
+def test_a_full_disk_loses_the_model_but_not_the_results(folder, model_file, tmp_path, cache, monkeypatch, capsys):
+    def full(model, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("minicnn.transfer.experiment.save_model", full)
+    assert transfer(folder, model_file, tmp_path / "report", "--strategy", "svm") != 0
+    assert "No space left" in capsys.readouterr().err
+    assert json.loads((tmp_path / "report" / "results.json").read_text())["strategies"]

@@ -245,8 +245,10 @@ class Experiment:
             "seed": chosen.record["seed"],
             "test accuracy": chosen.record["accuracy"],
         }
-        save_model(chosen.model, self.settings.out / results["model_file"])
-        write_report(results, self.settings.out, self.pictures)
+        try:
+            save_model(chosen.model, self.settings.out / results["model_file"])
+        finally:  # a model that does not fit on the disk must not take the results with it
+            write_report(results, self.settings.out, self.pictures)
         return results
 
 

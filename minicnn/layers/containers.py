@@ -109,7 +109,10 @@ class Residual(Layer):
             _plan(self, [branch])
         y, shortcut = self.body.forward(x), self.shortcut.forward(x) if self.shortcut else x
         if y.shape != shortcut.shape:
-            raise ValueError(f"{self}: the branch gives {y.shape}, the shortcut {shortcut.shape}; only equals add up")
+            raise ValueError(
+                f"{self}: the branch gives {y.shape} and the shortcut {shortcut.shape}, and only equal shapes can be added. "
+                "Give the shortcut a 1x1 convolution with the branch's stride and channels"
+            )
         self.remember()
         return y + shortcut
 

@@ -38,13 +38,13 @@ STRATEGIES = {
     "svm": "linear SVM on CNN codes",
     "softmax": "softmax classifier on CNN codes",
     "finetune-upper": "fine-tune the upper layers",
-    "finetune-more": "fine-tune more layers",
+    "finetune-more": "then fine-tune more layers",
 }
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a mode does: seeds, and (epochs, views of each picture) for the two kinds of fine-tuning.
+    """How much work a mode does: seeds, and (epochs, views of each picture) for the two phases of fine-tuning.
 
     Only the full mode turns cells by quarters: that a turned cell is still a cell takes more than a few epochs to learn, and in
     four of them it costs more than it brings.
@@ -60,7 +60,7 @@ class Effort:
 
 MODES = {
     "quick": Effort(2, 1, upper=(2, 1), more=(1, 1), pictures=600),
-    "default": Effort(5, 1, upper=(2, 1), more=(4, 4)),
+    "default": Effort(3, 1, upper=(4, 3), more=(1, 2)),
     "full": Effort(5, 3, upper=(4, 4), more=(10, 8), quarter_turns=True),
 }
 
@@ -180,14 +180,8 @@ class Experiment:
         for key, kind in (("svm", LinearSVM), ("softmax", SoftmaxRegression)):
             if key in self.runs:
                 self.linear(key, kind, seed)
-        if seed < (self.settings.seeds or self.effort.finetune_seeds):
-            upper, more = freeze_points(self.base)
-            for key, freeze_until, effort in (
-                ("finetune-upper", upper, self.effort.upper),
-                ("finetune-more", more, self.effort.more),
-            ):
-                if key in self.runs:
-                    self.fine_tuning(key, freeze_until, *effort, seed)
+        if seed < (self.settings.seeds or self.effort.finetune_seeds) and any("finetune" in key for key in self.runs):
+            self.fine_tuning(seed)
 
     def linear(self, key: str, kind: type[LinearClassifier], seed: int) -> None:
         """A linear classifier on the codes; its network is the pretrained one with the classifier as its head."""
@@ -206,24 +200,28 @@ class Experiment:
         }
         self.finish(key, seed, model, scale * choice.final.decision_function(self.codes[test]), record)
 
-    def fine_tuning(self, key: str, freeze_until: str, epochs: int, views: int, seed: int) -> None:
-        """A new head, and what is above ``freeze_until`` trained with it, from the pretrained network."""
+    def fine_tuning(self, seed: int) -> None:
+        """A new head, trained together with the upper layers; then more layers, from there on."""
         train, val, (x, _) = ((self.fitted[part], self.pictures.labels[part]) for part in self.parts.values())
         model = self.base.copy()
         model.replace_head(self.pictures.classes, rng=seed)
-        phase = Phase(STRATEGIES[key], freeze_until, self.settings.epochs or epochs, views=views)
-        started = time.perf_counter()
-        history = fine_tune(model, phase, train, val, self.augmentation, seed, self.settings.progress)
-        if history.best:
-            record = {
-                "val_accuracy": history.best["val_accuracy"],
-                "seconds": time.perf_counter() - started,
-                "phases": [phase.record(history)],
-            }
-            scores = infer(model.fuse(), len(x), lambda i: model.preprocessing.normalise(x[i]))
-            self.finish(key, seed, model, scores, record)
-        if history.interrupted:
-            raise KeyboardInterrupt
+        phases, seconds = [], 0.0
+        upper, more = freeze_points(model)
+        plan = {"finetune-upper": (upper, 2e-3, *self.effort.upper), "finetune-more": (more, 1e-3, *self.effort.more)}
+        for key, (freeze_until, learning_rate, epochs, views) in plan.items():
+            if key not in self.runs and "finetune-more" not in self.runs:
+                break
+            phase = Phase(STRATEGIES[key], freeze_until, self.settings.epochs or epochs, learning_rate, views=views)
+            started = time.perf_counter()
+            history = fine_tune(model, phase, train, val, self.augmentation, seed, self.settings.progress)
+            seconds += time.perf_counter() - started
+            phases.append(phase.record(history))
+            if key in self.runs and history.best:
+                scores = infer(model.fuse(), len(x), lambda i: model.preprocessing.normalise(x[i]))
+                record = {"val_accuracy": history.best["val_accuracy"], "seconds": seconds, "phases": list(phases)}
+                self.finish(key, seed, model.copy(), scores, record)
+            if history.interrupted:
+                raise KeyboardInterrupt
 
     def finish(self, key: str, seed: int, model: Model, scores: np.ndarray, record: dict) -> None:
         """Test a finished run, this once, and keep it."""

@@ -47,7 +47,7 @@ class Phase:
     title: str
     freeze_until: str
     epochs: int
-    learning_rate: float = 2e-3
+    learning_rate: float
     body_multiplier: float = 0.25
     views: int = 4
     batch_size: int = 16

@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..losses import softmax
 
 # lambda, from "the training set decides" to "all weights near zero". One decade a step is enough to see the hill.
-REGULARISATION_PATH = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+REGULARISATION_PATH = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 class LinearClassifier:
@@ -40,7 +40,7 @@ class LinearClassifier:
     b : (K,) float32
     """
 
-    def __init__(self, regularisation: float = 1e-2, max_iterations: int = 200):
+    def __init__(self, regularisation: float = 1e-2, max_iterations: int = 100):
         if regularisation < 0:
             raise ValueError(f"regularisation is a weight on ||W||^2 and cannot be negative, got {regularisation}")
         self.regularisation = regularisation

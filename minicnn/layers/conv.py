@@ -10,6 +10,7 @@ from ..initializers import Initializer, msra
 from ..kernels import conv as kernels
 from ..kernels.windows import Windows, same_pads
 from .base import Layer, Parameter
+from .sizes import is_whole, padding, pair
 
 
 class Conv2d(Layer):
@@ -66,7 +67,7 @@ class Conv2d(Layer):
     ):
         super().__init__()
         for what, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
-            if not _is_whole(value, 1):
+            if not is_whole(value, 1):
                 raise ValueError(f"Conv2d: {what} is a whole number of at least 1, got {value!r}")
         if in_channels % groups or out_channels % groups:
             raise ValueError(
@@ -74,12 +75,10 @@ class Conv2d(Layer):
                 "as each group has its own equal share of both"
             )
         self.in_channels, self.out_channels, self.groups = int(in_channels), int(out_channels), int(groups)
-        self.kernel_size = _pair("kernel_size", kernel_size, 1)
-        self.stride = _pair("stride", stride, 1)
-        self.dilation = _pair("dilation", dilation, 1)
-        if isinstance(pad, str) and pad != "same":
-            raise ValueError(f'Conv2d: pad is a number, a pair (height, width) or "same", got {pad!r}; "valid" is pad=0')
-        self.pad = pad if isinstance(pad, str) else _pair("pad", pad, 0)
+        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
+        self.stride = pair("Conv2d", "stride", stride, 1)
+        self.dilation = pair("Conv2d", "dilation", dilation, 1)
+        self.pad = padding("Conv2d", pad)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         self.w = Parameter(initializer(shape, np.random.default_rng(rng), np.float32))
         self.b = Parameter(np.zeros(self.out_channels, np.float32), decays=False) if bias else None
@@ -157,17 +156,3 @@ class Conv2d(Layer):
             "groups": self.groups,
             "bias": self.b is not None,
         }
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
-
-
-def _pair(what: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
-    """(height, width) from one number for both or from two."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(_is_whole(v, least) for v in pair):
-        raise ValueError(
-            f"Conv2d: {what} is a whole number of at least {least}, or a pair of them (height, width), got {value!r}"
-        )
-    return int(pair[0]), int(pair[1])

@@ -9,6 +9,7 @@ import numpy as np
 from ..kernels import pool as kernels
 from ..kernels.windows import Windows, same_pads
 from .base import Layer
+from .sizes import padding, pair
 
 
 class Pool2d(Layer):
@@ -46,11 +47,9 @@ class Pool2d(Layer):
         ceil_mode: bool = False,
     ):
         super().__init__()
-        self.kernel_size = self._pair("kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else self._pair("stride", stride, 1)
-        if isinstance(pad, str) and pad != "same":
-            raise ValueError(f'{self}: pad is a number, a pair (height, width) or "same", got {pad!r}; "valid" is pad=0')
-        self.pad = pad if isinstance(pad, str) else self._pair("pad", pad, 0)
+        self.kernel_size = pair(self.name, "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair(self.name, "stride", stride, 1)
+        self.pad = padding(self.name, pad)
         if self.pad != "same" and any(p >= k for p, k in zip(self.pad, self.kernel_size, strict=True)):
             raise ValueError(
                 f"{self}: pad {self.pad} must be smaller than the kernel {self.kernel_size}, "
@@ -89,14 +88,6 @@ class Pool2d(Layer):
             "pad": self.pad if isinstance(self.pad, str) else list(self.pad),
             "ceil_mode": self.ceil_mode,
         }
-
-    def _pair(self, what: str, value: Any, least: int) -> tuple[int, int]:
-        """(height, width) from one number for both or from two."""
-        pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-        whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= least for v in pair)
-        if len(pair) != 2 or not whole:
-            raise ValueError(f"{self}: {what} is a whole number of at least {least}, or a pair (height, width), got {value!r}")
-        return int(pair[0]), int(pair[1])
 
 
 class MaxPool2d(Pool2d):

@@ -96,7 +96,7 @@ def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
     lower, _ = model.split(layer)
     layers, shape = dict(lower.layers), lower.output_shape((1, *model.input_shape))
     layers["codes"] = GlobalAvgPool2d() if len(shape) == 4 else Flatten()
-    layers["classifier"] = Linear(int(np.prod(shape[1:])) if len(shape) == 2 else shape[1], len(classes), rng=0)
+    layers["classifier"] = Linear(shape[1], len(classes), rng=0)
     return Model(
         layers,
         architecture=f"{model.architecture} up to {layer}",

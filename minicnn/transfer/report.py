@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 
+from ..cache import write_atomically
 from .figures import FIGURES, draw
 from .page import html
 from .tables import table
@@ -52,13 +52,8 @@ def write_report(results: dict, folder: Path, pictures) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a whole file or none: under a temporary name first, renamed when complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with write_atomically(path) as temporary:  # each file appears whole or not at all
         temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _strict(value):

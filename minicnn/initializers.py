@@ -73,5 +73,9 @@ def normal(std: float) -> Initializer:
 
 
 def _normal(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype | type, std: float) -> np.ndarray:
-    # drawn in float64 whatever the dtype: a float32 and a float64 network of one seed start from the same weights, rounded
-    return (rng.standard_normal(shape) * std).astype(dtype)
+    # drawn in float64 whatever the dtype: a float32 and a float64 network of one seed start from the same weights, rounded;
+    # a row at a time, or the first fully connected layer of a VGG would need a gigabyte while it is drawn
+    w = np.empty(shape, dtype)
+    for row in w:
+        row[...] = rng.standard_normal(shape[1:]) * std
+    return w

@@ -2,6 +2,7 @@
 
 from .activation import ELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Tanh
 from .base import Layer, Parameter
+from .channels import PadChannels
 from .containers import Concat, Residual, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
@@ -23,6 +24,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "MaxPool2d",
+    "PadChannels",
     "Parameter",
     "ReLU",
     "ReLU6",

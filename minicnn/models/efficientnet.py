@@ -7,12 +7,17 @@ squeeze-and-excitation, ReLU6 where the paper has swish, and stem and head that 
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from ..layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Layer, Linear, ReLU6, Residual, Sequential
+from ..layers import Dropout, GlobalAvgPool2d, Layer, Linear, ReLU6
+from .blocks import conv_norm
+from .mobilenet import inverted_residual
 from .model import Model
 
-# Table 1, stages 2 to 8: MBConv blocks. The stride is that of a stage's first block, its others have stride 1.
+# Table 1, stages 2 to 8: MBConv blocks, which are MobileNetV2's inverted residuals. The stride is that of a stage's first, its
+# others have stride 1.
 #        expansion  kernel  stride  out  blocks     input of the stage, at 224
 STAGES = [
     (1, 3, 1, 16, 1),   # 112 x 112 x 32
@@ -26,6 +31,10 @@ STAGES = [
 STEM, HEAD = 32, 1280  # channels
 DROPOUT = 0.2
 
+# Padding and the constants of the batch norm are TensorFlow's, where the weights were trained: "same" is uneven at stride 2,
+# eps is 1e-3, and the running statistics move by 1 % a step.
+unit = partial(conv_norm, pad="same", eps=1e-3, momentum=0.01, activation=ReLU6)
+
 
 def efficientnet_lite0(num_classes: int = 1000, rng: np.random.Generator | int | None = None) -> Model:
     """EfficientNet-Lite0 with random weights; ``minicnn.load("efficientnet_lite0")`` gives it trained on ImageNet.
@@ -38,54 +47,14 @@ def efficientnet_lite0(num_classes: int = 1000, rng: np.random.Generator | int |
     4652008
     """
     rng = np.random.default_rng(rng)
-    layers: dict[str, Layer] = {"stem": conv_norm(3, STEM, 3, stride=2, rng=rng)}
+    layers: dict[str, Layer] = {"stem": unit(3, STEM, 3, stride=2, rng=rng)}
     channels = STEM
     for expansion, kernel, stride, out_channels, blocks in STAGES:
         for _ in range(blocks):
-            layers[f"block{len(layers) - 1}"] = mbconv(channels, out_channels, expansion, kernel, stride, rng)
+            layers[f"block{len(layers) - 1}"] = inverted_residual(channels, out_channels, expansion, kernel, stride, unit, rng)
             channels, stride = out_channels, 1
-    layers["head"] = conv_norm(channels, HEAD, 1, rng=rng)
+    layers["head"] = unit(channels, HEAD, 1, rng=rng)
     layers["pool"] = GlobalAvgPool2d()
     layers["dropout"] = Dropout(DROPOUT, rng)
     layers["classifier"] = Linear(HEAD, num_classes, rng=rng)
     return Model(layers, architecture="efficientnet_lite0", input_shape=(3, 224, 224))
-
-
-def mbconv(
-    in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int, rng: np.random.Generator | int | None = None
-) -> Layer:
-    """The inverted residual block: widen with 1x1, filter each channel by itself, narrow with 1x1, and add the input.
-
-    The last convolution has no activation: ReLU would lose what the few channels carry. The shortcut is there where input
-    and output have one shape. Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", section 3.
-    """
-    wide = in_channels * expansion
-    body = Sequential()
-    if expansion > 1:
-        body.append("expand", conv_norm(in_channels, wide, 1, rng=rng))
-    body.append("depthwise", conv_norm(wide, wide, kernel, stride, groups=wide, rng=rng))
-    body.append("project", conv_norm(wide, out_channels, 1, activation=False, rng=rng))
-    return Residual(body) if (in_channels, stride) == (out_channels, 1) else body
-
-
-def conv_norm(
-    in_channels: int,
-    out_channels: int,
-    kernel: int,
-    stride: int = 1,
-    groups: int = 1,
-    activation: bool = True,
-    rng: np.random.Generator | int | None = None,
-) -> Sequential:
-    """Convolution without bias, batch norm, and ReLU6: the unit that everything here is made of.
-
-    Padding and the constants of the batch norm are TensorFlow's, where the weights were trained: "same" is uneven at stride 2,
-    eps is 1e-3, and the running statistics move by 1 % a step.
-    """
-    unit = Sequential(
-        conv=Conv2d(in_channels, out_channels, kernel, stride, pad="same", groups=groups, bias=False, rng=rng),
-        norm=BatchNorm2d(out_channels, eps=1e-3, momentum=0.01),
-    )
-    if activation:
-        unit.append("relu", ReLU6())
-    return unit

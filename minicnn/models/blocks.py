@@ -1,0 +1,44 @@
+"""The unit that networks have been made of since batch normalisation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..layers import BatchNorm2d, Conv2d, Layer, ReLU, Sequential
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    *,
+    pad: int | str | None = None,
+    eps: float = 1e-5,
+    momentum: float = 0.1,
+    activation: type[Layer] | None = ReLU,
+    rng: np.random.Generator | int | None = None,
+) -> Sequential:
+    """A convolution without bias, batch norm, and an activation: y = relu(norm(w * x)), the layers conv, norm, relu.
+
+    The bias would do nothing: batch norm takes the mean away, and its beta is a bias. Without an activation (None) the unit is
+    linear, as the last of a branch is. The padding, if none is given, is symmetric: (kernel - 1) / 2 on every side.
+
+    (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)), float32 or float64.
+
+    Ioffe, Szegedy 2015, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
+    section 3.2.
+
+    >>> unit = conv_norm(3, 16, 5, stride=2)
+    >>> list(unit.layers), unit.output_shape((8, 3, 33, 32))
+    (['conv', 'norm', 'relu'], (8, 16, 17, 16))
+    """
+    pad = (kernel - 1) // 2 if pad is None else pad
+    unit = Sequential(
+        conv=Conv2d(in_channels, out_channels, kernel, stride, pad, groups=groups, bias=False, rng=rng),
+        norm=BatchNorm2d(out_channels, eps, momentum),
+    )
+    if activation is not None:
+        unit.append("relu", activation())
+    return unit

@@ -1,0 +1,230 @@
+"""ResNet: very deep networks that train, because each block only adds to what is there.
+
+He, Zhang, Ren, Sun 2016, "Deep Residual Learning for Image Recognition" (arXiv 1512.03385): table 1 for ImageNet, section 4.2
+for CIFAR-10. All of them are stages of equal blocks; a stage's first block may halve the picture and widen the maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..layers import AvgPool2d, GlobalAvgPool2d, Layer, Linear, MaxPool2d, PadChannels, ReLU, Residual, Sequential
+from .blocks import conv_norm
+from .model import Model
+
+# Table 1: blocks in each of the stages conv2_x to conv5_x, and the channels that come out of them.
+#   at:    56  28  14  7
+BLOCKS = {
+    18:  (2, 2, 2, 2),
+    34:  (3, 4, 6, 3),
+    50:  (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}  # fmt: skip
+BASIC_CHANNELS = (64, 128, 256, 512)  # 18 and 34 layers
+BOTTLENECK_CHANNELS = (256, 512, 1024, 2048)  # 50 and more
+
+# Section 4.2: three stages of n blocks each make 6n + 2 layers of weights.
+#     at:         32  16  8
+CIFAR_CHANNELS = (16, 32, 64)
+
+Rng = np.random.Generator | int | None  # where the random weights come from; an int is a seed
+
+
+# ---- ImageNet
+
+
+def resnet18(num_classes: int = 1000, rng: Rng = None) -> Model:
+    """ResNet-18 with random weights: 11,689,512 parameters with 1,000 classes.
+
+    conv1, pool1, conv2_1, conv2_2, conv3_1, ..., conv5_2, pool, fc. Where a block's input and output differ in shape, the
+    shortcut is a 1x1 convolution with batch norm (the paper's option B). Any input (N, 3, H, W) goes; the paper's is 224 x 224.
+
+    >>> model = resnet18()
+    >>> sum(parameter.value.size for parameter in model.parameters().values())
+    11689512
+    """
+    return _imagenet_resnet(18, basic_block, num_classes, rng)
+
+
+def resnet34(num_classes: int = 1000, rng: Rng = None) -> Model:
+    """ResNet-34 with random weights: 21,797,672 parameters with 1,000 classes. Otherwise like ``resnet18``."""
+    return _imagenet_resnet(34, basic_block, num_classes, rng)
+
+
+def resnet50(num_classes: int = 1000, rng: Rng = None) -> Model:
+    """ResNet-50 with random weights: 25,557,032 parameters with 1,000 classes.
+
+    Layers and inputs as in ``resnet18``, but its blocks are bottlenecks, and these in the form of torchvision, called v1.5:
+    the stride is in the 3x3 convolution, see ``bottleneck``.
+    """
+    return _imagenet_resnet(50, bottleneck, num_classes, rng)
+
+
+def resnet101(num_classes: int = 1000, rng: Rng = None) -> Model:
+    """ResNet-101 with random weights: 44,549,160 parameters with 1,000 classes. Otherwise like ``resnet50``."""
+    return _imagenet_resnet(101, bottleneck, num_classes, rng)
+
+
+def resnet152(num_classes: int = 1000, rng: Rng = None) -> Model:
+    """ResNet-152 with random weights: 60,192,808 parameters with 1,000 classes. Otherwise like ``resnet50``."""
+    return _imagenet_resnet(152, bottleneck, num_classes, rng)
+
+
+def _imagenet_resnet(depth: int, block: Callable[..., Sequential], num_classes: int, rng: Rng) -> Model:
+    rng = np.random.default_rng(rng)
+    stem = {
+        "conv1": conv_norm(3, 64, 7, stride=2, rng=rng),  # 112 x 112 x 64
+        "pool1": MaxPool2d(3, stride=2, pad=1),  # 56 x 56 x 64
+    }
+    channels = BOTTLENECK_CHANNELS if block is bottleneck else BASIC_CHANNELS
+    layers = stem | stages(64, BLOCKS[depth], channels, block, rng=rng) | scores(channels[-1], num_classes, rng)
+    return Model(layers, architecture=f"resnet{depth}", input_shape=(3, 224, 224))
+
+
+# ---- CIFAR
+
+
+def resnet18_cifar(num_classes: int = 10, rng: Rng = None) -> Model:
+    """ResNet-18 for pictures of 32 x 32, with random weights: 11,173,962 parameters with 10 classes.
+
+    Not in the paper, but popular: ImageNet's ResNet-18 with a 3x3 convolution of stride 1 as conv1, and without pool1, so that
+    its stages see 32 x 32, 16 x 16, 8 x 8 and 4 x 4. It has forty times the weights of ``resnet20``.
+    """
+    rng = np.random.default_rng(rng)
+    stem = {"conv1": conv_norm(3, 64, 3, rng=rng)}  # 32 x 32 x 64
+    layers = stem | stages(64, BLOCKS[18], BASIC_CHANNELS, basic_block, rng=rng) | scores(512, num_classes, rng)
+    return Model(layers, architecture="resnet18_cifar", input_shape=(3, 32, 32))
+
+
+def resnet20(num_classes: int = 10, rng: Rng = None) -> Model:
+    """The paper's ResNet-20 for CIFAR-10, with random weights: 269,722 parameters with 10 classes.
+
+    conv1, conv2_1, ..., conv2_3, conv3_1, ..., conv4_3, pool, fc. Shortcuts have no parameters: where the shape changes they
+    take every second pixel and add channels of zeros (option A, which the paper uses for all of its CIFAR networks). Any input
+    (N, 3, H, W) goes; the paper's is 32 x 32.
+
+    >>> model = resnet20()
+    >>> sum(parameter.value.size for parameter in model.parameters().values())
+    269722
+    """
+    return _cifar_resnet(20, num_classes, rng)
+
+
+def resnet32(num_classes: int = 10, rng: Rng = None) -> Model:
+    """The paper's ResNet-32 for CIFAR-10: 464,154 parameters with 10 classes. Otherwise like ``resnet20``."""
+    return _cifar_resnet(32, num_classes, rng)
+
+
+def resnet44(num_classes: int = 10, rng: Rng = None) -> Model:
+    """The paper's ResNet-44 for CIFAR-10: 658,586 parameters with 10 classes. Otherwise like ``resnet20``."""
+    return _cifar_resnet(44, num_classes, rng)
+
+
+def resnet56(num_classes: int = 10, rng: Rng = None) -> Model:
+    """The paper's ResNet-56 for CIFAR-10: 853,018 parameters with 10 classes. Otherwise like ``resnet20``."""
+    return _cifar_resnet(56, num_classes, rng)
+
+
+def resnet110(num_classes: int = 10, rng: Rng = None) -> Model:
+    """The paper's ResNet-110 for CIFAR-10: 1,727,962 parameters with 10 classes. Otherwise like ``resnet20``."""
+    return _cifar_resnet(110, num_classes, rng)
+
+
+def _cifar_resnet(depth: int, num_classes: int, rng: Rng) -> Model:
+    rng = np.random.default_rng(rng)
+    n = (depth - 2) // 6
+    stem = {"conv1": conv_norm(3, 16, 3, rng=rng)}  # 32 x 32 x 16
+    layers = stem | stages(16, (n, n, n), CIFAR_CHANNELS, basic_block, zero_padding, rng) | scores(64, num_classes, rng)
+    return Model(layers, architecture=f"resnet{depth}", input_shape=(3, 32, 32))
+
+
+# ---- what they are made of
+
+
+def projection(in_channels: int, out_channels: int, stride: int, rng: Rng = None) -> Sequential:
+    """The shortcut of option B: a 1x1 convolution with the branch's stride, and batch norm. Section 3.3 of the paper."""
+    return conv_norm(in_channels, out_channels, 1, stride, activation=None, rng=rng)
+
+
+def zero_padding(in_channels: int, out_channels: int, stride: int, rng: Rng = None) -> Sequential:
+    """The shortcut of option A: every second pixel (with stride 2), and zeros for the channels that are missing.
+
+    Half of the zeros come before and half after the others, as in the widely used CIFAR weights of Y. Idelbayev; the paper
+    does not say where they are. Nothing here is random: ``rng`` is taken because ``projection`` takes it.
+    """
+    missing = out_channels - in_channels
+    every_second = AvgPool2d(1, stride)  # a window of one pixel, whose average it is
+    return Sequential(subsample=every_second, pad=PadChannels(missing // 2, missing - missing // 2))
+
+
+def basic_block(
+    in_channels: int, out_channels: int, stride: int, shortcut: Callable[..., Layer] = projection, rng: Rng = None
+) -> Sequential:
+    """Two 3x3 convolutions beside a shortcut: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
+
+    y = relu(F(x) + S(x)), with S the identity if the shape stays, else a ``shortcut``. Figure 5 of the paper, left.
+
+    >>> basic_block(64, 128, 2).output_shape((1, 64, 56, 56))
+    (1, 128, 28, 28)
+    """
+    body = Sequential(
+        conv1=conv_norm(in_channels, out_channels, 3, stride, rng=rng),
+        conv2=conv_norm(out_channels, out_channels, 3, activation=None, rng=rng),
+    )
+    if (in_channels, stride) == (out_channels, 1):
+        return Sequential(sum=Residual(body), relu=ReLU())
+    return Sequential(sum=Residual(body, shortcut(in_channels, out_channels, stride, rng)), relu=ReLU())
+
+
+def bottleneck(
+    in_channels: int, out_channels: int, stride: int, shortcut: Callable[..., Layer] = projection, rng: Rng = None
+) -> Sequential:
+    """1x1, 3x3 and 1x1 beside a shortcut: the costly convolution works on a quarter of the channels.
+
+    Shapes and equation as in ``basic_block``. Figure 5 of the paper, right.
+
+    The stride is in the 3x3 convolution, which sees every pixel: the form of torchvision, known as ResNet v1.5. In the paper it
+    is in the first 1x1, which passes over three pixels of four. Weights have the same shapes in both forms, but those trained
+    in one do not work in the other.
+
+    >>> bottleneck(256, 512, 2).output_shape((1, 256, 56, 56))
+    (1, 512, 28, 28)
+    """
+    narrow = out_channels // 4
+    body = Sequential(
+        conv1=conv_norm(in_channels, narrow, 1, rng=rng),
+        conv2=conv_norm(narrow, narrow, 3, stride, rng=rng),
+        conv3=conv_norm(narrow, out_channels, 1, activation=None, rng=rng),
+    )
+    if (in_channels, stride) == (out_channels, 1):
+        return Sequential(sum=Residual(body), relu=ReLU())
+    return Sequential(sum=Residual(body, shortcut(in_channels, out_channels, stride, rng)), relu=ReLU())
+
+
+def stages(
+    in_channels: int,
+    counts: Sequence[int],
+    channels: Sequence[int],
+    block: Callable[..., Sequential],
+    shortcut: Callable[..., Layer] = projection,
+    rng: Rng = None,
+) -> dict[str, Layer]:
+    """The blocks conv2_1, conv2_2, ..., conv3_1, ...: stage by stage how many, and the channels that come out of them.
+
+    The first block of a stage has stride 2, except in conv2: what is below has brought the picture to its size already.
+    """
+    layers: dict[str, Layer] = {}
+    for stage, (count, out_channels) in enumerate(zip(counts, channels, strict=True), start=2):
+        for i in range(1, count + 1):
+            stride = 2 if i == 1 and stage > 2 else 1
+            layers[f"conv{stage}_{i}"] = block(in_channels, out_channels, stride, shortcut, rng)
+            in_channels = out_channels
+    return layers
+
+
+def scores(channels: int, num_classes: int, rng: Rng = None) -> dict[str, Layer]:
+    """From the last map to the scores: the average of each channel, and a fully connected layer."""
+    return {"pool": GlobalAvgPool2d(), "fc": Linear(channels, num_classes, rng=rng)}

@@ -1,0 +1,130 @@
+"""VGG: nothing but 3x3 convolutions and 2x2 pools, and deep.
+
+Simonyan, Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (arXiv 1409.1556), table 1.
+Two 3x3 convolutions see 5x5 pixels, three see 7x7: with fewer weights than one large filter, and a ReLU after each.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..initializers import msra
+from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from .model import Model
+
+# Table 1: 3x3 convolutions in each of the five stages, after which the picture is halved. The columns A, B, D and E.
+#   at:  224  112  56  28  14
+STAGES = {
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
+CHANNELS = (64, 128, 256, 512, 512)
+WIDTH = 4096  # of the two hidden fully connected layers
+DROPOUT = 0.5
+
+
+def vgg(
+    depth: int,
+    num_classes: int = 1000,
+    batch_norm: bool = False,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
+    rng: np.random.Generator | int | None = None,
+) -> Model:
+    """The VGG network with ``depth`` layers of weights, their start random.
+
+    conv1_1, relu1_1, ..., pool1, conv2_1, ..., pool5, flatten, fc6, relu6, drop6, fc7, relu7, drop7, fc8: the names that the
+    authors gave them in their published weights, where fc6 is what comes after the five stages.
+
+    Parameters
+    ----------
+    depth : 11, 13, 16 or 19
+        Convolutions and fully connected layers together.
+    num_classes : int
+    batch_norm : bool
+        Whether a norm1_1 follows conv1_1, and so on: not in the paper, which is older, but in torchvision's ``vgg16_bn``. The
+        convolutions keep their biases there, and here.
+    input_shape : (C, H, W)
+        Of the pictures, 32 pixels or more in each direction: the weights of fc6 are one for each number in the last map. (At
+        other sizes than 224 torchvision scales that map to 7 x 7 instead, and its weights do not fit.)
+    rng : None, int or numpy.random.Generator
+
+    Raises
+    ------
+    ValueError
+        For another depth, or pictures too small to be halved five times.
+
+    >>> model = vgg(11, num_classes=10, input_shape=(3, 32, 32))
+    >>> [name for name in model.layers if name.startswith(("conv", "fc"))]
+    ['conv1_1', 'conv2_1', 'conv3_1', 'conv3_2', 'conv4_1', 'conv4_2', 'conv5_1', 'conv5_2', 'fc6', 'fc7', 'fc8']
+    """
+    if depth not in STAGES:
+        raise ValueError(f"VGG has {', '.join(map(str, STAGES))} layers of weights in the paper's table 1, got depth {depth!r}")
+    rng = np.random.default_rng(rng)
+    layers = Sequential()
+    channels = input_shape[0]
+    for stage, (convolutions, out_channels) in enumerate(zip(STAGES[depth], CHANNELS, strict=True), start=1):
+        for i in range(1, convolutions + 1):
+            layers.append(f"conv{stage}_{i}", Conv2d(channels, out_channels, 3, pad=1, rng=rng))
+            if batch_norm:
+                layers.append(f"norm{stage}_{i}", BatchNorm2d(out_channels))
+            layers.append(f"relu{stage}_{i}", ReLU())
+            channels = out_channels
+        layers.append(f"pool{stage}", MaxPool2d(2))
+    features = math.prod(layers.output_shape((1, *input_shape)))  # 7 x 7 x 512 of a picture of 224 x 224
+    layers.append("flatten", Flatten())
+    layers.append("fc6", Linear(features, WIDTH, initializer=msra, rng=rng))
+    layers.append("relu6", ReLU())
+    layers.append("drop6", Dropout(DROPOUT, rng))
+    layers.append("fc7", Linear(WIDTH, WIDTH, initializer=msra, rng=rng))
+    layers.append("relu7", ReLU())
+    layers.append("drop7", Dropout(DROPOUT, rng))
+    layers.append("fc8", Linear(WIDTH, num_classes, rng=rng))
+    name = f"vgg{depth}_bn" if batch_norm else f"vgg{depth}"
+    return Model(layers.layers, architecture=name, input_shape=input_shape)
+
+
+def vgg11(
+    num_classes: int = 1000,
+    batch_norm: bool = False,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
+    rng: np.random.Generator | int | None = None,
+) -> Model:
+    """VGG-11, column A of table 1: 132,863,336 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
+    return vgg(11, num_classes, batch_norm, input_shape, rng)
+
+
+def vgg13(
+    num_classes: int = 1000,
+    batch_norm: bool = False,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
+    rng: np.random.Generator | int | None = None,
+) -> Model:
+    """VGG-13, column B of table 1: 133,047,848 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
+    return vgg(13, num_classes, batch_norm, input_shape, rng)
+
+
+def vgg16(
+    num_classes: int = 1000,
+    batch_norm: bool = False,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
+    rng: np.random.Generator | int | None = None,
+) -> Model:
+    """VGG-16, column D of table 1: 138,357,544 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``.
+
+    Nine tenths of the parameters are in the fully connected layers, nearly all multiply-adds in the convolutions.
+    """
+    return vgg(16, num_classes, batch_norm, input_shape, rng)
+
+
+def vgg19(
+    num_classes: int = 1000,
+    batch_norm: bool = False,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
+    rng: np.random.Generator | int | None = None,
+) -> Model:
+    """VGG-19, column E of table 1: 143,667,240 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
+    return vgg(19, num_classes, batch_norm, input_shape, rng)

@@ -1,0 +1,111 @@
+"""SqueezeNet is the network of its authors, and computes what PyTorch computes from the same weights."""
+
+import numpy as np
+import pytest
+from torch_parity import (
+    assert_fusing_changes_nothing,
+    assert_same_gradient_in_float32,
+    assert_same_gradients,
+    assert_same_scores,
+    pictures,
+    shaken,
+)
+
+import minicnn
+from minicnn.models import squeezenet1_0, squeezenet1_1
+
+# in torchvision's form: P is a pool, three numbers are a fire module's input, squeezed and expanded channels
+CONFIGURATIONS = {
+    squeezenet1_0: ((96, 7), "P", (96, 16, 64), (128, 16, 64), (128, 32, 128), "P", (256, 32, 128), (256, 48, 192),
+                    (384, 48, 192), (384, 64, 256), "P", (512, 64, 256)),
+    squeezenet1_1: ((64, 3), "P", (64, 16, 64), (128, 16, 64), "P", (128, 32, 128), (256, 32, 128), "P", (256, 48, 192),
+                    (384, 48, 192), (384, 64, 256), (512, 64, 256)),
+}  # fmt: skip
+BOTH = pytest.mark.parametrize("build", CONFIGURATIONS, ids=lambda build: build.__name__)
+
+
+def by_torch(build, num_classes):
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class Fire(nn.Module):
+        def __init__(self, inputs, squeezed, expanded):
+            super().__init__()
+            self.squeeze = nn.Conv2d(inputs, squeezed, 1)
+            self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
+            self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+        def forward(self, x):
+            x = torch.relu(self.squeeze(x))
+            return torch.cat([torch.relu(self.expand1x1(x)), torch.relu(self.expand3x3(x))], 1)
+
+    (channels, kernel), *rest = CONFIGURATIONS[build]
+    layers = [nn.Conv2d(3, channels, kernel, stride=2), nn.ReLU()]
+    layers += [nn.MaxPool2d(3, 2, ceil_mode=True) if item == "P" else Fire(*item) for item in rest]
+    scores = [nn.Dropout(0.5), nn.Conv2d(512, num_classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, *scores)
+
+
+@pytest.fixture
+def shaken_up():
+    """Random weights, and scores that are not mostly cut off at zero by the last ReLU."""
+
+    def build_it(build):
+        model = shaken(build(7, rng=0))
+        model.layers["conv10"].layers["conv"].w.value *= 10
+        return model
+
+    return build_it
+
+
+# ---- the architecture
+
+
+@pytest.mark.parametrize(
+    ("build", "parameters", "billions"), [(squeezenet1_0, 1_248_424, 0.82), (squeezenet1_1, 1_235_496, 0.35)]
+)
+def test_it_has_the_published_numbers_of_parameters_and_multiply_adds(build, parameters, billions):
+    model = build()
+    assert sum(parameter.value.size for parameter in model.parameters().values()) == parameters
+    assert round(model.multiply_adds((1, 3, 224, 224)) / 1e9, 2) == billions
+    assert model.architecture == build.__name__
+
+
+@pytest.mark.parametrize(
+    ("build", "pools", "sizes"), [(squeezenet1_0, "148", [113 - 2, 55, 27, 13]), (squeezenet1_1, "135", [113, 56, 28, 14])]
+)
+def test_pools_round_up_on_a_picture_of_227(build, pools, sizes):
+    """Version 1.0 then has the maps of the paper's table 1, version 1.1 those of the authors' Caffe network."""
+    model, shape, maps = build(), (1, 3, 227, 227), {}
+    for name, layer in model.layers.items():
+        shape = layer.output_shape(shape)
+        maps[name] = shape
+    assert [maps[name][2] for name in ("conv1", *(f"pool{i}" for i in pools))] == sizes
+    assert maps["conv10"][1:] == (1000, sizes[-1], sizes[-1]) and maps["pool10"] == (1, 1000)
+
+
+def test_no_score_is_below_zero():
+    y = squeezenet1_1(rng=0).eval().forward(pictures(1, 3, 65, 97))
+    assert y.min() == 0 < y.max()
+
+
+# ---- against PyTorch
+
+
+@BOTH
+def test_random_weights_give_the_scores_of_pytorch_at_odd_sizes(build, shaken_up):
+    theirs, model, x = by_torch(build, 7), shaken_up(build), pictures(2, 3, 65, 97)
+    assert_same_scores(model, theirs, x)
+    assert_fusing_changes_nothing(model, x)
+
+
+@pytest.mark.parametrize("assert_same", [assert_same_gradients, assert_same_gradient_in_float32])
+def test_a_training_step_gives_the_gradients_of_pytorch(shaken_up, assert_same):
+    theirs = by_torch(squeezenet1_1, 7)
+    assert_same(shaken_up(squeezenet1_1), theirs, (3, 3, 65, 50))
+
+
+def test_a_saved_squeezenet_is_the_same_network(tmp_path, shaken_up):
+    model, x = shaken_up(squeezenet1_1), pictures(1, 3, 40, 33)
+    model.save(tmp_path / "squeezenet.h5")
+    assert np.array_equal(minicnn.load(tmp_path / "squeezenet.h5").forward(x), model.forward(x))

@@ -47,7 +47,9 @@ def infer(
     def run(indices: np.ndarray) -> np.ndarray:
         return finish(layer.forward(batch(indices)))
 
-    output = np.empty((n, *run(np.arange(1)).shape[1:]), dtype)  # the first sample shows the shape
+    first_output = run(np.arange(1))  # shows the shape; all threads work on this one sample
+    output = np.empty((n, *first_output.shape[1:]), dtype)
+    output[0] = first_output[0]
 
     def piece(start: int, stop: int) -> None:
         for first in range(start, stop, SAMPLES_AT_ONCE):
@@ -56,8 +58,12 @@ def infer(
 
     at_once = 4 * SAMPLES_AT_ONCE * get_threads()  # between two updates of the bar
     with tqdm(total=n, desc=label, unit=" pictures", delay=2, disable=label is None, leave=False) as bar:
-        for begin in range(0, n, at_once):
+        bar.update(1)
+        for begin in range(1, n, at_once):
             count = min(at_once, n - begin)
-            parallel_for(count, lambda start, stop, begin=begin: piece(begin + start, begin + stop))
+            if count < get_threads():  # too few to give each thread one: let all work on them together
+                piece(begin, begin + count)
+            else:
+                parallel_for(count, lambda start, stop, begin=begin: piece(begin + start, begin + stop))
             bar.update(count)
     return output

@@ -49,13 +49,19 @@ class FusedConv2d(Conv2d):
         self.w.value = w.astype(conv.w.value.dtype)
         self.b.value = np.broadcast_to(b, self.out_channels).astype(conv.w.value.dtype)
         self.limits = limits
+        self._kept: dict[int, np.ndarray] = {}  # what the convolution makes of the filters, which stay as they are
         self.freeze()
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         if self.training or self.remembers:
             raise RuntimeError(f"{self} is fused for inference and has no backward; train the network that it was fused from")
         self.check_input(x, ndim=4)
-        return conv2d_forward(x, self.w.value, self.b.value, *self.windows(x.shape)[1:], self.groups, clamp=self.limits)
+        w, b, windows = self.w.value, self.b.value, self.windows(x.shape)
+        return conv2d_forward(x, w, b, *windows[1:], self.groups, clamp=self.limits, kept=self._kept)
+
+    def _convert(self, dtype: np.dtype) -> None:
+        super()._convert(dtype)
+        self._kept = {}
 
 
 def fuse(layer: Layer) -> Layer:

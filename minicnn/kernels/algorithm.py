@@ -1,0 +1,74 @@
+"""Which algorithm computes a convolution: one small function, and a way to overrule it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from .windows import Windows
+
+ALGORITHMS = ("depthwise", "winograd4", "winograd2", "im2col")
+
+CHANNELS = 16  # on both sides; with fewer, the transforms cost more than the products save
+TILES = {"forward": 64, "dx": 64, "dw": 16}  # in the batch; with fewer, transforming the filters costs more
+
+_forced: str | None = None
+
+
+def choose_algorithm(
+    step: str,
+    x_shape: tuple[int, int, int, int],
+    y_shape: tuple[int, int, int, int],
+    windows: Windows,
+    groups: int,
+    dtype: np.dtype,
+) -> str:
+    """The name of the algorithm for one step ("forward", "dx" or "dw") of a convolution from x to y.
+
+    - "depthwise": each channel has a filter of its own. No matrix product in it, so a loop that runs at the memory's speed.
+    - "winograd4", "winograd2": 3x3 filters with a stride of 1 in float32, tiles of 4x4 or 2x2 outputs. Worth it where there
+      are enough channels to pay for the transforms, and enough tiles to pay for transforming the filters.
+    - "im2col": everything else, and all of float64: its sums are the definition's, so that gradient checks test mathematics
+      and not rounding.
+    """
+    (_, C, _, _), (N, F, OH, OW) = x_shape, y_shape
+    is_depthwise = groups == C == F
+    is_winograd = groups == 1 and windows.kernel == (3, 3) and windows.stride == windows.dilation == (1, 1) and N > 0
+    able = {"depthwise": is_depthwise, "winograd4": is_winograd, "winograd2": is_winograd, "im2col": True}
+    if _forced and able[_forced]:
+        return _forced
+    if is_depthwise:
+        return "depthwise"
+    if is_winograd and dtype == np.float32 and min(C, F) >= CHANNELS:
+        tiles = N * -(-OH // 4) * -(-OW // 4)
+        if tiles >= TILES[step]:
+            return "winograd4"
+    return "im2col"
+
+
+@contextmanager
+def forced_algorithm(name: str) -> Iterator[None]:
+    """Within the block, in the whole process, every convolution that ``name`` can compute is computed by it.
+
+    For measurements and tests. Those that it cannot compute are computed as usual.
+
+    Raises
+    ------
+    ValueError
+        If there is no such algorithm.
+
+    >>> with forced_algorithm("winograd2"):
+    ...     windows = Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    ...     choose_algorithm("forward", (1, 3, 8, 8), (1, 5, 8, 8), windows, 1, np.dtype(np.float64))
+    'winograd2'
+    """
+    global _forced
+    if name not in ALGORITHMS:
+        raise ValueError(f"there is no algorithm {name!r} for convolutions; there are {', '.join(ALGORITHMS)}")
+    before, _forced = _forced, name
+    try:
+        yield
+    finally:
+        _forced = before

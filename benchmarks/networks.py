@@ -1,0 +1,77 @@
+"""Whole networks: inference and training steps, time and memory.
+
+Inference on our side is what the documentation recommends, ``model.fuse()``, which folds batch norm and ReLU into the
+convolutions; PyTorch's is eager mode under ``inference_mode``, which has no such step. A training step is forward, loss,
+backward and the optimiser's step on both sides. That both compute the same is checked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from .checks import largest_difference
+from .engines import engine_columns
+from .memory import memory_columns
+from .rows import Case, Row, Settings, make_row, speed
+from .timing import race
+from .workloads import WORKLOADS, Workload, inference_calls, prepare, training_call
+
+GROUP = "networks"
+
+
+def cases() -> list[Case]:
+    """A row for each of ``workloads.WORKLOADS``."""
+    return [Case(GROUP, workload.name, partial(_measure, workload), workload.quick) for workload in WORKLOADS]
+
+
+def _measure(workload: Workload, settings: Settings) -> Row:
+    model, x, targets = prepare(workload, settled=True)
+    multiply_adds, columns, module, torch_calls = model.multiply_adds(x.shape), {}, None, {}
+    if settings.torch:
+        from .torch_modules import inference_call
+        from .torch_twin import twin
+
+        module = twin(model, x.shape)
+        their_scores = inference_call(module, _tensor(x))()
+        torch_calls = _torch_calls(module, x, targets, workload.training)
+    if workload.training:
+        scores = model.eval().forward(x)
+        our_calls = {"": training_call(model, x, targets)}
+        # the gradients of inputs and of weights take as many as the forward pass each; of a frozen part it is hard to say
+        multiply_adds = None if workload.frozen_until else 3 * multiply_adds
+    else:
+        model = model.fuse()
+        our_calls = inference_calls(model, x)
+        scores = model.forward(x)
+    if settings.torch:
+        columns["difference"] = largest_difference(scores, their_scores)
+    columns |= race(our_calls, torch_calls, settings.seconds)
+    columns |= speed(multiply_adds, columns["ours_ms"], settings)
+    del our_calls, torch_calls, model
+    notes = []
+    for more in (
+        memory_columns(workload, module, x.shape, columns, settings),
+        engine_columns(workload, module, x.shape, settings),
+    ):
+        notes += more.pop("note", [])
+        columns |= more
+    return make_row(GROUP, workload.name, **columns, networks=[workload.network], note="; ".join(notes) or None)
+
+
+def _torch_calls(module, x: np.ndarray, targets: np.ndarray, training: bool) -> dict[str, Callable[[], object]]:
+    from .torch_modules import LAYOUTS, in_layout, inference_call, training_call
+
+    calls = {}
+    for layout in LAYOUTS:
+        there, x_there = in_layout(module, layout), in_layout(_tensor(x), layout)
+        calls[layout] = training_call(there, x_there, _tensor(targets)) if training else inference_call(there, x_there)
+    return calls
+
+
+def _tensor(array: np.ndarray):
+    import torch
+
+    return torch.from_numpy(array)

@@ -149,7 +149,7 @@ def test_a_blas_with_a_setting_for_each_thread_is_limited_in_each_thread(monkeyp
     blas = threads._Blas()
     blas.per_thread, blas.per_process = [library], []
     monkeypatch.setattr(threads, "_blas", blas)
-    monkeypatch.setattr(threads, "_executor", None)  # a new pool, whose threads have not begun
+    monkeypatch.setattr(threads, "_workers", [])  # a new pool, whose threads have not begun
     meeting = threading.Barrier(2, timeout=20)
     for _ in range(2):
         parallel_for(2, lambda start, stop: (meeting.wait(), inside.append(library.get_num_threads())))

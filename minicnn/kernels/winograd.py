@@ -24,6 +24,7 @@ Networks" (arXiv 1509.09308), sections 4.1 to 4.3 and algorithm 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -33,7 +34,8 @@ import numpy as np
 from . import winograd_loops as loops
 from .threads import free_threads, parallel_for, workspace
 
-BLOCK = 1 << 18  # floats of a block that a thread works on: 1 MB, about what a core's second-level cache holds
+SMALL = 10**6  # multiply-adds of a product that OpenBLAS does without copying its factors first, which is faster
+BLOCK = 1 << 18  # floats of V and M in a block of tiles: 1 MB, about what a core's second-level cache holds
 CHUNK = 1 << 21  # floats of V and dM together that the threads share in the weight gradient: 8 MB, third-level cache
 STRIP = 512  # floats side by side in a transform, neighbouring tiles times channels: long enough for any vector unit
 
@@ -98,7 +100,7 @@ def forward(
     high: float,
     y: np.ndarray,
     transform: Transform = F4,
-    kept: dict[int, np.ndarray] | None = None,
+    kept: dict[int, list[np.ndarray]] | None = None,
 ) -> None:
     """Fill y (N, F, OH, OW) with min(max(bias + w * x, low), high); x (N, C, H, W) and w (F, C, 3, 3) contiguous.
 
@@ -124,14 +126,16 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     (F, C), alpha, dtype, tiling = dw.shape[:2], transform.alpha, x.dtype, _Tiling(dy, transform)
     chunk = min(tiling.tiles, max(CHUNK // (alpha**2 * (C + F)), 64))
     dU = workspace("winograd dU", (alpha**2, C, F), dtype)
+    x_into_domain = tiling.into_domain(transform.BT, x, origin)
+    dy_into_domain = tiling.into_domain(_transposed(transform.AT), dy, (0, 0))
     for begin in range(0, tiling.tiles, chunk):
         end = min(begin + chunk, tiling.tiles)
         V = workspace("winograd V", (alpha**2, end - begin, C), dtype)
         dM = workspace("winograd M", (alpha**2, end - begin, F), dtype)
 
         def transform_piece(start: int, stop: int, begin: int = begin, V: np.ndarray = V, dM: np.ndarray = dM) -> None:
-            tiling.to_domain(begin + start, begin + stop, transform.BT, x, origin, V, begin)
-            tiling.to_domain(begin + start, begin + stop, _transposed(transform.AT), dy, (0, 0), dM, begin)
+            x_into_domain(begin + start, begin + stop, V, begin)
+            dy_into_domain(begin + start, begin + stop, dM, begin)
 
         def multiply_piece(start: int, stop: int, begin: int = begin, V: np.ndarray = V, dM: np.ndarray = dM) -> None:
             product = workspace("winograd product", (C, F), dtype)
@@ -166,62 +170,74 @@ def _convolve(
     high: float,
     y: np.ndarray,
     transform: Transform,
-    kept: dict[int, np.ndarray] | None = None,
+    kept: dict[int, list[np.ndarray]] | None = None,
 ) -> None:
     """y = clamp(bias + w * x); the tap k of filter f and channel c is the flat w's element first + (f, c, k) . strides.
 
-    Of the two factors of the products, transformed filters and transformed tiles, the smaller is made as a whole; the larger
-    is made a block at a time, which a thread multiplies and brings back while it is in its cache. Filters that are kept for
-    later are made as a whole in any case.
+    All filters are transformed first. A block of tiles is then transformed, multiplied with a block of filters and brought back
+    while it is in a core's cache. Threads take blocks of tiles; where there are too few of those, blocks of filters.
     """
-    C, F, alpha, dtype, tiling = x.shape[1], y.shape[1], transform.alpha, x.dtype, _Tiling(y, transform)
-    tiles, G = tiling.tiles, _sparse(transform.G, dtype)
-
-    def filters_to_domain(start: int, stop: int, first_filter: int, U: np.ndarray) -> None:
-        F = U.shape[2]
-        together, tap = _together(F), first + first_filter * strides[0]
-        half, nine = (
-            workspace(f"winograd {use}", (n * together * F,), dtype) for use, n in (("half", 3 * alpha), ("strip", 9))
-        )
-        loops.transform_filters(start, stop, G, w.ravel(), tap, strides, np.arange(3), together, nine, half, U)
-
-    U = None if kept is None else kept.get(transform.m)
-    if U is None and (tiles >= F or kept is not None):
-        shape = (alpha**2, C, F)
-        U = workspace("winograd U", shape, dtype) if kept is None else np.empty(shape, dtype)
-        parallel_for(C, lambda start, stop: filters_to_domain(start, stop, 0, U))
+    C, F, alpha, tiling = x.shape[1], y.shape[1], transform.alpha, _Tiling(y, transform)
+    width = F if 32 * C * F <= SMALL else 32
+    size = min(SMALL // (C * width), BLOCK // (alpha**2 * (C + F)) if width == F else SMALL)
+    filters = [(begin, min(begin + width, F)) for begin in range(0, F, width)]
+    if kept is not None and transform.m in kept:
+        U = kept[transform.m]
+    else:
+        U = _transformed_filters(w, first, strides, C, filters, transform, keep=kept is not None)
         if kept is not None:
             kept[transform.m] = U
 
-    if tiles >= F:
-        blocks = _blocks(tiles, max(BLOCK // (alpha**2 * (C + F)), 32))
+    into_domain = tiling.into_domain(transform.BT, x, origin)
+    out_of_domain = tiling.out_of_domain(transform.AT, min(width, F), bias, low, high, y)
+    tiles = _blocks(tiling.tiles, max(size, 32))
 
-        def tile_blocks(start: int, stop: int) -> None:
-            for begin, end in blocks[start:stop]:
-                V = workspace("winograd V", (alpha**2, end - begin, C), dtype)
-                M = workspace("winograd M", (alpha**2, end - begin, F), dtype)
-                tiling.to_domain(begin, end, transform.BT, x, origin, V, begin)
-                np.matmul(V, U, out=M)
-                tiling.from_domain(begin, end, M, 0, bias, low, high, y)
+    def multiply(begin: int, end: int, V: np.ndarray, blocks: slice) -> None:
+        for (first_filter, last_filter), U_block in zip(filters[blocks], U[blocks], strict=True):
+            M = workspace("winograd M", (alpha**2, end - begin, last_filter - first_filter), x.dtype)
+            np.matmul(V, U_block, out=M)
+            out_of_domain(begin, end, M, first_filter)
 
-        parallel_for(len(blocks), tile_blocks)
+    def tile_blocks(start: int, stop: int) -> None:
+        for begin, end in tiles[start:stop]:
+            V = workspace("winograd V", (alpha**2, end - begin, C), x.dtype)
+            into_domain(begin, end, V, begin)
+            multiply(begin, end, V, slice(None))
+
+    if tiling.tiles >= 32 * free_threads() or len(filters) < free_threads():
+        parallel_for(len(tiles), tile_blocks)
     else:
-        V = workspace("winograd V", (alpha**2, tiles, C), dtype)
-        parallel_for(tiles, lambda start, stop: tiling.to_domain(start, stop, transform.BT, x, origin, V, 0))
-        blocks = _blocks(F, max(BLOCK // (alpha**2 * (C + tiles)), 32))
+        V = workspace("winograd V", (alpha**2, tiling.tiles, C), x.dtype)
+        parallel_for(tiling.tiles, lambda start, stop: into_domain(start, stop, V, 0))
+        parallel_for(len(filters), lambda start, stop: multiply(0, tiling.tiles, V, slice(start, stop)))
 
-        def filter_blocks(start: int, stop: int) -> None:
-            for begin, end in blocks[start:stop]:
-                if U is None:
-                    block = workspace("winograd U", (alpha**2, C, end - begin), dtype)
-                    filters_to_domain(0, C, begin, block)
-                else:
-                    block = U[:, :, begin:end]
-                M = workspace("winograd M", (alpha**2, tiles, end - begin), dtype)
-                np.matmul(V, block, out=M)
-                tiling.from_domain(0, tiles, M, begin, bias, low, high, y)
 
-        parallel_for(len(blocks), filter_blocks)
+def _transformed_filters(
+    w: np.ndarray,
+    first: int,
+    strides: tuple[int, int, int],
+    C: int,
+    filters: list[tuple[int, int]],
+    transform: Transform,
+    keep: bool,
+) -> list[np.ndarray]:
+    """U (alpha^2, C, filters) of each block of filters: in new arrays, or in a workspace if they are not to be kept."""
+    w, F, alpha, G = w.ravel(), filters[-1][1], transform.alpha, _sparse(transform.G, w.dtype)
+    size = alpha**2 * C
+    flat = np.empty(size * F, w.dtype) if keep else workspace("winograd U", (size * F,), w.dtype)
+    U = [flat[size * begin : size * end].reshape(alpha**2, C, end - begin) for begin, end in filters]
+
+    def piece(start: int, stop: int) -> None:
+        for (begin, end), block in zip(filters, U, strict=True):
+            together = _together(end - begin)
+            length = together * (end - begin)
+            half = workspace("winograd half", (3 * alpha * length,), w.dtype)
+            nine = workspace("winograd strip", (9 * length,), w.dtype)
+            tap = first + begin * strides[0]
+            loops.transform_filters(start, stop, G, w, tap, strides, np.arange(3), together, nine, half, block)
+
+    parallel_for(C, piece)
+    return U
 
 
 class _Tiling:
@@ -229,37 +245,48 @@ class _Tiling:
 
     def __init__(self, y: np.ndarray, transform: Transform):
         N, _, OH, OW = y.shape
-        self.transform, self.grid = transform, (-(-OH // transform.m), -(-OW // transform.m))
+        self.m, self.alpha = transform.m, transform.alpha
+        self.grid = -(-OH // self.m), -(-OW // self.m)
         self.tiles = N * self.grid[0] * self.grid[1]
 
-    def to_domain(
-        self, start: int, stop: int, matrix: Rows, x: np.ndarray, origin: tuple[int, int], V: np.ndarray, begin: int
-    ) -> None:
-        """V[:, t - begin] = matrix tile_t matrix^T; a tile of x has as many rows as the matrix has columns."""
-        m, C, window = self.transform.m, x.shape[1], len(matrix[0])
+    def into_domain(self, matrix: Rows, x: np.ndarray, origin: tuple[int, int]) -> Callable[[int, int, np.ndarray, int], None]:
+        """A function (start, stop, V, begin) that sets V[:, t - begin] = matrix tile_t matrix^T for start <= t < stop.
+
+        A tile of x has as many rows and columns as the matrix has columns; the first begins at -origin.
+        """
+        m, C, window, sparse = self.m, x.shape[1], len(matrix[0]), _sparse(matrix, x.dtype)
         strip_tiles = min(_together(C), self.grid[1])
         column = np.arange(m * (strip_tiles + 1))
         slots = (column % m * (strip_tiles + 1) + column // m) * C  # columns with the same remainder lie side by side
         length = len(column) * C
-        strip = workspace("winograd strip", (window * length,), x.dtype)
-        half = workspace("winograd half", (len(matrix) * length,), x.dtype)
-        at_row, at_column, sparse = np.arange(window) * length, slots[:window], _sparse(matrix, x.dtype)
-        loops.transform_tiles(
-            start, stop, sparse, window, m, strip_tiles, x, *origin, self.grid, at_row, at_column, slots, strip, half, V, begin
-        )
+        at_row = np.arange(window) * length
 
-    def from_domain(
-        self, start: int, stop: int, M: np.ndarray, first_filter: int, bias: np.ndarray, low: float, high: float, y: np.ndarray
-    ) -> None:
-        """Tiles start to stop of y = A^T M[:, t - start] A, for the filters that M has."""
-        m, alpha, F = self.transform.m, self.transform.alpha, M.shape[2]
-        strip_tiles = min(_together(F), self.grid[1])
-        half = workspace("winograd half", (alpha * m * strip_tiles * F,), y.dtype)
-        tile = workspace("winograd strip", (m * m * strip_tiles * F,), y.dtype)
-        AT, at, slots = _sparse(self.transform.AT, y.dtype), np.arange(alpha), np.empty(m * strip_tiles, np.int64)
-        loops.restore_tiles(
-            start, stop, AT, m, strip_tiles, M, first_filter, bias, low, high, self.grid, at, half, tile, slots, y
-        )
+        def transform(start: int, stop: int, V: np.ndarray, begin: int) -> None:
+            strip, half = workspace("winograd strip", (window, length), x.dtype), workspace("winograd half", (length,), x.dtype)
+            loops.transform_tiles(
+                start, stop, sparse, window, m, strip_tiles, x, *origin, self.grid, at_row, slots, slots, strip, half, V, begin
+            )
+
+        return transform
+
+    def out_of_domain(
+        self, matrix: Rows, filters: int, bias: np.ndarray, low: float, high: float, y: np.ndarray
+    ) -> Callable[[int, int, np.ndarray, int], None]:
+        """A function (start, stop, M, first) that fills tiles start to stop of y with matrix M[:, t - start] matrix^T.
+
+        M holds at most ``filters`` filters, ``first`` and those after it.
+        """
+        m, alpha, strip_tiles, sparse = self.m, self.alpha, min(_together(filters), self.grid[1]), _sparse(matrix, y.dtype)
+        at, size = np.arange(alpha), m * strip_tiles * filters
+
+        def restore(start: int, stop: int, M: np.ndarray, first: int) -> None:
+            half, line = workspace("winograd half", (alpha * size,), y.dtype), workspace("winograd strip", (size,), y.dtype)
+            slots = workspace("winograd slots", (m * strip_tiles,), np.int64)
+            loops.restore_tiles(
+                start, stop, sparse, m, strip_tiles, M, first, bias, low, high, self.grid, at, slots, half, line, y
+            )
+
+        return restore
 
 
 @lru_cache

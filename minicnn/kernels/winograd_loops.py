@@ -76,6 +76,23 @@ def _channels_first(line, slots, rows):
 
 
 @_loop
+def _load_window(x, n, row, column, rows, columns, slots, strip):
+    """strip[p, slots[j] + c] = x[n, c, row + p, column + j], and 0 outside of x, for p < rows and j < columns."""
+    _, C, H, W = x.shape
+    first, last = min(max(-column, 0), columns), max(min(columns, W - column), 0)
+    for p in range(rows):
+        line = strip[p]
+        if row + p < 0 or row + p >= H or first >= last:
+            line[:] = 0
+            continue
+        for j in range(first):
+            line[slots[j] : slots[j] + C] = 0
+        for j in range(last, columns):
+            line[slots[j] : slots[j] + C] = 0
+        _channels_last(x[n, :, row + p, column + first : column + last], slots[first:last], line)
+
+
+@_loop
 def transform_tiles(
     start, stop, matrix, window, m, strip_tiles, x, top, left, grid, at_row, at_column, slots, strip, half, V, begin
 ):
@@ -84,35 +101,26 @@ def transform_tiles(
     Tile t = (n, ti, tj) holds rows ti*m - top + p and columns tj*m - left + q of x[n, c], p and q < window; 0 outside of x.
     ``strip_tiles`` neighbours of a tile row go through the workspaces ``strip`` and ``half`` at a time.
     """
-    _, C, H, W = x.shape
-    TH, TW = grid
-    alpha, length = len(matrix[0]), m * (strip_tiles + 1) * C
-    plane, flat = V.shape[1] * C, V.ravel()
+    C, (TH, TW), (length,) = x.shape[1], grid, half.shape
+    alpha, plane, flat, strip_flat = len(matrix[0]), V.shape[1] * C, V.ravel(), strip.ravel()
     t = start
     while t < stop:
         n, ti, tj = t // (TH * TW), t // TW % TH, t % TW
         tiles = min(strip_tiles, TW - tj, stop - t)
-        columns, column = m * (tiles - 1) + window, tj * m - left
-        first, last = max(-column, 0), min(columns, W - column)
-        if first > 0 or last < columns or ti * m < top or ti * m - top + window > H:
-            strip[:] = 0
-        for p in range(max(top - ti * m, 0), min(window, H - (ti * m - top))):
-            _channels_last(x[n, :, ti * m - top + p, column + first : column + last], slots[first:last], strip[p * length :])
+        _load_window(x, n, ti * m - top, tj * m - left, window, m * (tiles - 1) + window, slots, strip)
         for i in range(alpha):
-            _apply_row(matrix, i, strip, 0, at_row, half, 0, length)
+            _apply_row(matrix, i, strip_flat, 0, at_row, half, 0, length)
             _apply(matrix, half, 0, at_column, flat, i * alpha * plane + (t - begin) * C, plane, tiles * C)
         t += tiles
 
 
 @_loop
-def restore_tiles(start, stop, matrix, m, strip_tiles, M, first_filter, bias, low, high, grid, at, half, tile, slots, y):
+def restore_tiles(start, stop, matrix, m, strip_tiles, M, first_filter, bias, low, high, grid, at, slots, half, line, y):
     """y[n, f, ti*m + p, tj*m + q] = clamp(b[f] + sum over i, j of matrix[p, i] * matrix[q, j] * M[(i, j), t - start, f]).
 
     M (alpha^2, tiles, filters) has the filters from ``first_filter`` on; rows and columns beyond y's end are left out.
     """
-    _, _, OH, OW = y.shape
-    TH, TW = grid
-    F = M.shape[2]
+    (_, _, OH, OW), (TH, TW), F = y.shape, grid, M.shape[2]
     alpha, plane, flat = len(at), M.shape[1] * F, M.ravel()
     at_column = at * plane
     t = start
@@ -120,22 +128,29 @@ def restore_tiles(start, stop, matrix, m, strip_tiles, M, first_filter, bias, lo
         n, ti, tj = t // (TH * TW), t // TW % TH, t % TW
         tiles = min(strip_tiles, TW - tj, stop - t)
         length = tiles * F
-        for i in range(alpha):
-            _apply(matrix, flat, i * alpha * plane + (t - start) * F, at_column, half, i * m * length, length, length)
-        _apply(matrix, half, 0, at * (m * length), tile, 0, m * length, m * length)
-        for k in range(0, m * m * length, F):
-            row = tile[k:]
-            for f in range(F):
-                value = row[f] + bias[first_filter + f]
-                value = low if value < low else value  # a NaN fails both comparisons and stays
-                row[f] = high if value > high else value
         rows, columns = min(m, OH - ti * m), min(m * tiles, OW - tj * m)
         for j in range(columns):
             slots[j] = j % m * length + j // m * F
-        filters = slice(first_filter, first_filter + F)
+        for i in range(alpha):
+            _apply(matrix, flat, i * alpha * plane + (t - start) * F, at_column, half, i * m * length, length, length)
         for p in range(rows):
-            _channels_first(tile[p * m * length :], slots[:columns], y[n, filters, ti * m + p, tj * m : tj * m + columns])
+            _apply_row(matrix, p, half, 0, at * (m * length), line, 0, m * length)
+            _add_and_clamp(line[: m * length], bias[first_filter : first_filter + F], low, high)
+            pixels = y[n, first_filter : first_filter + F, ti * m + p, tj * m : tj * m + columns]
+            _channels_first(line, slots[:columns], pixels)
         t += tiles
+
+
+@_loop
+def _add_and_clamp(line, bias, low, high):
+    """line[k] = min(max(line[k] + bias, low), high) with each channel's bias. A NaN fails both comparisons and stays."""
+    F = len(bias)
+    for first in range(0, len(line), F):
+        row = line[first : first + F]
+        for f in range(F):
+            value = row[f] + bias[f]
+            value = low if value < low else value
+            row[f] = high if value > high else value
 
 
 @_loop

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.threads import one_blas_thread
 from .base import Layer
 
 
@@ -45,17 +46,19 @@ class Sequential(Layer):
         return self.layers
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        for layer in _plan(self, self.layers.values()):
-            x = layer.forward(x)
+        with one_blas_thread():
+            for layer in _plan(self, self.layers.values()):
+                x = layer.forward(x)
         self.remember()  # that there was a forward pass
         return x
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         self.recall()
-        for layer in reversed(self.layers.values()):
-            if not layer.remembers:  # nothing below is trainable, and nobody wants dx
-                return None
-            dy = layer.backward(dy)
+        with one_blas_thread():
+            for layer in reversed(self.layers.values()):
+                if not layer.remembers:  # nothing below is trainable, and nobody wants dx
+                    return None
+                dy = layer.backward(dy)
         return dy
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

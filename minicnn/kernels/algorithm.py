@@ -9,7 +9,7 @@ import numpy as np
 
 from .windows import Windows
 
-ALGORITHMS = ("depthwise", "winograd4", "winograd2", "im2col")
+ALGORITHMS = ("depthwise", "pointwise", "winograd4", "winograd2", "im2col")
 
 CHANNELS = 16  # on both sides; with fewer, the transforms cost more than the products save
 TILES = {"forward": 64, "dx": 64, "dw": 16}  # in the batch; with fewer, transforming the filters costs more
@@ -28,6 +28,7 @@ def choose_algorithm(
     """The name of the algorithm for one step ("forward", "dx" or "dw") of a convolution from x to y.
 
     - "depthwise": each channel has a filter of its own. No matrix product in it, so a loop that runs at the memory's speed.
+    - "pointwise": 1x1 filters with a stride of 1, a plain matrix product.
     - "winograd4", "winograd2": 3x3 filters with a stride of 1 in float32, tiles of 4x4 or 2x2 outputs. Worth it where there
       are enough channels to pay for the transforms, and enough tiles to pay for transforming the filters.
     - "im2col": everything else, and all of float64: its sums are the definition's, so that gradient checks test mathematics
@@ -36,11 +37,20 @@ def choose_algorithm(
     (_, C, _, _), (N, F, OH, OW) = x_shape, y_shape
     is_depthwise = groups == C == F
     is_winograd = groups == 1 and windows.kernel == (3, 3) and windows.stride == windows.dilation == (1, 1) and N > 0
-    able = {"depthwise": is_depthwise, "winograd4": is_winograd, "winograd2": is_winograd, "im2col": True}
+    is_pointwise = groups == 1 and windows.is_pointwise
+    able = {
+        "depthwise": is_depthwise,
+        "pointwise": is_pointwise,
+        "winograd4": is_winograd,
+        "winograd2": is_winograd,
+        "im2col": True,
+    }
     if _forced and able[_forced]:
         return _forced
     if is_depthwise:
         return "depthwise"
+    if is_pointwise:
+        return "pointwise"
     if is_winograd and dtype == np.float32 and min(C, F) >= CHANNELS:
         tiles = N * -(-OH // 4) * -(-OW // 4)
         if tiles >= TILES[step]:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from . import depthwise, im2col, winograd
+from . import depthwise, im2col, pointwise, winograd
 from .algorithm import choose_algorithm
 from .threads import parallel_for
 from .windows import Windows
@@ -44,15 +44,16 @@ def conv2d_forward(
     """
     x, w, windows = np.ascontiguousarray(x), np.ascontiguousarray(w), Windows(w.shape[2:], stride, pads, dilation)
     y = np.empty((len(x), len(w), *windows.count(*x.shape[2:])), x.dtype)
-    bias = np.zeros(len(w), x.dtype) if b is None else b
-    low, high = np.array((-math.inf, math.inf) if clamp is None else clamp, x.dtype)
+    low, high = map(x.dtype.type, (-math.inf, math.inf) if clamp is None else clamp)
     algorithm = choose_algorithm("forward", x.shape, y.shape, windows, groups, x.dtype)
     if algorithm == "depthwise":
-        depthwise.forward(x, w, bias, windows, low, high, y)
+        depthwise.forward(x, w, b, windows, low, high, y)
+    elif algorithm == "pointwise":
+        pointwise.forward(x, w, b, low, high, y)
     elif algorithm in TRANSFORMS:
-        winograd.forward(x, w, bias, windows.origin, low, high, y, TRANSFORMS[algorithm], kept)
+        winograd.forward(x, w, b, windows.origin, low, high, y, TRANSFORMS[algorithm], kept)
     else:
-        im2col.forward(x, w, bias, windows, groups, low, high, y)
+        im2col.forward(x, w, b, windows, groups, low, high, y)
     return y
 
 
@@ -74,6 +75,8 @@ def conv2d_dx(
     algorithm = choose_algorithm("dx", dx.shape, dy.shape, windows, groups, dy.dtype)
     if algorithm == "depthwise":
         depthwise.backward_input(dy, w, windows, dx)
+    elif algorithm == "pointwise":
+        pointwise.backward_input(dy, w, dx)
     elif algorithm in TRANSFORMS:
         winograd.backward_input(dy, w, windows.origin, dx, TRANSFORMS[algorithm])
     else:
@@ -96,6 +99,8 @@ def conv2d_dw(
     algorithm = choose_algorithm("dw", x.shape, dy.shape, windows, groups, x.dtype)
     if algorithm == "depthwise":
         depthwise.backward_weights(dy, x, windows, dw)
+    elif algorithm == "pointwise":
+        pointwise.backward_weights(dy, x, dw)
     elif algorithm in TRANSFORMS:
         winograd.backward_weights(dy, x, windows.origin, dw, TRANSFORMS[algorithm])
     else:

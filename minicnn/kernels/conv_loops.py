@@ -108,10 +108,10 @@ def col2im(columns, dx, first_row, KH, KW, sh, sw, top, left, dh, dw):
 
 
 @_loop
-def finish(y, n, start, stop, bias, low, high):
-    """Add the bias and clamp, in place, y[n, :, start:stop]. A NaN fails both comparisons and stays."""
-    for f in range(y.shape[1]):
-        row = y[n, f, start:stop]
+def finish(y, bias, low, high):
+    """y (F, pixels) = min(max(y + bias, low), high), in place. A NaN fails both comparisons and stays."""
+    for f in range(len(y)):
+        row = y[f]
         for k in range(len(row)):
             value = row[k] + bias[f]
             value = low if value < low else value

@@ -16,6 +16,7 @@ Memory traffic is all there is to it: x is read once and y written once, the lin
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ class Lines(NamedTuple):
     length: int
 
 
+@lru_cache(maxsize=256)
 def lay_out(windows: Windows, OH: int, OW: int) -> Lines:
     """The lines for these windows."""
     (KH, KW), (sh, sw), _, (dh, dw) = windows
@@ -57,11 +59,14 @@ def lay_out(windows: Windows, OH: int, OW: int) -> Lines:
     return Lines((sh, sw), (rows, pitch), phase, shift, (OH - 1) * pitch + OW)
 
 
-def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, windows: Windows, low: float, high: float, y: np.ndarray) -> None:
+def forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, windows: Windows, low: float, high: float, y: np.ndarray
+) -> None:
     """Fill y (N, C, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) contiguous, w (C, 1, KH, KW), b (C,)."""
     lines = lay_out(windows, *y.shape[2:])
     (N, C, H, W), (sh, sw), size = x.shape, lines.phases, lines.shape[0] * lines.shape[1]
     offsets = lines.phase * size + lines.shift
+    bias = np.zeros(C, x.dtype) if b is None else b
     filters, x_planes, y_planes = w.reshape(C, -1), x.reshape(N * C, H, W), y.reshape(N * C, *y.shape[2:])
 
     def body(start: int, stop: int) -> None:
@@ -69,7 +74,7 @@ def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, windows: Windows, low: 
         line_x[:] = 0  # the padding; the rest is written anew for each plane
         line_y = workspace("line y", (lines.length,), x.dtype)
         loops.depthwise_forward(
-            start, stop, x_planes, filters, b, offsets, sh, sw, *windows.origin, line_x, line_y, low, high, y_planes
+            start, stop, x_planes, filters, bias, offsets, sh, sw, *windows.origin, line_x, line_y, low, high, y_planes
         )
 
     parallel_for(N * C, body)

@@ -7,8 +7,7 @@ y (F, OH*OW) = w (F, C*KH*KW) columns (C*KH*KW, OH*OW)
 dcolumns = w^T dy,  dw = dy columns^T
 
 A column matrix is KH*KW times as large as the picture, so it is never made for a whole batch: a block of output rows at a
-time goes through a workspace that stays in the core's cache. A 1x1 convolution with stride 1 needs none, the picture is its
-own column matrix.
+time goes through a workspace that stays in the core's cache.
 
 Source: Chellapilla, Puri, Simard 2006, "High Performance Convolutional Neural Networks for Document Processing", section 3.
 """
@@ -26,30 +25,31 @@ LONG = 512  # inner dimension of a weight gradient's product from which BLAS is 
 
 
 def forward(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray, windows: Windows, groups: int, low: float, high: float, y: np.ndarray
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, windows: Windows, groups: int, low: float, high: float, y: np.ndarray
 ) -> None:
     """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous."""
     (N, C), (F, OH, OW) = x.shape[:2], y.shape[1:]
     filters, y_flat = w.reshape(groups, F // groups, -1), y.reshape(N, F, OH * OW)
     pieces = _row_blocks(N, OH, _rows_at_once(N, C, OH, OW, windows))
-    plain = low == -np.inf and high == np.inf and not b.any()
+    finishes = b is not None or low > -np.inf or high < np.inf
+    bias = np.zeros(F, y.dtype) if b is None else b
 
     def body(start: int, stop: int) -> None:
         for n, top, bottom in pieces[start:stop]:
             columns = _columns(x, n, n + 1, top, bottom, OW, windows).reshape(groups, filters.shape[2], -1)
             np.matmul(filters, columns, out=y_flat[n, :, top * OW : bottom * OW].reshape(groups, F // groups, -1))
-            if not plain:
-                loops.finish(y_flat, n, top * OW, bottom * OW, b, low, high)
+            if finishes:
+                loops.finish(y_flat[n, :, top * OW : bottom * OW], bias, low, high)
 
     parallel_for(len(pieces), body)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, groups: int, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W): w^T dy is each window's share, and where windows overlap they add up."""
-    (N, F, OH, OW), channels, (H, W) = dy.shape, w.shape[1], dx.shape[2:]
+    (N, F, OH, OW), channels = dy.shape, w.shape[1]
     taps, dy_flat = w.shape[2] * w.shape[3], dy.reshape(N, F, OH * OW)
     filters = w.reshape(groups, F // groups, channels * taps)
-    rows = OH if windows.is_pointwise else _rows_of_columns(channels * taps, OH, OW)
+    rows = _rows_of_columns(channels * taps, OH, OW)
     parts = min(channels, -(-free_threads() // max(N * groups, 1)))  # a small batch keeps all threads busy by channels
     pieces = [
         (n, g, channels * part // parts, channels * (part + 1) // parts)
@@ -63,9 +63,6 @@ def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, groups: int,
             dy_group = dy_flat[n, g * (F // groups) : (g + 1) * (F // groups)]
             target = dx[n, g * channels + first : g * channels + last]
             filters_transposed = filters[g, :, first * taps : last * taps].T
-            if windows.is_pointwise:
-                np.matmul(filters_transposed, dy_group, out=target.reshape(last - first, H * W))
-                continue
             target[:] = 0
             for top in range(0, OH, rows):
                 bottom = min(top + rows, OH)
@@ -125,7 +122,7 @@ def _rows_of_columns(height: int, OH: int, OW: int) -> int:
 def _rows_at_once(N: int, C: int, OH: int, OW: int, windows: Windows) -> int:
     """Output rows in a block: what fits into the workspace, and few enough to keep all threads busy when N is small."""
     fair = -(-OH // -(-free_threads() // max(N, 1)))
-    return fair if windows.is_pointwise else min(fair, _rows_of_columns(C * windows.kernel[0] * windows.kernel[1], OH, OW))
+    return min(fair, _rows_of_columns(C * windows.kernel[0] * windows.kernel[1], OH, OW))
 
 
 def _row_blocks(N: int, OH: int, rows: int) -> list[tuple[int, int, int]]:
@@ -136,11 +133,6 @@ def _row_blocks(N: int, OH: int, rows: int) -> list[tuple[int, int, int]]:
 def _columns(x: np.ndarray, first: int, last: int, top: int, bottom: int, OW: int, windows: Windows) -> np.ndarray:
     """The windows of samples first..last, output rows top..bottom, as (C*KH*KW, samples, rows, OW)."""
     (KH, KW), C = windows.kernel, x.shape[1]
-    if windows.is_pointwise and last - first == 1:
-        return x[first, :, top:bottom].reshape(C, 1, bottom - top, OW)
     columns = workspace("columns", (C * KH * KW, last - first, bottom - top, OW), x.dtype)
-    if windows.is_pointwise:
-        columns[:] = x[first:last, :, top:bottom].transpose(1, 0, 2, 3)
-        return columns
     loops.im2col(x[first:last], columns, top, KH, KW, *windows.stride, *windows.origin, *windows.dilation)
     return columns

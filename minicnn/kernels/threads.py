@@ -196,7 +196,7 @@ def _get_blas() -> _Blas:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """While in here, BLAS has one thread. A network enters once for all of its layers: setting it takes longer than a small loop.
+    """While in here, BLAS has one thread. A network enters once for all its layers: setting it takes longer than a small loop.
 
     Several threads of the user's may be in here at the same time: the first sets the limit, the last lifts it.
     """

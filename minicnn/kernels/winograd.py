@@ -94,7 +94,7 @@ F4 = Transform(
 def forward(
     x: np.ndarray,
     w: np.ndarray,
-    bias: np.ndarray,
+    b: np.ndarray | None,
     origin: tuple[int, int],
     low: float,
     high: float,
@@ -102,20 +102,19 @@ def forward(
     transform: Transform = F4,
     kept: dict[int, list[np.ndarray]] | None = None,
 ) -> None:
-    """Fill y (N, F, OH, OW) with min(max(bias + w * x, low), high); x (N, C, H, W) and w (F, C, 3, 3) contiguous.
+    """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C, 3, 3) contiguous.
 
     ``origin`` is (top, left), the padding before the first row and column; y's size tells what comes after the last. In
     ``kept``, if given, the transformed filters stay for the next call with the same filters.
     """
     C = x.shape[1]
-    _convolve(x, w, 0, (9 * C, 9, 1), bias, origin, low, high, y, transform, kept)
+    _convolve(x, w, 0, (9 * C, 9, 1), b, origin, low, high, y, transform, kept)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, origin: tuple[int, int], dx: np.ndarray, transform: Transform = F4) -> None:
     """Fill dx (N, C, H, W): dy padded by 2 - top and 2 - left, convolved with w (F, C, 3, 3), turned and its axes exchanged."""
-    C, none = dx.shape[1], np.zeros(dx.shape[1], dx.dtype)
-    low, high = np.array((-np.inf, np.inf), dx.dtype)
-    _convolve(dy, w, 8, (9, 9 * C, -1), none, (2 - origin[0], 2 - origin[1]), low, high, dx, transform)
+    C, (low, high) = dx.shape[1], map(dx.dtype.type, (-np.inf, np.inf))
+    _convolve(dy, w, 8, (9, 9 * C, -1), None, (2 - origin[0], 2 - origin[1]), low, high, dx, transform)
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw: np.ndarray, transform: Transform = F4) -> None:
@@ -164,7 +163,7 @@ def _convolve(
     w: np.ndarray,
     first: int,
     strides: tuple[int, int, int],
-    bias: np.ndarray,
+    b: np.ndarray | None,
     origin: tuple[int, int],
     low: float,
     high: float,
@@ -172,7 +171,7 @@ def _convolve(
     transform: Transform,
     kept: dict[int, list[np.ndarray]] | None = None,
 ) -> None:
-    """y = clamp(bias + w * x); the tap k of filter f and channel c is the flat w's element first + (f, c, k) . strides.
+    """y = clamp(b + w * x); the tap k of filter f and channel c is the flat w's element first + (f, c, k) . strides.
 
     All filters are transformed first. A block of tiles is then transformed, multiplied with a block of filters and brought back
     while it is in a core's cache. Threads take blocks of tiles; where there are too few of those, blocks of filters.
@@ -189,6 +188,7 @@ def _convolve(
             kept[transform.m] = U
 
     into_domain = tiling.into_domain(transform.BT, x, origin)
+    bias = np.zeros(F, y.dtype) if b is None else b
     out_of_domain = tiling.out_of_domain(transform.AT, min(width, F), bias, low, high, y)
     tiles = _blocks(tiling.tiles, max(size, 32))
 

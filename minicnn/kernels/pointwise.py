@@ -1,0 +1,72 @@
+"""1x1 convolution with a stride of 1: a matrix product of the filters with each picture, which needs no columns and no copies.
+
+y[n] (F, H*W) = w (F, C) x[n] (C, H*W),  dx[n] = w^T dy[n],  dw = sum over n of dy[n] x[n]^T
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import conv_loops as loops
+from .threads import free_threads, parallel_for, workspace
+
+LONG = 512  # inner dimension of a weight gradient's product from which BLAS is near its best
+
+
+def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, low: float, high: float, y: np.ndarray) -> None:
+    """Fill y (N, F, H, W) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C, 1, 1) contiguous."""
+    _multiply(w.reshape(w.shape[:2]), x, y, b, low, high)
+
+
+def backward_input(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
+    """Fill dx (N, C, H, W)."""
+    _multiply(w.reshape(w.shape[:2]).T, dy, dx, None, -np.inf, np.inf)
+
+
+def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None, low: float, high: float) -> None:
+    """y[n] = min(max(w x[n] + b, low), high). A small batch keeps all threads busy by rows of w."""
+    (N, C), F = x.shape[:2], y.shape[1]
+    x_flat, y_flat = x.reshape(N, C, -1), y.reshape(N, F, -1)
+    parts = min(-(-free_threads() // max(N, 1)), F)
+    finishes = b is not None or low > -np.inf or high < np.inf
+    bias = np.zeros(F, y.dtype) if b is None else b
+
+    def body(start: int, stop: int) -> None:
+        for piece in range(start, stop):
+            n, part = divmod(piece, parts)
+            rows = slice(F * part // parts, F * (part + 1) // parts)
+            np.matmul(w[rows], x_flat[n], out=y_flat[n, rows])
+            if finishes:
+                loops.finish(y_flat[n, rows], bias[rows], low, high)
+
+    parallel_for(N * parts, body)
+
+
+def backward_weights(dy: np.ndarray, x: np.ndarray, dw: np.ndarray) -> None:
+    """Fill dw (F, C, 1, 1). Samples with few pixels are taken together until the product has a long inner dimension.
+
+    Each thread adds up its own products, and the threads' sums are added in order, so that the result repeats to the bit for
+    a given number of threads.
+    """
+    (N, C), F, pixels = x.shape[:2], dy.shape[1], x.shape[2] * x.shape[3]
+    x_flat, dy_flat = x.reshape(N, C, pixels), dy.reshape(N, F, pixels)
+    together = max(min(-(-LONG // pixels), -(-N // free_threads())), 1)
+    sums: dict[int, np.ndarray] = {}
+
+    def side_by_side(samples: np.ndarray, use: str) -> np.ndarray:
+        if len(samples) == 1:
+            return samples[0]
+        gathered = workspace(use, (samples.shape[1], len(samples), pixels), x.dtype)
+        gathered[:] = samples.transpose(1, 0, 2)
+        return gathered.reshape(samples.shape[1], -1)
+
+    def body(start: int, stop: int) -> None:
+        total, product = np.zeros((F, C), x.dtype), workspace("product", (F, C), x.dtype)
+        for piece in range(start, stop):
+            samples = slice(piece * together, (piece + 1) * together)
+            np.matmul(side_by_side(dy_flat[samples], "dy"), side_by_side(x_flat[samples], "columns").T, out=product)
+            total += product
+        sums[start] = total
+
+    parallel_for(-(-N // together), body)
+    dw.reshape(F, C)[:] = sum(sums[start] for start in sorted(sums))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
+from .threads import on_this_thread
 from .windows import Windows
 
 ALGORITHMS = ("depthwise", "pointwise", "winograd4", "winograd2", "im2col")
 
 CHANNELS = 16  # on both sides; with fewer, the transforms cost more than the products save
 TILES = {"forward": 64, "dx": 64, "dw": 16}  # in the batch; with fewer, transforming the filters costs more
+
+SHORT = {"depthwise": 500_000, "im2col": 8_000_000}  # multiply-adds in 0.2 ms, which it takes to wake a thread and wait for it
 
 _forced: str | None = None
 
@@ -56,6 +60,15 @@ def choose_algorithm(
         if tiles >= TILES[step]:
             return "winograd4"
     return "im2col"
+
+
+def threads_for(
+    algorithm: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...], windows: Windows, groups: int
+) -> AbstractContextManager:
+    """In here, one step of this convolution runs on all threads or, if it is too short to wake others for, on this one."""
+    multiply_adds = math.prod(y_shape) * x_shape[1] // groups * math.prod(windows.kernel)
+    is_short = multiply_adds < SHORT.get(algorithm, SHORT["im2col"])
+    return on_this_thread() if is_short else nullcontext()
 
 
 @contextmanager

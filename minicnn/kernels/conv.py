@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from . import depthwise, im2col, pointwise, winograd
-from .algorithm import choose_algorithm
+from .algorithm import choose_algorithm, threads_for
 from .threads import parallel_for
 from .windows import Windows
 
@@ -46,14 +46,15 @@ def conv2d_forward(
     y = np.empty((len(x), len(w), *windows.count(*x.shape[2:])), x.dtype)
     low, high = map(x.dtype.type, (-math.inf, math.inf) if clamp is None else clamp)
     algorithm = choose_algorithm("forward", x.shape, y.shape, windows, groups, x.dtype)
-    if algorithm == "depthwise":
-        depthwise.forward(x, w, b, windows, low, high, y)
-    elif algorithm == "pointwise":
-        pointwise.forward(x, w, b, low, high, y)
-    elif algorithm in TRANSFORMS:
-        winograd.forward(x, w, b, windows.origin, low, high, y, TRANSFORMS[algorithm], kept)
-    else:
-        im2col.forward(x, w, b, windows, groups, low, high, y)
+    with threads_for(algorithm, x.shape, y.shape, windows, groups):
+        if algorithm == "depthwise":
+            depthwise.forward(x, w, b, windows, low, high, y)
+        elif algorithm == "pointwise":
+            pointwise.forward(x, w, b, low, high, y)
+        elif algorithm in TRANSFORMS:
+            winograd.forward(x, w, b, windows.origin, low, high, y, TRANSFORMS[algorithm], kept)
+        else:
+            im2col.forward(x, w, b, windows, groups, low, high, y)
     return y
 
 
@@ -73,14 +74,15 @@ def conv2d_dx(
     dy, w, windows = np.ascontiguousarray(dy), np.ascontiguousarray(w), Windows(w.shape[2:], stride, pads, dilation)
     dx = np.empty((len(dy), groups * w.shape[1], *picture), dy.dtype)
     algorithm = choose_algorithm("dx", dx.shape, dy.shape, windows, groups, dy.dtype)
-    if algorithm == "depthwise":
-        depthwise.backward_input(dy, w, windows, dx)
-    elif algorithm == "pointwise":
-        pointwise.backward_input(dy, w, dx)
-    elif algorithm in TRANSFORMS:
-        winograd.backward_input(dy, w, windows.origin, dx, TRANSFORMS[algorithm])
-    else:
-        im2col.backward_input(dy, w, windows, groups, dx)
+    with threads_for(algorithm, dx.shape, dy.shape, windows, groups):
+        if algorithm == "depthwise":
+            depthwise.backward_input(dy, w, windows, dx)
+        elif algorithm == "pointwise":
+            pointwise.backward_input(dy, w, dx)
+        elif algorithm in TRANSFORMS:
+            winograd.backward_input(dy, w, windows.origin, dx, TRANSFORMS[algorithm])
+        else:
+            im2col.backward_input(dy, w, windows, groups, dx)
     return dx
 
 
@@ -97,14 +99,15 @@ def conv2d_dw(
     dy, x, windows = np.ascontiguousarray(dy), np.ascontiguousarray(x), Windows(kernel, stride, pads, dilation)
     dw = np.empty((dy.shape[1], x.shape[1] // groups, *kernel), x.dtype)
     algorithm = choose_algorithm("dw", x.shape, dy.shape, windows, groups, x.dtype)
-    if algorithm == "depthwise":
-        depthwise.backward_weights(dy, x, windows, dw)
-    elif algorithm == "pointwise":
-        pointwise.backward_weights(dy, x, dw)
-    elif algorithm in TRANSFORMS:
-        winograd.backward_weights(dy, x, windows.origin, dw, TRANSFORMS[algorithm])
-    else:
-        im2col.backward_weights(dy, x, windows, groups, dw)
+    with threads_for(algorithm, x.shape, dy.shape, windows, groups):
+        if algorithm == "depthwise":
+            depthwise.backward_weights(dy, x, windows, dw)
+        elif algorithm == "pointwise":
+            pointwise.backward_weights(dy, x, dw)
+        elif algorithm in TRANSFORMS:
+            winograd.backward_weights(dy, x, windows.origin, dw, TRANSFORMS[algorithm])
+        else:
+            im2col.backward_weights(dy, x, windows, groups, dw)
     return dw
 
 

@@ -42,6 +42,18 @@ def free_threads() -> int:
     return 1 if getattr(_here, "inside", False) else _threads
 
 
+@contextmanager
+def on_this_thread() -> Iterator[None]:
+    """Loops started in here run as a whole where they are started: for work that takes less time than waking another thread."""
+    before = getattr(_here, "inside", False)
+    with one_blas_thread():
+        _here.inside = True
+        try:
+            yield
+        finally:
+            _here.inside = before
+
+
 def set_threads(n: int) -> None:
     """Split loops over ``n`` threads from now on. Results repeat to the bit as long as this number stays the same.
 

@@ -20,7 +20,7 @@ from minicnn.models.model import Model
 from minicnn.transfer import codes as codes_module
 from minicnn.transfer.codes import default_layer, extract_codes, fingerprint
 from minicnn.transfer.experiment import Experiment, Settings, split_pictures
-from minicnn.transfer.finetune import Phase, ViewBank, fine_tune, freeze_points, set_head, with_new_head
+from minicnn.transfer.finetune import Phase, fine_tune, freeze_points, set_head, view_bank, with_new_head
 from minicnn.transfer.linear import SoftmaxRegression
 from minicnn.transfer.measures import confident_mistakes, mean_and_std, measure
 
@@ -158,7 +158,7 @@ def test_freeze_points_leave_more_to_train_the_second_time():
 def test_bank_holds_plain_views_of_all_and_augmented_ones_of_training_pictures(ready):
     model, fitted, _ = ready
     lower, _ = model.split("block0")
-    bank = ViewBank(lower, model.preprocessing, fitted[:60], fitted[60:], 3, PHOTOS, np.random.default_rng(0))
+    bank = view_bank(model, "block0", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
     assert len(bank.outputs) == 80 + 2 * 60
     plain = lower.forward(model.preprocessing.normalise(fitted))
     np.testing.assert_allclose(bank.prepare(np.arange(80)), plain, atol=0.01)
@@ -166,6 +166,17 @@ def test_bank_holds_plain_views_of_all_and_augmented_ones_of_training_pictures(r
     assert ((drawn < 60) | (drawn >= 80)).all(), "a training step never sees a validation picture"
     np.testing.assert_array_equal(np.where(drawn < 60, drawn, (drawn - 80) % 60), np.broadcast_to(np.arange(60), drawn.shape))
     assert len(np.unique(drawn)) > 0.95 * 180, "all views get their turn"
+
+
+def test_a_bank_goes_on_to_a_higher_cut_and_to_fewer_views(ready):
+    model, fitted, _ = ready
+    low = view_bank(model, "block0", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
+    high = view_bank(model, "block1", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
+    np.testing.assert_allclose(low.up_to(model, "block1", 3, progress=False).outputs, high.outputs, atol=0.05)
+    fewer = low.up_to(model, "block0", 2, progress=False)
+    np.testing.assert_array_equal(fewer.outputs, low.outputs[: 80 + 60])
+    drawn = np.stack([fewer.augment(np.arange(60), np.random.default_rng(seed)) for seed in range(40)])
+    assert drawn.max() < len(fewer.outputs)
 
 
 def test_fine_tuning_learns_and_leaves_the_frozen_part_bit_identical(ready):

@@ -24,7 +24,7 @@ from ..models.model import Model
 from ..pretrained import load
 from ..pretrained.store import save_model
 from .codes import default_layer, extract_codes
-from .finetune import Phase, fine_tune, freeze_points, set_head, with_new_head
+from .finetune import Phase, fine_tune, freeze_points, set_head, view_bank, with_new_head
 from .linear import LinearClassifier, LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
 from .measures import confident_mistakes, measure
 from .report import write_report
@@ -44,7 +44,9 @@ STRATEGIES = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a mode does: seeds, and (epochs, views of each picture) for the two phases of fine-tuning.
+    """How much work a mode does: seeds, and (epochs, views of each picture, learning rate of the head) for the two phases of
+    fine-tuning. A single epoch of the second phase can only refine what the first has found, with a lower rate; ten can afford
+    to leave it and find something better.
 
     Only the full mode turns cells by quarters: that a turned cell is still a cell takes more than a few epochs to learn, and in
     four of them it costs more than it brings.
@@ -52,16 +54,16 @@ class Effort:
 
     linear_seeds: int
     finetune_seeds: int
-    upper: tuple[int, int]
-    more: tuple[int, int]
+    upper: tuple[int, int, float]
+    more: tuple[int, int, float]
     quarter_turns: bool = False
     pictures: int | None = None
 
 
 MODES = {
-    "quick": Effort(2, 1, upper=(2, 1), more=(1, 1), pictures=600),
-    "default": Effort(3, 1, upper=(4, 3), more=(1, 2)),
-    "full": Effort(5, 3, upper=(4, 4), more=(10, 8), quarter_turns=True),
+    "quick": Effort(2, 1, upper=(2, 1, 2e-3), more=(1, 1, 1e-3), pictures=600),
+    "default": Effort(3, 1, upper=(4, 3, 2e-3), more=(1, 2, 1e-3)),
+    "full": Effort(5, 3, upper=(4, 4, 2e-3), more=(10, 8, 2e-3), quarter_turns=True),
 }
 
 
@@ -207,13 +209,17 @@ class Experiment:
         model.replace_head(self.pictures.classes, rng=seed)
         phases, seconds = [], 0.0
         upper, more = freeze_points(model)
-        plan = {"finetune-upper": (upper, 2e-3, *self.effort.upper), "finetune-more": (more, 1e-3, *self.effort.more)}
-        for key, (freeze_until, learning_rate, epochs, views) in plan.items():
-            if key not in self.runs and "finetune-more" not in self.runs:
-                break
+        plan = {"finetune-upper": (upper, *self.effort.upper), "finetune-more": (more, *self.effort.more)}
+        if "finetune-more" not in self.runs:
+            del plan["finetune-more"]
+        lowest, most_views = list(plan.values())[-1][0], max(views for _, _, views, _ in plan.values())
+        started = time.perf_counter()
+        bank = view_bank(model, lowest, most_views, train[0], val[0], self.augmentation, seed, self.settings.progress)
+        seconds += time.perf_counter() - started
+        for key, (freeze_until, epochs, views, learning_rate) in plan.items():
             phase = Phase(STRATEGIES[key], freeze_until, self.settings.epochs or epochs, learning_rate, views=views)
             started = time.perf_counter()
-            history = fine_tune(model, phase, train, val, self.augmentation, seed, self.settings.progress)
+            history = fine_tune(model, phase, train, val, self.augmentation, seed, self.settings.progress, bank)
             seconds += time.perf_counter() - started
             phases.append(phase.record(history))
             if key in self.runs and history.best:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.augmentation import Augmentation
-from ..data.preprocessing import Preprocessing
 from ..inference import infer
-from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Layer, Linear
+from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Linear
 from ..layers.fused import fuse
 from ..losses import SoftmaxCrossEntropy
 from ..models.model import Model
@@ -119,44 +118,27 @@ class ViewBank:
     Samples 0..N-1 are the N pictures as they are, the first M of them for training, the rest for validation. Sample
     N + (v - 1) M + i is augmented view v = 1..V-1 of training picture i. Each epoch of training draws one view of each picture.
 
-    Parameters
+    Attributes
     ----------
-    lower : Layer
-        The frozen part.
-    preprocessing : Preprocessing
-    train, val : uint8 (M, H, W, C) and (N - M, H, W, C)
-    views : int
-        V above, the plain one included.
-    augmentation : Augmentation
-    rng : Generator
-    label : str, optional
-        Of the progress bar.
+    layer : str
+        The top-level layer whose output is kept.
+    outputs : float16 (samples, ...)
+    trained_on, pictures, views : int
+        M, N and V above; V counts the plain one.
     """
 
-    def __init__(
-        self,
-        lower: Layer,
-        preprocessing: Preprocessing,
-        train: np.ndarray,
-        val: np.ndarray,
-        views: int,
-        augmentation: Augmentation,
-        rng: np.random.Generator,
-        label: str | None = None,
-    ):
-        self.trained_on, self.pictures, self.views = len(train), len(train) + len(val), views
-        seeds = rng.integers(0, 2**63, size=self.trained_on * (views - 1))
+    def __init__(self, layer: str, outputs: np.ndarray, trained_on: int, pictures: int, views: int):
+        self.layer, self.outputs = layer, outputs
+        self.trained_on, self.pictures, self.views = trained_on, pictures, views
 
-        def picture(sample: int) -> np.ndarray:
-            if sample < self.pictures:
-                return train[sample] if sample < self.trained_on else val[sample - self.trained_on]
-            extra = sample - self.pictures  # a generator for each view: it does not matter which thread comes first
-            return augmentation(train[[extra % self.trained_on]], np.random.default_rng(seeds[extra]))[0]
-
-        def batch(samples: np.ndarray) -> np.ndarray:
-            return preprocessing.normalise(np.stack([picture(sample) for sample in samples]))
-
-        self.outputs = infer(lower, self.pictures + len(seeds), batch, label=label, dtype=np.float16)
+    def up_to(self, model: Model, layer: str, views: int, progress: bool = True) -> ViewBank:
+        """The bank for a cut of this model at a higher layer, and for as many views or fewer."""
+        outputs = self.outputs[: self.pictures + self.trained_on * (views - 1)]
+        if layer != self.layer:
+            between, _ = model.split(self.layer)[1].split(layer)
+            label = f"from '{self.layer}' to '{layer}'" if progress else None
+            outputs = infer(fuse(between), len(outputs), lambda i: outputs[i].astype(np.float32), label=label, dtype=np.float16)
+        return ViewBank(layer, outputs, self.trained_on, self.pictures, views)
 
     def prepare(self, samples: np.ndarray) -> np.ndarray:
         """Sample numbers -> input of the upper part, float32."""
@@ -168,6 +150,43 @@ class ViewBank:
         return np.where(view == 0, pictures, self.pictures + (view - 1) * self.trained_on + pictures)
 
 
+def view_bank(
+    model: Model,
+    layer: str,
+    views: int,
+    train: np.ndarray,
+    val: np.ndarray,
+    augmentation: Augmentation,
+    seed: int = 0,
+    progress: bool = True,
+) -> ViewBank:
+    """Run ``views`` versions of each training picture, and the validation pictures as they are, up to a top-level layer.
+
+    Parameters
+    ----------
+    train, val : uint8 (N, H, W, C)
+        As ``PictureSet.fitted`` gives them.
+    augmentation : Augmentation
+        Makes all views but the first, which is plain.
+    """
+    pictures = len(train) + len(val)
+    seeds = np.random.default_rng(seed).integers(0, 2**63, size=len(train) * (views - 1))
+
+    def picture(sample: int) -> np.ndarray:
+        if sample < pictures:
+            return train[sample] if sample < len(train) else val[sample - len(train)]
+        extra = sample - pictures  # a generator for each view: it does not matter which thread comes first
+        return augmentation(train[[extra % len(train)]], np.random.default_rng(seeds[extra]))[0]
+
+    def batch(samples: np.ndarray) -> np.ndarray:
+        return model.preprocessing.normalise(np.stack([picture(sample) for sample in samples]))
+
+    lower, _ = model.split(layer)
+    label = f"views up to '{layer}'" if progress else None
+    outputs = infer(fuse(lower), pictures + len(seeds), batch, label=label, dtype=np.float16)
+    return ViewBank(layer, outputs, len(train), pictures, views)
+
+
 def fine_tune(
     model: Model,
     phase: Phase,
@@ -176,6 +195,7 @@ def fine_tune(
     augmentation: Augmentation,
     seed: int = 0,
     progress: bool = True,
+    bank: ViewBank | None = None,
 ) -> History:
     """Train the upper part of ``model`` in place; the best epoch by validation loss is what stays.
 
@@ -188,21 +208,23 @@ def fine_tune(
         As ``PictureSet.fitted`` gives them.
     augmentation : Augmentation
         Applied to training pictures only.
+    bank : ViewBank, optional
+        Of these pictures and this model, as ``view_bank`` makes it, for a lower or the same cut.
     """
-    rng = np.random.default_rng(seed)
     model.unfreeze()
     model.freeze(until=phase.freeze_until)
     for name, parameter in model.parameters().items():
         in_head = name.startswith(f"{model.classifier_name}.")
         parameter.learning_rate_multiplier = 1.0 if in_head else phase.body_multiplier
-    lower, upper = model.split(phase.freeze_until)
+    _, upper = model.split(phase.freeze_until)
     for _, layer in upper.walk():
         if isinstance(layer, (BatchNorm1d, BatchNorm2d)):
             layer.momentum = phase.norm_momentum
 
-    (x, y), (x_val, y_val) = train, val
-    label = f"views up to '{phase.freeze_until}'" if progress else None
-    bank = ViewBank(fuse(lower), model.preprocessing, x, x_val, phase.views, augmentation, rng, label)
+    (x, y), (_, y_val) = train, val
+    if bank is None:
+        bank = view_bank(model, phase.freeze_until, phase.views, train[0], val[0], augmentation, seed, progress)
+    bank = bank.up_to(model, phase.freeze_until, phase.views, progress)
     trainer = Trainer(
         upper,
         SoftmaxCrossEntropy(phase.label_smoothing),

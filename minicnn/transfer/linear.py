@@ -62,21 +62,27 @@ class LinearClassifier:
         std = np.where(std > 1e-6, std, 1).astype(np.float32)  # a feature that never changes says nothing: leave it alone
         z = (x - mean) / std
         D = z.shape[1]
+        # Two classes are one problem seen from both sides: the best rows of W are each other's negatives, so one is enough.
+        sides = np.array([[-1.0], [1.0]]) if num_classes == 2 else np.eye(num_classes)
+        rows = sides.shape[1]
 
         def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
-            theta = theta.reshape(num_classes, D + 1)
+            theta = theta.reshape(rows, D + 1)
             w, b = theta[:, :D], theta[:, D]
-            value, dscores = self.loss((z @ w.T.astype(np.float32)).astype(np.float64) + b, y)
+            scores = ((z @ w.T.astype(np.float32)).astype(np.float64) + b) @ sides.T
+            value, dscores = self.loss(scores, y)
+            dscores = dscores @ sides
             gradient = np.empty_like(theta)
-            gradient[:, :D] = dscores.T.astype(np.float32) @ z + self.regularisation * w
+            norm = self.regularisation * len(sides) / rows  # every row of W counts
+            gradient[:, :D] = dscores.T.astype(np.float32) @ z + norm * w
             gradient[:, D] = dscores.sum(0)
-            return value + 0.5 * self.regularisation * float((w * w).sum()), gradient.ravel()
+            return value + 0.5 * norm * float((w * w).sum()), gradient.ravel()
 
-        theta = np.zeros((num_classes, D + 1))
+        theta = np.zeros((rows, D + 1))
         if start is not None and start.w is not None and start.w.shape == (num_classes, D):
-            theta[:, :D], theta[:, D] = start.w * std, start.b + start.w @ mean
+            theta[:, :D], theta[:, D] = (start.w * std)[-rows:], (start.b + start.w @ mean)[-rows:]
         found = minimize(objective, theta.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": self.max_iterations})
-        theta = found.x.reshape(num_classes, D + 1)
+        theta = sides @ found.x.reshape(rows, D + 1)
         self.w = (theta[:, :D] / std).astype(np.float32)
         self.b = (theta[:, D] - (theta[:, :D] / std) @ mean).astype(np.float32)
         return self

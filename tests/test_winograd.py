@@ -89,7 +89,7 @@ def test_results_do_not_depend_on_how_the_work_is_cut_into_blocks(monkeypatch):
         before = y, *backward(y, x, w, how)
         monkeypatch.setattr(winograd, "BLOCK", 1)
         monkeypatch.setattr(winograd, "CHUNK", 1)
-        monkeypatch.setattr(winograd, "STRIP", 1)
+        monkeypatch.setattr(winograd, "SIDE_BY_SIDE", 1)
         for array, same in zip((conv.conv2d_forward(x, w, b, *how), *backward(y, x, w, how)), before, strict=True):
             np.testing.assert_allclose(array, same, rtol=1e-10, atol=1e-10)
 

@@ -26,7 +26,7 @@ def conv2d_forward(
     dilation: tuple[int, int],
     groups: int,
     clamp: tuple[float, float] | None = None,
-    kept: dict[int, list[np.ndarray]] | None = None,
+    kept: dict[int, np.ndarray] | None = None,
 ) -> np.ndarray:
     """y = clamp(b + w * x), see ``reference.conv2d_forward`` for the equation.
 

@@ -32,6 +32,9 @@ def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None,
     bias = np.zeros(F, y.dtype) if b is None else b
 
     def body(start: int, stop: int) -> None:
+        if parts == 1 and not finishes:
+            np.matmul(w, x_flat[start:stop], out=y_flat[start:stop])
+            return
         for piece in range(start, stop):
             n, part = divmod(piece, parts)
             rows = slice(F * part // parts, F * (part + 1) // parts)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  the BLAS of products inside Numba loops: loaded before BLAS is limited below
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()

@@ -24,9 +24,7 @@ Networks" (arXiv 1509.09308), sections 4.1 to 4.3 and algorithm 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +35,7 @@ from .threads import free_threads, parallel_for, workspace
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS does without copying its factors first, which is faster
 BLOCK = 1 << 18  # floats of V and M in a block of tiles: 1 MB, about what a core's second-level cache holds
 CHUNK = 1 << 21  # floats of V and dM together that the threads share in the weight gradient: 8 MB, third-level cache
-STRIP = 512  # floats side by side in a transform, neighbouring tiles times channels: long enough for any vector unit
+SIDE_BY_SIDE = 512  # numbers in a line of a transform, neighbouring tiles times channels: long enough for any vector unit
 
 
 Rows = tuple[tuple[float, ...], ...]  # of a matrix
@@ -100,7 +98,7 @@ def forward(
     high: float,
     y: np.ndarray,
     transform: Transform = F4,
-    kept: dict[int, list[np.ndarray]] | None = None,
+    kept: dict[int, np.ndarray] | None = None,
 ) -> None:
     """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C, 3, 3) contiguous.
 
@@ -122,40 +120,28 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
 
     The threads share a chunk, first its tiles and then its products, so that the sum does not depend on their number.
     """
-    (F, C), alpha, dtype, tiling = dw.shape[:2], transform.alpha, x.dtype, _Tiling(dy, transform)
-    chunk = min(tiling.tiles, max(CHUNK // (alpha**2 * (C + F)), 64))
-    dU = workspace("winograd dU", (alpha**2, C, F), dtype)
-    x_into_domain = tiling.into_domain(transform.BT, x, origin)
-    dy_into_domain = tiling.into_domain(_transposed(transform.AT), dy, (0, 0))
-    for begin in range(0, tiling.tiles, chunk):
-        end = min(begin + chunk, tiling.tiles)
-        V = workspace("winograd V", (alpha**2, end - begin, C), dtype)
-        dM = workspace("winograd M", (alpha**2, end - begin, F), dtype)
+    (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
+    BT, A, GT = (_sparse(matrix, dtype) for matrix in (transform.BT, _transposed(transform.AT), _transposed(transform.G)))
+    grid, tiles = _tiling(dy, m)
+    chunk = min(tiles, max(CHUNK // (K * (C + F)), 64))
+    dU = workspace("winograd dU", (K, C, F), dtype)
+    for begin in range(0, tiles, chunk):
+        end = min(begin + chunk, tiles)
+        V, dM = workspace("winograd V", (K, end - begin, C), dtype), workspace("winograd M", (K, end - begin, F), dtype)
 
         def transform_piece(start: int, stop: int, begin: int = begin, V: np.ndarray = V, dM: np.ndarray = dM) -> None:
-            x_into_domain(begin + start, begin + stop, V, begin)
-            dy_into_domain(begin + start, begin + stop, dM, begin)
+            start, stop = begin + start, begin + stop
+            loops.transform_tiles(start, stop, BT, m + 2, m, x, *origin, grid, SIDE_BY_SIDE, V, begin)
+            loops.transform_tiles(start, stop, A, m, m, dy, 0, 0, grid, SIDE_BY_SIDE, dM, begin)
 
         def multiply_piece(start: int, stop: int, begin: int = begin, V: np.ndarray = V, dM: np.ndarray = dM) -> None:
-            product = workspace("winograd product", (C, F), dtype)
-            for k in range(start, stop):
-                np.matmul(V[k].T, dM[k], out=product if begin else dU[k])
-                if begin:
-                    dU[k] += product
+            loops.add_products(start, stop, V, dM, workspace("winograd product", (C, F), dtype), begin == 0, dU)
 
         parallel_for(end - begin, transform_piece)
-        parallel_for(alpha**2, multiply_piece)
+        parallel_for(K, multiply_piece)
 
-    GT = _sparse(_transposed(transform.G), dtype)
-
-    def restore_piece(start: int, stop: int) -> None:
-        together = _together(F)
-        half, nine = (
-            workspace(f"winograd {use}", (n * together * F,), dtype) for use, n in (("half", 3 * alpha), ("strip", 9))
-        )
-        loops.restore_filters(start, stop, GT, dU, np.arange(alpha), together, half, nine, dw.reshape(F, C, 9))
-
-    parallel_for(C, restore_piece)
+    dw_flat = dw.reshape(F, C, 9)
+    parallel_for(C, lambda start, stop: loops.restore_filters(start, stop, GT, dU, SIDE_BY_SIDE, dw_flat))
 
 
 def _convolve(
@@ -169,124 +155,67 @@ def _convolve(
     high: float,
     y: np.ndarray,
     transform: Transform,
-    kept: dict[int, list[np.ndarray]] | None = None,
+    kept: dict[int, np.ndarray] | None = None,
 ) -> None:
     """y = clamp(b + w * x); the tap k of filter f and channel c is the flat w's element first + (f, c, k) . strides.
 
     All filters are transformed first. A block of tiles is then transformed, multiplied with a block of filters and brought back
-    while it is in a core's cache. Threads take blocks of tiles; where there are too few of those, blocks of filters.
+    while it is in a core's cache. Threads take ranges of tiles; where there are too few of those, ranges of filters.
     """
-    C, F, alpha, tiling = x.shape[1], y.shape[1], transform.alpha, _Tiling(y, transform)
-    width = F if 32 * C * F <= SMALL else 32
-    size = min(SMALL // (C * width), BLOCK // (alpha**2 * (C + F)) if width == F else SMALL)
-    filters = [(begin, min(begin + width, F)) for begin in range(0, F, width)]
-    if kept is not None and transform.m in kept:
-        U = kept[transform.m]
-    else:
-        U = _transformed_filters(w, first, strides, C, filters, transform, keep=kept is not None)
+    C, F, m, K, dtype = x.shape[1], y.shape[1], transform.m, transform.alpha**2, x.dtype
+    BT, AT = _sparse(transform.BT, dtype), _sparse(transform.AT, dtype)
+    grid, tiles = _tiling(y, m)
+    width = F if 32 * C * F <= SMALL else 32  # filters in a block
+    size = max(min(SMALL // (C * width), BLOCK // (K * (C + F)) if width == F else SMALL), 32)  # tiles in a block
+    U = None if kept is None else kept.get(m)
+    if U is None:
+        U = workspace("winograd U", (K * C * F,), dtype) if kept is None else np.empty(K * C * F, dtype)
+        _transform_filters(w, first, strides, C, F, width, transform, U)
         if kept is not None:
-            kept[transform.m] = U
+            kept[m] = U
+    bias = np.zeros(F, dtype) if b is None else b
+    rest = AT, m, bias, low, high, grid, SIDE_BY_SIDE, y
 
-    into_domain = tiling.into_domain(transform.BT, x, origin)
-    bias = np.zeros(F, y.dtype) if b is None else b
-    out_of_domain = tiling.out_of_domain(transform.AT, min(width, F), bias, low, high, y)
-    tiles = _blocks(tiling.tiles, max(size, 32))
+    def tile_range(start: int, stop: int) -> None:
+        V, M = workspace("winograd V", (K * size * C,), dtype), workspace("winograd M", (K * size * width,), dtype)
+        loops.convolve(start, stop, size, x, *origin, BT, V, U, width, M, *rest)
 
-    def multiply(begin: int, end: int, V: np.ndarray, blocks: slice) -> None:
-        for (first_filter, last_filter), U_block in zip(filters[blocks], U[blocks], strict=True):
-            M = workspace("winograd M", (alpha**2, end - begin, last_filter - first_filter), x.dtype)
-            np.matmul(V, U_block, out=M)
-            out_of_domain(begin, end, M, first_filter)
+    if tiles >= 32 * free_threads() or width == F:
+        parallel_for(tiles, tile_range)
+        return
 
-    def tile_blocks(start: int, stop: int) -> None:
-        for begin, end in tiles[start:stop]:
-            V = workspace("winograd V", (alpha**2, end - begin, C), x.dtype)
-            into_domain(begin, end, V, begin)
-            multiply(begin, end, V, slice(None))
+    V = workspace("winograd V", (K, tiles, C), dtype)
 
-    if tiling.tiles >= 32 * free_threads() or len(filters) < free_threads():
-        parallel_for(len(tiles), tile_blocks)
-    else:
-        V = workspace("winograd V", (alpha**2, tiling.tiles, C), x.dtype)
-        parallel_for(tiling.tiles, lambda start, stop: into_domain(start, stop, V, 0))
-        parallel_for(len(filters), lambda start, stop: multiply(0, tiling.tiles, V, slice(start, stop)))
+    def filter_range(start: int, stop: int) -> None:
+        M = workspace("winograd M", (K * tiles * width,), dtype)
+        loops.multiply(0, tiles, V, U, width, start * width, min(stop * width, F), M, *rest)
+
+    parallel_for(
+        tiles, lambda start, stop: loops.transform_tiles(start, stop, BT, m + 2, m, x, *origin, grid, SIDE_BY_SIDE, V, 0)
+    )
+    parallel_for(-(-F // width), filter_range)
 
 
-def _transformed_filters(
-    w: np.ndarray,
-    first: int,
-    strides: tuple[int, int, int],
-    C: int,
-    filters: list[tuple[int, int]],
-    transform: Transform,
-    keep: bool,
-) -> list[np.ndarray]:
-    """U (alpha^2, C, filters) of each block of filters: in new arrays, or in a workspace if they are not to be kept."""
-    w, F, alpha, G = w.ravel(), filters[-1][1], transform.alpha, _sparse(transform.G, w.dtype)
-    size = alpha**2 * C
-    flat = np.empty(size * F, w.dtype) if keep else workspace("winograd U", (size * F,), w.dtype)
-    U = [flat[size * begin : size * end].reshape(alpha**2, C, end - begin) for begin, end in filters]
+def _transform_filters(
+    w: np.ndarray, first: int, strides: tuple[int, int, int], C: int, F: int, width: int, transform: Transform, U: np.ndarray
+) -> None:
+    """Fill the flat U with a block (alpha^2, C, filters) of ``width`` filters after the other."""
+    G, K, w = _sparse(transform.G, w.dtype), transform.alpha**2, w.ravel()
 
     def piece(start: int, stop: int) -> None:
-        for (begin, end), block in zip(filters, U, strict=True):
-            together = _together(end - begin)
-            length = together * (end - begin)
-            half = workspace("winograd half", (3 * alpha * length,), w.dtype)
-            nine = workspace("winograd strip", (9 * length,), w.dtype)
-            tap = first + begin * strides[0]
-            loops.transform_filters(start, stop, G, w, tap, strides, np.arange(3), together, nine, half, block)
+        for begin in range(0, F, width):
+            end = min(begin + width, F)
+            block = U[K * C * begin : K * C * end].reshape(K, C, end - begin)
+            loops.transform_filters(start, stop, G, w, first + begin * strides[0], strides, SIDE_BY_SIDE, block)
 
     parallel_for(C, piece)
-    return U
 
 
-class _Tiling:
-    """The tiles of m x m outputs that cover a batch of pictures, in the order (n, ti, tj)."""
-
-    def __init__(self, y: np.ndarray, transform: Transform):
-        N, _, OH, OW = y.shape
-        self.m, self.alpha = transform.m, transform.alpha
-        self.grid = -(-OH // self.m), -(-OW // self.m)
-        self.tiles = N * self.grid[0] * self.grid[1]
-
-    def into_domain(self, matrix: Rows, x: np.ndarray, origin: tuple[int, int]) -> Callable[[int, int, np.ndarray, int], None]:
-        """A function (start, stop, V, begin) that sets V[:, t - begin] = matrix tile_t matrix^T for start <= t < stop.
-
-        A tile of x has as many rows and columns as the matrix has columns; the first begins at -origin.
-        """
-        m, C, window, sparse = self.m, x.shape[1], len(matrix[0]), _sparse(matrix, x.dtype)
-        strip_tiles = min(_together(C), self.grid[1])
-        column = np.arange(m * (strip_tiles + 1))
-        slots = (column % m * (strip_tiles + 1) + column // m) * C  # columns with the same remainder lie side by side
-        length = len(column) * C
-        at_row = np.arange(window) * length
-
-        def transform(start: int, stop: int, V: np.ndarray, begin: int) -> None:
-            strip, half = workspace("winograd strip", (window, length), x.dtype), workspace("winograd half", (length,), x.dtype)
-            loops.transform_tiles(
-                start, stop, sparse, window, m, strip_tiles, x, *origin, self.grid, at_row, slots, slots, strip, half, V, begin
-            )
-
-        return transform
-
-    def out_of_domain(
-        self, matrix: Rows, filters: int, bias: np.ndarray, low: float, high: float, y: np.ndarray
-    ) -> Callable[[int, int, np.ndarray, int], None]:
-        """A function (start, stop, M, first) that fills tiles start to stop of y with matrix M[:, t - start] matrix^T.
-
-        M holds at most ``filters`` filters, ``first`` and those after it.
-        """
-        m, alpha, strip_tiles, sparse = self.m, self.alpha, min(_together(filters), self.grid[1]), _sparse(matrix, y.dtype)
-        at, size = np.arange(alpha), m * strip_tiles * filters
-
-        def restore(start: int, stop: int, M: np.ndarray, first: int) -> None:
-            half, line = workspace("winograd half", (alpha * size,), y.dtype), workspace("winograd strip", (size,), y.dtype)
-            slots = workspace("winograd slots", (m * strip_tiles,), np.int64)
-            loops.restore_tiles(
-                start, stop, sparse, m, strip_tiles, M, first, bias, low, high, self.grid, at, slots, half, line, y
-            )
-
-        return restore
+def _tiling(y: np.ndarray, m: int) -> tuple[tuple[int, int], int]:
+    """How many tiles of m x m outputs there are down and across a picture, and in the whole batch, in the order (n, ti, tj)."""
+    N, _, OH, OW = y.shape
+    grid = -(-OH // m), -(-OW // m)
+    return grid, N * grid[0] * grid[1]
 
 
 @lru_cache
@@ -299,17 +228,5 @@ def _sparse(matrix: Rows, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     return picks, weights
 
 
-def _together(channels: int) -> int:
-    """How many tiles, or filters, of so many channels go through a transform side by side."""
-    return max(STRIP // channels, 1)
-
-
 def _transposed(matrix: Rows) -> Rows:
     return tuple(zip(*matrix, strict=True))
-
-
-def _blocks(n: int, size: int) -> list[tuple[int, int]]:
-    """range(n) in blocks of at most ``size``, about equally long, as many as give each thread the same number."""
-    threads = free_threads()
-    count = min(-(-n // size // threads) * threads if n > size else threads, n)
-    return list(pairwise(n * i // count for i in range(count + 1)))

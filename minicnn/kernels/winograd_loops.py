@@ -4,10 +4,14 @@ All four transforms are the same thing, a small matrix applied from the left and
 one loop, ``_apply``. It runs over many tiles and channels at a time, which lie side by side in memory, so that the vector
 unit is always full; pictures are therefore turned from (channel, row, column) to (row, column, channel) on their way in,
 and back on their way out.
+
+The products are in these loops, too (Numba hands ``np.dot`` to SciPy's BLAS): a thread that went back to Python between them
+would have to wait for the others that are there.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
@@ -93,48 +97,57 @@ def _load_window(x, n, row, column, rows, columns, slots, strip):
 
 
 @_loop
-def transform_tiles(
-    start, stop, matrix, window, m, strip_tiles, x, top, left, grid, at_row, at_column, slots, strip, half, V, begin
-):
+def transform_tiles(start, stop, matrix, window, m, x, top, left, grid, side_by_side, V, begin):
     """V[(i, j), t - begin, c] = sum over p, q of matrix[i, p] * matrix[j, q] * tile_t[p, q, c], for tiles start <= t < stop.
 
     Tile t = (n, ti, tj) holds rows ti*m - top + p and columns tj*m - left + q of x[n, c], p and q < window; 0 outside of x.
-    ``strip_tiles`` neighbours of a tile row go through the workspaces ``strip`` and ``half`` at a time.
+    Neighbours in a tile row go through together, as many as make ``side_by_side`` numbers in a line.
     """
-    C, (TH, TW), (length,) = x.shape[1], grid, half.shape
-    alpha, plane, flat, strip_flat = len(matrix[0]), V.shape[1] * C, V.ravel(), strip.ravel()
+    C, (TH, TW) = x.shape[1], grid
+    together = max(min(side_by_side // C, TW), 1)
+    slots = np.empty(m * (together + 1), np.int64)
+    for j in range(len(slots)):  # columns with the same remainder lie side by side: neighbouring tiles' j, m apart
+        slots[j] = (j % m * (together + 1) + j // m) * C
+    length = len(slots) * C
+    strip, half = np.zeros((window, length), x.dtype), np.empty(length, x.dtype)
+    at_row = np.arange(window) * length
+    alpha, plane, V_flat, strip_flat = len(matrix[0]), V.shape[1] * C, V.ravel(), strip.ravel()
     t = start
     while t < stop:
         n, ti, tj = t // (TH * TW), t // TW % TH, t % TW
-        tiles = min(strip_tiles, TW - tj, stop - t)
+        tiles = min(together, TW - tj, stop - t)
         _load_window(x, n, ti * m - top, tj * m - left, window, m * (tiles - 1) + window, slots, strip)
         for i in range(alpha):
             _apply_row(matrix, i, strip_flat, 0, at_row, half, 0, length)
-            _apply(matrix, half, 0, at_column, flat, i * alpha * plane + (t - begin) * C, plane, tiles * C)
+            _apply(matrix, half, 0, slots, V_flat, i * alpha * plane + (t - begin) * C, plane, tiles * C)
         t += tiles
 
 
 @_loop
-def restore_tiles(start, stop, matrix, m, strip_tiles, M, first_filter, bias, low, high, grid, at, slots, half, line, y):
+def _restore_tiles(start, stop, matrix, m, M, first_filter, bias, low, high, grid, side_by_side, y):
     """y[n, f, ti*m + p, tj*m + q] = clamp(b[f] + sum over i, j of matrix[p, i] * matrix[q, j] * M[(i, j), t - start, f]).
 
     M (alpha^2, tiles, filters) has the filters from ``first_filter`` on; rows and columns beyond y's end are left out.
     """
     (_, _, OH, OW), (TH, TW), F = y.shape, grid, M.shape[2]
-    alpha, plane, flat = len(at), M.shape[1] * F, M.ravel()
+    together = max(min(side_by_side // F, TW), 1)
+    alpha, plane, M_flat = m + 2, M.shape[1] * F, M.ravel()
+    half, line = np.empty(alpha * m * together * F, y.dtype), np.empty(m * together * F, y.dtype)
+    at, slots = np.arange(alpha), np.empty(m * together, np.int64)
     at_column = at * plane
     t = start
     while t < stop:
         n, ti, tj = t // (TH * TW), t // TW % TH, t % TW
-        tiles = min(strip_tiles, TW - tj, stop - t)
+        tiles = min(together, TW - tj, stop - t)
         length = tiles * F
+        at_row = at * (m * length)
         rows, columns = min(m, OH - ti * m), min(m * tiles, OW - tj * m)
         for j in range(columns):
             slots[j] = j % m * length + j // m * F
         for i in range(alpha):
-            _apply(matrix, flat, i * alpha * plane + (t - start) * F, at_column, half, i * m * length, length, length)
+            _apply(matrix, M_flat, i * alpha * plane + (t - start) * F, at_column, half, i * m * length, length, length)
         for p in range(rows):
-            _apply_row(matrix, p, half, 0, at * (m * length), line, 0, m * length)
+            _apply_row(matrix, p, half, 0, at_row, line, 0, m * length)
             _add_and_clamp(line[: m * length], bias[first_filter : first_filter + F], low, high)
             pixels = y[n, first_filter : first_filter + F, ti * m + p, tj * m : tj * m + columns]
             _channels_first(line, slots[:columns], pixels)
@@ -154,13 +167,52 @@ def _add_and_clamp(line, bias, low, high):
 
 
 @_loop
-def transform_filters(start, stop, matrix, w, first, strides, at, together, nine, half, U):
+def multiply(begin, end, V, U, width, first, last, M, AT, m, bias, low, high, grid, side_by_side, y):
+    """Products with the filters first to last, ``width`` at a time, and back: tiles begin to end of y[:, first:last].
+
+    V (alpha^2, end - begin, C); U holds a block (alpha^2, C, filters) after the other, flat; M is a flat workspace.
+    """
+    K, tiles, C = V.shape
+    for block in range(first, last, width):
+        filters = min(width, last - block)
+        U_block = U[K * C * block : K * C * (block + filters)].reshape(K, C, filters)
+        M_block = M[: K * tiles * filters].reshape(K, tiles, filters)
+        for k in range(K):
+            np.dot(V[k], U_block[k], M_block[k])
+        _restore_tiles(begin, end, AT, m, M_block, block, bias, low, high, grid, side_by_side, y)
+
+
+@_loop
+def convolve(start, stop, size, x, top, left, BT, V, U, width, M, AT, m, bias, low, high, grid, side_by_side, y):
+    """All three steps for tiles start to stop, ``size`` at a time; V and M are flat workspaces."""
+    C, F, alpha = x.shape[1], y.shape[1], m + 2
+    for begin in range(start, stop, size):
+        end = min(begin + size, stop)
+        V_block = V[: alpha * alpha * (end - begin) * C].reshape(alpha * alpha, end - begin, C)
+        transform_tiles(begin, end, BT, alpha, m, x, top, left, grid, side_by_side, V_block, begin)
+        multiply(begin, end, V_block, U, width, 0, F, M, AT, m, bias, low, high, grid, side_by_side, y)
+
+
+@_loop
+def add_products(start, stop, V, dM, product, is_first, dU):
+    """dU[k] += V[k]^T dM[k] for start <= k < stop, or = if this is the first chunk of tiles."""
+    for k in range(start, stop):
+        if is_first:
+            np.dot(V[k].T, dM[k], dU[k])
+        else:
+            np.dot(V[k].T, dM[k], product)
+            dU[k] += product
+
+
+@_loop
+def transform_filters(start, stop, matrix, w, first, strides, side_by_side, U):
     """U[(i, j), c, f] = sum over p, q of matrix[i, p] * matrix[j, q] * w[f, c, p, q], for channels start <= c < stop.
 
-    w is flat, w[f, c, p, q] its element first + f*strides[0] + c*strides[1] + (3*p + q)*strides[2]. ``together`` channels go
-    through the workspaces ``nine`` and ``half`` at a time.
+    w is flat, w[f, c, p, q] its element first + f*strides[0] + c*strides[1] + (3*p + q)*strides[2].
     """
     alpha, (_, C, F), flat = len(matrix[0]), U.shape, U.ravel()
+    together = max(side_by_side // F, 1)
+    nine, half = np.empty(9 * together * F, w.dtype), np.empty(3 * alpha * together * F, w.dtype)
     for begin in range(start, stop, together):
         channels = min(together, stop - begin)
         n = channels * F
@@ -169,15 +221,17 @@ def transform_filters(start, stop, matrix, w, first, strides, at, together, nine
                 tap, out = first + f * strides[0] + (begin + c) * strides[1], nine[c * F + f :]
                 for k in range(9):
                     out[k * n] = w[tap + k * strides[2]]
-        _apply(matrix, nine, 0, at * (3 * n), half, 0, 3 * n, 3 * n)
+        _apply(matrix, nine, 0, np.arange(3) * (3 * n), half, 0, 3 * n, 3 * n)
         for i in range(alpha):
-            _apply(matrix, half, 3 * i * n, at * n, flat, (i * alpha * C + begin) * F, C * F, n)
+            _apply(matrix, half, 3 * i * n, np.arange(3) * n, flat, (i * alpha * C + begin) * F, C * F, n)
 
 
 @_loop
-def restore_filters(start, stop, matrix, dU, at, together, half, nine, dw):
+def restore_filters(start, stop, matrix, dU, side_by_side, dw):
     """dw[f, c, p, q] = sum over i, j of matrix[p, i] * matrix[q, j] * dU[(i, j), c, f], for channels start <= c < stop."""
-    alpha, (_, C, F), flat = len(at), dU.shape, dU.ravel()
+    (K, C, F), flat = dU.shape, dU.ravel()
+    alpha, together = round(K**0.5), max(side_by_side // F, 1)
+    at, half, nine = np.arange(alpha), np.empty(3 * alpha * together * F, dw.dtype), np.empty(9 * together * F, dw.dtype)
     for begin in range(start, stop, together):
         channels = min(together, stop - begin)
         n = channels * F

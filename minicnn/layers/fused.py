@@ -50,7 +50,7 @@ class FusedConv2d(Conv2d):
         self.w.value = w.astype(conv.w.value.dtype)
         self.b.value = np.broadcast_to(b, self.out_channels).astype(conv.w.value.dtype)
         self.limits = limits
-        self._kept: dict[int, list[np.ndarray]] = {}  # what the convolution makes of the filters, which stay as they are
+        self._kept: dict[int, np.ndarray] = {}  # what the convolution makes of the filters, which stay as they are
         self.freeze()
 
     def forward(self, x: np.ndarray) -> np.ndarray:

@@ -118,6 +118,71 @@ def finish(y, bias, low, high):
             row[k] = high if value > high else value
 
 
+@_loop
+def convolve_blocks(pieces, x, filters, windows, columns, product, bias, low, high, y):
+    """y = clamp(bias + filters columns) for blocks of output rows: pieces (n, top, bottom); filters (groups, F, C*KH*KW).
+
+    ``columns`` and ``product`` are flat workspaces; products are made side by side and then put where they belong in y.
+    """
+    KH, KW, sh, sw, above, left, dh, dw = windows
+    C, (_, _, _, OW), (groups, F, K) = x.shape[1], y.shape, filters.shape
+    for n, top, bottom in pieces:
+        pixels = (bottom - top) * OW
+        block = columns[: groups * K * pixels].reshape(C * KH * KW, 1, bottom - top, OW)
+        im2col(x[n : n + 1], block, top, KH, KW, sh, sw, above, left, dh, dw)
+        flat, rows = block.reshape(groups, K, pixels), product[: F * pixels].reshape(F, pixels)
+        for g in range(groups):
+            np.dot(filters[g], flat[g], rows)
+            for f in range(F):
+                source, target, b = rows[f], y[n, g * F + f, top:bottom].ravel(), bias[g * F + f]
+                for k in range(pixels):
+                    value = source[k] + b
+                    value = low if value < low else value
+                    target[k] = high if value > high else value
+
+
+@_loop
+def spread_blocks(pieces, rows, dy, filters, windows, columns, block, dx):
+    """dx += what each window gave: columns = w^T dy, ``rows`` output rows at a time; pieces (n, group, first, last channel).
+
+    filters (groups, F, C*KH*KW); ``columns`` and ``block`` are flat workspaces for the columns and for some rows of dy.
+    """
+    KH, KW, sh, sw, above, left, dh, dw = windows
+    F, (_, _, OH, OW), taps = filters.shape[1], dy.shape, KH * KW
+    channels = filters.shape[2] // taps
+    for n, g, first, last in pieces:
+        target = dx[n, g * channels + first : g * channels + last]
+        target[:] = 0
+        w = np.ascontiguousarray(filters[g, :, first * taps : last * taps])
+        for top in range(0, OH, rows):
+            bottom = min(top + rows, OH)
+            pixels = (bottom - top) * OW
+            upstream = block[: F * pixels].reshape(F, bottom - top, OW)
+            upstream[:] = dy[n, g * F : (g + 1) * F, top:bottom]
+            flat = columns[: (last - first) * taps * pixels].reshape((last - first) * taps, pixels)
+            np.dot(w.T, upstream.reshape(F, pixels), flat)
+            col2im(flat.reshape((last - first) * taps, bottom - top, OW), target, top, KH, KW, sh, sw, above, left, dh, dw)
+
+
+@_loop
+def gather_blocks(pieces, dy, x, windows, columns, block, product, total):
+    """total (groups, F, C*KH*KW) += dy columns^T over pieces (first, last sample, top, bottom); with flat workspaces."""
+    KH, KW, sh, sw, above, left, dh, dw = windows
+    C, OW, (groups, F, K) = x.shape[1], dy.shape[3], total.shape
+    for first, last, top, bottom in pieces:
+        samples, pixels = last - first, (last - first) * (bottom - top) * OW
+        windows_of_x = columns[: groups * K * pixels].reshape(C * KH * KW, samples, bottom - top, OW)
+        im2col(x[first:last], windows_of_x, top, KH, KW, sh, sw, above, left, dh, dw)
+        upstream = block[: groups * F * pixels].reshape(groups * F, samples, bottom - top, OW)
+        for f in range(groups * F):
+            for n in range(samples):
+                upstream[f, n] = dy[first + n, f, top:bottom]
+        flat_x, flat_dy = windows_of_x.reshape(groups, K, pixels), upstream.reshape(groups, F, pixels)
+        for g in range(groups):
+            np.dot(flat_dy[g], flat_x[g].T, product)
+            total[g] += product
+
+
 # ---- depthwise convolution
 
 

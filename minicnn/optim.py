@@ -7,16 +7,12 @@ gradient, give each parameter its share of the rate (``learning_rate_multiplier`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from .kernels import updates
 from .layers.base import Parameter
-
-# Elements a piece: 64 kB in float32, so that a piece of the weights, its gradient, its state and the temporaries between them
-# stay in the second-level cache.
-PIECE = 16384
 
 
 class Optimizer:
@@ -132,16 +128,7 @@ class SGD(Optimizer):
         return {"v": np.zeros_like(weights)} if self.momentum else {}
 
     def _update(self, weights: np.ndarray, gradient: np.ndarray, state: dict[str, Any], lr: float, wd: float) -> None:
-        mu = self.momentum
-        for w, g, *velocity in _pieces(weights, gradient, *state.values()):
-            if wd:
-                g = g + wd * w
-            if mu:
-                (v,) = velocity
-                v *= mu
-                v += g
-                g = g + mu * v if self.nesterov else v
-            w -= lr * g
+        updates.sgd(weights, gradient, state.get("v"), lr, self.momentum, self.nesterov, wd)
 
 
 class Adam(Optimizer):
@@ -183,18 +170,13 @@ class Adam(Optimizer):
 
     def _update(self, weights: np.ndarray, gradient: np.ndarray, state: dict[str, Any], lr: float, wd: float) -> None:
         state["t"] += 1
-        correction1, correction2 = 1 - self.beta1 ** state["t"], 1 - self.beta2 ** state["t"]
-        for w, g, m, v in _pieces(weights, gradient, state["m"], state["v"]):
-            g = self._decay(w, g, lr, wd)
-            m *= self.beta1
-            m += (1 - self.beta1) * g
-            v *= self.beta2
-            v += (1 - self.beta2) * g * g
-            w -= (lr / correction1) * m / (np.sqrt(v / correction2) + self.eps)
+        decay, shrink = self._decay(lr, wd)
+        constants = lr, self.beta1, self.beta2, self.eps, state["t"]
+        updates.adam(weights, gradient, state["m"], state["v"], *constants, decay, shrink)
 
-    def _decay(self, w: np.ndarray, g: np.ndarray, lr: float, wd: float) -> np.ndarray:
-        """The gradient that the moments see; `AdamW` shrinks w here instead."""
-        return g + wd * w if wd else g
+    def _decay(self, lr: float, wd: float) -> tuple[float, float]:
+        """The weight of w in the gradient, and what w is multiplied with before the step."""
+        return wd, 1.0
 
 
 class AdamW(Adam):
@@ -228,22 +210,5 @@ class AdamW(Adam):
     ):
         super().__init__(parameters, learning_rate, beta1, beta2, eps, weight_decay)
 
-    def _decay(self, w: np.ndarray, g: np.ndarray, lr: float, wd: float) -> np.ndarray:
-        w *= 1 - lr * wd
-        return g
-
-
-def _pieces(weights: np.ndarray, gradient: np.ndarray, *state: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    """Walk the weights (to be changed), the gradient (to be read) and the state (to be changed) in one-dimensional pieces.
-
-    The temporaries of ``w -= lr * g`` are then small enough for the cache: over whole arrays, a layer of 100 million weights
-    would need fresh arrays of 400 MB, and faulting them in costs more than the arithmetic. Any memory layout will do.
-    """
-    changed, read = ["readwrite"], ["readonly"]
-    with np.nditer(
-        [weights, gradient, *state],
-        flags=["external_loop", "buffered", "zerosize_ok"],
-        op_flags=[changed, read, *(changed for _ in state)],
-        buffersize=PIECE,
-    ) as pieces:
-        yield from pieces
+    def _decay(self, lr: float, wd: float) -> tuple[float, float]:
+        return 0.0, 1 - lr * wd

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from minicnn.kernels.elementwise import SMALL
 from minicnn.layers.base import Parameter
-from minicnn.optim import PIECE, SGD, Adam, AdamW
+from minicnn.optim import SGD, Adam, AdamW
 
 
 def parameter(*values, decays=True, dtype=np.float64):
@@ -209,7 +210,7 @@ def test_values_change_in_place_and_state_has_their_dtype(make, dtype):
 @EACH
 def test_large_and_oddly_laid_out_arrays_get_the_same_steps(make):
     rng = np.random.default_rng(1)
-    start, gradient = rng.normal(size=(2, 3, PIECE // 2 + 5)), rng.normal(size=(2, 3, PIECE // 2 + 5))
+    start, gradient = rng.normal(size=(2, 3, SMALL // 2 + 5)), rng.normal(size=(2, 3, SMALL // 2 + 5))
     whole = Parameter(start.copy())
     turned = Parameter(np.asfortranarray(start))
     strided = Parameter(np.repeat(start, 2, axis=1)[:, ::2])

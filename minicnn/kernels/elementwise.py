@@ -1,4 +1,4 @@
-"""Functions applied to each element alone: the activations, forward and backward, each one pass over memory.
+"""Functions applied to each element alone: the activations, forward and backward, and sums; each one pass over memory.
 
 Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope here can be read from it.
 The comparisons are arranged so that a NaN fails them and is passed on, and no ``fastmath`` lets the compiler assume it away.
@@ -77,6 +77,13 @@ def tanh_forward(x: np.ndarray) -> np.ndarray:
 def tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy * (1 - y^2)."""
     return _backward(_tanh_gradient, dy, y)
+
+
+def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a + b, of equal shapes."""
+    a, total = np.ascontiguousarray(a), np.empty(a.shape, a.dtype)
+    _run(_add, total, (a, np.ascontiguousarray(b)), ())
+    return total
 
 
 def _forward(loop: Callable, x: np.ndarray, *constants: float) -> np.ndarray:
@@ -192,6 +199,12 @@ def _sigmoid(x, y):
 def _sigmoid_gradient(dy, y, dx):
     for i in range(dx.size):
         dx[i] = dy[i] * y[i] * (1 - y[i])
+
+
+@_loop
+def _add(a, b, total):
+    for i in range(total.size):
+        total[i] = a[i] + b[i]
 
 
 def _tanh(x, y):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.elementwise import add
 from ..kernels.threads import one_blas_thread
 from .base import Layer
 
@@ -117,7 +118,7 @@ class Residual(Layer):
                 "Give the shortcut a 1x1 convolution with the branch's stride and channels"
             )
         self.remember()
-        return y + shortcut
+        return add(y, shortcut)
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         self.recall()
@@ -125,7 +126,7 @@ class Residual(Layer):
         through_shortcut = dy
         if self.shortcut:
             through_shortcut = self.shortcut.backward(dy) if self.shortcut.remembers else None
-        return through_body + through_shortcut if self.needs_dx else None
+        return add(through_body, through_shortcut) if self.needs_dx else None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return self.body.output_shape(input_shape)

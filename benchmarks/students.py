@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import correlate2d
 from threadpoolctl import threadpool_limits
 
+from minicnn.kernels.algorithm import forced_algorithm
 from minicnn.kernels.reference import conv2d_forward
 from minicnn.layers import Conv2d
 
@@ -20,7 +21,7 @@ from .checks import largest_difference
 from .rows import Settings
 from .timing import interleaved
 
-C, F, SIZE = 32, 32, 32  # channels in and out, height and width: 9 million multiply-adds
+C, F, SIZE = 64, 64, 32  # channels in and out, height and width: 38 million multiply-adds
 SLOW = {"seven loops in Python", "loops over places, NumPy inside"}  # too slow to be done often
 
 
@@ -41,8 +42,16 @@ def table(settings: Settings) -> list[dict]:
         "loops over places, NumPy inside": lambda: loops_over_places(x, w),
         "scipy.signal.correlate2d, channel by channel": lambda: by_correlate2d(x, w),
         "NumPy: im2col and one matrix product": lambda: by_im2col(x, w),
+        "minicnn: im2col in blocks that stay in cache": lambda: by("im2col"),
+        "minicnn: Winograd, tiles of 2x2": lambda: by("winograd2"),
+        "minicnn: Winograd, tiles of 4x4": lambda: by("winograd4"),
         "minicnn": lambda: conv.forward(x),
     }
+
+    def by(algorithm: str) -> np.ndarray:
+        with forced_algorithm(algorithm):
+            return conv.forward(x)
+
     if settings.torch:
         import torch
 

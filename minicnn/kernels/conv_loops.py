@@ -183,16 +183,19 @@ def gather_blocks(pieces, dy, x, windows, columns, block, product, total):
             total[g] += product
 
 
-# ---- depthwise convolution
+# ---- depthwise convolution: planes of one channel and several samples in one long line
 
 
 @_loop
-def _to_lines(plane, lines, row, sh, sw, top, left):
-    """lines[phase, i, j] = plane[r, s], r + top = i*sh + a, s + left = j*sw + b, phase = a*sw + b; no padding is written."""
-    (H, W), (rows, pitch) = plane.shape, lines.shape[1:]
+def _to_lines(plane, lines, first_row, rows, row, sh, sw, top, left):
+    """lines[phase, first_row + i, j] = plane[r, s], r + top = i*sh + a, s + left = j*sw + b, phase = a*sw + b, for i < rows.
+
+    No padding is written.
+    """
+    (H, W), pitch = plane.shape, lines.shape[2]
     reached = min(W, sw * pitch - left)
     for r in range(min(H, rows * sh - top)):
-        a, i = (r + top) % sh, (r + top) // sh
+        a, i = (r + top) % sh, first_row + (r + top) // sh
         padded = lines[a, i] if sw == 1 else row
         source, target = plane[r], padded[left:]
         for j in range(reached):
@@ -202,9 +205,9 @@ def _to_lines(plane, lines, row, sh, sw, top, left):
 
 
 @_loop
-def _from_lines(lines, plane, row, sh, sw, top, left):
+def _from_lines(lines, first_row, rows, plane, row, sh, sw, top, left):
     """The same the other way round, without the padding; what no window reaches gets 0."""
-    (H, W), (rows, pitch) = plane.shape, lines.shape[1:]
+    (H, W), pitch = plane.shape, lines.shape[2]
     reached = max(min(W, sw * pitch - left), 0)
     for r in range(H):
         target, a, i = plane[r], (r + top) % sh, (r + top) // sh
@@ -212,12 +215,22 @@ def _from_lines(lines, plane, row, sh, sw, top, left):
             target[:] = 0
             continue
         if sw > 1:
-            _collect(lines, a * sw, i, row, sw)
-        padded = lines[a, i] if sw == 1 else row
+            _collect(lines, a * sw, first_row + i, row, sw)
+        padded = lines[a, first_row + i] if sw == 1 else row
         source = padded[left:]
         for j in range(reached):
             target[j] = source[j]
         target[reached:] = 0
+
+
+@_loop
+def _to_line(plane, line, start, pitch):
+    """line[start + i*pitch + j] = plane[i, j]"""
+    OH, OW = plane.shape
+    for i in range(OH):
+        source, target = plane[i], line[start + i * pitch :]
+        for j in range(OW):
+            target[j] = source[j]
 
 
 @_loop
@@ -236,38 +249,44 @@ def _add_taps(line, offsets, weights, total):
 
 
 @_loop
-def depthwise_forward(start, stop, x, filters, bias, offsets, sh, sw, top, left, line_x, line_y, low, high, y):
-    _, OH, OW = y.shape
-    pitch, flat_x = line_x.shape[2], line_x.ravel()
+def depthwise_forward(start, stop, samples, x, filters, bias, offsets, sh, sw, top, left, line_x, line_y, low, high, y):
+    N, _, OH, OW = y.shape
+    rows, pitch, flat_x = line_x.shape[1] // samples, line_x.shape[2], line_x.ravel()
     row = np.zeros(sw * pitch, x.dtype)
-    for plane in range(start, stop):
-        c = plane % len(filters)
-        _to_lines(x[plane], line_x, row, sh, sw, top, left)
-        line_y[:] = bias[c]
-        _add_taps(flat_x, offsets, filters[c], line_y)
-        for i in range(OH):
-            source, target = line_y[i * pitch :], y[plane, i]
-            for j in range(OW):
-                value = low if source[j] < low else source[j]  # a NaN fails both comparisons and stays
-                target[j] = high if value > high else value
+    for c in range(start, stop):
+        for first in range(0, N, samples):
+            count = min(samples, N - first)
+            for n in range(count):
+                _to_lines(x[first + n, c], line_x, n * rows, rows, row, sh, sw, top, left)
+            total = line_y[: ((count - 1) * rows + OH - 1) * pitch + OW]
+            total[:] = bias[c]
+            _add_taps(flat_x, offsets, filters[c], total)
+            for n in range(count):
+                for i in range(OH):
+                    source, target = total[(n * rows + i) * pitch :], y[first + n, c, i]
+                    for j in range(OW):
+                        value = low if source[j] < low else source[j]  # a NaN fails both comparisons and stays
+                        target[j] = high if value > high else value
 
 
 @_loop
-def depthwise_backward_input(start, stop, dy, filters, offsets, first_taps, sh, sw, top, left, margin, line_dy, line_dx, dx):
-    _, OH, OW = dy.shape
-    pitch = line_dx.shape[2]
+def depthwise_backward_input(
+    start, stop, samples, dy, filters, offsets, first_taps, sh, sw, top, left, margin, line_dy, line_dx, dx
+):
+    N = len(dy)
+    rows, pitch = line_dx.shape[1] // samples, line_dx.shape[2]
     row = np.empty(sw * pitch, dy.dtype)
-    for plane in range(start, stop):
-        c = plane % len(filters)
-        for i in range(OH):
-            source, target = dy[plane, i], line_dy[margin + i * pitch :]
-            for j in range(OW):
-                target[j] = source[j]
-        line_dx[:] = 0
-        for phase in range(sh * sw):
-            taps = slice(first_taps[phase], first_taps[phase + 1])
-            _add_taps(line_dy, offsets[taps], filters[c, taps], line_dx[phase].ravel())
-        _from_lines(line_dx, dx[plane], row, sh, sw, top, left)
+    for c in range(start, stop):
+        for first in range(0, N, samples):
+            count = min(samples, N - first)
+            for n in range(count):
+                _to_line(dy[first + n, c], line_dy, margin + n * rows * pitch, pitch)
+            for phase in range(sh * sw):
+                taps, total = slice(first_taps[phase], first_taps[phase + 1]), line_dx[phase, : count * rows].ravel()
+                total[:] = 0
+                _add_taps(line_dy, offsets[taps], filters[c, taps], total)
+            for n in range(count):
+                _from_lines(line_dx, n * rows, rows, dx[first + n, c], row, sh, sw, top, left)
 
 
 @_sum_loop
@@ -279,17 +298,17 @@ def _dot(u, v, n):
 
 
 @_loop
-def depthwise_backward_weights(start, stop, dy, x, offsets, sh, sw, top, left, line_x, line_dy, dw):
+def depthwise_backward_weights(start, stop, samples, dy, x, offsets, sh, sw, top, left, line_x, line_dy, dw):
     N, _, OH, OW = dy.shape
-    pitch, flat_x = line_x.shape[2], line_x.ravel()
+    rows, pitch, flat_x = line_x.shape[1] // samples, line_x.shape[2], line_x.ravel()
     row = np.zeros(sw * pitch, x.dtype)
     for c in range(start, stop):
         dw[c] = 0
-        for n in range(N):
-            _to_lines(x[n, c], line_x, row, sh, sw, top, left)
-            for i in range(OH):
-                source, target = dy[n, c, i], line_dy[i * pitch :]
-                for j in range(OW):
-                    target[j] = source[j]
+        for first in range(0, N, samples):
+            count = min(samples, N - first)
+            for n in range(count):
+                _to_lines(x[first + n, c], line_x, n * rows, rows, row, sh, sw, top, left)
+                _to_line(dy[first + n, c], line_dy, n * rows * pitch, pitch)
+            length = ((count - 1) * rows + OH - 1) * pitch + OW
             for t in range(len(offsets)):
-                dw[c, t] += _dot(flat_x[offsets[t] :], line_dy, len(line_dy))
+                dw[c, t] += _dot(flat_x[offsets[t] :], line_dy, length)

@@ -9,7 +9,8 @@ line_y[k] = sum over taps t of w[t] * line_x[offset[t] + k]
 
 which is a loop that the processor's vector unit can run over all rows without stopping at their ends. The last elements of each
 row of line_y mix two rows of x; they are left out when y is copied from its line. A stride of (sh, sw) deals the rows and
-columns of x out to sh * sw lines (its phases), so that neighbours in y are neighbours in a line again.
+columns of x out to sh * sw lines (its phases), so that neighbours in y are neighbours in a line again. Small planes of several
+samples share a line, with as many rows of zeros between them as a filter reaches.
 
 Memory traffic is all there is to it: x is read once and y written once, the lines stay in the core's cache.
 """
@@ -25,6 +26,8 @@ from . import conv_loops as loops
 from .threads import parallel_for, workspace
 from .windows import Windows
 
+LINE = 2048  # elements of a line: some planes together, where they are small
+
 
 class Lines(NamedTuple):
     """How the planes of one depthwise convolution are laid out in lines.
@@ -34,18 +37,19 @@ class Lines(NamedTuple):
     phases : (sh, sw)
         Padded row r lies in phase r % sh, as its row r // sh; columns likewise.
     shape : (rows, pitch)
-        Of the line of one phase.
+        Of the line of one phase of one plane.
     phase, shift : int64 (KH*KW,)
         For each tap, the phase that it reads (a number below sh * sw) and where in that line it starts.
-    length : int
-        Of the line of y.
     """
 
     phases: tuple[int, int]
     shape: tuple[int, int]
     phase: np.ndarray
     shift: np.ndarray
-    length: int
+
+    def samples(self, N: int) -> int:
+        """How many of N samples go into one line: long enough that starting the loops over it costs nothing."""
+        return max(min(LINE // (self.shape[0] * self.shape[1]), N), 1)
 
 
 @lru_cache(maxsize=256)
@@ -56,7 +60,7 @@ def lay_out(windows: Windows, OH: int, OW: int) -> Lines:
     p, q = np.divmod(np.arange(KH * KW), KW)
     phase = p * dh % sh * sw + q * dw % sw
     shift = p * dh // sh * pitch + q * dw // sw
-    return Lines((sh, sw), (rows, pitch), phase, shift, (OH - 1) * pitch + OW)
+    return Lines((sh, sw), (rows, pitch), phase, shift)
 
 
 def forward(
@@ -64,54 +68,53 @@ def forward(
 ) -> None:
     """Fill y (N, C, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) contiguous, w (C, 1, KH, KW), b (C,)."""
     lines = lay_out(windows, *y.shape[2:])
-    (N, C, H, W), (sh, sw), size = x.shape, lines.phases, lines.shape[0] * lines.shape[1]
-    offsets = lines.phase * size + lines.shift
-    bias = np.zeros(C, x.dtype) if b is None else b
-    filters, x_planes, y_planes = w.reshape(C, -1), x.reshape(N * C, H, W), y.reshape(N * C, *y.shape[2:])
+    (N, C), (sh, sw), (rows, pitch), samples = x.shape[:2], lines.phases, lines.shape, lines.samples(len(x))
+    offsets = lines.phase * (samples * rows * pitch) + lines.shift
+    filters, bias = w.reshape(C, -1), np.zeros(C, x.dtype) if b is None else b
 
     def body(start: int, stop: int) -> None:
-        line_x = workspace("line x", (sh * sw, *lines.shape), x.dtype)
+        line_x = workspace("line x", (sh * sw, samples * rows, pitch), x.dtype)
         line_x[:] = 0  # the padding; the rest is written anew for each plane
-        line_y = workspace("line y", (lines.length,), x.dtype)
+        line_y = workspace("line y", (samples * rows * pitch,), x.dtype)
         loops.depthwise_forward(
-            start, stop, x_planes, filters, bias, offsets, sh, sw, *windows.origin, line_x, line_y, low, high, y_planes
+            start, stop, samples, x, filters, bias, offsets, sh, sw, *windows.origin, line_x, line_y, low, high, y
         )
 
-    parallel_for(N * C, body)
+    parallel_for(C if N else 0, body)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W): its line of phase a is the sum over a's taps of w[t] * line_dy, shifted the other way."""
     N, C, OH, OW = dy.shape
     lines = lay_out(windows, OH, OW)
-    (sh, sw), (rows, pitch), margin = lines.phases, lines.shape, int(lines.shift.max())
+    (sh, sw), (rows, pitch), samples, margin = lines.phases, lines.shape, lines.samples(N), int(lines.shift.max())
     order = np.argsort(lines.phase, kind="stable")
     filters, offsets = np.ascontiguousarray(w.reshape(C, -1)[:, order]), margin - lines.shift[order]
     first_taps = np.searchsorted(lines.phase[order], np.arange(sh * sw + 1))
-    dy_planes, dx_planes = dy.reshape(N * C, OH, OW), dx.reshape(N * C, *dx.shape[2:])
 
     def body(start: int, stop: int) -> None:
-        line_dy = workspace("line y", (margin + rows * pitch,), dy.dtype)
+        line_dy = workspace("line y", (margin + samples * rows * pitch,), dy.dtype)
         line_dy[:] = 0  # before the first row and between the rows; the rest is written anew for each plane
-        line_dx = workspace("line x", (sh * sw, rows, pitch), dy.dtype)
+        line_dx = workspace("line x", (sh * sw, samples * rows, pitch), dy.dtype)
         loops.depthwise_backward_input(
-            start, stop, dy_planes, filters, offsets, first_taps, sh, sw, *windows.origin, margin, line_dy, line_dx, dx_planes
+            start, stop, samples, dy, filters, offsets, first_taps, sh, sw, *windows.origin, margin, line_dy, line_dx, dx
         )
 
-    parallel_for(N * C, body)
+    parallel_for(C if N else 0, body)
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, dw: np.ndarray) -> None:
     """Fill dw (C, 1, KH, KW): for each tap the inner product of line_dy and its view of line_x, summed over samples."""
-    OH, OW = dy.shape[2:]
-    lines = lay_out(windows, OH, OW)
-    (sh, sw), size = lines.phases, lines.shape[0] * lines.shape[1]
-    offsets, filters = lines.phase * size + lines.shift, dw.reshape(len(dw), -1)
+    lines = lay_out(windows, *dy.shape[2:])
+    (sh, sw), (rows, pitch), samples = lines.phases, lines.shape, lines.samples(len(dy))
+    offsets, filters = lines.phase * (samples * rows * pitch) + lines.shift, dw.reshape(len(dw), -1)
 
     def body(start: int, stop: int) -> None:
-        line_x = workspace("line x", (sh * sw, *lines.shape), x.dtype)
-        line_dy = workspace("line y", (lines.length,), x.dtype)
+        line_x = workspace("line x", (sh * sw, samples * rows, pitch), x.dtype)
+        line_dy = workspace("line y", (samples * rows * pitch,), x.dtype)
         line_x[:], line_dy[:] = 0, 0
-        loops.depthwise_backward_weights(start, stop, dy, x, offsets, sh, sw, *windows.origin, line_x, line_dy, filters)
+        loops.depthwise_backward_weights(
+            start, stop, samples, dy, x, offsets, sh, sw, *windows.origin, line_x, line_dy, filters
+        )
 
     parallel_for(len(dw), body)

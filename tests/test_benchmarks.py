@@ -232,7 +232,7 @@ def test_students_ways_all_compute_the_same(monkeypatch):
     for name, value in {"C": 2, "F": 3, "SIZE": 5}.items():
         monkeypatch.setattr(students, name, value)
     ways = students.table(SETTINGS)  # which compares them
-    assert len(ways) == 5 + HAS_TORCH and all(row["ms"] > 0 for row in ways)
+    assert len(ways) == 8 + HAS_TORCH and all(row["ms"] > 0 for row in ways)
     assert {row["way"]: row["times_ours"] for row in ways}["minicnn"] == 1
 
 

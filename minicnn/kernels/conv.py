@@ -45,7 +45,8 @@ def conv2d_forward(
     x, w, windows = np.ascontiguousarray(x), np.ascontiguousarray(w), Windows(w.shape[2:], stride, pads, dilation)
     y = np.empty((len(x), len(w), *windows.count(*x.shape[2:])), x.dtype)
     low, high = map(x.dtype.type, (-math.inf, math.inf) if clamp is None else clamp)
-    algorithm = choose_algorithm("forward", x.shape, y.shape, windows, groups, x.dtype)
+    step = "forward" if kept is None else "inference"
+    algorithm = choose_algorithm(step, x.shape, y.shape, windows, groups, x.dtype)
     with threads_for(algorithm, x.shape, y.shape, windows, groups):
         if algorithm == "depthwise":
             depthwise.forward(x, w, b, windows, low, high, y)

@@ -14,8 +14,6 @@ Source: Chellapilla, Puri, Simard 2006, "High Performance Convolutional Neural N
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from . import conv_loops as loops
@@ -31,35 +29,54 @@ def forward(
 ) -> None:
     """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous."""
     (N, C), (F, OH, OW) = x.shape[:2], y.shape[1:]
-    filters, bias = w.reshape(groups, F // groups, -1), np.zeros(F, y.dtype) if b is None else b
-    rows = _rows_at_once(N, C, OH, OW, windows)
-    pieces = _array((n, top, min(top + rows, OH)) for n in range(N) for top in range(0, OH, rows))
+    filters, y_flat = w.reshape(groups, F // groups, -1), y.reshape(N, F, OH * OW)
+    pieces = _row_blocks(N, OH, _rows_at_once(N, C, OH, OW, windows))
+    finishes = b is not None or low > -np.inf or high < np.inf
+    bias = np.zeros(F, y.dtype) if b is None else b
 
     def body(start: int, stop: int) -> None:
-        columns = workspace("columns", (groups * filters.shape[2] * rows * OW,), x.dtype)
-        product = workspace("product", (F // groups * rows * OW,), x.dtype)
-        loops.convolve_blocks(pieces[start:stop], x, filters, windows.flat, columns, product, bias, low, high, y)
+        for n, top, bottom in pieces[start:stop]:
+            columns = _columns(x, n, n + 1, top, bottom, OW, windows).reshape(groups, filters.shape[2], -1)
+            np.matmul(filters, columns, out=y_flat[n, :, top * OW : bottom * OW].reshape(groups, F // groups, -1))
+            if finishes:
+                loops.finish(y_flat[n, :, top * OW : bottom * OW], bias, low, high)
 
     parallel_for(len(pieces), body)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, groups: int, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W): w^T dy is each window's share, and where windows overlap they add up."""
-    (N, F, OH, OW), channels, taps = dy.shape, w.shape[1], w.shape[2] * w.shape[3]
+    (N, F, OH, OW), channels = dy.shape, w.shape[1]
+    taps, dy_flat = w.shape[2] * w.shape[3], dy.reshape(N, F, OH * OW)
     filters = w.reshape(groups, F // groups, channels * taps)
     rows = _rows_of_columns(channels * taps, OH, OW)
     parts = min(channels, -(-free_threads() // max(N * groups, 1)))  # a small batch keeps all threads busy by channels
-    pieces = _array(
+    pieces = [
         (n, g, channels * part // parts, channels * (part + 1) // parts)
         for n in range(N)
         for g in range(groups)
         for part in range(parts)
-    )
+    ]
 
     def body(start: int, stop: int) -> None:
-        columns = workspace("columns", (channels * taps * rows * OW,), dy.dtype)
-        block = workspace("dy", (F // groups * rows * OW,), dy.dtype)
-        loops.spread_blocks(pieces[start:stop], rows, dy, filters, windows.flat, columns, block, dx)
+        for n, g, first, last in pieces[start:stop]:
+            dy_group = dy_flat[n, g * (F // groups) : (g + 1) * (F // groups)]
+            target = dx[n, g * channels + first : g * channels + last]
+            filters_transposed = filters[g, :, first * taps : last * taps].T
+            target[:] = 0
+            for top in range(0, OH, rows):
+                bottom = min(top + rows, OH)
+                columns = workspace("columns", ((last - first) * taps, (bottom - top) * OW), dy.dtype)
+                np.matmul(filters_transposed, dy_group[:, top * OW : bottom * OW], out=columns)
+                loops.col2im(
+                    columns.reshape(-1, bottom - top, OW),
+                    target,
+                    top,
+                    *windows.kernel,
+                    *windows.stride,
+                    *windows.origin,
+                    *windows.dilation,
+                )
 
     parallel_for(len(pieces), body)
 
@@ -74,16 +91,20 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: in
     shape = (groups, F // groups, C // groups * windows.kernel[0] * windows.kernel[1])
     rows = _rows_at_once(N, C, OH, OW, windows)
     together = max(min(-(-LONG // (OH * OW)), -(-N // free_threads())), 1) if rows == OH else 1
-    pieces = _array(
-        (n, min(n + together, N), top, min(top + rows, OH)) for n in range(0, N, together) for top in range(0, OH, rows)
-    )
+    pieces = [(n, min(n + together, N), top, min(top + rows, OH)) for n in range(0, N, together) for top in range(0, OH, rows)]
     sums: dict[int, np.ndarray] = {}
 
     def body(start: int, stop: int) -> None:
-        pixels, total = together * rows * OW, np.zeros(shape, x.dtype)
-        columns, block = workspace("columns", (groups * shape[2] * pixels,), x.dtype), workspace("dy", (F * pixels,), x.dtype)
-        product = workspace("product", shape[1:], x.dtype)
-        loops.gather_blocks(pieces[start:stop], dy, x, windows.flat, columns, block, product, total)
+        total, product = np.zeros(shape, x.dtype), workspace("product", shape, x.dtype)
+        for first, last, top, bottom in pieces[start:stop]:
+            columns = _columns(x, first, last, top, bottom, OW, windows).reshape(groups, shape[2], -1)
+            dy_block = dy[first:last, :, top:bottom]
+            if last - first > 1:
+                gathered = workspace("dy", (F, last - first, bottom - top, OW), x.dtype)
+                gathered[:] = dy_block.transpose(1, 0, 2, 3)
+                dy_block = gathered
+            np.matmul(dy_block.reshape(groups, F // groups, -1), columns.transpose(0, 2, 1), out=product)
+            total += product
         sums[start] = total
 
     parallel_for(len(pieces), body)
@@ -104,6 +125,14 @@ def _rows_at_once(N: int, C: int, OH: int, OW: int, windows: Windows) -> int:
     return min(fair, _rows_of_columns(C * windows.kernel[0] * windows.kernel[1], OH, OW))
 
 
-def _array(pieces: Iterable[tuple[int, ...]]) -> np.ndarray:
-    """Pieces of the work, a row each."""
-    return np.array(list(pieces), np.int64)
+def _row_blocks(N: int, OH: int, rows: int) -> list[tuple[int, int, int]]:
+    """(n, top, bottom) of all blocks of at most ``rows`` output rows."""
+    return [(n, top, min(top + rows, OH)) for n in range(N) for top in range(0, OH, rows)]
+
+
+def _columns(x: np.ndarray, first: int, last: int, top: int, bottom: int, OW: int, windows: Windows) -> np.ndarray:
+    """The windows of samples first..last, output rows top..bottom, as (C*KH*KW, samples, rows, OW)."""
+    (KH, KW), C = windows.kernel, x.shape[1]
+    columns = workspace("columns", (C * KH * KW, last - first, bottom - top, OW), x.dtype)
+    loops.im2col(x[first:last], columns, top, KH, KW, *windows.stride, *windows.origin, *windows.dilation)
+    return columns

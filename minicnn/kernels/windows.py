@@ -36,11 +36,6 @@ class Windows(NamedTuple):
         return self.kernel == (1, 1) and self.stride == (1, 1) and not any(self.pads)
 
     @property
-    def flat(self) -> tuple[int, ...]:
-        """(KH, KW, sh, sw, top, left, dh, dw), for compiled loops."""
-        return *self.kernel, *self.stride, *self.origin, *self.dilation
-
-    @property
     def origin(self) -> tuple[int, int]:
         """(top, left)"""
         return self.pads[0], self.pads[2]

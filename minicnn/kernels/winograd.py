@@ -172,6 +172,7 @@ def _convolve(
         U = workspace("winograd U", (K * C * F,), dtype) if kept is None else np.empty(K * C * F, dtype)
         _transform_filters(w, first, strides, C, F, width, transform, U)
         if kept is not None:
+            kept.clear()  # of the other transform
             kept[m] = U
     bias = np.zeros(F, dtype) if b is None else b
     rest = AT, m, bias, low, high, grid, SIDE_BY_SIDE, y

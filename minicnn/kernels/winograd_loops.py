@@ -201,7 +201,9 @@ def add_products(start, stop, V, dM, product, is_first, dU):
             np.dot(V[k].T, dM[k], dU[k])
         else:
             np.dot(V[k].T, dM[k], product)
-            dU[k] += product
+            total, term = dU[k].ravel(), product.ravel()
+            for i in range(len(total)):
+                total[i] += term[i]
 
 
 @_loop

@@ -82,34 +82,35 @@ def tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a + b, of equal shapes."""
     a, total = np.ascontiguousarray(a), np.empty(a.shape, a.dtype)
-    _run(_add, total, (a, np.ascontiguousarray(b)), ())
+    run_over(_add, (a, np.ascontiguousarray(b), total))
     return total
 
 
 def _forward(loop: Callable, x: np.ndarray, *constants: float) -> np.ndarray:
     x = np.ascontiguousarray(x)
     y = np.empty_like(x)
-    _run(loop, y, (x,), constants)
+    run_over(loop, (x, y), constants)
     return y
 
 
 def _backward(loop: Callable, dy: np.ndarray, y: np.ndarray, *constants: float) -> np.ndarray:
     dx = np.empty_like(y)
-    _run(loop, dx, (np.ascontiguousarray(dy), y), constants)
+    run_over(loop, (np.ascontiguousarray(dy), y, dx), constants)
     return dx
 
 
-def _run(loop: Callable, result: np.ndarray, inputs: tuple[np.ndarray, ...], constants: tuple[float, ...]) -> None:
-    arrays = [array.ravel() for array in (*inputs, result)]
-    constants = [result.dtype.type(constant) for constant in constants]  # else float32 would be computed in float64
+def run_over(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[float, ...] = ()) -> None:
+    """``loop(*arrays, *constants)`` over pieces of the flattened arrays, which are contiguous, and changed in place."""
+    flat, number = [array.reshape(-1) for array in arrays], arrays[0].dtype.type
+    constants = tuple(number(constant) for constant in constants)  # else float32 would be computed in float64
 
     def piece(start: int, stop: int) -> None:
-        loop(*(array[start:stop] for array in arrays), *constants)
+        loop(*(array[start:stop] for array in flat), *constants)
 
-    if result.size < SMALL:
-        piece(0, result.size)
+    if flat[0].size < SMALL:
+        piece(0, flat[0].size)
     else:
-        parallel_for(result.size, piece)
+        parallel_for(flat[0].size, piece)
 
 
 @_loop

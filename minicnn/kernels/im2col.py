@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import conv_loops as loops
-from .threads import free_threads, parallel_for, workspace
+from .threads import free_threads, parallel_for, parallel_sum, workspace
 from .windows import Windows
 
 COLUMNS = 1 << 18  # elements of a column workspace: 1 MB in float32, about what a core's second-level cache holds
@@ -84,31 +84,40 @@ def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, groups: int,
 def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: int, dw: np.ndarray) -> None:
     """Fill dw (F, C / groups, KH, KW) with the sum over blocks of windows of dy columns^T.
 
-    Samples with few windows are taken together until the product has a long inner dimension. Each thread adds up its own
-    blocks, and the threads' sums are added in order, so that the result repeats to the bit for a given number of threads.
+    Samples with few windows are taken together until the product has a long inner dimension.
     """
     (N, F, OH, OW), C = dy.shape, x.shape[1]
     shape = (groups, F // groups, C // groups * windows.kernel[0] * windows.kernel[1])
     rows = _rows_at_once(N, C, OH, OW, windows)
-    together = max(min(-(-LONG // (OH * OW)), -(-N // free_threads())), 1) if rows == OH else 1
+    together = samples_together(N, OH * OW) if rows == OH else 1
     pieces = [(n, min(n + together, N), top, min(top + rows, OH)) for n in range(0, N, together) for top in range(0, OH, rows)]
-    sums: dict[int, np.ndarray] = {}
 
-    def body(start: int, stop: int) -> None:
-        total, product = np.zeros(shape, x.dtype), workspace("product", shape, x.dtype)
+    def add(start: int, stop: int, total: np.ndarray) -> None:
+        product = workspace("product", shape, x.dtype)
         for first, last, top, bottom in pieces[start:stop]:
             columns = _columns(x, first, last, top, bottom, OW, windows).reshape(groups, shape[2], -1)
-            dy_block = dy[first:last, :, top:bottom]
-            if last - first > 1:
-                gathered = workspace("dy", (F, last - first, bottom - top, OW), x.dtype)
-                gathered[:] = dy_block.transpose(1, 0, 2, 3)
-                dy_block = gathered
-            np.matmul(dy_block.reshape(groups, F // groups, -1), columns.transpose(0, 2, 1), out=product)
+            dy_block = side_by_side(dy[first:last, :, top:bottom], "dy").reshape(groups, F // groups, -1)
+            np.matmul(dy_block, columns.transpose(0, 2, 1), out=product)
             total += product
-        sums[start] = total
 
-    parallel_for(len(pieces), body)
-    dw.reshape(shape)[:] = sum(sums[start] for start in sorted(sums))
+    dw.reshape(shape)[:] = parallel_sum(len(pieces), add, shape, x.dtype)
+
+
+# ---- samples with few windows, or pixels, taken together
+
+
+def samples_together(N: int, pixels: int) -> int:
+    """How many samples make the inner dimension of a weight gradient's product long, with some left for each thread."""
+    return max(min(-(-LONG // pixels), -(-N // free_threads())), 1)
+
+
+def side_by_side(samples: np.ndarray, use: str) -> np.ndarray:
+    """(n, channels, ...) as (channels, n * ...): of one sample a view, of several a copy in the workspace ``use``."""
+    if len(samples) > 1:
+        gathered = workspace(use, (samples.shape[1], len(samples), *samples.shape[2:]), samples.dtype)
+        gathered[:] = samples.swapaxes(0, 1)
+        return gathered.reshape(len(gathered), -1)
+    return samples[0].reshape(samples.shape[1], -1)
 
 
 # ---- blocks of windows

@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from . import conv_loops as loops
-from .threads import free_threads, parallel_for, workspace
-
-LONG = 512  # inner dimension of a weight gradient's product from which BLAS is near its best
+from .im2col import samples_together, side_by_side
+from .threads import free_threads, parallel_for, parallel_sum, workspace
 
 
 def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, low: float, high: float, y: np.ndarray) -> None:
@@ -46,30 +45,16 @@ def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None,
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, dw: np.ndarray) -> None:
-    """Fill dw (F, C, 1, 1). Samples with few pixels are taken together until the product has a long inner dimension.
-
-    Each thread adds up its own products, and the threads' sums are added in order, so that the result repeats to the bit for
-    a given number of threads.
-    """
+    """Fill dw (F, C, 1, 1). Samples with few pixels are taken together until the product has a long inner dimension."""
     (N, C), F, pixels = x.shape[:2], dy.shape[1], x.shape[2] * x.shape[3]
     x_flat, dy_flat = x.reshape(N, C, pixels), dy.reshape(N, F, pixels)
-    together = max(min(-(-LONG // pixels), -(-N // free_threads())), 1)
-    sums: dict[int, np.ndarray] = {}
+    together = samples_together(N, pixels)
 
-    def side_by_side(samples: np.ndarray, use: str) -> np.ndarray:
-        if len(samples) == 1:
-            return samples[0]
-        gathered = workspace(use, (samples.shape[1], len(samples), pixels), x.dtype)
-        gathered[:] = samples.transpose(1, 0, 2)
-        return gathered.reshape(samples.shape[1], -1)
-
-    def body(start: int, stop: int) -> None:
-        total, product = np.zeros((F, C), x.dtype), workspace("product", (F, C), x.dtype)
+    def add(start: int, stop: int, total: np.ndarray) -> None:
+        product = workspace("product", (F, C), x.dtype)
         for piece in range(start, stop):
             samples = slice(piece * together, (piece + 1) * together)
             np.matmul(side_by_side(dy_flat[samples], "dy"), side_by_side(x_flat[samples], "columns").T, out=product)
             total += product
-        sums[start] = total
 
-    parallel_for(-(-N // together), body)
-    dw.reshape(F, C)[:] = sum(sums[start] for start in sorted(sums))
+    dw.reshape(F, C)[:] = parallel_sum(-(-N // together), add, (F, C), x.dtype)

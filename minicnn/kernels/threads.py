@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  the BLAS of products inside Numba loops: loaded before BLAS is limited below
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
@@ -46,13 +45,15 @@ def free_threads() -> int:
 @contextmanager
 def on_this_thread() -> Iterator[None]:
     """Loops started in here run as a whole where they are started: for work that takes less time than waking another thread."""
-    before = getattr(_here, "inside", False)
+    if getattr(_here, "inside", False):  # they do anyway
+        yield
+        return
     with one_blas_thread():
         _here.inside = True
         try:
             yield
         finally:
-            _here.inside = before
+            _here.inside = False
 
 
 def set_threads(n: int) -> None:
@@ -114,6 +115,24 @@ def parallel_for(n: int, body: Callable[[int, int], object]) -> None:
             _workers_in_use.release()
 
 
+def parallel_sum(
+    n: int, add: Callable[[int, int, np.ndarray], object], shape: tuple[int, ...], dtype: np.dtype | type
+) -> np.ndarray:
+    """The sum of what ``add(start, stop, total)`` adds to each piece's own total, which is 0 at first.
+
+    The totals are added in order, so that the result repeats to the bit for a given number of threads.
+    """
+    totals: dict[int, np.ndarray] = {}
+
+    def body(start: int, stop: int) -> None:
+        total = np.zeros(shape, dtype)
+        add(start, stop, total)
+        totals[start] = total
+
+    parallel_for(n, body)
+    return sum((totals[start] for start in sorted(totals)), start=np.zeros(shape, dtype))
+
+
 def workspace(use: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     """An uninitialised array that belongs to the calling thread and is used again by its next call with the same ``use``.
 
@@ -173,6 +192,8 @@ class _Blas:
     """The loaded BLAS libraries: one thread while any of our loops runs, and afterwards what the user had set."""
 
     def __init__(self) -> None:
+        import scipy.linalg.cython_blas  # noqa: F401  the BLAS of products inside Numba loops: loaded before it is looked for
+
         # looks through all libraries of the process, which takes milliseconds: done once
         libraries = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
         libraries = [library for library in libraries if library.get_num_threads() is not None]

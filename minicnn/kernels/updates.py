@@ -10,8 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from .elementwise import SMALL
-from .threads import parallel_for
+from .elementwise import run_over
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
@@ -37,15 +36,7 @@ def adam(
 def _run(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[float, ...]) -> None:
     """The loop over pieces of the flattened arrays; all but the gradient, which is the second, are written back."""
     flat = [array.ravel() for array in arrays]  # copies of those that are not contiguous
-    constants = [arrays[0].dtype.type(constant) for constant in constants]  # else float32 would be computed in float64
-
-    def piece(start: int, stop: int) -> None:
-        loop(*(array[start:stop] for array in flat), *constants)
-
-    if flat[0].size < SMALL:
-        piece(0, flat[0].size)
-    else:
-        parallel_for(flat[0].size, piece)
+    run_over(loop, tuple(flat), constants)
     for i, (array, changed) in enumerate(zip(arrays, flat, strict=True)):
         if i != 1 and not np.may_share_memory(array, changed):
             array[...] = changed.reshape(array.shape)

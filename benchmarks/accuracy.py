@@ -15,12 +15,12 @@ from .layers import BATCH, gradients
 from .rows import Settings
 from .shapes import Found, all_convolutions
 
-RESULTS = ("y", "dw", "dx")
+STEPS = {"y": "forward", "dw": "dw", "dx": "dx"}  # of a convolution, by their results
 
 
 def table(settings: Settings) -> list[dict]:
     """A row for each layer and each algorithm that can compute it: ``layer``, ``algorithm``, and errors such as
-    ``y_max`` and ``y_rms`` (root mean square), for y, dw and dx.
+    ``y_max`` and ``y_rms`` (root mean square), for those of y, dw and dx that it computes.
 
     All convolutions of the networks that the benchmark knows; in quick mode those of the CIFAR net.
     """
@@ -38,20 +38,22 @@ def _of_layer(found: Found, torch: bool) -> list[dict]:
     exact = Conv2d(**conv.config()).astype(np.float64).train()
     exact.w.value = conv.w.value.astype(np.float64)
     truth = gradients(exact, x.astype(np.float64), dy.astype(np.float64))
-    results = {}
+    errors = {}
     for algorithm in ALGORITHMS:
         with forced_algorithm(algorithm):
-            if _takes(algorithm, conv, x, dy):
-                results[algorithm] = gradients(conv, x, dy)
+            steps = _steps_of(algorithm, conv, x, dy)
+            if steps:
+                errors[algorithm] = _errors(gradients(conv, x, dy), truth, steps)
     if torch:
-        results["PyTorch"] = _by_torch(conv, x, dy)
+        errors["PyTorch"] = _errors(_by_torch(conv, x, dy), truth, list(STEPS))
     name = f"{found.name}, batch {shape[0]}"
-    return [{"layer": name, "algorithm": algorithm} | _errors(result, truth) for algorithm, result in results.items()]
+    return [{"layer": name, "algorithm": algorithm} | row for algorithm, row in errors.items()]
 
 
-def _takes(algorithm: str, conv: Conv2d, x: np.ndarray, dy: np.ndarray) -> bool:
-    """Whether the algorithm, which is the one forced now, can compute this layer."""
-    return choose_algorithm("forward", x.shape, dy.shape, conv.windows(x.shape), conv.groups, x.dtype) == algorithm
+def _steps_of(algorithm: str, conv: Conv2d, x: np.ndarray, dy: np.ndarray) -> list[str]:
+    """The results of this layer that the algorithm, which is the one forced now, can compute."""
+    case = x.shape, dy.shape, conv.windows(x.shape), conv.groups, x.dtype
+    return [result for result, step in STEPS.items() if choose_algorithm(step, *case) == algorithm]
 
 
 def _by_torch(conv: Conv2d, x: np.ndarray, dy: np.ndarray) -> list[np.ndarray]:
@@ -64,9 +66,11 @@ def _by_torch(conv: Conv2d, x: np.ndarray, dy: np.ndarray) -> list[np.ndarray]:
     return [tensor.numpy() for tensor in call()]
 
 
-def _errors(result, truth) -> dict[str, float]:
+def _errors(results, truth, names: list[str]) -> dict[str, float]:
     errors = {}
-    for name, mine, exact in zip(RESULTS, result, truth, strict=True):
+    for name, mine, exact in zip(STEPS, results, truth, strict=True):
+        if name not in names:
+            continue
         difference = (mine - exact) / exact.std()
         errors[f"{name}_max"] = float(np.abs(difference).max())
         errors[f"{name}_rms"] = float(np.sqrt(np.square(difference).mean()))

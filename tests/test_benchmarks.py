@@ -241,10 +241,11 @@ def test_rounding_of_every_algorithm_is_small_and_not_zero(monkeypatch):
     tiny = [shapes.Found("tiny", config, (16, 8, 8), False, ["CIFAR net"])]
     monkeypatch.setattr(accuracy, "all_convolutions", lambda: tiny)
     errors = {row.pop("algorithm"): row for row in accuracy.table(SETTINGS)}
-    assert set(errors) == {"winograd4", "winograd2", "im2col"} | ({"PyTorch"} if HAS_TORCH else set())
+    assert set(errors) == {"winograd4", "winograd2", "direct", "im2col"} | ({"PyTorch"} if HAS_TORCH else set())
     for row in errors.values():
         assert row.pop("layer") == "tiny, batch 64"
         assert all(0 < error < 1e-4 for error in row.values()) and row["y_rms"] < row["y_max"]
+    assert set(errors["direct"]) == {"y_max", "y_rms"} and len(errors["im2col"]) == 6
     assert errors["im2col"]["y_rms"] < errors["winograd4"]["y_rms"]
 
 

@@ -11,13 +11,19 @@ import numpy as np
 from .threads import on_this_thread
 from .windows import Windows
 
-ALGORITHMS = ("depthwise", "pointwise", "winograd4", "winograd2", "im2col")
+ALGORITHMS = ("depthwise", "pointwise", "winograd4", "winograd2", "direct", "im2col")
 
 CHANNELS = 16  # on both sides; with fewer, the transforms cost more than the products save
 TILES = {"forward": 32, "inference": 64, "dx": 32, "dw": 16}  # of 4x4 in the batch; with fewer, filters take too long
+TAPS = 512  # of a filter; with more, the inner dimension of im2col's product is long enough for BLAS to be at its best
+PIXELS = 64  # of an output; with fewer, the lines of the direct sum are too short
 FEW_TILES = 4  # from which on 2x2 tiles pay in inference, where the transformed filters are kept
 
-SHORT = {"depthwise": 500_000, "im2col": 8_000_000}  # multiply-adds in 0.2 ms, which it takes to wake a thread and wait for it
+SHORT = {
+    "depthwise": 500_000,
+    "direct": 6_000_000,
+    "im2col": 8_000_000,
+}  # multiply-adds in 0.2 ms, which it takes to wake a thread and wait for it
 
 _forced: str | None = None
 
@@ -39,8 +45,9 @@ def choose_algorithm(
     - "winograd4", "winograd2": 3x3 filters with a stride of 1 in float32, tiles of 4x4 or 2x2 outputs. Worth it where there
       are enough channels to pay for the transforms, and enough tiles to pay for transforming the filters. In inference
       transformed filters are kept: few tiles do, but of 2x2, whose filters take 16 / 9 of the memory, not 36 / 9.
-    - "im2col": everything else, and all of float64: its sums are the definition's, so that gradient checks test mathematics
-      and not rounding.
+    - "direct": forward with few channels, as in first layers: the definition's sum, for eight filters at a time.
+    - "im2col": everything else. In float64, Winograd's is never chosen: the other sums are the definition's, so that gradient
+      checks test mathematics and not rounding.
     """
     (_, C, _, _), (N, F, OH, OW) = x_shape, y_shape
     is_depthwise = groups == C == F
@@ -51,6 +58,7 @@ def choose_algorithm(
         "pointwise": is_pointwise,
         "winograd4": is_winograd,
         "winograd2": is_winograd,
+        "direct": step in ("forward", "inference"),
         "im2col": True,
     }
     if _forced and able[_forced]:
@@ -65,6 +73,9 @@ def choose_algorithm(
             return "winograd4"
         if step == "inference" and tiles >= FEW_TILES:
             return "winograd2"
+    is_short = C // groups * math.prod(windows.kernel) <= TAPS
+    if step in ("forward", "inference") and is_short and OH * OW >= PIXELS:
+        return "direct"
     return "im2col"
 
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from . import depthwise, im2col, pointwise, winograd
+from . import depthwise, direct, im2col, pointwise, winograd
 from .algorithm import choose_algorithm, threads_for
 from .threads import parallel_for
 from .windows import Windows
@@ -54,6 +54,8 @@ def conv2d_forward(
             pointwise.forward(x, w, b, low, high, y)
         elif algorithm in TRANSFORMS:
             winograd.forward(x, w, b, windows.origin, low, high, y, TRANSFORMS[algorithm], kept)
+        elif algorithm == "direct":
+            direct.forward(x, w, b, windows, groups, low, high, y)
         else:
             im2col.forward(x, w, b, windows, groups, low, high, y)
     return y

@@ -12,6 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+LENGTH = 512  # outputs computed together: their sums and what they read of x stay in the first-level cache
+PITCH = LENGTH + 16  # from one filter's sums to the next; a power of 2 would put them all into the same places of the cache
+
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 # sums of many products may be taken in any order, or they could not be vectorised; NaN and infinity still pass through
 _sum_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
@@ -247,3 +250,84 @@ def depthwise_backward_weights(start, stop, samples, dy, x, offsets, sh, sw, top
             length = ((count - 1) * rows + OH - 1) * pitch + OW
             for t in range(len(offsets)):
                 dw[c, t] += _dot(flat_x[offsets[t] :], line_dy, length)
+
+
+# ---- direct convolution: all channels of one sample in one long line, four filters at a time
+
+
+@_loop
+def load_lines(x, sh, sw, top, left, line_x):
+    """line_x[c, phase] = the rows of x[c] (C, H, W) in lines; no padding is written."""
+    rows, pitch = line_x.shape[2:]
+    row = np.zeros(sw * pitch, x.dtype)
+    for c in range(len(x)):
+        _to_lines(x[c], line_x[c], 0, rows, row, sh, sw, top, left)
+
+
+@_loop
+def _add_taps_of_eight(line_x, first, offsets, weights, sums, vectors):
+    """sums[f*PITCH + k] += sum over t of weights[t, f] * line_x[first + offsets[t] + k] for k < 16 * vectors.
+
+    Three taps in a pass. The products' factors are given names first: the compiler cannot know that sums is not a part of line_x.
+    """
+    n, taps = 16 * vectors, len(offsets)  # no scalar loop for a rest, whose 24 weights would take up the vector registers
+    for t in range(0, taps - 2, 3):
+        u, v, w = line_x[first + offsets[t] :], line_x[first + offsets[t + 1] :], line_x[first + offsets[t + 2] :]
+        u0, u1, u2, u3 = weights[t, 0], weights[t, 1], weights[t, 2], weights[t, 3]
+        u4, u5, u6, u7 = weights[t, 4], weights[t, 5], weights[t, 6], weights[t, 7]
+        v0, v1, v2, v3 = weights[t + 1, 0], weights[t + 1, 1], weights[t + 1, 2], weights[t + 1, 3]
+        v4, v5, v6, v7 = weights[t + 1, 4], weights[t + 1, 5], weights[t + 1, 6], weights[t + 1, 7]
+        w0, w1, w2, w3 = weights[t + 2, 0], weights[t + 2, 1], weights[t + 2, 2], weights[t + 2, 3]
+        w4, w5, w6, w7 = weights[t + 2, 4], weights[t + 2, 5], weights[t + 2, 6], weights[t + 2, 7]
+        for k in range(n):
+            p, q, r = u[k], v[k], w[k]
+            sums[k] = sums[k] + u0 * p + v0 * q + w0 * r
+            sums[k + PITCH] = sums[k + PITCH] + u1 * p + v1 * q + w1 * r
+            sums[k + 2 * PITCH] = sums[k + 2 * PITCH] + u2 * p + v2 * q + w2 * r
+            sums[k + 3 * PITCH] = sums[k + 3 * PITCH] + u3 * p + v3 * q + w3 * r
+            sums[k + 4 * PITCH] = sums[k + 4 * PITCH] + u4 * p + v4 * q + w4 * r
+            sums[k + 5 * PITCH] = sums[k + 5 * PITCH] + u5 * p + v5 * q + w5 * r
+            sums[k + 6 * PITCH] = sums[k + 6 * PITCH] + u6 * p + v6 * q + w6 * r
+            sums[k + 7 * PITCH] = sums[k + 7 * PITCH] + u7 * p + v7 * q + w7 * r
+    for t in range(taps - taps % 3, taps):
+        u = line_x[first + offsets[t] :]
+        u0, u1, u2, u3 = weights[t, 0], weights[t, 1], weights[t, 2], weights[t, 3]
+        u4, u5, u6, u7 = weights[t, 4], weights[t, 5], weights[t, 6], weights[t, 7]
+        for k in range(n):
+            p = u[k]
+            sums[k] += u0 * p
+            sums[k + PITCH] += u1 * p
+            sums[k + 2 * PITCH] += u2 * p
+            sums[k + 3 * PITCH] += u3 * p
+            sums[k + 4 * PITCH] += u4 * p
+            sums[k + 5 * PITCH] += u5 * p
+            sums[k + 6 * PITCH] += u6 * p
+            sums[k + 7 * PITCH] += u7 * p
+
+
+@_loop
+def _store_line(sums, begin, end, pitch, low, high, y):
+    """y[i, j] = clamp(sums[i*pitch + j - begin]) for the outputs begin <= i*pitch + j < end; y (OH, OW), OW <= pitch."""
+    OH, OW = y.shape
+    for i in range(begin // pitch, min(-(-end // pitch), OH)):
+        first, last = max(begin - i * pitch, 0), min(end - i * pitch, OW)
+        source, target = sums[i * pitch + first - begin :], y[i, first:]
+        for j in range(last - first):
+            value = low if source[j] < low else source[j]  # a NaN fails both comparisons and stays
+            target[j] = high if value > high else value
+
+
+@_loop
+def direct_forward(start, stop, line_x, offsets, weights, bias, sums, pitch, low, high, y):
+    """y[f] = clamp(bias[f] + sum over t of weights[f // 8, t, f % 8] * line_x[offsets[t] + k]) for the eights start to stop."""
+    F, OH, OW = y.shape
+    outputs = (OH - 1) * pitch + OW
+    for begin in range(0, outputs, LENGTH):
+        end = min(begin + LENGTH, outputs)
+        for eight in range(start, stop):
+            filters = min(8, F - eight * 8)
+            for f in range(filters):
+                sums[f * PITCH : f * PITCH + LENGTH] = bias[eight * 8 + f]
+            _add_taps_of_eight(line_x, begin, offsets, weights[eight], sums, (end - begin + 15) // 16)
+            for f in range(filters):
+                _store_line(sums[f * PITCH :], begin, end, pitch, low, high, y[eight * 8 + f])

@@ -34,7 +34,7 @@ from .threads import free_threads, parallel_for, workspace
 
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS does without copying its factors first, which is faster
 BLOCK = 1 << 18  # floats of V and M in a block of tiles: 1 MB, about what a core's second-level cache holds
-CHUNK = 1 << 21  # floats of V and dM together that the threads share in the weight gradient: 8 MB, third-level cache
+CORRELATED = 64  # tiles at a time in the weight gradient, at least: the inner dimension of its products
 SIDE_BY_SIDE = 512  # numbers in a line of a transform, neighbouring tiles times channels: long enough for any vector unit
 
 
@@ -116,32 +116,47 @@ def backward_input(dy: np.ndarray, w: np.ndarray, origin: tuple[int, int], dx: n
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw: np.ndarray, transform: Transform = F4) -> None:
-    """Fill dw (F, C, 3, 3) = G^T dU G, dU[k] = sum over tiles of V[k]^T dM[k], a chunk of tiles after the other.
+    """Fill dw (F, C, 3, 3) = G^T dU G, dU[k] = sum over tiles of V[k]^T dM[k].
 
-    The threads share a chunk, first its tiles and then its products, so that the sum does not depend on their number.
+    Each thread takes a range of tiles, as many of them at a time as stay in its cache, and sums up a dU of its own. Where there
+    are too few tiles for that, all are transformed first, and each thread then takes some k.
     """
     (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
     BT, A, GT = (_sparse(matrix, dtype) for matrix in (transform.BT, _transposed(transform.AT), _transposed(transform.G)))
     grid, tiles = _tiling(dy, m)
-    chunk = min(tiles, max(CHUNK // (K * (C + F)), 64))
-    dU = workspace("winograd dU", (K, C, F), dtype)
-    for begin in range(0, tiles, chunk):
-        end = min(begin + chunk, tiles)
-        V, dM = workspace("winograd V", (K, end - begin, C), dtype), workspace("winograd M", (K, end - begin, F), dtype)
+    # visits to dU (C * F numbers for each k) are rarer, the more tiles (C + F numbers) there are at a time
+    size = max(C * F // (C + F), CORRELATED)
+    sums: dict[int, np.ndarray] = {}
 
-        def transform_piece(start: int, stop: int, begin: int = begin, V: np.ndarray = V, dM: np.ndarray = dM) -> None:
-            start, stop = begin + start, begin + stop
-            loops.transform_tiles(start, stop, BT, m + 2, m, x, *origin, grid, SIDE_BY_SIDE, V, begin)
-            loops.transform_tiles(start, stop, A, m, m, dy, 0, 0, grid, SIDE_BY_SIDE, dM, begin)
+    def tile_range(start: int, stop: int) -> None:
+        V, dM = workspace("winograd V", (K * size * C,), dtype), workspace("winograd M", (K * size * F,), dtype)
+        product, dU = workspace("winograd product", (C, F), dtype), workspace("winograd dU", (K, C, F), dtype)
+        loops.correlate(start, stop, size, x, *origin, BT, V, dy, A, dM, m, grid, SIDE_BY_SIDE, product, dU)
+        sums[start] = dU
 
-        def multiply_piece(start: int, stop: int, begin: int = begin, V: np.ndarray = V, dM: np.ndarray = dM) -> None:
-            loops.add_products(start, stop, V, dM, workspace("winograd product", (C, F), dtype), begin == 0, dU)
+    if tiles >= size * free_threads():
+        parallel_for(tiles, tile_range)
+    else:
+        V, dM = workspace("winograd V", (K, tiles, C), dtype), workspace("winograd M", (K, tiles, F), dtype)
+        sums[0] = workspace("winograd dU", (K, C, F), dtype)
 
-        parallel_for(end - begin, transform_piece)
-        parallel_for(K, multiply_piece)
+        def transform_range(start: int, stop: int) -> None:
+            loops.transform_tiles(start, stop, BT, m + 2, m, x, *origin, grid, SIDE_BY_SIDE, V, 0)
+            loops.transform_tiles(start, stop, A, m, m, dy, 0, 0, grid, SIDE_BY_SIDE, dM, 0)
 
+        parallel_for(tiles, transform_range)
+        product = np.empty((0, 0), dtype)  # of which there is none: all tiles are there at once
+        parallel_for(K, lambda start, stop: loops.add_products(start, stop, V, dM, product, True, sums[0]))
+
+    dU, *others = (sums[start] for start in sorted(sums))
     dw_flat = dw.reshape(F, C, 9)
-    parallel_for(C, lambda start, stop: loops.restore_filters(start, stop, GT, dU, SIDE_BY_SIDE, dw_flat))
+
+    def restore_range(start: int, stop: int) -> None:
+        for other in others:
+            dU[:, start:stop] += other[:, start:stop]
+        loops.restore_filters(start, stop, GT, dU, SIDE_BY_SIDE, dw_flat)
+
+    parallel_for(C, restore_range)
 
 
 def _convolve(

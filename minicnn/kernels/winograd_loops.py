@@ -207,6 +207,19 @@ def add_products(start, stop, V, dM, product, is_first, dU):
 
 
 @_loop
+def correlate(start, stop, size, x, top, left, BT, V, dy, A, dM, m, grid, side_by_side, product, dU):
+    """dU[k] = sum of V[k]^T dM[k] over tiles start to stop, ``size`` at a time; V and dM are flat workspaces."""
+    K, C, F = dU.shape
+    for begin in range(start, stop, size):
+        end = min(begin + size, stop)
+        V_block = V[: K * (end - begin) * C].reshape(K, end - begin, C)
+        dM_block = dM[: K * (end - begin) * F].reshape(K, end - begin, F)
+        transform_tiles(begin, end, BT, m + 2, m, x, top, left, grid, side_by_side, V_block, begin)
+        transform_tiles(begin, end, A, m, m, dy, 0, 0, grid, side_by_side, dM_block, begin)
+        add_products(0, K, V_block, dM_block, product, begin == start, dU)
+
+
+@_loop
 def transform_filters(start, stop, matrix, w, first, strides, side_by_side, U):
     """U[(i, j), c, f] = sum over p, q of matrix[i, p] * matrix[j, q] * w[f, c, p, q], for channels start <= c < stop.
 

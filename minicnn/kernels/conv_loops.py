@@ -268,7 +268,7 @@ def load_lines(x, sh, sw, top, left, line_x):
 def _add_taps_of_eight(line_x, first, offsets, weights, sums, vectors):
     """sums[f*PITCH + k] += sum over t of weights[t, f] * line_x[first + offsets[t] + k] for k < 16 * vectors.
 
-    Three taps in a pass. The products' factors are given names first: the compiler cannot know that sums is not a part of line_x.
+    Three taps in a pass. What is read of line_x is given names first: the compiler cannot know that sums is not a part of it.
     """
     n, taps = 16 * vectors, len(offsets)  # no scalar loop for a rest, whose 24 weights would take up the vector registers
     for t in range(0, taps - 2, 3):

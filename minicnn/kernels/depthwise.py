@@ -2,15 +2,12 @@
 
 y[n, c, i, j] = b[c] + sum over p, q of w[c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
 
-A plane of y is thus a sum of shifted copies of a plane of x, one for each tap of the filter. With the padded plane laid out in
-one long line, row after row ("pitch" elements each), shifting it by (p, q) is starting p*pitch + q elements later:
+A plane of y is thus a sum of shifted copies of a plane of x, one for each tap of the filter. With padded planes in long lines
+(``lines``), shifting is starting later:
 
 line_y[k] = sum over taps t of w[t] * line_x[offset[t] + k]
 
-which is a loop that the processor's vector unit can run over all rows without stopping at their ends. The last elements of each
-row of line_y mix two rows of x; they are left out when y is copied from its line. A stride of (sh, sw) deals the rows and
-columns of x out to sh * sw lines (its phases), so that neighbours in y are neighbours in a line again. Small planes of several
-samples share a line, with as many rows of zeros between them as a filter reaches.
+Small planes of several samples share a line, with as many rows of zeros between them as a filter reaches.
 
 Memory traffic is all there is to it: x is read once and y written once, the lines stay in the core's cache.
 """

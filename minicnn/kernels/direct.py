@@ -6,9 +6,9 @@ With the padded planes of x in one long line (``lines``), a tap (c, p, q) is the
 
 line_y[f, k] = b[f] + sum over taps t of w[f, t] * line_x[offset[t] + k]
 
-Eight filters share what is read of line_x, and their sums stay in the core's first-level cache until they are complete. There is
-no matrix product whose inner dimension could be too short for BLAS, and nothing is copied once for each tap: this is the
-quickest way for pictures with few channels, and for the strides that Winograd's cannot do.
+Eight filters share what is read of line_x, and their sums stay in the core's first-level cache until they are complete.
+Nothing is copied once for each tap, and there is no matrix product whose inner dimension could be too short for BLAS: for
+pictures with few channels this is the quickest way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, windows: Windows, groups: int, low: float, high: float, y: np.ndarray
 ) -> None:
     """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous."""
-    lines, (N, F, OH, OW), channels = lay_out(windows, *y.shape[2:]), y.shape, w.shape[1]
+    lines, (N, F), channels = lay_out(windows, *y.shape[2:]), y.shape[:2], w.shape[1]
     (sh, sw), (rows, pitch) = lines.phases, lines.shape
     plane = sh * sw * rows * pitch
     within = lines.phase * (rows * pitch) + lines.shift

@@ -1,9 +1,9 @@
 """Padded planes of a picture in long lines, for convolutions that are sums of shifted lines.
 
-With a padded plane laid out row after row ("pitch" elements each), shifting it by (p, q) is starting p*pitch + q elements later: a
-loop that the processor's vector unit can run over all rows without stopping at their ends. The last elements of each row of a
-sum mix two rows of the picture; they are left out when it is copied from its line. A stride of (sh, sw) deals the rows and
-columns out to sh * sw lines (its phases), so that neighbours in the output are neighbours in a line again.
+With a padded plane laid out row after row ("pitch" elements each), shifting it by (p, q) is starting p*pitch + q elements
+later: a loop that the processor's vector unit can run over all rows without stopping at their ends. The last elements of each
+row of a sum mix two rows of the picture; they are left out when it is copied from its line. A stride of (sh, sw) deals the rows
+and columns out to sh * sw lines (its phases), so that neighbours in the output are neighbours in a line again.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ def infer(
     finish: Callable[[np.ndarray], np.ndarray] = lambda output: output,
     label: str | None = None,
     dtype: type = np.float32,
+    versions: Callable[[np.ndarray], list[np.ndarray]] = lambda x: [x],
 ) -> np.ndarray:
     """``finish(layer.forward(batch(indices)))`` for the samples 0..n-1, as one array (n, ...) of the given dtype.
 
@@ -39,13 +40,16 @@ def infer(
         Applied to each piece of the output (pooling it, say).
     label : str, optional
         Text of a progress bar, which appears if this takes more than two seconds; without it there is none.
+    versions : function, optional
+        Network input -> several versions of it; the mean of their outputs counts. ``Preprocessing.versions`` is one.
     """
     if n < 1:
         raise ValueError(f"there is nothing to run the network on: n is {n}")
     layer.eval()
 
     def run(indices: np.ndarray) -> np.ndarray:
-        return finish(layer.forward(batch(indices)))
+        inputs = versions(batch(indices))
+        return finish(sum(layer.forward(x) for x in inputs) / len(inputs) if len(inputs) > 1 else layer.forward(inputs[0]))
 
     first_output = run(np.arange(1))  # shows the shape; all threads work on this one sample
     output = np.empty((n, *first_output.shape[1:]), dtype)

@@ -123,6 +123,12 @@ def test_read_only_pictures_can_be_varied():
     assert PHOTOS(pictures, np.random.default_rng(0)).flags.writeable
 
 
+def test_what_is_symmetric_is_what_flips_and_turns_allow():
+    assert CELLS.symmetry == "square" and PHOTOS.symmetry == "mirror"
+    assert Augmentation(horizontal_flip=True, vertical_flip=True).symmetry == "flips"
+    assert Augmentation(vertical_flip=True).symmetry == Augmentation().symmetry == "none"
+
+
 def test_describe_is_one_line_for_reports():
     assert CELLS.describe().startswith("horizontal flips, vertical flips, quarter turns, shifts up to ")
     assert "windows of 70 to 100 % of the side" in PHOTOS.describe() and "\n" not in PHOTOS.describe()

@@ -111,11 +111,24 @@ def test_through_json_and_back():
 
 
 def test_the_key_is_the_same_on_every_machine_and_changes_with_any_field():
-    assert Preprocessing(size=(2, 3)).key() == Preprocessing(size=[2, 3], mean=(0, 0, 0)).key() == "a913e2f9a26a49ac"
+    assert Preprocessing(size=(2, 3)).key() == Preprocessing(size=[2, 3], mean=(0, 0, 0)).key() == "cc31af60e627ecff"
     keys = {Preprocessing(size=8, **change).key() for change in (
-        {}, {"resize": 9}, {"fit": "stretch"}, {"channels": "BGR"}, {"mean": 1}, {"std": 2}, {"interpolation": "bicubic"}
+        {}, {"resize": 9}, {"fit": "stretch"}, {"channels": "BGR"}, {"mean": 1}, {"std": 2}, {"interpolation": "bicubic"},
+        {"symmetry": "mirror"}
     )}  # fmt: skip
-    assert len(keys) == 7
+    assert len(keys) == 8
+
+
+@pytest.mark.parametrize("symmetry, count", [("none", 1), ("mirror", 2), ("flips", 4), ("square", 8)])
+def test_the_versions_of_a_picture_are_all_different_and_those_of_its_mirror_image_are_the_same(symmetry, count):
+    preprocessing = Preprocessing(size=3, symmetry=symmetry)
+    x = np.random.default_rng(0).standard_normal((2, 3, 3, 3)).astype(np.float32)
+    versions = preprocessing.versions(x)
+    np.testing.assert_array_equal(versions[0], x)
+    assert len({version.tobytes() for version in versions}) == count
+    if symmetry != "none":
+        assert {version.tobytes() for version in preprocessing.versions(x[..., ::-1])} == {v.tobytes() for v in versions}
+    assert f"{count} flipped" in preprocessing.describe() or symmetry == "none"
 
 
 def test_describe_is_one_line():
@@ -135,6 +148,8 @@ def test_describe_is_one_line():
         ({"size": 224, "fit": "pad"}, "'pad'"),
         ({"size": 224, "channels": "RGBA"}, "'RGBA'"),
         ({"size": 224, "interpolation": "nearest"}, "'nearest'"),
+        ({"size": 224, "symmetry": "turns"}, "'turns'"),
+        ({"size": (224, 225), "symmetry": "square"}, "quarters"),
         ({"size": 224, "mean": (1, 2)}, "expected 3"),
         ({"size": 224, "mean": float("nan")}, "finite"),
         ({"size": 224, "std": (0.229, 0.224, 0.225)}, "multiply both by 255"),

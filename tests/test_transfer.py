@@ -249,7 +249,11 @@ def test_transfer_then_predict(folder, model_file, tmp_path, cache, capsys):
     assert results["published"] == [], "figures for solar cells mean nothing here"
     assert (out / "report.html").stat().st_size > 10_000
 
-    # the saved model gets on its own test part what the table says, through the command that users will type
+    check_the_saved_model(folder, out, results, capsys)
+
+
+def check_the_saved_model(folder, out, results, capsys):
+    """It gets on its own test part what the table says, through the command that users will type."""
     best = next(s for s in results["strategies"] if s["key"] == results["recommendation"]["key"])
     run = max(best["runs"], key=lambda run: run["val_accuracy"])
     pictures = open_pictures(folder)
@@ -259,6 +263,17 @@ def test_transfer_then_predict(folder, model_file, tmp_path, cache, capsys):
     answers = re.findall(r"^ +[\d.]+ % +(\w+)$", capsys.readouterr().out, re.MULTILINE)
     right = np.mean([answer == pictures.classes[pictures.labels[i]] for answer, i in zip(answers, test, strict=True)])
     assert right == pytest.approx(run["accuracy"])
+
+
+def test_the_full_mode_takes_the_mean_over_mirrored_pictures_and_so_does_the_saved_model(
+    folder, model_file, tmp_path, cache, capsys
+):
+    out = tmp_path / "report"
+    words = ["--data", str(folder), "--model", str(model_file), "--out", str(out), "--full", "--seeds", "1", "--epochs", "1"]
+    assert main(["transfer", *words, "--strategy", "finetune-upper"]) == 0
+    capsys.readouterr()
+    assert minicnn.load(out / "model.h5").preprocessing.symmetry == "mirror"
+    check_the_saved_model(folder, out, json.loads((out / "results.json").read_text()), capsys)
 
 
 def test_two_runs_give_the_same_numbers(folder, model_file, tmp_path, cache):

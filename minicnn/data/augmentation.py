@@ -96,6 +96,13 @@ class Augmentation:
                 varied[i] = _toned(varied[i], contrast[i], brightness[i])
         return varied
 
+    @property
+    def symmetry(self) -> str:
+        """What of this leaves a picture as likely as it was, in the words of ``Preprocessing.symmetry``."""
+        if self.horizontal_flip and self.vertical_flip:
+            return "square" if self.quarter_turns else "flips"
+        return "mirror" if self.horizontal_flip else "none"
+
     def describe(self) -> str:
         """One line for reports."""
         parts = [

@@ -34,7 +34,7 @@ from .threads import free_threads, parallel_for, workspace
 
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS does without copying its factors first, which is faster
 BLOCK = 1 << 18  # floats of V and M in a block of tiles: 1 MB, about what a core's second-level cache holds
-CORRELATED = 64  # tiles at a time in the weight gradient, at least: the inner dimension of its products
+CORRELATED = 64  # tiles at a time in the weight gradient, about: more do not fit the cache, fewer visit dU too often
 SIDE_BY_SIDE = 512  # numbers in a line of a transform, neighbouring tiles times channels: long enough for any vector unit
 
 
@@ -118,35 +118,36 @@ def backward_input(dy: np.ndarray, w: np.ndarray, origin: tuple[int, int], dx: n
 def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw: np.ndarray, transform: Transform = F4) -> None:
     """Fill dw (F, C, 3, 3) = G^T dU G, dU[k] = sum over tiles of V[k]^T dM[k].
 
-    Each thread takes a range of tiles, as many of them at a time as stay in its cache, and sums up a dU of its own. Where there
-    are too few tiles for that, all are transformed first, and each thread then takes some k.
+    Each thread takes a range of tiles, some of them and some channels at a time, and sums up a dU of its own. Where there are
+    too few tiles for that, all are transformed first, and each thread then takes some k.
     """
     (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
     BT, A, GT = (_sparse(matrix, dtype) for matrix in (transform.BT, _transposed(transform.AT), _transposed(transform.G)))
     grid, tiles = _tiling(dy, m)
-    # visits to dU (C * F numbers for each k) are rarer, the more tiles (C + F numbers) there are at a time
-    size = max(C * F // (C + F), CORRELATED)
+    mine = -(-tiles // free_threads())
+    size = -(-mine // max(round(mine / CORRELATED), 1))  # tiles at a time, all but equally many
+    width = min(max(SMALL // (size * F) // 8 * 8, 8), C)  # channels of x at a time
     sums: dict[int, np.ndarray] = {}
 
     def tile_range(start: int, stop: int) -> None:
-        V, dM = workspace("winograd V", (K * size * C,), dtype), workspace("winograd M", (K * size * F,), dtype)
-        product, dU = workspace("winograd product", (C, F), dtype), workspace("winograd dU", (K, C, F), dtype)
-        loops.correlate(start, stop, size, x, *origin, BT, V, dy, A, dM, m, grid, SIDE_BY_SIDE, product, dU)
+        V, dM = workspace("winograd V", (K * size * width,), dtype), workspace("winograd M", (K * size * F,), dtype)
+        product, dU = workspace("winograd product", (width * F,), dtype), workspace("winograd dU", (K, C, F), dtype)
+        loops.correlate(start, stop, size, width, x, *origin, BT, V, dy, A, dM, m, grid, SIDE_BY_SIDE, product, dU)
         sums[start] = dU
 
-    if tiles >= size * free_threads():
+    if mine >= CORRELATED // 2:
         parallel_for(tiles, tile_range)
     else:
         V, dM = workspace("winograd V", (K, tiles, C), dtype), workspace("winograd M", (K, tiles, F), dtype)
         sums[0] = workspace("winograd dU", (K, C, F), dtype)
 
         def transform_range(start: int, stop: int) -> None:
-            loops.transform_tiles(start, stop, BT, m + 2, m, x, *origin, grid, SIDE_BY_SIDE, V, 0)
-            loops.transform_tiles(start, stop, A, m, m, dy, 0, 0, grid, SIDE_BY_SIDE, dM, 0)
+            loops.transform_tiles(start, stop, BT, m + 2, m, x, 0, *origin, grid, SIDE_BY_SIDE, V, 0)
+            loops.transform_tiles(start, stop, A, m, m, dy, 0, 0, 0, grid, SIDE_BY_SIDE, dM, 0)
 
         parallel_for(tiles, transform_range)
         product = np.empty((0, 0), dtype)  # of which there is none: all tiles are there at once
-        parallel_for(K, lambda start, stop: loops.add_products(start, stop, V, dM, product, True, sums[0]))
+        parallel_for(K, lambda start, stop: loops.add_products(start, stop, V, dM, product, True, 0, sums[0]))
 
     dU, *others = (sums[start] for start in sorted(sums))
     dw_flat = dw.reshape(F, C, 9)
@@ -207,7 +208,7 @@ def _convolve(
         loops.multiply(0, tiles, V, U, width, start * width, min(stop * width, F), M, *rest)
 
     parallel_for(
-        tiles, lambda start, stop: loops.transform_tiles(start, stop, BT, m + 2, m, x, *origin, grid, SIDE_BY_SIDE, V, 0)
+        tiles, lambda start, stop: loops.transform_tiles(start, stop, BT, m + 2, m, x, 0, *origin, grid, SIDE_BY_SIDE, V, 0)
     )
     parallel_for(-(-F // width), filter_range)
 

@@ -80,9 +80,9 @@ def _channels_first(line, slots, rows):
 
 
 @_loop
-def _load_window(x, n, row, column, rows, columns, slots, strip):
-    """strip[p, slots[j] + c] = x[n, c, row + p, column + j], and 0 outside of x, for p < rows and j < columns."""
-    _, C, H, W = x.shape
+def _load_window(x, n, channel, C, row, column, rows, columns, slots, strip):
+    """strip[p, slots[j] + c] = x[n, channel + c, row + p, column + j], and 0 outside of x, for c < C, p < rows, j < columns."""
+    H, W = x.shape[2:]
     first, last = min(max(-column, 0), columns), max(min(columns, W - column), 0)
     for p in range(rows):
         line = strip[p]
@@ -93,17 +93,18 @@ def _load_window(x, n, row, column, rows, columns, slots, strip):
             line[slots[j] : slots[j] + C] = 0
         for j in range(last, columns):
             line[slots[j] : slots[j] + C] = 0
-        _channels_last(x[n, :, row + p, column + first : column + last], slots[first:last], line)
+        _channels_last(x[n, channel : channel + C, row + p, column + first : column + last], slots[first:last], line)
 
 
 @_loop
-def transform_tiles(start, stop, matrix, window, m, x, top, left, grid, side_by_side, V, begin):
+def transform_tiles(start, stop, matrix, window, m, x, channel, top, left, grid, side_by_side, V, begin):
     """V[(i, j), t - begin, c] = sum over p, q of matrix[i, p] * matrix[j, q] * tile_t[p, q, c], for tiles start <= t < stop.
 
-    Tile t = (n, ti, tj) holds rows ti*m - top + p and columns tj*m - left + q of x[n, c], p and q < window; 0 outside of x.
-    Neighbours in a tile row go through together, as many as make ``side_by_side`` numbers in a line.
+    Tile t = (n, ti, tj) holds rows ti*m - top + p and columns tj*m - left + q of x[n, channel + c], p and q < window, and 0
+    outside of x; V (alpha^2, tiles, C) tells how many channels. Neighbours in a tile row go through together, as many as make
+    ``side_by_side`` numbers in a line.
     """
-    C, (TH, TW) = x.shape[1], grid
+    C, (TH, TW) = V.shape[2], grid
     together = max(min(side_by_side // C, TW), 1)
     slots = np.empty(m * (together + 1), np.int64)
     for j in range(len(slots)):  # columns with the same remainder lie side by side: neighbouring tiles' j, m apart
@@ -116,7 +117,7 @@ def transform_tiles(start, stop, matrix, window, m, x, top, left, grid, side_by_
     while t < stop:
         n, ti, tj = t // (TH * TW), t // TW % TH, t % TW
         tiles = min(together, TW - tj, stop - t)
-        _load_window(x, n, ti * m - top, tj * m - left, window, m * (tiles - 1) + window, slots, strip)
+        _load_window(x, n, channel, C, ti * m - top, tj * m - left, window, m * (tiles - 1) + window, slots, strip)
         for i in range(alpha):
             _apply_row(matrix, i, strip_flat, 0, at_row, half, 0, length)
             _apply(matrix, half, 0, slots, V_flat, i * alpha * plane + (t - begin) * C, plane, tiles * C)
@@ -189,34 +190,43 @@ def convolve(start, stop, size, x, top, left, BT, V, U, width, M, AT, m, bias, l
     for begin in range(start, stop, size):
         end = min(begin + size, stop)
         V_block = V[: alpha * alpha * (end - begin) * C].reshape(alpha * alpha, end - begin, C)
-        transform_tiles(begin, end, BT, alpha, m, x, top, left, grid, side_by_side, V_block, begin)
+        transform_tiles(begin, end, BT, alpha, m, x, 0, top, left, grid, side_by_side, V_block, begin)
         multiply(begin, end, V_block, U, width, 0, F, M, AT, m, bias, low, high, grid, side_by_side, y)
 
 
 @_loop
-def add_products(start, stop, V, dM, product, is_first, dU):
-    """dU[k] += V[k]^T dM[k] for start <= k < stop, or = if this is the first chunk of tiles."""
+def add_products(start, stop, V, dM, product, is_first, channel, dU):
+    """dU[k, channel:] += V[k]^T dM[k] for start <= k < stop, or = if this is the first chunk of tiles."""
+    C = V.shape[2]
     for k in range(start, stop):
+        target = dU[k, channel : channel + C]
         if is_first:
-            np.dot(V[k].T, dM[k], dU[k])
+            np.dot(V[k].T, dM[k], target)
         else:
             np.dot(V[k].T, dM[k], product)
-            total, term = dU[k].ravel(), product.ravel()
+            total, term = target.ravel(), product.ravel()
             for i in range(len(total)):
                 total[i] += term[i]
 
 
 @_loop
-def correlate(start, stop, size, x, top, left, BT, V, dy, A, dM, m, grid, side_by_side, product, dU):
-    """dU[k] = sum of V[k]^T dM[k] over tiles start to stop, ``size`` at a time; V and dM are flat workspaces."""
+def correlate(start, stop, size, width, x, top, left, BT, V, dy, A, dM, m, grid, side_by_side, product, dU):
+    """dU[k] = sum of V[k]^T dM[k] over tiles start to stop, ``size`` at a time and ``width`` channels of x at a time.
+
+    V, dM and product are flat workspaces.
+    """
     K, C, F = dU.shape
     for begin in range(start, stop, size):
         end = min(begin + size, stop)
-        V_block = V[: K * (end - begin) * C].reshape(K, end - begin, C)
-        dM_block = dM[: K * (end - begin) * F].reshape(K, end - begin, F)
-        transform_tiles(begin, end, BT, m + 2, m, x, top, left, grid, side_by_side, V_block, begin)
-        transform_tiles(begin, end, A, m, m, dy, 0, 0, grid, side_by_side, dM_block, begin)
-        add_products(0, K, V_block, dM_block, product, begin == start, dU)
+        tiles = end - begin
+        dM_block = dM[: K * tiles * F].reshape(K, tiles, F)
+        transform_tiles(begin, end, A, m, m, dy, 0, 0, 0, grid, side_by_side, dM_block, begin)
+        for channel in range(0, C, width):
+            channels = min(width, C - channel)
+            V_block = V[: K * tiles * channels].reshape(K, tiles, channels)
+            transform_tiles(begin, end, BT, m + 2, m, x, channel, top, left, grid, side_by_side, V_block, begin)
+            block = product[: channels * F].reshape(channels, F)
+            add_products(0, K, V_block, dM_block, block, begin == start, channel, dU)
 
 
 @_loop

@@ -30,6 +30,10 @@ def test_it_is_the_definition_for_any_window_and_group(seed):
     np.testing.assert_allclose(y, reference.conv2d_forward(x, w, b, *how), atol=1e-12)
     single = direct(*(None if array is None else array.astype(np.float32) for array in (x, w, b)), *how)
     np.testing.assert_allclose(single, y, atol=1e-4)
+    dy = rng.standard_normal(y.shape)
+    with forced_algorithm("direct"):
+        dw = conv.conv2d_dw(dy, x, kernel, *how)
+    np.testing.assert_allclose(dw, reference.conv2d_backward(dy, x, w, *how)[1], atol=1e-11)
 
 
 def test_a_plane_may_be_longer_than_what_is_summed_at_a_time_and_a_row_too():
@@ -71,6 +75,8 @@ def test_the_number_of_threads_changes_no_bit(N):
         for threads in (1, 2, 3):
             set_threads(threads)
             results.append(direct(x, w, None, (2, 2), (3, 3, 3, 3), (1, 1), 1))
+            dw = conv.conv2d_dw(results[-1], x, (7, 7), (2, 2), (3, 3, 3, 3), (1, 1), 1)
+            np.testing.assert_array_equal(conv.conv2d_dw(results[-1], x, (7, 7), (2, 2), (3, 3, 3, 3), (1, 1), 1), dw)
     finally:
         set_threads(before)
     for result in results[1:]:
@@ -83,5 +89,5 @@ def test_it_is_chosen_for_few_channels_and_outputs_enough():
         windows = Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1))
         return choose_algorithm(step, (8, C, size, size), y, windows, 1, np.dtype(dtype))
 
-    assert choice() == choice(dtype=np.float64) == choice("inference") == "direct"
-    assert choice(C=64) == choice(size=8) == choice("dx") == choice("dw") == "im2col"
+    assert choice() == choice(dtype=np.float64) == choice("inference") == choice("dw") == "direct"
+    assert choice(C=64) == choice(size=8) == choice("dx") == "im2col"

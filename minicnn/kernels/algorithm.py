@@ -42,11 +42,12 @@ def choose_algorithm(
     - "winograd4", "winograd2": 3x3 filters with a stride of 1 in float32, tiles of 4x4 or 2x2 outputs. Worth it where there
       are enough channels to pay for the transforms, and enough tiles to pay for transforming the filters. In inference
       transformed filters are kept: few tiles do, but of 2x2, whose filters take 16 / 9 of the memory, not 36 / 9.
-    - "direct": forward with few channels, as in first layers: the definition's sum, for eight filters at a time.
+    - "direct": y and dw with few channels, as in first layers: the definition's sums, for some filters and taps at a time.
     - "im2col": everything else. In float64, Winograd's is never chosen: the other sums are the definition's, so that gradient
       checks test mathematics and not rounding.
     """
     (_, C, _, _), (N, F, OH, OW) = x_shape, y_shape
+    taps = C // groups * math.prod(windows.kernel)  # of a filter
     is_depthwise = groups == C == F
     is_winograd = groups == 1 and windows.kernel == (3, 3) and windows.stride == windows.dilation == (1, 1) and N > 0
     is_pointwise = groups == 1 and windows.is_pointwise
@@ -55,7 +56,7 @@ def choose_algorithm(
         "pointwise": is_pointwise,
         "winograd4": is_winograd,
         "winograd2": is_winograd,
-        "direct": step in ("forward", "inference"),
+        "direct": step != "dx" and (step != "dw" or (F // groups >= 4 and taps >= 3)),
         "im2col": True,
     }
     if _forced and able[_forced]:
@@ -70,8 +71,7 @@ def choose_algorithm(
             return "winograd4"
         if step == "inference" and tiles >= FEW_TILES:
             return "winograd2"
-    is_short = C // groups * math.prod(windows.kernel) <= TAPS
-    if step in ("forward", "inference") and is_short and OH * OW >= PIXELS:
+    if able["direct"] and taps <= TAPS and OH * OW >= PIXELS:
         return "direct"
     return "im2col"
 

@@ -109,6 +109,8 @@ def conv2d_dw(
             pointwise.backward_weights(dy, x, dw)
         elif algorithm in TRANSFORMS:
             winograd.backward_weights(dy, x, windows.origin, dw, TRANSFORMS[algorithm])
+        elif algorithm == "direct":
+            direct.backward_weights(dy, x, windows, groups, dw)
         else:
             im2col.backward_weights(dy, x, windows, groups, dw)
     return dw

@@ -322,8 +322,9 @@ def direct_forward(start, stop, line_x, offsets, weights, bias, sums, pitch, low
     """y[f] = clamp(bias[f] + sum over t of weights[f // 8, t, f % 8] * line_x[offsets[t] + k]) for the eights start to stop."""
     F, OH, OW = y.shape
     outputs = (OH - 1) * pitch + OW
-    for begin in range(0, outputs, LENGTH):
-        end = min(begin + LENGTH, outputs)
+    parts = (outputs + LENGTH - 1) // LENGTH
+    for part in range(parts):
+        begin, end = outputs * part // parts, outputs * (part + 1) // parts
         for eight in range(start, stop):
             filters = min(8, F - eight * 8)
             for f in range(filters):
@@ -331,3 +332,47 @@ def direct_forward(start, stop, line_x, offsets, weights, bias, sums, pitch, low
             _add_taps_of_eight(line_x, begin, offsets, weights[eight], sums, (end - begin + 15) // 16)
             for f in range(filters):
                 _store_line(sums[f * PITCH :], begin, end, pitch, low, high, y[eight * 8 + f])
+
+
+@_sum_loop
+def _inner_products(line_x, offsets, t, line_dy, plane, begin, n, products):
+    """products[i, j] = sum over k < n of line_dy[i*plane + begin + k] * line_x[offsets[t + j] + begin + k] for i < 4, j < 3."""
+    a, b = line_dy[begin:], line_dy[plane + begin :]
+    c, d = line_dy[2 * plane + begin :], line_dy[3 * plane + begin :]
+    u, v, w = line_x[offsets[t] + begin :], line_x[offsets[t + 1] + begin :], line_x[offsets[t + 2] + begin :]
+    au = av = aw = bu = bv = bw = cu = cv = cw = du = dv = dw = products.dtype.type(0)
+    for k in range(n):
+        p, q, r = u[k], v[k], w[k]
+        au, av, aw = au + a[k] * p, av + a[k] * q, aw + a[k] * r
+        bu, bv, bw = bu + b[k] * p, bv + b[k] * q, bw + b[k] * r
+        cu, cv, cw = cu + c[k] * p, cv + c[k] * q, cw + c[k] * r
+        du, dv, dw = du + d[k] * p, dv + d[k] * q, dw + d[k] * r
+    products[0, 0], products[0, 1], products[0, 2] = au, av, aw
+    products[1, 0], products[1, 1], products[1, 2] = bu, bv, bw
+    products[2, 0], products[2, 1], products[2, 2] = cu, cv, cw
+    products[3, 0], products[3, 1], products[3, 2] = du, dv, dw
+
+
+@_loop
+def direct_backward_weights(start, stop, line_x, offsets, dy, pitch, line_dy, dw):
+    """dw[f, t] += sum over k of line_dy[f, k] * line_x[offsets[t] + k] for the fours of filters start to stop, at least 4.
+
+    Where filters or taps do not come out even, the last block overlaps the one before it, and what is there twice is left out.
+    """
+    (F, OH, OW), taps = dy.shape, len(offsets)
+    plane = len(line_dy) // 4
+    outputs = (OH - 1) * pitch + OW
+    parts = (outputs + LENGTH) // (2 * LENGTH) + 1
+    products = np.empty((4, 3), dy.dtype)
+    for four in range(start, stop):
+        f = min(four * 4, F - 4)
+        for i in range(4):
+            _to_line(dy[f + i], line_dy, i * plane, pitch)
+        for part in range(parts):
+            begin, end = outputs * part // parts, outputs * (part + 1) // parts
+            for first in range(0, taps, 3):
+                t = min(first, taps - 3)
+                _inner_products(line_x, offsets, t, line_dy, plane, begin, end - begin, products)
+                for i in range(four * 4 - f, 4):
+                    for j in range(first - t, 3):
+                        dw[f + i, t + j] += products[i, j]

@@ -16,11 +16,11 @@ from __future__ import annotations
 import numpy as np
 
 from . import conv_loops as loops
-from .lines import lay_out
-from .threads import free_threads, parallel_for, workspace
+from .lines import Lines, lay_out
+from .threads import free_threads, parallel_for, parallel_sum, workspace
 from .windows import Windows
 
-FILTERS = 8  # computed together
+FILTERS = 8  # of y computed together
 
 
 def forward(
@@ -28,36 +28,75 @@ def forward(
 ) -> None:
     """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous."""
     lines, (N, F), channels = lay_out(windows, *y.shape[2:]), y.shape[:2], w.shape[1]
-    (sh, sw), (rows, pitch) = lines.phases, lines.shape
-    plane = sh * sw * rows * pitch
-    within = lines.phase * (rows * pitch) + lines.shift
-    offsets = (np.arange(channels)[:, None] * plane + within).ravel()
+    offsets, per_group, pitch = _offsets(lines, channels), F // groups, lines.shape[1]
     bias = np.zeros(F, x.dtype) if b is None else b
-    per_group = F // groups
     eights = -(-per_group // FILTERS)
     weights = np.zeros((groups, eights, len(offsets), FILTERS), x.dtype)
     filters = w.reshape(groups, per_group, -1)
     for f in range(FILTERS):
         one_of_eight = filters[:, f::FILTERS]
         weights[:, : one_of_eight.shape[1], :, f] = one_of_eight
-    # a small batch keeps all threads busy with different filters of the same sample
-    parts = min(eights, -(-free_threads() // max(N * groups, 1)))
-    pieces = [
-        (n, g, eights * part // parts, eights * (part + 1) // parts)
+    pieces = _pieces(N, groups, eights)
+
+    def body(start: int, stop: int) -> None:
+        line_x = _line_for(lines, channels, x.dtype)
+        sums = workspace("line y", (FILTERS * loops.PITCH,), x.dtype)
+        for n, g, first, last in pieces[start:stop]:
+            y_group, bias_group = y[n, g * per_group : (g + 1) * per_group], bias[g * per_group : (g + 1) * per_group]
+            _load(x[n, g * channels : (g + 1) * channels], lines, windows, line_x)
+            loops.direct_forward(first, last, line_x, offsets, weights[g], bias_group, sums, pitch, low, high, y_group)
+
+    parallel_for(len(pieces), body)
+
+
+def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: int, dw: np.ndarray) -> None:
+    """Fill dw (F, C / groups, KH, KW): dw[f, t] = sum over n, k of line_dy[f, k] * line_x[offset[t] + k], without the padding.
+
+    There are at least four filters a group, and three taps. The rows of dy lie in lines of x's pitch, with zeros between them.
+    """
+    lines, (N, F), channels = lay_out(windows, *dy.shape[2:]), dy.shape[:2], dw.shape[1]
+    offsets, per_group, (rows, pitch) = _offsets(lines, channels), F // groups, lines.shape
+    pieces = _pieces(N, groups, -(-per_group // 4))
+
+    def add(start: int, stop: int, total: np.ndarray) -> None:
+        line_x = _line_for(lines, channels, x.dtype)
+        line_dy = workspace("line y", (4 * rows * pitch,), x.dtype)
+        line_dy[:] = 0
+        for n, g, first, last in pieces[start:stop]:
+            _load(x[n, g * channels : (g + 1) * channels], lines, windows, line_x)
+            dy_group = dy[n, g * per_group : (g + 1) * per_group]
+            loops.direct_backward_weights(first, last, line_x, offsets, dy_group, pitch, line_dy, total[g])
+
+    dw.reshape(-1)[:] = parallel_sum(len(pieces), add, (groups, per_group, len(offsets)), x.dtype).ravel()
+
+
+def _offsets(lines: Lines, channels: int) -> np.ndarray:
+    """Where in the line each tap (c, p, q) starts."""
+    plane = lines.shape[0] * lines.shape[1]
+    channel = np.arange(channels) * (lines.phases[0] * lines.phases[1] * plane)
+    return (channel[:, None] + lines.phase * plane + lines.shift).ravel()
+
+
+def _pieces(N: int, groups: int, blocks: int) -> list[tuple[int, int, int, int]]:
+    """(sample, group, first, last block of filters): a small batch keeps all threads busy with different filters."""
+    parts = min(blocks, -(-free_threads() // max(N * groups, 1)))
+    return [
+        (n, g, blocks * part // parts, blocks * (part + 1) // parts)
         for n in range(N)
         for g in range(groups)
         for part in range(parts)
     ]
 
-    def body(start: int, stop: int) -> None:
-        line = workspace("line x", (channels * plane + 16,), x.dtype)
-        line[:] = 0  # the padding, and what the last vector reads beyond the end; the rest is written anew for each sample
-        line_x = line[: channels * plane].reshape(channels, sh * sw, rows, pitch)
-        sums = workspace("line y", (FILTERS * loops.PITCH,), x.dtype)
-        for n, g, first, last in pieces[start:stop]:
-            x_group = x[n, g * channels : (g + 1) * channels]
-            y_group, bias_group = y[n, g * per_group : (g + 1) * per_group], bias[g * per_group : (g + 1) * per_group]
-            loops.load_lines(x_group, sh, sw, *windows.origin, line_x)
-            loops.direct_forward(first, last, line, offsets, weights[g], bias_group, sums, pitch, low, high, y_group)
 
-    parallel_for(len(pieces), body)
+def _line_for(lines: Lines, channels: int, dtype: np.dtype) -> np.ndarray:
+    """A line for some channels of a sample, all zeros: so is the padding, and what the last vector reads beyond the end."""
+    (sh, sw), (rows, pitch) = lines.phases, lines.shape
+    line = workspace("line x", (channels * sh * sw * rows * pitch + 16,), dtype)
+    line[:] = 0
+    return line
+
+
+def _load(x: np.ndarray, lines: Lines, windows: Windows, line: np.ndarray) -> None:
+    """Deal the planes of x (C, H, W) to the line; what is padding is not written."""
+    (sh, sw), shape = lines.phases, (len(x), lines.phases[0] * lines.phases[1], *lines.shape)
+    loops.load_lines(x, sh, sw, *windows.origin, line[:-16].reshape(shape))

@@ -245,7 +245,7 @@ def test_rounding_of_every_algorithm_is_small_and_not_zero(monkeypatch):
     for row in errors.values():
         assert row.pop("layer") == "tiny, batch 64"
         assert all(0 < error < 1e-4 for error in row.values()) and row["y_rms"] < row["y_max"]
-    assert set(errors["direct"]) == {"y_max", "y_rms"} and len(errors["im2col"]) == 6
+    assert set(errors["direct"]) == {"y_max", "y_rms", "dw_max", "dw_rms"} and len(errors["im2col"]) == 6
     assert errors["im2col"]["y_rms"] < errors["winograd4"]["y_rms"]
 
 

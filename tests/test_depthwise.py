@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicnn.kernels import conv, depthwise, lines, reference
+from minicnn.kernels import conv, depthwise, reference
 from minicnn.kernels.threads import get_threads, set_threads
 from minicnn.kernels.windows import Windows, same_pads
 
@@ -38,10 +38,10 @@ def test_backward_worked_by_hand_at_stride_two():
 
 
 def test_the_lines_of_stride_two_are_even_and_odd_rows_and_columns():
-    laid_out = lines.lay_out(Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 4, 4)
-    assert laid_out.phases == (2, 2) and laid_out.shape == (5, 5)
-    assert laid_out.phase.tolist() == [0, 1, 0, 2, 3, 2, 0, 1, 0]  # even-even, even-odd, ... as the taps go
-    assert laid_out.shift.tolist() == [0, 0, 1, 0, 0, 1, 5, 5, 6]
+    lines = depthwise.lay_out(Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 4, 4)
+    assert lines.phases == (2, 2) and lines.shape == (5, 5)
+    assert lines.phase.tolist() == [0, 1, 0, 2, 3, 2, 0, 1, 0]  # even-even, even-odd, ... as the taps go
+    assert lines.shift.tolist() == [0, 0, 1, 0, 0, 1, 5, 5, 6]
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

@@ -252,16 +252,31 @@ def depthwise_backward_weights(start, stop, samples, dy, x, offsets, sh, sw, top
                 dw[c, t] += _dot(flat_x[offsets[t] :], line_dy, length)
 
 
-# ---- direct convolution: all channels of one sample in one long line, four filters at a time
+# ---- direct convolution: a plane for each channel and column of the filter, all of a sample's in one long line
 
 
 @_loop
-def load_lines(x, sh, sw, top, left, line_x):
-    """line_x[c, phase] = the rows of x[c] (C, H, W) in lines; no padding is written."""
-    rows, pitch = line_x.shape[2:]
-    row = np.zeros(sw * pitch, x.dtype)
-    for c in range(len(x)):
-        _to_lines(x[c], line_x[c], 0, rows, row, sh, sw, top, left)
+def _load_planes(x, KH, KW, sh, sw, top, left, dh, dw, planes):
+    """planes[c*KW + q, a, i, j] = x_padded[c, i*sh + a, j*sw + q*dw] for a < sh; x (C, H, W)."""
+    C, H, W = x.shape
+    rows, OW = planes.shape[2:]
+    pitch = OW + (KW - 1) * dw // sw
+    padded, phases = np.zeros(sw * pitch, x.dtype), np.zeros((sw, 1, pitch), x.dtype)
+    reached = min(W, sw * pitch - left)
+    for c in range(C):
+        for r in range(rows * sh):
+            i, a = r // sh, r % sh
+            if r < top or r >= top + H:
+                planes[c * KW : (c + 1) * KW, a, i] = 0
+                continue
+            source, target = x[c, r - top], padded[left:]
+            for j in range(reached):
+                target[j] = source[j]
+            _deal(padded, phases, 0, 0, sw)
+            for q in range(KW):
+                source, target = phases[q * dw % sw, 0, q * dw // sw :], planes[c * KW + q, a, i]
+                for j in range(OW):
+                    target[j] = source[j]
 
 
 @_loop
@@ -306,39 +321,32 @@ def _add_taps_of_eight(line_x, first, offsets, weights, sums, vectors):
 
 
 @_loop
-def _store_line(sums, begin, end, pitch, low, high, y):
-    """y[i, j] = clamp(sums[i*pitch + j - begin]) for the outputs begin <= i*pitch + j < end; y (OH, OW), OW <= pitch."""
-    OH, OW = y.shape
-    for i in range(begin // pitch, min(-(-end // pitch), OH)):
-        first, last = max(begin - i * pitch, 0), min(end - i * pitch, OW)
-        source, target = sums[i * pitch + first - begin :], y[i, first:]
-        for j in range(last - first):
-            value = low if source[j] < low else source[j]  # a NaN fails both comparisons and stays
-            target[j] = high if value > high else value
+def direct_forward(pieces, x, line_x, planes, geometry, offsets, weights, bias, sums, low, high, y):
+    """y[n, g, f, k] = clamp(bias[g, f] + sum over t of weights[g, f // 8, t, f % 8] * line_x[offsets[t] + k]).
 
-
-@_loop
-def direct_forward(start, stop, line_x, offsets, weights, bias, sums, pitch, low, high, y):
-    """y[f] = clamp(bias[f] + sum over t of weights[f // 8, t, f % 8] * line_x[offsets[t] + k]) for the eights start to stop."""
-    F, OH, OW = y.shape
-    outputs = (OH - 1) * pitch + OW
-    parts = (outputs + LENGTH - 1) // LENGTH
-    for part in range(parts):
-        begin, end = outputs * part // parts, outputs * (part + 1) // parts
-        for eight in range(start, stop):
-            filters = min(8, F - eight * 8)
-            for f in range(filters):
-                sums[f * PITCH : f * PITCH + LENGTH] = bias[eight * 8 + f]
-            _add_taps_of_eight(line_x, begin, offsets, weights[eight], sums, (end - begin + 15) // 16)
-            for f in range(filters):
-                _store_line(sums[f * PITCH :], begin, end, pitch, low, high, y[eight * 8 + f])
+    A piece is (n, g, first, last): sample, group and the range of f // 8. x (N, groups, C, H, W), y (N, groups, F, pixels).
+    """
+    F, pixels = y.shape[2:]
+    for n, g, first, last in pieces:
+        _load_planes(x[n, g], *geometry, planes)
+        for begin in range(0, pixels, LENGTH):
+            count = min(LENGTH, pixels - begin)
+            for eight in range(first, last):
+                filters = min(8, F - eight * 8)
+                for f in range(filters):
+                    sums[f * PITCH : f * PITCH + LENGTH] = bias[g, eight * 8 + f]
+                _add_taps_of_eight(line_x, begin, offsets, weights[g, eight], sums, (count + 15) // 16)
+                for f in range(filters):
+                    source, target = sums[f * PITCH :], y[n, g, eight * 8 + f, begin : begin + count]
+                    for k in range(count):
+                        value = low if source[k] < low else source[k]  # a NaN fails both comparisons and stays
+                        target[k] = high if value > high else value
 
 
 @_sum_loop
-def _inner_products(line_x, offsets, t, line_dy, plane, begin, n, products):
-    """products[i, j] = sum over k < n of line_dy[i*plane + begin + k] * line_x[offsets[t + j] + begin + k] for i < 4, j < 3."""
-    a, b = line_dy[begin:], line_dy[plane + begin :]
-    c, d = line_dy[2 * plane + begin :], line_dy[3 * plane + begin :]
+def _inner_products(line_x, offsets, t, dy, f, begin, n, products):
+    """products[i, j] = sum over k < n of dy[f + i, begin + k] * line_x[offsets[t + j] + begin + k] for i < 4, j < 3."""
+    a, b, c, d = dy[f, begin:], dy[f + 1, begin:], dy[f + 2, begin:], dy[f + 3, begin:]
     u, v, w = line_x[offsets[t] + begin :], line_x[offsets[t + 1] + begin :], line_x[offsets[t + 2] + begin :]
     au = av = aw = bu = bv = bw = cu = cv = cw = du = dv = dw = products.dtype.type(0)
     for k in range(n):
@@ -354,25 +362,22 @@ def _inner_products(line_x, offsets, t, line_dy, plane, begin, n, products):
 
 
 @_loop
-def direct_backward_weights(start, stop, line_x, offsets, dy, pitch, line_dy, dw):
-    """dw[f, t] += sum over k of line_dy[f, k] * line_x[offsets[t] + k] for the fours of filters start to stop, at least 4.
+def direct_backward_weights(pieces, x, line_x, planes, geometry, offsets, dy, dw):
+    """dw[g, f, t] += sum over k of dy[n, g, f, k] * line_x[offsets[t] + k], with pieces as above, of f // 4; F is at least 4.
 
     Where filters or taps do not come out even, the last block overlaps the one before it, and what is there twice is left out.
     """
-    (F, OH, OW), taps = dy.shape, len(offsets)
-    plane = len(line_dy) // 4
-    outputs = (OH - 1) * pitch + OW
-    parts = (outputs + LENGTH) // (2 * LENGTH) + 1
+    (F, pixels), taps = dy.shape[2:], len(offsets)
     products = np.empty((4, 3), dy.dtype)
-    for four in range(start, stop):
-        f = min(four * 4, F - 4)
-        for i in range(4):
-            _to_line(dy[f + i], line_dy, i * plane, pitch)
-        for part in range(parts):
-            begin, end = outputs * part // parts, outputs * (part + 1) // parts
-            for first in range(0, taps, 3):
-                t = min(first, taps - 3)
-                _inner_products(line_x, offsets, t, line_dy, plane, begin, end - begin, products)
-                for i in range(four * 4 - f, 4):
-                    for j in range(first - t, 3):
-                        dw[f + i, t + j] += products[i, j]
+    for n, g, first, last in pieces:
+        _load_planes(x[n, g], *geometry, planes)
+        for begin in range(0, pixels, 2 * LENGTH):
+            count = min(2 * LENGTH, pixels - begin)
+            for four in range(first, last):
+                f = min(four * 4, F - 4)
+                for first_tap in range(0, taps, 3):
+                    t = min(first_tap, taps - 3)
+                    _inner_products(line_x, offsets, t, dy[n, g], f, begin, count, products)
+                    for i in range(four * 4 - f, 4):
+                        for j in range(first_tap - t, 3):
+                            dw[g, f + i, t + j] += products[i, j]

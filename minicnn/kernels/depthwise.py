@@ -2,31 +2,65 @@
 
 y[n, c, i, j] = b[c] + sum over p, q of w[c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
 
-A plane of y is thus a sum of shifted copies of a plane of x, one for each tap of the filter. With padded planes in long lines
-(``lines``), shifting is starting later:
+A plane of y is thus a sum of shifted copies of a plane of x, one for each tap of the filter. With the padded plane laid out in
+one long line, row after row ("pitch" elements each), shifting it by (p, q) is starting p*pitch + q elements later:
 
 line_y[k] = sum over taps t of w[t] * line_x[offset[t] + k]
 
-Small planes of several samples share a line, with as many rows of zeros between them as a filter reaches.
+which is a loop that the processor's vector unit can run over all rows without stopping at their ends. The last elements of each
+row of line_y mix two rows of x; they are left out when y is copied from its line. A stride of (sh, sw) deals the rows and
+columns of x out to sh * sw lines (its phases), so that neighbours in y are neighbours in a line again. Small planes of several
+samples share a line, with as many rows of zeros between them as a filter reaches.
 
 Memory traffic is all there is to it: x is read once and y written once, the lines stay in the core's cache.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 
 from . import conv_loops as loops
-from .lines import Lines, lay_out
 from .threads import parallel_for, workspace
 from .windows import Windows
 
 LINE = 2048  # elements of a line: some planes together, where they are small
 
 
-def samples_in_line(lines: Lines, N: int) -> int:
-    """How many of N samples go into one line: long enough that starting the loops over it costs nothing."""
-    return max(min(LINE // (lines.shape[0] * lines.shape[1]), N), 1)
+class Lines(NamedTuple):
+    """How the planes of one depthwise convolution are laid out in lines.
+
+    Attributes
+    ----------
+    phases : (sh, sw)
+        Padded row r lies in phase r % sh, as its row r // sh; columns likewise.
+    shape : (rows, pitch)
+        Of the line of one phase of one plane.
+    phase, shift : int64 (KH*KW,)
+        For each tap, the phase that it reads (a number below sh * sw) and where in that line it starts.
+    """
+
+    phases: tuple[int, int]
+    shape: tuple[int, int]
+    phase: np.ndarray
+    shift: np.ndarray
+
+    def samples(self, N: int) -> int:
+        """How many of N samples go into one line: long enough that starting the loops over it costs nothing."""
+        return max(min(LINE // (self.shape[0] * self.shape[1]), N), 1)
+
+
+@lru_cache(maxsize=256)
+def lay_out(windows: Windows, OH: int, OW: int) -> Lines:
+    """The lines for these windows."""
+    (KH, KW), (sh, sw), _, (dh, dw) = windows
+    rows, pitch = OH + (KH - 1) * dh // sh, OW + (KW - 1) * dw // sw
+    p, q = np.divmod(np.arange(KH * KW), KW)
+    phase = p * dh % sh * sw + q * dw % sw
+    shift = p * dh // sh * pitch + q * dw // sw
+    return Lines((sh, sw), (rows, pitch), phase, shift)
 
 
 def forward(
@@ -34,7 +68,7 @@ def forward(
 ) -> None:
     """Fill y (N, C, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) contiguous, w (C, 1, KH, KW), b (C,)."""
     lines = lay_out(windows, *y.shape[2:])
-    (N, C), (sh, sw), (rows, pitch), samples = x.shape[:2], lines.phases, lines.shape, samples_in_line(lines, len(x))
+    (N, C), (sh, sw), (rows, pitch), samples = x.shape[:2], lines.phases, lines.shape, lines.samples(len(x))
     offsets = lines.phase * (samples * rows * pitch) + lines.shift
     filters, bias = w.reshape(C, -1), np.zeros(C, x.dtype) if b is None else b
 
@@ -53,7 +87,7 @@ def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, dx: np.ndarr
     """Fill dx (N, C, H, W): its line of phase a is the sum over a's taps of w[t] * line_dy, shifted the other way."""
     N, C, OH, OW = dy.shape
     lines = lay_out(windows, OH, OW)
-    (sh, sw), (rows, pitch), samples, margin = lines.phases, lines.shape, samples_in_line(lines, N), int(lines.shift.max())
+    (sh, sw), (rows, pitch), samples, margin = lines.phases, lines.shape, lines.samples(N), int(lines.shift.max())
     order = np.argsort(lines.phase, kind="stable")
     filters, offsets = np.ascontiguousarray(w.reshape(C, -1)[:, order]), margin - lines.shift[order]
     first_taps = np.searchsorted(lines.phase[order], np.arange(sh * sw + 1))
@@ -72,7 +106,7 @@ def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, dx: np.ndarr
 def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, dw: np.ndarray) -> None:
     """Fill dw (C, 1, KH, KW): for each tap the inner product of line_dy and its view of line_x, summed over samples."""
     lines = lay_out(windows, *dy.shape[2:])
-    (sh, sw), (rows, pitch), samples = lines.phases, lines.shape, samples_in_line(lines, len(dy))
+    (sh, sw), (rows, pitch), samples = lines.phases, lines.shape, lines.samples(len(dy))
     offsets, filters = lines.phase * (samples * rows * pitch) + lines.shift, dw.reshape(len(dw), -1)
 
     def body(start: int, stop: int) -> None:

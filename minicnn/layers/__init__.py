@@ -1,17 +1,21 @@
 """Layers: one concept a file, each with its equation and its written-out backward pass."""
 
 from .activation import ELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Tanh
+from .adaptive_pool import AdaptiveAvgPool2d
 from .base import Layer, Parameter
 from .channels import PadChannels
 from .containers import Concat, Residual, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
 from .linear import Flatten, Linear
+from .lrn import LocalResponseNorm
 from .norm import BatchNorm1d, BatchNorm2d
 from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .side import SideHead
 
 __all__ = [
     "ELU",
+    "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -23,6 +27,7 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool2d",
     "PadChannels",
     "Parameter",
@@ -30,6 +35,7 @@ __all__ = [
     "ReLU6",
     "Residual",
     "Sequential",
+    "SideHead",
     "Sigmoid",
     "Tanh",
 ]

@@ -10,7 +10,7 @@ from ..initializers import Initializer, msra
 from ..kernels import conv as kernels
 from ..kernels.windows import Windows, same_pads
 from .base import Layer, Parameter
-from .sizes import is_whole, padding, pair
+from .sizes import is_whole, pair, sides
 
 
 class Conv2d(Layer):
@@ -28,9 +28,9 @@ class Conv2d(Layer):
         C and F.
     kernel_size, stride, dilation : int or (int, int)
         (KH, KW), (sh, sw), (dh, dw), height first.
-    pad : int, (int, int) or "same"
-        Zeros around the picture: above and below, left and right. "same" pads as TensorFlow does, so that
-        OH = ceil(H / sh); where the padding is odd, bottom and right get one more.
+    pad : int, (int, int), ((int, int), (int, int)) or "same"
+        Zeros around the picture: above and below, left and right; or ((above, below), (left, right)). "same"
+        pads as TensorFlow does, so that OH = ceil(H / sh); where the padding is odd, bottom and right get one more.
     groups : int
         Must divide both numbers of channels.
     bias : bool
@@ -57,7 +57,7 @@ class Conv2d(Layer):
         out_channels: int,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] = 1,
-        pad: int | tuple[int, int] | str = 0,
+        pad: int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         bias: bool = True,
@@ -78,7 +78,7 @@ class Conv2d(Layer):
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
         self.stride = pair("Conv2d", "stride", stride, 1)
         self.dilation = pair("Conv2d", "dilation", dilation, 1)
-        self.pad = padding("Conv2d", pad)
+        self.pad = sides("Conv2d", pad)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         self.w = Parameter(initializer(shape, np.random.default_rng(rng), np.float32))
         self.b = Parameter(np.zeros(self.out_channels, np.float32), decays=False) if bias else None
@@ -123,8 +123,7 @@ class Conv2d(Layer):
             axes = zip(size, self.kernel_size, self.stride, self.dilation, strict=True)
             (top, bottom), (left, right) = (same_pads(*axis) for axis in axes)
         else:
-            top = bottom = self.pad[0]
-            left = right = self.pad[1]
+            (top, bottom), (left, right) = (pads if isinstance(pads, tuple) else (pads, pads) for pads in self.pad)
         windows = Windows(self.kernel_size, self.stride, (top, bottom, left, right), self.dilation)
         if min(windows.count(*size)) < 1 or min(size) < 1:
             reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
@@ -151,7 +150,7 @@ class Conv2d(Layer):
             "out_channels": self.out_channels,
             "kernel_size": list(self.kernel_size),
             "stride": list(self.stride),
-            "pad": self.pad if isinstance(self.pad, str) else list(self.pad),
+            "pad": self.pad if isinstance(self.pad, str) else [list(p) if isinstance(p, tuple) else p for p in self.pad],
             "dilation": list(self.dilation),
             "groups": self.groups,
             "bias": self.b is not None,

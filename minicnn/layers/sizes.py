@@ -29,3 +29,10 @@ def padding(layer: str, pad: Any) -> Pair | str:
     if isinstance(pad, str):
         raise ValueError(f'{layer}: pad is a number, a pair (height, width) or "same", got {pad!r}; "valid" is pad=0')
     return pair(layer, "pad", pad, 0)
+
+
+def sides(layer: str, pad: Any) -> Pair | tuple[Pair, Pair] | str:
+    """((top, bottom), (left, right)) from two pairs; anything else as ``padding``."""
+    if isinstance(pad, (tuple, list)) and len(pad) == 2 and all(isinstance(side, (tuple, list)) for side in pad):
+        return pair(layer, "pad of one axis", pad[0], 0), pair(layer, "pad of one axis", pad[1], 0)
+    return padding(layer, pad)

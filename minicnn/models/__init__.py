@@ -1,9 +1,19 @@
 """Networks, one family a file, each reading like its paper's table."""
 
+from collections.abc import Callable
+
+from .alexnet import alexnet, alexnet_torchvision, caffenet
 from .cifar_net import cifar_net
-from .efficientnet import efficientnet_lite0
+from .efficientnet import (
+    efficientnet_lite0,
+    efficientnet_lite1,
+    efficientnet_lite2,
+    efficientnet_lite3,
+    efficientnet_lite4,
+)
+from .googlenet import googlenet, googlenet_torchvision
 from .lenet import lenet5
-from .mobilenet import mobilenet_v2
+from .mobilenet import mobilenet_v1, mobilenet_v2
 from .model import Model
 from .resnet import (
     resnet18,
@@ -19,13 +29,24 @@ from .resnet import (
     resnet152,
 )
 from .squeezenet import squeezenet1_0, squeezenet1_1
-from .vgg import vgg11, vgg13, vgg16, vgg19
+from .vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
 __all__ = [
+    "ARCHITECTURES",
     "Model",
+    "alexnet",
+    "alexnet_torchvision",
+    "caffenet",
     "cifar_net",
     "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "efficientnet_lite3",
+    "efficientnet_lite4",
+    "googlenet",
+    "googlenet_torchvision",
     "lenet5",
+    "mobilenet_v1",
     "mobilenet_v2",
     "resnet18",
     "resnet18_cifar",
@@ -41,7 +62,14 @@ __all__ = [
     "squeezenet1_0",
     "squeezenet1_1",
     "vgg11",
+    "vgg11_bn",
     "vgg13",
+    "vgg13_bn",
     "vgg16",
+    "vgg16_bn",
     "vgg19",
+    "vgg19_bn",
 ]
+
+# By name, all that build a network: those above in lower case. A model's ``architecture`` is its name here.
+ARCHITECTURES: dict[str, Callable[..., Model]] = {name: globals()[name] for name in __all__ if name.islower()}

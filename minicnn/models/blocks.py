@@ -1,10 +1,14 @@
-"""The unit that networks have been made of since batch normalisation."""
+"""The unit that networks have been made of since batch normalisation, and what else the families share."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from ..layers import BatchNorm2d, Conv2d, Layer, ReLU, Sequential
+from ..layers import BatchNorm2d, Conv2d, Layer, ReLU, ReLU6, Sequential
+
+Rng = np.random.Generator | int | None  # where the random weights come from; an int is a seed
 
 
 def conv_norm(
@@ -14,11 +18,11 @@ def conv_norm(
     stride: int = 1,
     groups: int = 1,
     *,
-    pad: int | str | None = None,
+    pad: int | tuple | str | None = None,
     eps: float = 1e-5,
     momentum: float = 0.1,
     activation: type[Layer] | None = ReLU,
-    rng: np.random.Generator | int | None = None,
+    rng: Rng = None,
 ) -> Sequential:
     """A convolution without bias, batch norm, and an activation: y = relu(norm(w * x)), the layers conv, norm, relu.
 
@@ -42,3 +46,8 @@ def conv_norm(
     if activation is not None:
         unit.append("relu", activation())
     return unit
+
+
+# As networks trained in TensorFlow have it, for small devices: padding "same" is uneven at stride 2, eps is 1e-3, the running
+# statistics move by 1 % a step, and activations end at 6.
+tensorflow_unit = partial(conv_norm, pad="same", eps=1e-3, momentum=0.01, activation=ReLU6)

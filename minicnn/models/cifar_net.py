@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..layers import Flatten, Linear, MaxPool2d
-from .blocks import conv_norm
+from ..layers import Flatten, Layer, Linear, MaxPool2d
+from .blocks import Rng, conv_norm
 from .model import Model
 
 
-def cifar_net(num_classes: int = 10, rng: np.random.Generator | int | None = None) -> Model:
+def cifar_net(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
     """Six convolutions in three pairs, and a classifier: 1,187,274 parameters with 10 classes.
 
-    Each of conv1_1 to conv3_2 is a 3x3 convolution with batch norm and ReLU. Input (N, 3, 32, 32).
+    Each of conv1_1 to conv3_2 is a 3x3 convolution with batch norm and ReLU. Input (N, 3, 32, 32); with ``include_top=False``,
+    which leaves out flatten and fc, any (N, 3, H, W).
 
     >>> model = cifar_net()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     1187274
     """
     rng = np.random.default_rng(rng)
-    layers = {
+    layers: dict[str, Layer] = {
         "conv1_1": conv_norm(3, 64, 3, rng=rng),  # 32 x 32 x 64
         "conv1_2": conv_norm(64, 64, 3, rng=rng),
         "pool1": MaxPool2d(2),  # 16 x 16 x 64
@@ -33,7 +34,7 @@ def cifar_net(num_classes: int = 10, rng: np.random.Generator | int | None = Non
         "conv3_1": conv_norm(128, 256, 3, rng=rng),
         "conv3_2": conv_norm(256, 256, 3, rng=rng),
         "pool3": MaxPool2d(2),  # 4 x 4 x 256
-        "flatten": Flatten(),
-        "fc": Linear(4 * 4 * 256, num_classes, rng=rng),
     }
+    if include_top:
+        layers |= {"flatten": Flatten(), "fc": Linear(4 * 4 * 256, num_classes, rng=rng)}
     return Model(layers, architecture="cifar_net", input_shape=(3, 32, 32))

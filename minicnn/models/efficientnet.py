@@ -1,19 +1,20 @@
-"""EfficientNet-Lite0: the EfficientNet baseline found by architecture search, made plain for small devices.
+"""EfficientNet-Lite: a baseline found by architecture search, made plain for small devices, and four larger ones grown from it.
 
-Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (arXiv 1905.11946), table 1. The Lite
-variant (Renjie Liu 2020, the TensorFlow blog on "EfficientNet-Lite") differs from that table in three ways: no
-squeeze-and-excitation, ReLU6 where the paper has swish, and stem and head that do not grow with the larger variants.
+Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (arXiv 1905.11946): table 1 is the
+baseline, section 3.3 how width, depth and resolution grow together. The Lite variants (Renjie Liu 2020, the TensorFlow blog on
+"EfficientNet-Lite", and the code of Google's tensorflow/tpu) differ in three ways: no squeeze-and-excitation, ReLU6 where the
+paper has swish, and stem and head that do not grow.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import math
 
 import numpy as np
 
-from ..layers import Dropout, GlobalAvgPool2d, Layer, Linear, ReLU6
-from .blocks import conv_norm
-from .mobilenet import inverted_residual
+from ..layers import Layer
+from .blocks import Rng, tensorflow_unit
+from .mobilenet import inverted_residual, scores
 from .model import Model
 
 # Table 1, stages 2 to 8: MBConv blocks, which are MobileNetV2's inverted residuals. The stride is that of a stage's first, its
@@ -29,32 +30,76 @@ STAGES = [
     (6, 3, 1, 320, 1),  # 7 x 7 x 192
 ]  # fmt: skip
 STEM, HEAD = 32, 1280  # channels
-DROPOUT = 0.2
 
-# Padding and the constants of the batch norm are TensorFlow's, where the weights were trained: "same" is uneven at stride 2,
-# eps is 1e-3, and the running statistics move by 1 % a step.
-unit = partial(conv_norm, pad="same", eps=1e-3, momentum=0.01, activation=ReLU6)
+#    width  depth  resolution  dropout
+LITE = [
+    (1.0, 1.0, 224, 0.2),
+    (1.0, 1.1, 240, 0.2),
+    (1.1, 1.2, 260, 0.3),
+    (1.2, 1.4, 280, 0.3),
+    (1.4, 1.8, 300, 0.3),
+]  # fmt: skip
 
 
-def efficientnet_lite0(num_classes: int = 1000, rng: np.random.Generator | int | None = None) -> Model:
+def efficientnet_lite0(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
     """EfficientNet-Lite0 with random weights; ``minicnn.load("efficientnet_lite0")`` gives it trained on ImageNet.
 
-    stem, block0 to block15, head, pool, dropout, classifier: 4,652,008 parameters with 1,000 classes. Any input (N, 3, H, W)
-    goes; the paper's is 224 x 224.
+    stem, block0 to block15, head, pool, dropout, classifier: 4,652,008 parameters with 1,000 classes. With
+    ``include_top=False`` the last layer is head. Any input (N, 3, H, W) goes; the paper's is 224 x 224. Padding and the
+    constants of the batch norm are TensorFlow's, where the weights were trained.
 
     >>> model = efficientnet_lite0()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     4652008
     """
+    return _efficientnet_lite(0, num_classes, include_top, rng)
+
+
+def efficientnet_lite1(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+    """EfficientNet-Lite1, for pictures of 240 x 240: 5,416,680 parameters. Otherwise like ``efficientnet_lite0``."""
+    return _efficientnet_lite(1, num_classes, include_top, rng)
+
+
+def efficientnet_lite2(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+    """EfficientNet-Lite2, for pictures of 260 x 260: 6,092,072 parameters. Otherwise like ``efficientnet_lite0``."""
+    return _efficientnet_lite(2, num_classes, include_top, rng)
+
+
+def efficientnet_lite3(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+    """EfficientNet-Lite3, for pictures of 280 x 280: 8,197,096 parameters. Otherwise like ``efficientnet_lite0``."""
+    return _efficientnet_lite(3, num_classes, include_top, rng)
+
+
+def efficientnet_lite4(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+    """EfficientNet-Lite4, for pictures of 300 x 300: 13,006,568 parameters. Otherwise like ``efficientnet_lite0``."""
+    return _efficientnet_lite(4, num_classes, include_top, rng)
+
+
+def _efficientnet_lite(variant: int, num_classes: int, include_top: bool, rng: Rng) -> Model:
     rng = np.random.default_rng(rng)
-    layers: dict[str, Layer] = {"stem": unit(3, STEM, 3, stride=2, rng=rng)}
+    width, depth, resolution, dropout = LITE[variant]
+    layers: dict[str, Layer] = {"stem": tensorflow_unit(3, STEM, 3, stride=2, rng=rng)}
     channels = STEM
-    for expansion, kernel, stride, out_channels, blocks in STAGES:
+    for stage, (expansion, kernel, stride, out_channels, blocks) in enumerate(STAGES):
+        out_channels = scaled(out_channels, width)
+        if 0 < stage < len(STAGES) - 1:  # the first and the last stage stay single blocks
+            blocks = math.ceil(blocks * depth)
         for _ in range(blocks):
-            layers[f"block{len(layers) - 1}"] = inverted_residual(channels, out_channels, expansion, kernel, stride, unit, rng)
+            block = inverted_residual(channels, out_channels, expansion, kernel, stride, tensorflow_unit, rng)
+            layers[f"block{len(layers) - 1}"] = block
             channels, stride = out_channels, 1
-    layers["head"] = unit(channels, HEAD, 1, rng=rng)
-    layers["pool"] = GlobalAvgPool2d()
-    layers["dropout"] = Dropout(DROPOUT, rng)
-    layers["classifier"] = Linear(HEAD, num_classes, rng=rng)
-    return Model(layers, architecture="efficientnet_lite0", input_shape=(3, 224, 224))
+    layers["head"] = tensorflow_unit(channels, HEAD, 1, rng=rng)
+    if include_top:
+        layers |= scores(HEAD, num_classes, dropout, rng)
+    return Model(layers, architecture=f"efficientnet_lite{variant}", input_shape=(3, resolution, resolution))
+
+
+def scaled(channels: int, width: float) -> int:
+    """``channels * width``, rounded to a multiple of 8 (halves up), but never down by more than a tenth.
+
+    >>> scaled(24, 1.1), scaled(40, 1.1), scaled(112, 1.4)
+    (24, 48, 160)
+    """
+    exact = channels * width
+    rounded = max(8, int(exact + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * exact else rounded + 8

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..data.preprocessing import Preprocessing
-from ..initializers import msra
-from ..layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from .model import Model
+from ..initializers import msra, normal
+from ..layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
+from .blocks import Rng
+from .model import HEAD_STD, Model
 
 
-def lenet5(num_classes: int = 10, rng: np.random.Generator | int | None = None) -> Model:
+def lenet5(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
     """LeNet-5 as it is built today, with the paper's names for its layers: 61,706 parameters with 10 classes.
 
     What differs from 1998:
@@ -24,14 +25,15 @@ def lenet5(num_classes: int = 10, rng: np.random.Generator | int | None = None) 
     - c3 sees all six maps of s2; the paper: a table of which sees which, to break symmetry and save connections.
     - the output is linear, for a softmax; the paper: the distance to a drawing of each character (Euclidean RBF units).
 
-    Input (N, 1, 28, 28): white strokes on black, as in MNIST.
+    Input (N, 1, 28, 28): white strokes on black, as in MNIST. With ``include_top=False``, which leaves out flatten, f6, relu6
+    and output, any (N, 1, H, W) from 28 x 28 on.
 
     >>> model = lenet5()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     61706
     """
     rng = np.random.default_rng(rng)
-    layers = {
+    layers: dict[str, Layer] = {
         "c1": Conv2d(1, 6, 5, pad=2, rng=rng),  # 28 x 28 x 6
         "relu1": ReLU(),
         "s2": MaxPool2d(2),  # 14 x 14 x 6
@@ -40,10 +42,14 @@ def lenet5(num_classes: int = 10, rng: np.random.Generator | int | None = None) 
         "s4": MaxPool2d(2),  # 5 x 5 x 16
         "c5": Conv2d(16, 120, 5, rng=rng),  # 1 x 1 x 120: fully connected at this size, but a convolution at others
         "relu5": ReLU(),
-        "flatten": Flatten(),
-        "f6": Linear(120, 84, initializer=msra, rng=rng),
-        "relu6": ReLU(),
-        "output": Linear(84, num_classes, rng=rng),
     }
+    if include_top:
+        layers |= {
+            "flatten": Flatten(),
+            "f6": Linear(120, 84, initializer=msra, rng=rng),
+            "relu6": ReLU(),
+            # small, for scores that are nearly equal: training starts at a loss of about log(num_classes)
+            "output": Linear(84, num_classes, initializer=normal(HEAD_STD), rng=rng),
+        }
     mnist = Preprocessing(size=(28, 28), fit="stretch", channels="L", mean=33.318, std=78.567)  # of MNIST's training pixels
     return Model(layers, architecture="lenet5", input_shape=(1, 28, 28), preprocessing=mnist)

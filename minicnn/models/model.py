@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from ..data.preprocessing import Preprocessing
 from ..inference import infer
 from ..initializers import normal
-from ..layers import Layer, Linear, Sequential
+from ..layers import Layer, Sequential
 from ..layers.fused import fuse
 from ..losses import softmax
+from .activations import activations
+from .heads import Classifier, find_classifier, replace_classifier
 from .summary import summary_table
 
 HEAD_STD = 0.01  # of a new classifier's weights, Girshick 2015, "Fast R-CNN", section 2.3
@@ -42,7 +44,7 @@ class Model(Sequential):
     ValueError
         If there are not as many class names as scores.
 
-    >>> from minicnn.layers import Flatten
+    >>> from minicnn.layers import Flatten, Linear
     >>> layers = {"flatten": Flatten(), "scores": Linear(4, 2)}
     >>> model = Model(layers, architecture="tiny", input_shape=(1, 2, 2), classes=["cat", "dog"])
     >>> model.forward(np.zeros((5, 1, 2, 2), np.float32)).shape
@@ -82,6 +84,39 @@ class Model(Sequential):
             "provenance": self.provenance,
         }
 
+    # ---- from numbers to numbers
+
+    @overload
+    def forward(self, x: np.ndarray, layers: None = None) -> np.ndarray: ...
+
+    @overload
+    def forward(self, x: np.ndarray, layers: str | Iterable[str]) -> dict[str, np.ndarray]: ...
+
+    def forward(self, x: np.ndarray, layers: str | Iterable[str] | None = None) -> np.ndarray | dict[str, np.ndarray]:
+        """The scores of an input (N, C, H, W); or the activations at the layers named, by name.
+
+        Parameters
+        ----------
+        x : float32 or float64 (N, C, H, W)
+        layers : str or several, optional
+            Paths of layers at any depth: ``["block3", "block3.body.expand", "head"]``. Then the pass ends when the last of them
+            has run, and prepares no ``backward``.
+
+        Raises
+        ------
+        ValueError
+            For a layer that is not there; it names those that are most alike.
+
+        >>> from minicnn.models import lenet5
+        >>> maps = lenet5().forward(np.zeros((1, 1, 28, 28), np.float32), layers=["s2", "s4"])
+        >>> {name: y.shape for name, y in maps.items()}
+        {'s2': (1, 6, 14, 14), 's4': (1, 16, 5, 5)}
+        """
+        if layers is None:
+            return super().forward(x)
+        self._remembered = None  # what an earlier pass has left: part of it is overwritten now
+        return activations(self, x, [layers] if isinstance(layers, str) else layers)
+
     # ---- from pictures to answers
 
     def preprocess(self, pictures: Any) -> np.ndarray:
@@ -102,9 +137,20 @@ class Model(Sequential):
             pictures = [pictures]
         if not pictures:
             return []
+        output = self.output_shape((1, *self.input_shape))
+        if len(output) != 2:
+            raise ValueError(
+                f"{self.architecture} gives {output} for one picture, not scores of classes; was it built with "
+                "include_top=False? forward(x) gives what it has"
+            )
         was_training = self.training
         try:
-            scores = infer(self, len(pictures), lambda indices: self.preprocess([pictures[i] for i in indices]))
+            scores = infer(
+                self,
+                len(pictures),
+                lambda indices: self.preprocess([pictures[i] for i in indices]),
+                versions=lambda x: self.preprocessing.versions(x),
+            )
         finally:
             if was_training:
                 self.train()
@@ -116,8 +162,8 @@ class Model(Sequential):
         return answers
 
     def features(self, x: np.ndarray, layer: str) -> np.ndarray:
-        """The activations at the top-level layer of this name, for an input (N, C, H, W)."""
-        return self.split(layer)[0].forward(x)
+        """The activations at one layer, for an input (N, C, H, W); for several at once see ``forward``."""
+        return self.forward(x, [layer])[layer]
 
     # ---- what is in it
 
@@ -130,13 +176,22 @@ class Model(Sequential):
 
     @property
     def classifier_name(self) -> str:
-        """Path of the last fully connected layer, the one that gives the scores."""
-        linear = [path for path, layer in self.walk() if isinstance(layer, Linear)]
-        if not linear:
-            raise ValueError(
-                f"{self.architecture} has no Linear layer that could be its classifier, only {', '.join(self.layers)}"
-            )
-        return linear[-1]
+        """Path of the layer that gives the scores, the last one with weights.
+
+        It is a Linear layer; or, as in SqueezeNet, a 1x1 Conv2d that makes a map of scores for each class, of which a
+        GlobalAvgPool2d takes the average.
+
+        Raises
+        ------
+        ValueError
+            If the network ends in anything else.
+        """
+        return find_classifier(self)[0]
+
+    @property
+    def classifier(self) -> Classifier:
+        """The layer that gives the scores; see ``classifier_name``."""
+        return find_classifier(self)[1]
 
     # ---- transfer
 
@@ -184,11 +239,16 @@ class Model(Sequential):
                 parameter.trainable, parameter.grad = False, None
         return self
 
-    def replace_head(self, classes: int | Sequence[str], rng: np.random.Generator | int | None = None) -> Linear:
-        """Put a new classifier for other classes in the place of the last Linear layer, and return it.
+    def replace_head(self, classes: int | Sequence[str], rng: np.random.Generator | int | None = None) -> Classifier:
+        """Put a new classifier of the same kind, for other classes, in the place of the old one, and return it.
 
         Its weights are drawn from a normal distribution of standard deviation 0.01 and its biases are 0, so that at first all
         classes are about equally probable.
+
+        A ReLU right after the classifier, as SqueezeNet has it, is taken away. It cuts scores off at zero, and where it does no
+        gradient passes: a class whose new weights give no positive score anywhere in a picture could not learn from it. And
+        without it the averaged scores are those of a linear classifier on the averaged maps, so that one can be put in here.
+        Side heads, as GoogLeNet has them, are classifiers for the old classes, and are taken away as well.
 
         Parameters
         ----------
@@ -199,18 +259,8 @@ class Model(Sequential):
         names = None if isinstance(classes, (int, np.integer)) else [str(name) for name in classes]
         if isinstance(classes, str) or (names is not None and len(set(names)) < len(names)):
             raise ValueError(f"classes is a number or a list of names that differ, got {classes!r}")
-        *way, name = self.classifier_name.split(".")
-        parent: Layer = self
-        for step in way:
-            parent = parent.children()[step]
-        if not isinstance(parent, Sequential):
-            raise ValueError(f"{self.architecture}: only a classifier in a Sequential is replaced; this one is in {parent}")
-        old = parent.layers[name]
         number = len(names) if names is not None else int(classes)
-        new = Linear(old.in_features, number, initializer=normal(HEAD_STD), rng=rng)
-        new.astype(old.w.value.dtype)
-        new.name, new.training, new.remembers = old.name, old.training, old.remembers
-        parent.layers[name] = new
+        new = replace_classifier(self, number, normal(HEAD_STD), rng)
         self.classes = names
         return new
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..layers import AvgPool2d, GlobalAvgPool2d, Layer, Linear, MaxPool2d, PadChannels, ReLU, Residual, Sequential
-from .blocks import conv_norm
+from .blocks import Rng, conv_norm
 from .model import Model
 
 # Table 1: blocks in each of the stages conv2_x to conv5_x, and the channels that come out of them.
@@ -30,64 +30,65 @@ BOTTLENECK_CHANNELS = (256, 512, 1024, 2048)  # 50 and more
 #     at:         32  16  8
 CIFAR_CHANNELS = (16, 32, 64)
 
-Rng = np.random.Generator | int | None  # where the random weights come from; an int is a seed
-
 
 # ---- ImageNet
 
 
-def resnet18(num_classes: int = 1000, rng: Rng = None) -> Model:
+def resnet18(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
     """ResNet-18 with random weights: 11,689,512 parameters with 1,000 classes.
 
     conv1, pool1, conv2_1, conv2_2, conv3_1, ..., conv5_2, pool, fc. Where a block's input and output differ in shape, the
     shortcut is a 1x1 convolution with batch norm (the paper's option B). Any input (N, 3, H, W) goes; the paper's is 224 x 224.
+    With ``include_top=False`` the last layer is conv5_2, whose map is 7 x 7 x 512.
 
     >>> model = resnet18()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     11689512
     """
-    return _imagenet_resnet(18, basic_block, num_classes, rng)
+    return _imagenet_resnet(18, basic_block, num_classes, include_top, rng)
 
 
-def resnet34(num_classes: int = 1000, rng: Rng = None) -> Model:
+def resnet34(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
     """ResNet-34 with random weights: 21,797,672 parameters with 1,000 classes. Otherwise like ``resnet18``."""
-    return _imagenet_resnet(34, basic_block, num_classes, rng)
+    return _imagenet_resnet(34, basic_block, num_classes, include_top, rng)
 
 
-def resnet50(num_classes: int = 1000, rng: Rng = None) -> Model:
+def resnet50(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
     """ResNet-50 with random weights: 25,557,032 parameters with 1,000 classes.
 
     Layers and inputs as in ``resnet18``, but its blocks are bottlenecks, and these in the form of torchvision, called v1.5:
     the stride is in the 3x3 convolution, see ``bottleneck``.
     """
-    return _imagenet_resnet(50, bottleneck, num_classes, rng)
+    return _imagenet_resnet(50, bottleneck, num_classes, include_top, rng)
 
 
-def resnet101(num_classes: int = 1000, rng: Rng = None) -> Model:
+def resnet101(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
     """ResNet-101 with random weights: 44,549,160 parameters with 1,000 classes. Otherwise like ``resnet50``."""
-    return _imagenet_resnet(101, bottleneck, num_classes, rng)
+    return _imagenet_resnet(101, bottleneck, num_classes, include_top, rng)
 
 
-def resnet152(num_classes: int = 1000, rng: Rng = None) -> Model:
+def resnet152(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
     """ResNet-152 with random weights: 60,192,808 parameters with 1,000 classes. Otherwise like ``resnet50``."""
-    return _imagenet_resnet(152, bottleneck, num_classes, rng)
+    return _imagenet_resnet(152, bottleneck, num_classes, include_top, rng)
 
 
-def _imagenet_resnet(depth: int, block: Callable[..., Sequential], num_classes: int, rng: Rng) -> Model:
+def _imagenet_resnet(depth: int, block: Callable[..., Sequential], num_classes: int, include_top: bool, rng: Rng) -> Model:
     rng = np.random.default_rng(rng)
     stem = {
         "conv1": conv_norm(3, 64, 7, stride=2, rng=rng),  # 112 x 112 x 64
         "pool1": MaxPool2d(3, stride=2, pad=1),  # 56 x 56 x 64
     }
     channels = BOTTLENECK_CHANNELS if block is bottleneck else BASIC_CHANNELS
-    layers = stem | stages(64, BLOCKS[depth], channels, block, rng=rng) | scores(channels[-1], num_classes, rng)
+    layers = stem | stages(64, BLOCKS[depth], channels, block, rng=rng)
+    if include_top:
+        layers |= scores(channels[-1], num_classes, rng)
     return Model(layers, architecture=f"resnet{depth}", input_shape=(3, 224, 224))
 
 
 # ---- CIFAR
 
 
-def resnet18_cifar(num_classes: int = 10, rng: Rng = None) -> Model:
+def resnet18_cifar(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
     """ResNet-18 for pictures of 32 x 32, with random weights: 11,173,962 parameters with 10 classes.
 
     Not in the paper, but popular: ImageNet's ResNet-18 with a 3x3 convolution of stride 1 as conv1, and without pool1, so that
@@ -95,49 +96,53 @@ def resnet18_cifar(num_classes: int = 10, rng: Rng = None) -> Model:
     """
     rng = np.random.default_rng(rng)
     stem = {"conv1": conv_norm(3, 64, 3, rng=rng)}  # 32 x 32 x 64
-    layers = stem | stages(64, BLOCKS[18], BASIC_CHANNELS, basic_block, rng=rng) | scores(512, num_classes, rng)
+    layers = stem | stages(64, BLOCKS[18], BASIC_CHANNELS, basic_block, rng=rng)
+    if include_top:
+        layers |= scores(512, num_classes, rng)
     return Model(layers, architecture="resnet18_cifar", input_shape=(3, 32, 32))
 
 
-def resnet20(num_classes: int = 10, rng: Rng = None) -> Model:
+def resnet20(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
     """The paper's ResNet-20 for CIFAR-10, with random weights: 269,722 parameters with 10 classes.
 
     conv1, conv2_1, ..., conv2_3, conv3_1, ..., conv4_3, pool, fc. Shortcuts have no parameters: where the shape changes they
     take every second pixel and add channels of zeros (option A, which the paper uses for all of its CIFAR networks). Any input
-    (N, 3, H, W) goes; the paper's is 32 x 32.
+    (N, 3, H, W) goes; the paper's is 32 x 32. With ``include_top=False`` the last layer is conv4_3.
 
     >>> model = resnet20()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     269722
     """
-    return _cifar_resnet(20, num_classes, rng)
+    return _cifar_resnet(20, num_classes, include_top, rng)
 
 
-def resnet32(num_classes: int = 10, rng: Rng = None) -> Model:
+def resnet32(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
     """The paper's ResNet-32 for CIFAR-10: 464,154 parameters with 10 classes. Otherwise like ``resnet20``."""
-    return _cifar_resnet(32, num_classes, rng)
+    return _cifar_resnet(32, num_classes, include_top, rng)
 
 
-def resnet44(num_classes: int = 10, rng: Rng = None) -> Model:
+def resnet44(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
     """The paper's ResNet-44 for CIFAR-10: 658,586 parameters with 10 classes. Otherwise like ``resnet20``."""
-    return _cifar_resnet(44, num_classes, rng)
+    return _cifar_resnet(44, num_classes, include_top, rng)
 
 
-def resnet56(num_classes: int = 10, rng: Rng = None) -> Model:
+def resnet56(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
     """The paper's ResNet-56 for CIFAR-10: 853,018 parameters with 10 classes. Otherwise like ``resnet20``."""
-    return _cifar_resnet(56, num_classes, rng)
+    return _cifar_resnet(56, num_classes, include_top, rng)
 
 
-def resnet110(num_classes: int = 10, rng: Rng = None) -> Model:
+def resnet110(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
     """The paper's ResNet-110 for CIFAR-10: 1,727,962 parameters with 10 classes. Otherwise like ``resnet20``."""
-    return _cifar_resnet(110, num_classes, rng)
+    return _cifar_resnet(110, num_classes, include_top, rng)
 
 
-def _cifar_resnet(depth: int, num_classes: int, rng: Rng) -> Model:
+def _cifar_resnet(depth: int, num_classes: int, include_top: bool, rng: Rng) -> Model:
     rng = np.random.default_rng(rng)
     n = (depth - 2) // 6
     stem = {"conv1": conv_norm(3, 16, 3, rng=rng)}  # 32 x 32 x 16
-    layers = stem | stages(16, (n, n, n), CIFAR_CHANNELS, basic_block, zero_padding, rng) | scores(64, num_classes, rng)
+    layers = stem | stages(16, (n, n, n), CIFAR_CHANNELS, basic_block, zero_padding, rng)
+    if include_top:
+        layers |= scores(64, num_classes, rng)
     return Model(layers, architecture=f"resnet{depth}", input_shape=(3, 32, 32))
 
 

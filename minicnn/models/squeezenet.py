@@ -10,26 +10,28 @@ import numpy as np
 
 from ..initializers import Initializer, msra, normal
 from ..layers import Concat, Conv2d, Dropout, GlobalAvgPool2d, Layer, MaxPool2d, ReLU, Sequential
-from .model import Model
+from .blocks import Rng
+from .model import HEAD_STD, Model
 
 DROPOUT = 0.5
 
 
-def squeezenet1_0(num_classes: int = 1000, rng: np.random.Generator | int | None = None) -> Model:
+def squeezenet1_0(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
     """SqueezeNet 1.0, the paper's, with random weights: 1,248,424 parameters with 1,000 classes.
 
     conv1, pool1, fire2, ..., fire9, drop9, conv10, pool10, with the pools named by the layer below them. Any input
     (N, 3, H, W) goes that is not too small for the pools; torchvision's is 224 x 224. (Table 1 says 224 as well, but its
     first map, 111 x 111, is that of a picture of 227 x 227.)
 
-    There is no fully connected layer: conv10 makes a map of scores for each class, and the last pool averages it.
+    There is no fully connected layer: conv10 makes a map of scores for each class, and the last pool averages it. With
+    ``include_top=False`` the last layer is fire9.
 
     >>> model = squeezenet1_0()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     1248424
     """
     rng = np.random.default_rng(rng)
-    layers = {
+    layers: dict[str, Layer] = {
         "conv1": conv_relu(3, 96, 7, stride=2, rng=rng),  # 109 x 109 x 96
         "pool1": halving(),  # 54 x 54 x 96
         "fire2": fire(96, 16, 64, rng),
@@ -43,10 +45,12 @@ def squeezenet1_0(num_classes: int = 1000, rng: np.random.Generator | int | None
         "pool8": halving(),  # 13 x 13 x 512
         "fire9": fire(512, 64, 256, rng),
     }
-    return Model(layers | scores(num_classes, rng), architecture="squeezenet1_0", input_shape=(3, 224, 224))
+    if include_top:
+        layers |= scores(num_classes, rng)
+    return Model(layers, architecture="squeezenet1_0", input_shape=(3, 224, 224))
 
 
-def squeezenet1_1(num_classes: int = 1000, rng: np.random.Generator | int | None = None) -> Model:
+def squeezenet1_1(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
     """SqueezeNet 1.1 with random weights: 1,235,496 parameters with 1,000 classes.
 
     The authors' revision, published with their code: a smaller first convolution and earlier pools bring the multiply-adds
@@ -56,7 +60,7 @@ def squeezenet1_1(num_classes: int = 1000, rng: np.random.Generator | int | None
     (349151936, 818924576)
     """
     rng = np.random.default_rng(rng)
-    layers = {
+    layers: dict[str, Layer] = {
         "conv1": conv_relu(3, 64, 3, stride=2, rng=rng),  # 111 x 111 x 64
         "pool1": halving(),  # 55 x 55 x 64
         "fire2": fire(64, 16, 64, rng),
@@ -70,10 +74,12 @@ def squeezenet1_1(num_classes: int = 1000, rng: np.random.Generator | int | None
         "fire8": fire(384, 64, 256, rng),
         "fire9": fire(512, 64, 256, rng),  # 13 x 13 x 512
     }
-    return Model(layers | scores(num_classes, rng), architecture="squeezenet1_1", input_shape=(3, 224, 224))
+    if include_top:
+        layers |= scores(num_classes, rng)
+    return Model(layers, architecture="squeezenet1_1", input_shape=(3, 224, 224))
 
 
-def fire(in_channels: int, squeezed: int, expanded: int, rng: np.random.Generator | int | None = None) -> Sequential:
+def fire(in_channels: int, squeezed: int, expanded: int, rng: Rng = None) -> Sequential:
     """The fire module: squeeze to few channels with 1x1, then expand with 1x1 and 3x3 filters side by side.
 
     (N, in_channels, H, W) -> (N, 2 * expanded, H, W). Section 3.2 of the paper, figure 1.
@@ -89,11 +95,11 @@ def fire(in_channels: int, squeezed: int, expanded: int, rng: np.random.Generato
 def scores(num_classes: int, rng: np.random.Generator) -> dict[str, Layer]:
     """From the last fire module to the scores (N, num_classes).
 
-    There is a ReLU after conv10, too: no score is below zero.
+    There is a ReLU after conv10, too: no score is below zero. (``Model.replace_head`` takes it away, and says why.)
     """
     return {
         "drop9": Dropout(DROPOUT, rng),
-        "conv10": conv_relu(512, num_classes, 1, rng=rng, initializer=normal(0.01)),  # 13 x 13 x classes
+        "conv10": conv_relu(512, num_classes, 1, rng=rng, initializer=normal(HEAD_STD)),  # 13 x 13 x classes
         "pool10": GlobalAvgPool2d(),
     }
 
@@ -104,7 +110,7 @@ def conv_relu(
     kernel: int,
     stride: int = 1,
     pad: int = 0,
-    rng: np.random.Generator | int | None = None,
+    rng: Rng = None,
     initializer: Initializer = msra,
 ) -> Sequential:
     """y = relu(w * x + b): the layers conv and relu."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..initializers import msra
 from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from .blocks import Rng
 from .model import Model
 
 # Table 1: 3x3 convolutions in each of the five stages, after which the picture is halved. The columns A, B, D and E.
@@ -26,13 +27,18 @@ CHANNELS = (64, 128, 256, 512, 512)
 WIDTH = 4096  # of the two hidden fully connected layers
 DROPOUT = 0.5
 
+Shape = tuple[int, int, int]  # (C, H, W)
+IMAGENET = (3, 224, 224)
+
 
 def vgg(
     depth: int,
     num_classes: int = 1000,
+    include_top: bool = True,
+    input_shape: Shape = IMAGENET,
+    rng: Rng = None,
+    *,
     batch_norm: bool = False,
-    input_shape: tuple[int, int, int] = (3, 224, 224),
-    rng: np.random.Generator | int | None = None,
 ) -> Model:
     """The VGG network with ``depth`` layers of weights, their start random.
 
@@ -44,13 +50,15 @@ def vgg(
     depth : 11, 13, 16 or 19
         Convolutions and fully connected layers together.
     num_classes : int
-    batch_norm : bool
-        Whether a norm1_1 follows conv1_1, and so on: not in the paper, which is older, but in torchvision's ``vgg16_bn``. The
-        convolutions keep their biases there, and here.
+    include_top : bool
+        False: the last layer is pool5, and pictures may have any size from 32 x 32 on.
     input_shape : (C, H, W)
         Of the pictures, 32 pixels or more in each direction: the weights of fc6 are one for each number in the last map. (At
         other sizes than 224 torchvision scales that map to 7 x 7 instead, and its weights do not fit.)
     rng : None, int or numpy.random.Generator
+    batch_norm : bool
+        Whether a norm1_1 follows conv1_1, and so on: not in the paper, which is older, but in torchvision's ``vgg16_bn``. The
+        convolutions keep their biases there, and here.
 
     Raises
     ------
@@ -75,56 +83,63 @@ def vgg(
             channels = out_channels
         layers.append(f"pool{stage}", MaxPool2d(2))
     features = math.prod(layers.output_shape((1, *input_shape)))  # 7 x 7 x 512 of a picture of 224 x 224
-    layers.append("flatten", Flatten())
-    layers.append("fc6", Linear(features, WIDTH, initializer=msra, rng=rng))
-    layers.append("relu6", ReLU())
-    layers.append("drop6", Dropout(DROPOUT, rng))
-    layers.append("fc7", Linear(WIDTH, WIDTH, initializer=msra, rng=rng))
-    layers.append("relu7", ReLU())
-    layers.append("drop7", Dropout(DROPOUT, rng))
-    layers.append("fc8", Linear(WIDTH, num_classes, rng=rng))
+    if include_top:
+        layers.append("flatten", Flatten())
+        layers.append("fc6", Linear(features, WIDTH, initializer=msra, rng=rng))
+        layers.append("relu6", ReLU())
+        layers.append("drop6", Dropout(DROPOUT, rng))
+        layers.append("fc7", Linear(WIDTH, WIDTH, initializer=msra, rng=rng))
+        layers.append("relu7", ReLU())
+        layers.append("drop7", Dropout(DROPOUT, rng))
+        layers.append("fc8", Linear(WIDTH, num_classes, rng=rng))
     name = f"vgg{depth}_bn" if batch_norm else f"vgg{depth}"
     return Model(layers.layers, architecture=name, input_shape=input_shape)
 
 
-def vgg11(
-    num_classes: int = 1000,
-    batch_norm: bool = False,
-    input_shape: tuple[int, int, int] = (3, 224, 224),
-    rng: np.random.Generator | int | None = None,
-) -> Model:
+# ---- the paper's
+
+
+def vgg11(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
     """VGG-11, column A of table 1: 132,863,336 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
-    return vgg(11, num_classes, batch_norm, input_shape, rng)
+    return vgg(11, num_classes, include_top, input_shape, rng)
 
 
-def vgg13(
-    num_classes: int = 1000,
-    batch_norm: bool = False,
-    input_shape: tuple[int, int, int] = (3, 224, 224),
-    rng: np.random.Generator | int | None = None,
-) -> Model:
+def vgg13(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
     """VGG-13, column B of table 1: 133,047,848 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
-    return vgg(13, num_classes, batch_norm, input_shape, rng)
+    return vgg(13, num_classes, include_top, input_shape, rng)
 
 
-def vgg16(
-    num_classes: int = 1000,
-    batch_norm: bool = False,
-    input_shape: tuple[int, int, int] = (3, 224, 224),
-    rng: np.random.Generator | int | None = None,
-) -> Model:
+def vgg16(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
     """VGG-16, column D of table 1: 138,357,544 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``.
 
     Nine tenths of the parameters are in the fully connected layers, nearly all multiply-adds in the convolutions.
     """
-    return vgg(16, num_classes, batch_norm, input_shape, rng)
+    return vgg(16, num_classes, include_top, input_shape, rng)
 
 
-def vgg19(
-    num_classes: int = 1000,
-    batch_norm: bool = False,
-    input_shape: tuple[int, int, int] = (3, 224, 224),
-    rng: np.random.Generator | int | None = None,
-) -> Model:
+def vgg19(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
     """VGG-19, column E of table 1: 143,667,240 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
-    return vgg(19, num_classes, batch_norm, input_shape, rng)
+    return vgg(19, num_classes, include_top, input_shape, rng)
+
+
+# ---- with batch norm, torchvision's
+
+
+def vgg11_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+    """VGG-11 with batch norm after each convolution: 132,868,840 parameters. Otherwise like ``vgg11``."""
+    return vgg(11, num_classes, include_top, input_shape, rng, batch_norm=True)
+
+
+def vgg13_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+    """VGG-13 with batch norm after each convolution: 133,053,736 parameters. Otherwise like ``vgg13``."""
+    return vgg(13, num_classes, include_top, input_shape, rng, batch_norm=True)
+
+
+def vgg16_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+    """VGG-16 with batch norm after each convolution: 138,365,992 parameters. Otherwise like ``vgg16``."""
+    return vgg(16, num_classes, include_top, input_shape, rng, batch_norm=True)
+
+
+def vgg19_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+    """VGG-19 with batch norm after each convolution: 143,678,248 parameters. Otherwise like ``vgg19``."""
+    return vgg(19, num_classes, include_top, input_shape, rng, batch_norm=True)

@@ -1,50 +1,298 @@
-"""From the names that others give to weights to ours."""
+"""From other people's files of weights to networks of ours."""
 
 from __future__ import annotations
 
+import inspect
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..layers import Layer
-from .strict import arrays_of
-
-# EfficientNet-PyTorch, in whose names the Lite0 weights are stored: path of one of our units -> (convolution, batch norm) there
-UNITS = {
-    "stem": ("_conv_stem", "_bn0"),
-    "head": ("_conv_head", "_bn1"),
-    "expand": ("_expand_conv", "_bn0"),
-    "depthwise": ("_depthwise_conv", "_bn1"),
-    "project": ("_project_conv", "_bn2"),
-}
-# running_mean and running_var are called so on both sides
-ARRAYS = {"w": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}
+from ..data.preprocessing import Preprocessing
+from ..errors import WeightsError
+from ..models import ARCHITECTURES, Model
+from .columns import aligned
+from .hashes import sha256_of
+from .matching import Match
+from .names import SOURCES, Source, family_of
+from .names.base import Table
+from .readers import read_weights
+from .strict import Differences, fill
 
 
-def efficientnet_name(ours: str) -> str:
-    """What the EfficientNet-PyTorch project calls one of our EfficientNet's arrays.
+@dataclass(frozen=True)
+class Row:
+    """Where one array of the network comes from.
 
-    >>> efficientnet_name("block3.body.depthwise.norm.gamma")
-    '_blocks.3._bn1.weight'
-    >>> efficientnet_name("stem.conv.w"), efficientnet_name("classifier.b")
-    ('_conv_stem.weight', '_fc.bias')
+    Attributes
+    ----------
+    theirs : dict from name to shape
+        The arrays in the file; empty if it has none for this.
+    ours : str
+    shape : tuple of int
+        Of ours.
+    how : str
+        What was done to theirs; empty if nothing.
+    fits : bool
+        Whether it was loaded.
     """
-    *path, array = ours.replace(".body.", ".").split(".")
-    array = ARRAYS.get(array, array)
-    if path == ["classifier"]:
-        return f"_fc.{array}"
-    block = re.fullmatch(r"block(\d+)", path[0])
-    where = f"_blocks.{block[1]}." if block else ""
-    return f"{where}{UNITS[path[-2]][path[-1] == 'norm']}.{array}"
+
+    theirs: dict[str, tuple[int, ...]]
+    ours: str
+    shape: tuple[int, ...]
+    how: str
+    fits: bool
 
 
-def renamed(layer: Layer, arrays: Mapping[str, np.ndarray], theirs: Callable[[str], str]) -> dict[str, np.ndarray]:
-    """Foreign arrays under our names: ``theirs`` translates each of the network's names; foreign names that remain are kept.
+@dataclass(frozen=True)
+class Mapped:
+    """The record of a conversion, one row for each array of the network; ``str()`` makes a table of it.
 
-    PyTorch counts the batches that a batch norm has seen (``num_batches_tracked``), which no computation here uses: left out.
+    Attributes
+    ----------
+    source : str
+        Whose names the file has: "torchvision", "keras" or "caffe".
+    rows : list of Row
+    differences : Differences
+        What did not fit; empty unless the conversion was partial.
+    left_out : dict from name to shape
+        Arrays of the file that no computation here uses.
     """
-    rest = {name: array for name, array in arrays.items() if not name.endswith("num_batches_tracked")}
-    ours = {name: theirs(name) for name in arrays_of(layer)}
-    found = {name: rest.pop(foreign) for name, foreign in ours.items() if foreign in rest}
-    return found | rest
+
+    source: str
+    rows: list[Row]
+    differences: Differences
+    left_out: dict[str, tuple[int, ...]]
+
+    def __str__(self) -> str:
+        lines = []
+        for row in self.rows:
+            theirs = " + ".join(f"{name} {shape}" for name, shape in row.theirs.items()) or "(nothing)"
+            ours = f"{row.ours} {row.shape}"
+            lines.append((theirs, "->", ours, row.how) if row.fits else (theirs, "", ours, "NOT LOADED"))
+        text = aligned(lines, gap=" ")
+        if self.left_out:
+            some = ", ".join(list(self.left_out)[:3])
+            text.append(f"{len(self.left_out)} arrays of the file are left out, as nothing here uses them: {some}, ...")
+        for kind, names in self.differences.lists().items():
+            text += [f"{kind}:", *(f"  {name}" for name in names)] if names else []
+        return "\n".join(text)
+
+
+def convert(
+    file: str | os.PathLike,
+    architecture: str,
+    source: str | None = None,
+    partial: bool = False,
+    classes: int | Sequence[str] | None = None,
+    rng: np.random.Generator | int | None = 0,
+    **build: Any,
+) -> tuple[Model, Mapped]:
+    """A network of ours with the weights of a file of PyTorch, Keras, Caffe, ONNX, safetensors or NumPy.
+
+    Arrays are found by the names that the source gives to the layers of this architecture, and brought into our layout. What
+    else their numbers rest on comes along: how pictures are prepared, padding, strides and the eps of batch norms.
+
+    Parameters
+    ----------
+    file : path
+    architecture : str
+        One of ``minicnn.models.ARCHITECTURES``, e.g. "resnet50". Where a source has a form of its own ("alexnet" of
+        torchvision), the model gets that form.
+    source : "torchvision", "keras" or "caffe", optional
+        Whose names the file has. By default the one whose names fit best.
+    partial : bool
+        Load what fits, and list what does not; the rest keeps its random start.
+    classes : int or sequence of str, optional
+        How many classes, or their names. By default as many as the file's classifier has; if it has no classifier, the model
+        has none either (``include_top=False``).
+    rng : None, int or numpy.random.Generator
+        For the random start of what a partial conversion leaves.
+    build
+        Further arguments of the architecture, e.g. ``input_shape=(3, 65, 97)`` for a VGG that was made for such pictures: found
+        from the weights if the pictures were square.
+
+    Returns
+    -------
+    model : Model
+        In inference mode.
+    mapped : Mapped
+        What came from where.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or does not fit the architecture; missing, unexpected and misshapen arrays are listed.
+    """
+    if architecture not in ARCHITECTURES:
+        raise WeightsError(f"there is no architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}")
+    if source is not None and source not in SOURCES:
+        raise WeightsError(f"there is no source {source!r} of names; known are {', '.join(SOURCES)}")
+    arrays = read_weights(file)
+    model, mapped = convert_arrays(arrays, os.fspath(file), architecture, source, partial, classes, rng, **build)
+    model.provenance |= {
+        "source": f"{Path(file).name}, in the names of {mapped.source}",
+        "source_file": Path(file).name,
+        "source_sha256": sha256_of(file),
+    }
+    return model, mapped
+
+
+def convert_arrays(
+    arrays: Mapping[str, np.ndarray],
+    file: str,
+    architecture: str,
+    source: str | None = None,
+    partial: bool = False,
+    classes: int | Sequence[str] | None = None,
+    rng: np.random.Generator | int | None = 0,
+    **build: Any,
+) -> tuple[Model, Mapped]:
+    """``convert`` for arrays that have been read; ``file`` says where they come from, for error messages."""
+    chosen = SOURCES[source] if source else _guess(arrays, file, architecture)
+    form, table = _form(chosen, architecture)
+    if table is None:
+        raise WeightsError(
+            f"the names that {chosen.name} gives to {architecture} are not known; of {chosen.name} known are "
+            f"{', '.join(convertible(chosen))}"
+        )
+    names = None if classes is None or isinstance(classes, (int, np.integer)) else [str(name) for name in classes]
+    if classes is not None:
+        build["num_classes"] = int(classes) if names is None else len(names)
+    model = _network(form, arrays, chosen, table, build, rng if partial else NoRandomness())
+
+    match = Match(model, arrays, chosen, table)
+    if not match.used:
+        raise WeightsError(
+            f"{file} has none of the names that {chosen.name} gives to the layers of {architecture}; it has {_some(arrays)}. "
+            "Is it of another architecture, or of another source?"
+        )
+    made = {name: match.make(name) for name in match.used}
+    left_out = {name: array for name, array in match.unused.items() if re.fullmatch(chosen.ignored, name)}
+    unexpected = {
+        f"{name} (theirs)" if name in match.targets else name: array  # not to be mistaken for one of ours
+        for name, array in match.unused.items()
+        if name not in left_out
+    }
+    differences = fill(model, made | unexpected, file, partial, match.called)
+    rows = [
+        Row(
+            theirs={theirs: tuple(arrays[theirs].shape) for theirs in match.used.get(name, ())},
+            ours=name,
+            shape=match.shape(name),
+            how=match.how(name),
+            fits=name in made and name not in differences.unlike,
+        )
+        for name in match.targets
+    ]
+    model.seed(np.random.default_rng(rng))  # dropout's; so far it had that of NoRandomness
+    model.classes = names
+    model.eval()
+    return model, Mapped(chosen.name, rows, differences, {name: tuple(array.shape) for name, array in left_out.items()})
+
+
+def names_there(model: Model, source: str) -> dict[str, str]:
+    """What a source calls each array of a network of ours; the first of them, where that is several there.
+
+    >>> from minicnn.models import resnet20
+    >>> names_there(resnet20(), "torchvision")["conv2_1.sum.body.conv1.norm.gamma"]
+    'layer1.0.bn1.weight'
+    """
+    table = SOURCES[source].tables.get(family_of(model.architecture) or "")
+    if table is None:
+        raise ValueError(f"the names that {source} gives to {model.architecture} are not known")
+    return Match(model, {}, SOURCES[source], table).called
+
+
+def convertible(*sources: Source) -> list[str]:
+    """The architectures for which the names of a source are known: of those given, or of any."""
+    return [name for name in ARCHITECTURES if any(_form(source, name)[1] for source in sources or SOURCES.values())]
+
+
+# ---- which source, and which form of the architecture
+
+
+def _form(source: Source, architecture: str) -> tuple[str, Table | None]:
+    """Our architecture for what a source calls by this name, and the table of its names, if there is one."""
+    form = source.forms.get(architecture, architecture)
+    return form, source.tables.get(family_of(form) or "")
+
+
+def _guess(arrays: Mapping[str, np.ndarray], file: str, architecture: str) -> Source:
+    """The source in whose layout, or at least in whose names, most arrays fit."""
+    fitting = {}
+    for source in SOURCES.values():
+        form, table = _form(source, architecture)
+        if table is not None:
+            match = Match(ARCHITECTURES[form](rng=NoRandomness()), arrays, source, table)
+            fitting[source.name] = match.fitting(), len(match.used)
+    if not fitting:
+        raise WeightsError(f"nobody else's names are known for {architecture}; known they are for {', '.join(convertible())}")
+    best = max(fitting, key=fitting.__getitem__)
+    if not any(fitting[best]):
+        raise WeightsError(
+            f"{file} does not look like {architecture} in the names of {' or '.join(fitting)}; it has {_some(arrays)}. "
+            "Is it of another architecture?"
+        )
+    return SOURCES[best]
+
+
+def _some(arrays: Mapping[str, np.ndarray]) -> str:
+    """The first few arrays, for error messages."""
+    first = [f"{name} {tuple(array.shape)}" for name, array in list(arrays.items())[:5]]
+    return ", ".join(first) + (f" and {len(arrays) - 5} more" if len(arrays) > 5 else "")
+
+
+# ---- the network around the arrays
+
+
+def _network(
+    form: str,
+    arrays: Mapping[str, np.ndarray],
+    source: Source,
+    table: Table,
+    build: dict[str, Any],
+    rng: np.random.Generator | int | None,
+) -> Model:
+    """The network that the arrays are for: as large as they are, in the form and with the preprocessing of their source."""
+    constructor, family = ARCHITECTURES[form], family_of(form)
+    takes = inspect.signature(constructor).parameters
+    if wrong := [name for name in build if name not in takes]:
+        raise WeightsError(f"{form} has no {', '.join(wrong)}; it takes {', '.join(takes)}")
+    if "aux" in takes:  # side heads run in training only
+        build = {"aux": False} | build
+    model = constructor(**build, rng=NoRandomness())
+    other = Match(model, arrays, source, table).other_sizes(model, takes)
+    if "num_classes" in build:  # then a classifier is wanted, whether the file has one or not
+        other.pop("include_top", None)
+    build = other | build
+    if other or not isinstance(rng, NoRandomness):
+        model = constructor(**build, rng=rng)
+    if family in source.changes:
+        source.changes[family](model)
+        model.provenance["form"] = f"changed from the usual {form} to that of {source.name}"
+    model.preprocessing = source.preprocessing_of(form)
+    if "input_shape" in build:
+        model.preprocessing = _sized(model.preprocessing, model.input_shape[1:])
+    model.input_shape = (model.input_shape[0], *model.preprocessing.size)
+    return model
+
+
+def _sized(preprocessing: Preprocessing, size: tuple[int, int]) -> Preprocessing:
+    """The same for pictures of another size, with the same share of margin around the crop."""
+    resize = preprocessing.resize and max(round(preprocessing.resize * min(size) / min(preprocessing.size)), *size)
+    return replace(preprocessing, size=size, resize=resize)
+
+
+class NoRandomness(np.random.Generator):
+    """Stands in for the random start of a network whose weights are read from a file anyway: all zeros, in no time."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def standard_normal(self, size=None, dtype=np.float64, out=None):
+        return np.broadcast_to(np.zeros((), dtype), size)

@@ -14,6 +14,7 @@ import numpy as np
 from ..cache import cache_folder, write_atomically
 from ..data.picture_set import PictureSet
 from ..inference import infer
+from ..layers import Dropout
 from ..layers.fused import fuse
 from ..models.model import Model
 
@@ -29,10 +30,17 @@ def fingerprint(model: Model) -> str:
 
 
 def default_layer(model: Model) -> str:
-    """The layer whose output is the code: the last one below the classifier that is not dropout (after the ReLU, pooled)."""
+    """The top-level layer whose output is the code: the last one below the classifier that is not dropout.
+
+    In most networks that is the pool after the last ReLU; in SqueezeNet, whose pool comes after its classifier, it is fire9.
+    """
+    return next(name for name in reversed(below_classifier(model)) if not isinstance(model.layers[name], Dropout))
+
+
+def below_classifier(model: Model) -> list[str]:
+    """Names of the top-level layers below the one that the classifier is or is in."""
     names = list(model.layers)
-    below = names[: names.index(model.classifier_name)]
-    return next(name for name in reversed(below) if type(model.layers[name]).__name__ != "Dropout")
+    return names[: names.index(model.classifier_name.split(".")[0])]
 
 
 def codes_of(output: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from ..inference import infer
 from ..models.model import Model
 from ..pretrained import load
 from ..pretrained.store import save_model
-from .codes import default_layer, extract_codes
+from .codes import below_classifier, default_layer, extract_codes
 from .finetune import Phase, fine_tune, freeze_points, set_head, view_bank, with_new_head
 from .linear import LinearClassifier, LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
 from .measures import confident_mistakes, measure
@@ -195,7 +195,7 @@ class Experiment:
         scale = calibrate(choice.fitted, self.codes[val], y[val])
         model = self.base.copy()
         set_head(model, choice.final, scale)
-        model.freeze(until=list(model.layers)[-2])
+        model.freeze(until=below_classifier(model)[-1])
         record = {
             "val_accuracy": choice.point.val_accuracy,
             "seconds": self.codes_seconds + time.perf_counter() - started,

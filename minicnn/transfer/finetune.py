@@ -12,14 +12,14 @@ import numpy as np
 
 from ..data.augmentation import Augmentation
 from ..inference import infer
-from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Linear
+from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Linear, SideHead
 from ..layers.fused import fuse
 from ..losses import SoftmaxCrossEntropy
 from ..models.model import Model
 from ..optim import AdamW
 from ..schedules import one_cycle
 from ..training import History, Trainer
-from .codes import default_layer
+from .codes import below_classifier, default_layer
 from .linear import LinearClassifier
 
 
@@ -71,7 +71,7 @@ def freeze_points(model: Model) -> tuple[str, str]:
     The layers by which three fifths, and a quarter, of the network's multiply-adds are done: the first leaves the most specific
     layers to train, the second all but the general ones (edges, colours, textures).
     """
-    names = [name for name in model.layers if name != model.classifier_name]
+    names = below_classifier(model)
     shape = (1, *model.input_shape)
     costs = []
     for name in names:
@@ -86,14 +86,15 @@ def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
     """A copy of the network up to ``layer`` with an untrained classifier for ``classes`` on top of its codes.
 
     At the usual layer, right below the classifier, this replaces the head and keeps the dropout before it; below that, what
-    lies above is cut off, and feature maps are averaged over space first.
+    lies above is cut off, and feature maps are averaged over space first. Side heads, made for the old classes, are left out.
     """
     model = model.copy()
     if layer == default_layer(model):
         model.replace_head(classes, rng=0)
         return model
     lower, _ = model.split(layer)
-    layers, shape = dict(lower.layers), lower.output_shape((1, *model.input_shape))
+    layers = {name: kept for name, kept in lower.layers.items() if not isinstance(kept, SideHead)}
+    shape = lower.output_shape((1, *model.input_shape))
     layers["codes"] = GlobalAvgPool2d() if len(shape) == 4 else Flatten()
     layers["classifier"] = Linear(shape[1], len(classes), rng=0)
     return Model(
@@ -107,9 +108,10 @@ def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
 
 
 def set_head(model: Model, classifier: LinearClassifier, scale: float = 1.0) -> None:
-    """Write a trained linear classifier into the network's last layer: scores of the network = scale * scores on the codes."""
-    head = model.layers[model.classifier_name]
-    head.w.value[...], head.b.value[...] = scale * classifier.w, scale * classifier.b
+    """Write a trained linear classifier into the network's own: scores of the network = scale * scores on the codes."""
+    head = model.classifier
+    head.w.value[...] = scale * classifier.w.reshape(head.w.value.shape)  # a 1x1 convolution has two axes more
+    head.b.value[...] = scale * classifier.b
 
 
 class ViewBank:

@@ -56,6 +56,14 @@ class Known:
     call: Callable[..., Any] | None = None
 
 
+class Stateful:
+    """What a function in the table may return if the pickle describes it in two steps: that it is there, then what it is."""
+
+    def set_state(self, state: Any) -> None:
+        """Take what the pickle says; a ValueError if it makes no sense."""
+        raise NotImplementedError
+
+
 def read_pickle(file: BinaryIO, names: Mapping[str, Known], persistent: Callable[[Any], Any] | None = None) -> Any:
     """The value that one pickle describes: numbers, texts, tuples, lists, dicts, and what the functions in ``names`` return.
 
@@ -151,9 +159,12 @@ def read_pickle(file: BinaryIO, names: Mapping[str, Known], persistent: Callable
                 if not isinstance(function, Known) or function.call is None or not isinstance(arguments, tuple):
                     raise ValueError("a call of something that is no function")
                 stack.append(function.call(*arguments))
-            case "BUILD":  # attributes for the object below; an OrderedDict has some (`_metadata`) that no array needs
-                pop()
-                _top(stack, dict)
+            case "BUILD":  # attributes for the object below
+                state, target = pop(), _top(stack)
+                if isinstance(target, Stateful):
+                    target.set_state(state)
+                else:  # an OrderedDict has some (`_metadata`) that no array needs
+                    _top(stack, dict)
             case "BINPERSID":
                 if persistent is None:
                     raise ValueError("a reference to something outside of the pickle")

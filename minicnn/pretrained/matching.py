@@ -1,0 +1,167 @@
+"""Which arrays of a file are which of a network's, and what they tell about its sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import WeightsError
+from ..layers import Flatten, Linear, Sequential
+from ..models import Model
+from .names import Recipe, Source
+from .names.base import Table, Target, their_names
+from .strict import arrays_of
+
+LARGEST_SIDE = 1024  # pixels; of pictures whose size is to be found from the weights
+
+
+class Match:
+    """The arrays of a network beside those of a file.
+
+    Parameters
+    ----------
+    model : Model
+    arrays : mapping from name to array
+        The file's.
+    source : Source
+    table : Table
+        What the source calls the layers of this network.
+
+    Attributes
+    ----------
+    targets : dict from our name to Target
+        All arrays of the network, layer by layer.
+    recipes : dict from our name to Recipe
+    used : dict from our name to list of their names
+        What is there of what an array of ours is made of; without those of which something is missing.
+    """
+
+    def __init__(self, model: Model, arrays: Mapping[str, np.ndarray], source: Source, table: Table):
+        self.arrays = arrays
+        self.targets = dict(_targets(model, table))
+        self.recipes = {name: source.recipe(target) for name, target in self.targets.items()}
+        self.used = {
+            name: [found for found in self._found(recipe) if found is not None]
+            for name, recipe in self.recipes.items()
+            if None not in self._found(recipe)[: len(recipe.names)]
+        }
+
+    def _found(self, recipe: Recipe) -> list[str | None]:
+        """For each array that a recipe needs, and each that it can use, the name that it has in the file."""
+        return [_first(names, self.arrays) for names in recipe.names + recipe.optional]
+
+    def make(self, name: str) -> np.ndarray:
+        """One of our arrays, made of theirs."""
+        recipe = self.recipes[name]
+        return recipe.make(*(None if found is None else self.arrays[found] for found in self._found(recipe)))
+
+    def how(self, name: str) -> str:
+        """What is done to their arrays to make it, in words; empty if nothing."""
+        recipe = self.recipes[name]
+        optional = self._found(recipe)[len(recipe.names) :]
+        return ", ".join(text for text in (recipe.how, recipe.how_optional if any(optional) else "") if text)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one of our arrays."""
+        target = self.targets[name]
+        return arrays_of(target.layer)[target.array].shape
+
+    @property
+    def called(self) -> dict[str, str]:
+        """What our arrays are called in such a file; the first of them, where that is several there."""
+        return {name: recipe.names[0][0] for name, recipe in self.recipes.items() if recipe.names[0]}
+
+    @property
+    def unused(self) -> dict[str, np.ndarray]:
+        """The file's arrays of which nothing was made."""
+        taken = {name for names in self.used.values() for name in names}
+        return {name: array for name, array in self.arrays.items() if name not in taken}
+
+    def fitting(self) -> int:
+        """How many of our arrays the file has in the right shape."""
+        return sum(self.make(name).shape == self.shape(name) for name in self.used)
+
+    def other_sizes(self, model: Model, takes: Collection[str]) -> dict[str, Any]:
+        """Where the network must be built otherwise, by the shapes in the file: arguments for its constructor.
+
+        The number of classes, or that there is no classifier; the width; the size of the pictures.
+
+        Parameters
+        ----------
+        model : Model
+            The one that this match is for.
+        takes : collection of str
+            The arguments that its constructor takes.
+        """
+        other: dict[str, Any] = {}
+        first = next(iter(self.targets))
+        if len(model.output_shape((1, *model.input_shape))) == 2:  # it has a classifier
+            scores = f"{model.classifier_name}.w"
+            if scores not in self.used:
+                other["include_top"] = False
+            elif len(self.make(scores)) != self.shape(scores)[0]:
+                other["num_classes"] = len(self.make(scores))
+        if "width" in takes and first in self.used and len(self.make(first)) != self.shape(first)[0]:
+            other["width"] = len(self.make(first)) / self.shape(first)[0]
+        for name, target in self.targets.items():
+            if target.flattened and target.array == "w" and name in self.used and "input_shape" in takes:
+                features = self.make(name).shape[-1]
+                if features != math.prod(target.flattened):
+                    other["input_shape"] = _pictures(model, features)
+        return other
+
+
+def _first(names: Sequence[str], arrays: Collection[str]) -> str | None:
+    return next((name for name in names if name in arrays), None)
+
+
+def _targets(model: Model, table: Table) -> Iterator[tuple[str, Target]]:
+    """Our arrays by name, each with what is needed to find theirs."""
+    layers = dict(model.walk())
+    places = {name: place for place, name in enumerate(model.layers)}
+    flattened = _flattened(model)
+    for path, layer in layers.items():
+        if layer.children():
+            continue
+        unit, _, last = path.rpartition(".")
+        below = layers.get(f"{unit}.conv") if last == "norm" else None
+        place = places[path.split(".")[0]]
+        names = their_names(path, table, place)
+        unbiased = their_names(f"{unit}.conv", table, place) if below is not None and below.b is None else ()
+        for array in arrays_of(layer):
+            yield f"{path}.{array}", Target(array, layer, names, unbiased, flattened.get(path))
+
+
+def _flattened(model: Model) -> dict[str, tuple[int, int, int]]:
+    """Path of the first Linear layer above a Flatten -> the (C, H, W) that is flattened for it."""
+    shape: tuple[int, ...] = (1, *model.input_shape)
+    last_map = None
+    for name, layer in model.layers.items():
+        if isinstance(layer, Flatten) and len(shape) == 4:
+            last_map = shape[1:]
+        if isinstance(layer, Linear):
+            return {name: last_map} if last_map else {}
+        shape = layer.output_shape(shape)
+    return {}
+
+
+def _pictures(model: Model, features: int) -> tuple[int, int, int]:
+    """(C, H, W) of the smallest square pictures whose last map has this many numbers."""
+    channels, below = model.input_shape[0], Sequential()
+    for name, layer in model.layers.items():
+        if isinstance(layer, Flatten):
+            break
+        below.layers[name] = layer
+    for side in range(1, LARGEST_SIDE + 1):
+        try:
+            if math.prod(below.output_shape((1, channels, side, side))) == features:
+                return channels, side, side
+        except ValueError:  # too small for the pools
+            continue
+    raise WeightsError(
+        f"the first fully connected layer in the file takes {features} numbers, and {model.architecture} makes that many of no "
+        "square picture; say for what size of picture the network was made"
+    )

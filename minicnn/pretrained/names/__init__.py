@@ -1,0 +1,15 @@
+"""What other projects call the layers of networks that are also ours, and how they lay out their arrays.
+
+Each source of weights has a module: ``torchvision`` (with the PyTorch projects whose names are alike), ``keras``, ``caffe``.
+It says three things: which of their layers is which of ours (a table for each family of networks), which of their arrays make
+one of ours (a ``Recipe``), and what in a network of ours must be otherwise for the numbers to come out the same.
+"""
+
+from .base import Recipe, Source, family_of
+from .caffe import CAFFE
+from .keras import KERAS
+from .torchvision import TORCHVISION
+
+SOURCES: dict[str, Source] = {source.name: source for source in (TORCHVISION, KERAS, CAFFE)}
+
+__all__ = ["CAFFE", "KERAS", "SOURCES", "TORCHVISION", "Recipe", "Source", "family_of"]

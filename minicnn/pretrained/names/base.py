@@ -1,0 +1,158 @@
+"""Tables of names, and what a source of weights is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ...data.preprocessing import Preprocessing
+from ...layers import Layer
+from ...models import Model
+
+# Rows of (our path of a layer, their name of it). ``{x}`` in a path stands for a number or a word, which the name may repeat as
+# ``{x}``, or as ``{x-1}`` if it is a number; ``{#}`` is the place, from 0, of the top-level layer. A name may list several that
+# are in use, "predictions|fc1000": the one that is in the file is meant. The first row that fits counts.
+Table = tuple[tuple[str, str], ...]
+
+FAMILIES = {
+    "alexnet": ("alexnet", "caffenet"),
+    "alexnet_torchvision": ("alexnet_torchvision",),
+    "vgg": ("vgg11", "vgg13", "vgg16", "vgg19"),
+    "vgg_bn": ("vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"),
+    "googlenet": ("googlenet",),
+    "googlenet_torchvision": ("googlenet_torchvision",),
+    "resnet": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    "cifar_resnet": ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
+    "squeezenet": ("squeezenet1_0", "squeezenet1_1"),
+    "mobilenet_v1": ("mobilenet_v1",),
+    "mobilenet_v2": ("mobilenet_v2",),
+    "efficientnet": tuple(f"efficientnet_lite{i}" for i in range(5)),
+}
+
+
+def family_of(architecture: str) -> str | None:
+    """The family whose tables hold for an architecture; None if nobody else's names are known for it.
+
+    >>> family_of("resnet50"), family_of("lenet5")
+    ('resnet', None)
+    """
+    return next((family for family, members in FAMILIES.items() if architecture in members), None)
+
+
+class Recipe(NamedTuple):
+    """How one of our arrays is made from theirs.
+
+    Attributes
+    ----------
+    names : one item for each array that it needs, which lists the names that array may have
+    make : function
+        From these arrays to ours. It fails on no shape: what does not fit comes out in a shape that is not ours either.
+    how : str
+        What it does, for the reader; empty if nothing.
+    optional : as ``names``
+        Arrays that may be missing: then the function gets None.
+    how_optional : str
+        What is done with them, if they are there.
+    """
+
+    names: tuple[tuple[str, ...], ...]
+    make: Callable[..., np.ndarray]
+    how: str = ""
+    optional: tuple[tuple[str, ...], ...] = ()
+    how_optional: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One of our arrays, and what a source must know of it to find theirs.
+
+    Attributes
+    ----------
+    array : str
+        "w", "b", "gamma", "beta", "running_mean" or "running_var".
+    layer : Layer
+        The one it belongs to.
+    names : tuple of str
+        What they may call that layer.
+    unbiased : tuple of str
+        For a batch norm: what they may call the convolution below it, if ours has no bias, so that theirs must be merged.
+    flattened : (C, H, W) or None
+        For the first Linear layer above a Flatten: the shape of the map that is flattened.
+    """
+
+    array: str
+    layer: Layer
+    names: tuple[str, ...]
+    unbiased: tuple[str, ...] = ()
+    flattened: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A project whose files of weights are understood.
+
+    Attributes
+    ----------
+    name : str
+    tables : mapping from family to Table
+    recipe : function
+        From one of our arrays to how it is made.
+    preprocessing : mapping from family, or architecture, to Preprocessing
+        What its published weights expect.
+    forms : mapping from architecture to architecture
+        What this source calls the first is the second of ours.
+    changes : mapping from family to function (Model) -> None
+        What must be changed in a network of ours (strides, padding, eps) to make it the one their weights are for.
+    ignored : regular expression
+        Names of arrays that no computation of ours uses.
+    """
+
+    name: str
+    tables: Mapping[str, Table]
+    recipe: Callable[[Target], Recipe]
+    preprocessing: Mapping[str, Preprocessing]
+    forms: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, Callable[[Model], None]] = field(default_factory=dict)
+    ignored: str = r"$^"
+
+    def preprocessing_of(self, architecture: str) -> Preprocessing:
+        """What the source's weights of this architecture expect."""
+        return self.preprocessing.get(architecture) or self.preprocessing[family_of(architecture) or ""]
+
+
+def their_names(path: str, table: Table, place: int) -> tuple[str, ...]:
+    """What a layer of ours may be called by those whose table this is; empty if the table does not know it.
+
+    >>> their_names("conv2_1.sum.body.conv1.norm", (("conv{s}_{b}.sum.body.conv{k}.norm", "layer{s-1}.{b-1}.bn{k}"),), 3)
+    ('layer1.0.bn1',)
+    >>> their_names("conv1_2", (("conv{s}_{i}", "features.{#}|conv{s}/{i}"),), 2)
+    ('features.2', 'conv1/2')
+    """
+    for ours, theirs in table:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[0-9a-z]+)", re.escape(ours))
+        if found := re.fullmatch(pattern, path):
+            return tuple(_filled_in(theirs, found.groupdict() | {"#": str(place)}).split("|"))
+    return ()
+
+
+def _filled_in(template: str, words: Mapping[str, str]) -> str:
+    def word(item: re.Match) -> str:
+        name, shift = item.groups()
+        return str(int(words[name]) + int(shift)) if shift else words[name]
+
+    return re.sub(r"\{(\w+|#)([+-]\d+)?\}", word, template)
+
+
+def first_of(names: tuple[str, ...], *arrays: str) -> tuple[str, ...]:
+    """All names "layer/array" of a layer that may have several names, and an array that may."""
+    return tuple(f"{name}/{array}" for name in names for array in arrays)
+
+
+def without_leading_ones(array: np.ndarray, axes: int) -> np.ndarray:
+    """(1, 1, F, K) as (F, K), if there are that many axes too many and all have length 1."""
+    extra = array.ndim - axes
+    return array.reshape(array.shape[extra:]) if extra > 0 and set(array.shape[:extra]) == {1} else array

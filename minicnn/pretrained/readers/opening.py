@@ -1,0 +1,127 @@
+"""Opening a file that may be anything: whatever is wrong with it becomes one WeightsError with one sentence.
+
+Also what keeps a reader honest about memory: a damaged or malicious file may say of itself that it is a thousand times as
+large, or that all of its arrays are the same bytes, so no length in it is believed before it is compared with the file's size.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from ...errors import WeightsError
+
+MOST_COPIES = 4  # all that is read out of a file, arrays that share numbers included, may add up to this many times the file
+LOOK, FREE_LOOKS = 128, 16  # what one look counts, in bytes; and how many a tiny file has for nothing
+MOST_AXES = 32
+LONGEST_MESSAGE = 1000  # characters; names and numbers in a damaged file may have more
+
+HDF5_START = b"\x89HDF\r\n\x1a\n"
+ZIP_START = b"PK\x03\x04"
+OUR_START = b"minicnn model"
+
+# what parsers of broken bytes raise
+TROUBLES = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, MemoryError, RuntimeError,
+    struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+class Damaged(ValueError):
+    """What is in the file cannot be; the message continues the sentence "this file ..."."""
+
+
+@contextmanager
+def weights_file(path: str | os.PathLike, kind: str) -> Iterator[BinaryIO]:
+    """The file, open for reading; what goes wrong while it is read becomes a WeightsError.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        What it should be, with its article: "a safetensors file".
+
+    Raises
+    ------
+    WeightsError
+        If it is not there, not a file, or the body of the ``with`` statement could not make sense of it.
+    """
+    path = os.fspath(path)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep its reader waiting
+            raise WeightsError(f"{path} cannot be read: it is not a file")
+        with open(path, "rb") as file:
+            yield file
+    except WeightsError:
+        raise
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except TROUBLES as error:
+        what = str(error) if isinstance(error, Damaged) else f"is damaged, or not {kind} ({str(error)[:200]})"
+        what = what[:LONGEST_MESSAGE]
+        raise WeightsError(f"{path} {what}. Fetch it again, and compare its size and hash with the source's.") from error
+
+
+def other_kind(start: bytes, kind: str) -> Damaged:
+    """The complaint about a file of another kind, from its first bytes, with a word about those that are often mistaken."""
+    return Damaged(f"is not {kind}: it begins with {start[:8]!r}{guess(start)}")
+
+
+def guess(start: bytes) -> str:
+    """What a file may be that is not what it should be; nothing if its beginning does not say."""
+    if not start:
+        return " (it is empty)"
+    if start.startswith(OUR_START):
+        return " (this is a model that minicnn saved: minicnn.load reads it)"
+    if start.startswith(HDF5_START[:4]):
+        return " (this is HDF5: Keras's files are read with read_keras, minicnn's with minicnn.load)"
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return " (this is a web page: the download gave an error page instead of the file)"
+    if start.startswith(b"version https://git-lfs"):
+        return " (this is Git LFS's note of where the file is, not the file)"
+    if start.startswith(b"\x80"):
+        return " (this is some other pickle)"
+    return ""
+
+
+def size_of(file: BinaryIO) -> int:
+    """Bytes in the file, which is left at its beginning."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
+
+
+class Bounded:
+    """A file's bytes by place and length: never beyond its end, and in all no more than ``MOST_COPIES`` times the file.
+
+    Each look counts ``LOOK`` bytes more, so that nobody can look at nothing without end.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.size = file, size_of(file)
+        self.left = MOST_COPIES * self.size + FREE_LOOKS * LOOK
+
+    def at(self, place: int, length: int) -> bytes:
+        """``length`` bytes from byte ``place`` on."""
+        if not 0 <= place <= place + length <= self.size:
+            raise Damaged(
+                f"is truncated or damaged: {length} bytes belong at byte {place}, and the file has {self.size} in all"
+            )
+        self.left -= length + LOOK
+        if self.left < 0:
+            raise Damaged("refers to the same bytes again and again")
+        self.file.seek(place)
+        return self.file.read(length)
+
+
+def add(arrays: dict, name: str, array: object) -> None:
+    """Put an array into the dict under a name that is not yet taken."""
+    if name in arrays:
+        raise Damaged(f"has two arrays of the name {name[:200]!r}")
+    arrays[name] = array

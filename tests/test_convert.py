@@ -1,0 +1,435 @@
+"""Other people's files become networks of ours that give the same scores."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn.errors import WeightsError
+from minicnn.layers import BatchNorm2d, Conv2d
+from minicnn.models import ARCHITECTURES, resnet18, resnet20
+from minicnn.pretrained.convert import NoRandomness, convert, convert_arrays, names_there
+from minicnn.pretrained.names import KERAS
+from minicnn.pretrained.names.base import FAMILIES, their_names
+from minicnn.pretrained.names.caffe import TABLES as CAFFE_TABLES
+from minicnn.pretrained.names.keras import from_conv, from_dense, from_depthwise
+from minicnn.pretrained.strict import arrays_of
+
+CLASSES, NARROW = 7, 64
+VGG11 = [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Hidden layers of 64 in the place of 4096, in ours and in theirs: the same names, and less time."""
+    for module in ("minicnn.models.vgg", "minicnn.models.alexnet"):  # a function has the second name, too
+        monkeypatch.setattr(sys.modules[module], "WIDTH", NARROW)
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    pytest.importorskip("torch", reason="PyTorch is asked whether it gets the same numbers")
+    import torch_zoo
+
+    return torch_zoo
+
+
+def pictures(height, width, seed=0):
+    return np.random.default_rng(seed).standard_normal((2, 3, height, width)).astype(np.float32)
+
+
+def assert_same_scores(model, theirs, x):
+    ours = model.forward(x)
+    assert ours.shape == theirs.shape and np.ptp(theirs) > 0.01
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+
+
+def assert_same_first_gradient(model, net, size):
+    """Of the first layer's weights, through all that is above them; both in inference mode, in one batch of three.
+
+    In some batches rounding puts an activation on the other side of ReLU's kink; a wrong computation would be wrong in all.
+    """
+    import torch
+
+    dy = np.random.default_rng(4).standard_normal((2, CLASSES)).astype(np.float32)
+    errors = []
+    for seed in range(3):
+        x = pictures(*size, seed=seed)
+        net.zero_grad()
+        net(torch.from_numpy(x)).backward(torch.from_numpy(dy))
+        model.eval(backward=True).forward(x)
+        model.backward(dy)
+        theirs = next(iter(net.parameters())).grad.numpy()
+        ours = next(iter(model.parameters().values())).grad
+        errors.append(np.abs(ours - theirs).max() / np.abs(theirs).max())
+        if errors[-1] < 1e-3:
+            return
+    raise AssertionError(f"relative errors {errors}")
+
+
+# ---- torchvision
+
+
+@pytest.mark.parametrize(
+    ("architecture", "build", "size", "further"),
+    [
+        ("alexnet", lambda zoo: zoo.alexnet(CLASSES, NARROW), (65, 97), {}),
+        ("vgg11", lambda zoo: zoo.vgg(VGG11, CLASSES, last_map=4, width=NARROW), (64, 64), {}),
+        ("vgg11_bn", lambda zoo: zoo.vgg(VGG11, CLASSES, batch_norm=True, last_map=6, width=NARROW), (65, 97),
+         {"input_shape": (3, 65, 97)}),
+        ("googlenet", lambda zoo: zoo.googlenet(CLASSES), (49, 65), {}),
+        ("resnet18", lambda zoo: zoo.resnet((2, 2, 2, 2), CLASSES), (33, 49), {}),
+        ("resnet50", lambda zoo: zoo.resnet((3, 4, 6, 3), CLASSES, bottleneck=True), (33, 49), {}),
+        ("squeezenet1_1", lambda zoo: zoo.squeezenet1_1(CLASSES), (33, 49), {}),
+        ("mobilenet_v2", lambda zoo: zoo.mobilenet_v2(CLASSES), (33, 49), {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_torchvision_checkpoint_gives_its_scores_and_gradients(zoo, narrow, tmp_path, architecture, build, size, further):
+    import torch
+
+    net = zoo.shaken(build(zoo))
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    model, mapped = convert(tmp_path / "net.pth", architecture, **further)
+    x = pictures(*size)
+    assert mapped.source == "torchvision" and not mapped.differences and all(row.fits for row in mapped.rows)
+    assert all(name.endswith("num_batches_tracked") or name.startswith("aux") for name in mapped.left_out)
+    assert_same_scores(model, zoo.scores(net, x), x)
+    assert_same_first_gradient(model, net, size)
+
+
+def test_side_heads_are_taken_along_if_asked_for(zoo):
+    net = zoo.shaken(zoo.googlenet(CLASSES))
+    arrays = {name: array.numpy() for name, array in net.state_dict().items()}
+    model, mapped = convert_arrays(arrays, "net.pth", "googlenet_torchvision", aux=True)
+    assert np.array_equal(model.parameters()["aux2.head.fc1.w"].value, arrays["aux2.fc1.weight"])
+    assert all(name.endswith("num_batches_tracked") for name in mapped.left_out)
+
+
+# ---- Keras
+
+
+@pytest.fixture(scope="module")
+def keras(zoo):
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    return pytest.importorskip("keras", reason="Keras is asked whether it gets the same numbers")
+
+
+def shaken_keras(net):
+    """Batch norms and biases that are not at their neutral start."""
+    rng = np.random.default_rng(5)
+    for variable in net.variables:
+        kind = variable.path.split("/")[-1]
+        if kind in ("gamma", "moving_variance"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif kind in ("beta", "bias", "moving_mean"):
+            variable.assign(rng.normal(0, 0.2, variable.shape))
+    return net
+
+
+def narrow_vgg16(keras, size):
+    """VGG16 with the names of keras.applications."""
+    layers, x = keras.layers, (picture := keras.layers.Input((*size, 3)))
+    for stage, (count, filters) in enumerate(zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True), 1):
+        for i in range(count):
+            x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"block{stage}_conv{i + 1}")(x)
+        x = layers.MaxPooling2D(2, name=f"block{stage}_pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for name in ("fc1", "fc2"):
+        x = layers.Dense(NARROW, activation="relu", name=name)(x)
+    return keras.Model(picture, layers.Dense(CLASSES, name="predictions")(x))
+
+
+def application(name, size, **arguments):
+    def build(keras):
+        return getattr(keras.applications, name)(
+            weights=None, input_shape=(*size, 3), classes=CLASSES, classifier_activation=None, **arguments
+        )
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("architecture", "build", "size", "file"),
+    [
+        ("vgg16", lambda keras: narrow_vgg16(keras, (64, 64)), (64, 64), "net.h5"),
+        ("resnet50", application("ResNet50", (33, 49)), (33, 49), "net.weights.h5"),
+        ("mobilenet_v1", application("MobileNet", (65, 97), alpha=0.25), (65, 97), "net.keras"),
+        ("mobilenet_v2", application("MobileNetV2", (33, 49)), (33, 49), "net.weights.h5"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_keras_network_gives_its_scores(keras, narrow, tmp_path, architecture, build, size, file):
+    """The real networks of keras.applications, saved by Keras in each of its formats; VGG with a flatten of 2 x 2 x 512."""
+    net = shaken_keras(build(keras))
+    (net.save_weights if ".weights" in file else net.save)(tmp_path / file)
+    model, mapped = convert(tmp_path / file, architecture)
+    x = pictures(*size)
+    theirs = np.asarray(net.predict(x.transpose(0, 2, 3, 1), verbose=0))
+    assert mapped.source == "keras" and not mapped.differences
+    assert_same_scores(model, theirs, x)
+
+
+def test_kerass_batch_norm_has_constants_of_its_own():
+    """Too small a difference to see in scores."""
+    for architecture, family, eps, momentum in (
+        ("resnet50", "resnet", 1.001e-5, 0.01),
+        ("mobilenet_v2", "mobilenet_v2", 1e-3, 0.001),
+    ):
+        model = ARCHITECTURES[architecture](3, rng=NoRandomness())
+        KERAS.changes[family](model)
+        assert {(layer.eps, layer.momentum) for _, layer in model.walk() if isinstance(layer, BatchNorm2d)} == {(eps, momentum)}
+
+
+def test_the_rows_of_a_dense_layer_after_a_flatten_are_put_in_our_order():
+    """A map (C, H, W) = (2, 2, 3) whose numbers are c*100 + h*10 + w; Keras reads it with the channels last."""
+    c, h, w = np.meshgrid(range(2), range(2), range(3), indexing="ij")
+    ours = (c * 100 + h * 10 + w).ravel()
+    theirs = (c * 100 + h * 10 + w).transpose(1, 2, 0).ravel()
+    kernel = theirs[:, None].astype(np.float64)  # one output, whose weight for each number is the number itself
+    assert np.array_equal(from_dense(kernel, flattened=(2, 2, 3))[0], ours)
+    assert np.array_equal(from_dense(kernel)[0], theirs)
+
+
+def test_kernels_change_their_axes_and_are_not_flipped():
+    kernel = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)  # (KH, KW, C, F)
+    assert from_conv(kernel)[4, 3, 1, 2] == kernel[1, 2, 3, 4]
+    assert from_conv(kernel).shape == (5, 4, 2, 3)
+    assert from_depthwise(kernel)[3 * 5 + 4, 0, 1, 2] == kernel[1, 2, 3, 4]  # channel 3, its output 4
+    assert from_depthwise(kernel).shape == (20, 1, 2, 3)
+
+
+# ---- Caffe
+
+
+def blobs(net, names):
+    """The arrays of a PyTorch network under Caffe's names of its layers, which are in the order of the network's."""
+    layers = [layer for layer in net.modules() if [*layer.parameters(recurse=False)]]
+    arrays = {}
+    for name, layer in zip(names, layers, strict=True):
+        arrays[f"{name}/0"] = layer.weight.detach().numpy()
+        if layer.bias is not None:
+            arrays[f"{name}/1"] = layer.bias.detach().numpy()
+    return arrays
+
+
+def paper_alexnet(zoo):
+    nn = zoo.nn
+    pool = {"kernel_size": 3, "stride": 2, "ceil_mode": True}
+    return nn.Sequential(
+        nn.Conv2d(3, 96, 11, 4), nn.ReLU(), nn.LocalResponseNorm(5), nn.MaxPool2d(**pool),
+        nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(), nn.LocalResponseNorm(5), nn.MaxPool2d(**pool),
+        nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(**pool), nn.Flatten(),
+        nn.Linear(256 * 2 * 3, NARROW), nn.ReLU(), nn.Linear(NARROW, NARROW), nn.ReLU(), nn.Linear(NARROW, CLASSES),
+    )  # fmt: skip
+
+
+def test_caffes_alexnet_with_groups_and_old_blobs_of_four_axes_gives_its_scores(zoo, narrow):
+    net = zoo.shaken(paper_alexnet(zoo))
+    arrays = blobs(net, [*(f"conv{i}" for i in range(1, 6)), "fc6", "fc7", "fc8"])
+    old = {name: array.reshape((1,) * (4 - array.ndim) + array.shape) for name, array in arrays.items()}
+    assert old["fc6/0"].shape == (1, 1, NARROW, 1536) and old["conv1/1"].shape == (1, 1, 1, 96)
+    x = pictures(99, 131)
+    for given in (arrays, old):
+        model, mapped = convert_arrays(given, "net.caffemodel", "alexnet", input_shape=(3, 99, 131))
+        assert mapped.source == "caffe"
+        assert_same_scores(model, zoo.scores(net, x), x)
+
+
+def test_caffes_googlenet_is_the_papers(zoo):
+    names = ["conv1/7x7_s2", "conv2/3x3_reduce", "conv2/3x3"]
+    parts = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
+    names += [f"inception_{module}/{part}" for module in zoo.MODULES for part in parts] + ["loss3/classifier"]
+    net, x = zoo.shaken(zoo.googlenet(CLASSES, norm=False)), pictures(65, 97)
+    side = {"loss1/fc/0": np.zeros((1024, 2048), np.float32), "loss2/conv/1": np.zeros(128, np.float32)}
+    model, mapped = convert_arrays(blobs(net, names) | side, "net.caffemodel", "googlenet")
+    assert mapped.source == "caffe" and list(mapped.left_out) == list(side)
+    assert_same_scores(model, zoo.scores(net, x), x)
+    assert (model.preprocessing.channels, model.preprocessing.mean) == ("BGR", (104, 117, 123))
+
+
+def test_caffes_resnet_has_norms_in_two_layers_a_factor_biases_and_strides_in_front(zoo):
+    net = zoo.shaken(zoo.resnet((3, 4, 6, 3), CLASSES, bottleneck=True, ceil=True, strided=1, bias=True))
+    arrays, factor = {}, np.array([0.5], np.float32)
+
+    def put(name, conv, norm):
+        arrays[f"res{name}/0"], arrays[f"res{name}/1"] = conv.weight, conv.bias
+        arrays[f"bn{name}/0"], arrays[f"bn{name}/1"] = norm.running_mean * 0.5, norm.running_var * 0.5
+        arrays[f"bn{name}/2"] = zoo.torch.from_numpy(factor)
+        arrays[f"scale{name}/0"], arrays[f"scale{name}/1"] = norm.weight, norm.bias
+
+    put("_conv1", net.conv1, net.bn1)
+    for stage in range(1, 5):
+        for letter, block in zip("abcdef", getattr(net, f"layer{stage}"), strict=False):
+            where = f"{stage + 1}{letter}_branch"
+            if block.downsample:
+                put(f"{where}1", *block.downsample)
+            for part, k in zip("abc", (1, 2, 3), strict=True):
+                put(f"{where}2{part}", getattr(block, f"conv{k}"), getattr(block, f"bn{k}"))
+    arrays["fc1000/0"], arrays["fc1000/1"] = net.fc.weight, net.fc.bias
+    arrays = {name.replace("res_conv1", "conv1"): array.detach().numpy() for name, array in arrays.items()}
+
+    x = pictures(34, 50)
+    model, mapped = convert_arrays(arrays, "net.caffemodel", "resnet50")
+    assert_same_scores(model, zoo.scores(net, x), x)
+    (row,) = (row for row in mapped.rows if row.ours == "conv1.norm.running_mean")
+    assert list(row.theirs) == ["bn_conv1/0", "bn_conv1/2", "conv1/1"]
+    assert row.how == "divided by the factor, minus the convolution's bias"
+    assert "changed from the usual resnet50 to that of caffe" in model.provenance["form"]
+
+
+def test_the_blocks_of_long_stages_are_numbered_by_caffe():
+    assert their_names("conv4_23.sum.body.conv2.conv", CAFFE_TABLES["resnet"], 0)[-1] == "res4b22_branch2b"
+    assert their_names("conv4_2.sum.body.conv1.norm", CAFFE_TABLES["resnet"], 0) == ("4b_branch2a", "4b1_branch2a")
+
+
+def test_caffes_vgg_and_squeezenet_are_found_by_their_names(narrow):
+    for architecture, name in (("vgg16", "conv5_3"), ("squeezenet1_1", "fire9/expand3x3")):
+        model = ARCHITECTURES[architecture](3, rng=NoRandomness())
+        assert f"{name}/0" in names_there(model, "caffe").values()
+
+
+# ---- names, without anybody's program
+
+
+def test_every_layer_of_a_network_whose_names_are_known_has_a_name_of_its_own(narrow):
+    known = {"torchvision": 0, "keras": 0, "caffe": 0}
+    for architecture in (name for members in FAMILIES.values() for name in members):
+        model = ARCHITECTURES[architecture](3, rng=NoRandomness())
+        ours = set(arrays_of(model))
+        for source in known:
+            try:
+                names = names_there(model, source)
+            except ValueError as error:
+                assert "are not known" in str(error)
+                continue
+            known[source] += 1
+            assert set(names) == ours, f"{architecture} in {source}"
+            assert len(set(names.values())) == len(names), f"{architecture} in {source}"
+    assert known == {"torchvision": 28, "keras": 13, "caffe": 14}
+
+
+def test_efficientnets_names_are_those_of_its_pytorch_project():
+    names = names_there(ARCHITECTURES["efficientnet_lite0"](3), "torchvision")
+    assert names["stem.conv.w"] == "_conv_stem.weight" and names["head.norm.running_var"] == "_bn1.running_var"
+    assert names["block0.depthwise.conv.w"] == "_blocks.0._depthwise_conv.weight"
+    assert names["block2.body.project.norm.gamma"] == "_blocks.2._bn2.weight"
+
+
+# ---- strict, and partial
+
+
+@pytest.fixture
+def checkpoint():
+    """A ResNet-20 in the names of its PyTorch project."""
+    model = resnet20(rng=0)
+    return {theirs: arrays_of(model)[ours].astype(np.float64) for ours, theirs in names_there(model, "torchvision").items()}
+
+
+def test_all_that_does_not_fit_is_listed_with_shapes_and_with_the_names_in_the_file(checkpoint):
+    del checkpoint["layer3.2.bn2.weight"]
+    checkpoint["layer1.0.conv1.weight"] = np.zeros((16, 16, 5, 5))
+    checkpoint["layer4.0.conv1.weight"] = np.zeros((8, 4))
+    with pytest.raises(WeightsError) as refused:
+        convert_arrays(checkpoint, "mine.th", "resnet20")
+    message = str(refused.value)
+    assert "mine.th does not fit the network, of which nothing was changed" in message
+    assert "1 missing: conv4_3.sum.body.conv2.norm.gamma (64,) (there: layer3.2.bn2.weight)" in message
+    assert "1 unexpected: layer4.0.conv1.weight (8, 4)" in message
+    assert "conv2_1.sum.body.conv1.conv.w: (16, 16, 5, 5), the network has (16, 16, 3, 3)" in message
+
+
+def test_a_partial_conversion_loads_what_fits_and_lists_the_rest(checkpoint):
+    del checkpoint["layer3.2.bn2.weight"]
+    checkpoint["extra"] = np.zeros(3)
+    model, mapped = convert_arrays(checkpoint, "mine.th", "resnet20", partial=True, classes=["ant", "bee"])
+    differences, table = mapped.differences, str(mapped)
+    assert list(differences.missing) == ["conv4_3.sum.body.conv2.norm.gamma"]
+    assert list(differences.unexpected) == ["extra"] and list(differences.unlike) == ["fc.w", "fc.b"]
+    assert model.classes == ["ant", "bee"] and model.output_shape((1, 3, 32, 32)) == (1, 2)
+    assert np.array_equal(model.parameters()["conv1.conv.w"].value, checkpoint["conv1.weight"].astype(np.float32))
+    assert model.parameters()["fc.w"].value.std() > 0.01  # its random start
+    assert "(10, 64)" in table and "NOT LOADED" in table and "  extra (3,)" in table
+
+
+def test_what_fits_nowhere_is_refused_even_partially(checkpoint, narrow):
+    with pytest.raises(
+        WeightsError, match="does not look like vgg11 in the names of torchvision or keras or caffe; it has conv1"
+    ):
+        convert_arrays(checkpoint, "mine.th", "vgg11", partial=True)
+    with pytest.raises(WeightsError, match="none of the names that keras gives to the layers of resnet50"):
+        convert_arrays(checkpoint, "mine.th", "resnet50", "keras", partial=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"architecture": "resnet51"}, "no architecture 'resnet51'; known are .*resnet50"),
+        ({"architecture": "resnet20", "source": "mxnet"}, "no source 'mxnet' of names; known are torchvision, keras, caffe"),
+        ({"architecture": "lenet5"}, "nobody else's names are known for lenet5; known they are for alexnet"),
+        (
+            {"architecture": "resnet20", "source": "caffe"},
+            "names that caffe gives to resnet20 are not known; of caffe known are",
+        ),
+        ({"architecture": "resnet20", "input_shape": (3, 8, 8)}, "resnet20 has no input_shape; it takes num_classes"),
+    ],
+)
+def test_what_is_not_known_is_refused_in_words(tmp_path, checkpoint, arguments, complaint):
+    np.savez(tmp_path / "mine.npz", **checkpoint)
+    with pytest.raises(WeightsError, match=complaint):
+        convert(tmp_path / "mine.npz", **arguments)
+
+
+def test_a_deeper_network_of_the_same_family_is_refused(checkpoint):
+    with pytest.raises(WeightsError, match=r"60 missing: conv2_4\.sum.* and 52 more\."):
+        convert_arrays(checkpoint, "mine.th", "resnet32")
+
+
+# ---- what comes along
+
+
+def test_a_file_without_a_classifier_makes_a_network_without_one(checkpoint):
+    body = {name: array for name, array in checkpoint.items() if not name.startswith("linear")}
+    model, mapped = convert_arrays(body, "mine.th", "resnet20")
+    assert not mapped.differences and list(model.layers)[-1] == "conv4_3"
+    model, mapped = convert_arrays(body, "mine.th", "resnet20", partial=True, classes=3)
+    assert list(mapped.differences.missing) == ["fc.w", "fc.b"] and model.output_shape((1, 3, 32, 32)) == (1, 3)
+
+
+def test_the_model_knows_its_pictures_and_its_origin_and_is_saved_with_them(tmp_path, checkpoint):
+    np.savez(tmp_path / "mine.npz", **checkpoint)
+    model, _ = convert(tmp_path / "mine.npz", "resnet20", classes=[*"abcdefghij"])
+    model.save(tmp_path / "mine.h5")
+    again = minicnn.load(tmp_path / "mine.h5")
+    assert again.preprocessing.size == (32, 32) and again.preprocessing.std == (58.395, 57.12, 57.375)
+    assert again.provenance["source"] == "mine.npz, in the names of torchvision" and again.classes[3] == "d"
+    assert not again.training and len(again.provenance["source_sha256"]) == 64
+    x = pictures(33, 41)
+    assert np.array_equal(again.forward(x), model.forward(x))
+
+
+def test_pictures_of_another_size_keep_their_share_of_margin(zoo, narrow):
+    net = zoo.vgg(VGG11, CLASSES, last_map=9, width=NARROW)
+    arrays = {name: array.numpy() for name, array in net.state_dict().items()}
+    model, _ = convert_arrays(arrays, "net.pth", "vgg11")
+    assert model.input_shape == (3, 96, 96)
+    assert (model.preprocessing.size, model.preprocessing.resize) == ((96, 96), 110)  # as 256 is to 224
+    arrays["classifier.0.weight"] = np.zeros((NARROW, 512 * 6), np.float32)
+    with pytest.raises(WeightsError, match="takes 3072 numbers, and vgg11 makes that many of no square picture"):
+        convert_arrays(arrays, "net.pth", "vgg11")
+
+
+def test_dropout_still_draws_after_a_conversion(checkpoint):
+    """While it was built there was no randomness."""
+    model = resnet18(5, rng=NoRandomness())
+    assert not any(array.any() for name, array in arrays_of(model).items() if name.endswith(".w"))
+    squeeze = ARCHITECTURES["squeezenet1_1"](5, rng=0)
+    arrays = {theirs: arrays_of(squeeze)[ours] for ours, theirs in names_there(squeeze, "torchvision").items()}
+    converted, _ = convert_arrays(arrays, "net.pth", "squeezenet1_1")
+    assert converted.copy().train().forward(pictures(65, 65)).std() > 0
+    first, second = (converted.layers["drop9"].train().forward(np.ones((1, 8, 9, 9), np.float32)) for _ in range(2))
+    assert not np.array_equal(first, second)
+    assert all(isinstance(layer, Conv2d) for _, layer in converted.walk() if layer.parameters() and not layer.children())

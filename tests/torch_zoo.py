@@ -214,12 +214,14 @@ def googlenet(num_classes, norm=True):
 
 
 def shaken(net, seed=0):
-    """Batch norms and biases that are not at their neutral start; in inference mode."""
+    """Weights that keep signals and gradients alive, norms and biases not at their neutral start; in inference mode."""
     generator = torch.Generator().manual_seed(seed)
     for name, array in net.state_dict().items():
-        if name.endswith(("running_mean", "bias")):
+        if array.ndim > 1:
+            array.normal_(0, (2 / array[0].numel()) ** 0.5, generator=generator)
+        elif name.endswith(("running_mean", "bias")):
             array.normal_(0, 0.2, generator=generator)
-        elif name.endswith("running_var") or array.ndim == 1:
+        elif array.ndim == 1:
             array.uniform_(0.5, 1.5, generator=generator)
     return net.eval()
 

@@ -40,6 +40,15 @@ def _deal(row, phases, first, i, sw):
 
 
 @_loop
+def _pad_and_deal(source, left, reached, padded, phases, sw):
+    """The row, as far as it is ``reached``, put into padded behind ``left`` zeros, and from there into the phases."""
+    target = padded[left:]
+    for j in range(reached):
+        target[j] = source[j]
+    _deal(padded, phases, 0, 0, sw)
+
+
+@_loop
 def _collect(phases, first, i, row, sw):
     """row[j*sw + b] = phases[first + b, i, j] for b < sw"""
     pitch = phases.shape[2]
@@ -75,10 +84,7 @@ def im2col(x, columns, first_row, KH, KW, sh, sw, top, left, dh, dw):
                         for q in range(KW):
                             columns[tap + q, n, i] = 0
                         continue
-                    source, target = x[n, c, r], padded[left:]
-                    for j in range(reached):
-                        target[j] = source[j]
-                    _deal(padded, phases, 0, 0, sw)
+                    _pad_and_deal(x[n, c, r], left, reached, padded, phases, sw)
                     for q in range(KW):
                         source, target = phases[q * dw % sw, 0, q * dw // sw :], columns[tap + q, n, i]
                         for j in range(OW):
@@ -269,10 +275,7 @@ def _load_planes(x, KH, KW, sh, sw, top, left, dh, dw, planes):
             if r < top or r >= top + H:
                 planes[c * KW : (c + 1) * KW, a, i] = 0
                 continue
-            source, target = x[c, r - top], padded[left:]
-            for j in range(reached):
-                target[j] = source[j]
-            _deal(padded, phases, 0, 0, sw)
+            _pad_and_deal(x[c, r - top], left, reached, padded, phases, sw)
             for q in range(KW):
                 source, target = phases[q * dw % sw, 0, q * dw // sw :], planes[c * KW + q, a, i]
                 for j in range(OW):

@@ -71,7 +71,7 @@ def choose_algorithm(
             return "winograd4"
         if step == "inference" and tiles >= FEW_TILES:
             return "winograd2"
-    if able["direct"] and taps <= TAPS and OH * OW >= PIXELS:
+    if able["direct"] and windows.kernel != (1, 1) and taps <= TAPS and OH * OW >= PIXELS:
         return "direct"
     return "im2col"
 

@@ -7,6 +7,9 @@ and back on their way out.
 
 The products are in these loops, too (Numba hands ``np.dot`` to SciPy's BLAS): a thread that went back to Python between them
 would have to wait for the others that are there.
+
+To Numba a 0 that is written down is of another type than a number that comes out as 0, and whatever it is handed to is compiled
+once more for it: hence the variables called ``zero``.
 """
 
 from __future__ import annotations
@@ -104,7 +107,7 @@ def transform_tiles(start, stop, matrix, window, m, x, channel, top, left, grid,
     outside of x; V (alpha^2, tiles, C) tells how many channels. Neighbours in a tile row go through together, as many as make
     ``side_by_side`` numbers in a line.
     """
-    C, (TH, TW) = V.shape[2], grid
+    C, (TH, TW), zero = V.shape[2], grid, np.int64(0)
     together = max(min(side_by_side // C, TW), 1)
     slots = np.empty(m * (together + 1), np.int64)
     for j in range(len(slots)):  # columns with the same remainder lie side by side: neighbouring tiles' j, m apart
@@ -119,8 +122,8 @@ def transform_tiles(start, stop, matrix, window, m, x, channel, top, left, grid,
         tiles = min(together, TW - tj, stop - t)
         _load_window(x, n, channel, C, ti * m - top, tj * m - left, window, m * (tiles - 1) + window, slots, strip)
         for i in range(alpha):
-            _apply_row(matrix, i, strip_flat, 0, at_row, half, 0, length)
-            _apply(matrix, half, 0, slots, V_flat, i * alpha * plane + (t - begin) * C, plane, tiles * C)
+            _apply_row(matrix, i, strip_flat, zero, at_row, half, zero, length)
+            _apply(matrix, half, zero, slots, V_flat, i * alpha * plane + (t - begin) * C, plane, tiles * C)
         t += tiles
 
 
@@ -130,7 +133,7 @@ def _restore_tiles(start, stop, matrix, m, M, first_filter, bias, low, high, gri
 
     M (alpha^2, tiles, filters) has the filters from ``first_filter`` on; rows and columns beyond y's end are left out.
     """
-    (_, _, OH, OW), (TH, TW), F = y.shape, grid, M.shape[2]
+    (_, _, OH, OW), (TH, TW), F, zero = y.shape, grid, M.shape[2], np.int64(0)
     together = max(min(side_by_side // F, TW), 1)
     alpha, plane, M_flat = m + 2, M.shape[1] * F, M.ravel()
     half, line = np.empty(alpha * m * together * F, y.dtype), np.empty(m * together * F, y.dtype)
@@ -148,7 +151,7 @@ def _restore_tiles(start, stop, matrix, m, M, first_filter, bias, low, high, gri
         for i in range(alpha):
             _apply(matrix, M_flat, i * alpha * plane + (t - start) * F, at_column, half, i * m * length, length, length)
         for p in range(rows):
-            _apply_row(matrix, p, half, 0, at_row, line, 0, m * length)
+            _apply_row(matrix, p, half, zero, at_row, line, zero, m * length)
             _add_and_clamp(line[: m * length], bias[first_filter : first_filter + F], low, high)
             pixels = y[n, first_filter : first_filter + F, ti * m + p, tj * m : tj * m + columns]
             _channels_first(line, slots[:columns], pixels)
@@ -186,12 +189,12 @@ def multiply(begin, end, V, U, width, first, last, M, AT, m, bias, low, high, gr
 @_loop
 def convolve(start, stop, size, x, top, left, BT, V, U, width, M, AT, m, bias, low, high, grid, side_by_side, y):
     """All three steps for tiles start to stop, ``size`` at a time; V and M are flat workspaces."""
-    C, F, alpha = x.shape[1], y.shape[1], m + 2
+    C, F, alpha, zero = x.shape[1], y.shape[1], m + 2, np.int64(0)
     for begin in range(start, stop, size):
         end = min(begin + size, stop)
         V_block = V[: alpha * alpha * (end - begin) * C].reshape(alpha * alpha, end - begin, C)
-        transform_tiles(begin, end, BT, alpha, m, x, 0, top, left, grid, side_by_side, V_block, begin)
-        multiply(begin, end, V_block, U, width, 0, F, M, AT, m, bias, low, high, grid, side_by_side, y)
+        transform_tiles(begin, end, BT, alpha, m, x, zero, top, left, grid, side_by_side, V_block, begin)
+        multiply(begin, end, V_block, U, width, zero, F, M, AT, m, bias, low, high, grid, side_by_side, y)
 
 
 @_loop
@@ -215,18 +218,18 @@ def correlate(start, stop, size, width, x, top, left, BT, V, dy, A, dM, m, grid,
 
     V, dM and product are flat workspaces.
     """
-    K, C, F = dU.shape
+    (K, C, F), zero = dU.shape, np.int64(0)
     for begin in range(start, stop, size):
         end = min(begin + size, stop)
         tiles = end - begin
         dM_block = dM[: K * tiles * F].reshape(K, tiles, F)
-        transform_tiles(begin, end, A, m, m, dy, 0, 0, 0, grid, side_by_side, dM_block, begin)
+        transform_tiles(begin, end, A, m, m, dy, zero, zero, zero, grid, side_by_side, dM_block, begin)
         for channel in range(0, C, width):
             channels = min(width, C - channel)
             V_block = V[: K * tiles * channels].reshape(K, tiles, channels)
             transform_tiles(begin, end, BT, m + 2, m, x, channel, top, left, grid, side_by_side, V_block, begin)
             block = product[: channels * F].reshape(channels, F)
-            add_products(0, K, V_block, dM_block, block, begin == start, channel, dU)
+            add_products(zero, K, V_block, dM_block, block, begin == start, channel, dU)
 
 
 @_loop
@@ -235,7 +238,7 @@ def transform_filters(start, stop, matrix, w, first, strides, side_by_side, U):
 
     w is flat, w[f, c, p, q] its element first + f*strides[0] + c*strides[1] + (3*p + q)*strides[2].
     """
-    alpha, (_, C, F), flat = len(matrix[0]), U.shape, U.ravel()
+    alpha, (_, C, F), flat, zero = len(matrix[0]), U.shape, U.ravel(), np.int64(0)
     together = max(side_by_side // F, 1)
     nine, half = np.empty(9 * together * F, w.dtype), np.empty(3 * alpha * together * F, w.dtype)
     for begin in range(start, stop, together):
@@ -246,7 +249,7 @@ def transform_filters(start, stop, matrix, w, first, strides, side_by_side, U):
                 tap, out = first + f * strides[0] + (begin + c) * strides[1], nine[c * F + f :]
                 for k in range(9):
                     out[k * n] = w[tap + k * strides[2]]
-        _apply(matrix, nine, 0, np.arange(3) * (3 * n), half, 0, 3 * n, 3 * n)
+        _apply(matrix, nine, zero, np.arange(3) * (3 * n), half, zero, 3 * n, 3 * n)
         for i in range(alpha):
             _apply(matrix, half, 3 * i * n, np.arange(3) * n, flat, (i * alpha * C + begin) * F, C * F, n)
 
@@ -254,7 +257,7 @@ def transform_filters(start, stop, matrix, w, first, strides, side_by_side, U):
 @_loop
 def restore_filters(start, stop, matrix, dU, side_by_side, dw):
     """dw[f, c, p, q] = sum over i, j of matrix[p, i] * matrix[q, j] * dU[(i, j), c, f], for channels start <= c < stop."""
-    (K, C, F), flat = dU.shape, dU.ravel()
+    (K, C, F), flat, zero = dU.shape, dU.ravel(), np.int64(0)
     alpha, together = round(K**0.5), max(side_by_side // F, 1)
     at, half, nine = np.arange(alpha), np.empty(3 * alpha * together * F, dw.dtype), np.empty(9 * together * F, dw.dtype)
     for begin in range(start, stop, together):
@@ -262,7 +265,7 @@ def restore_filters(start, stop, matrix, dU, side_by_side, dw):
         n = channels * F
         for i in range(alpha):
             _apply(matrix, flat, (i * alpha * C + begin) * F, at * (C * F), half, 3 * i * n, n, n)
-        _apply(matrix, half, 0, at * (3 * n), nine, 0, 3 * n, 3 * n)
+        _apply(matrix, half, zero, at * (3 * n), nine, zero, 3 * n, 3 * n)
         for f in range(F):
             for c in range(channels):
                 source, out = nine[c * F + f :], dw[f, begin + c]

@@ -26,11 +26,9 @@ from .hashes import sha256_of
 from .imagenet import imagenet_classes, numbered_classes
 from .published import Entry
 from .readers import read_weights
-from .readers.numpy_pickles import read_numpy_pickle
 from .store import load_model, save_model
 
 CONVERTER = 2  # to be raised when what the conversion writes changes; older files in the cache are then made anew
-PICKLE_SUFFIX = ".pkl"
 
 
 def load(name_or_path: str | os.PathLike) -> Model:
@@ -140,7 +138,7 @@ def convert_published(entry: Entry, path: Path) -> Model:
         If the file is not the one that is known.
     """
     sha256 = entry.check(path)
-    arrays = read_numpy_pickle(path) if path.suffix == PICKLE_SUFFIX else read_weights(path)
+    arrays = read_weights(path)
     model, _ = convert_arrays(arrays, os.fspath(path), entry.architecture, entry.source, rng=None)
     names = entry.classes or imagenet_classes()
     model.classes = numbered_classes() if names is None else list(names)

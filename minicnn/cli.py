@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(words)
     arguments.words = words
     try:
-        return {"transfer": _transfer, "predict": _predict, "weights": _weights}[arguments.command](arguments)
+        status = {"transfer": _transfer, "predict": _predict, "weights": _weights}[arguments.command](arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever was reading has read enough, as ``| head`` does; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (DataError, PictureError, WeightsError, TrainingError, ValueError, OSError) as error:
         print(f"minicnn {arguments.command}: {error}", file=sys.stderr)
         return EXIT_ERROR

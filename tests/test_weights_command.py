@@ -1,6 +1,8 @@
 """``minicnn weights`` lists, fetches, converts, checks and shows; what cannot be done is one sentence and status 1."""
 
 import hashlib
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -177,3 +179,11 @@ def test_a_damaged_file_is_named_and_the_others_are_still_looked_at(run, here, p
 def test_weights_of_which_no_hash_is_known_are_not_said_to_be_right():
     entry = replace(ENTRIES["mobilenet_v1"], hash=None)
     assert command._proof(entry) == "hash unknown, so not compared"
+
+
+def test_a_reader_who_has_read_enough_is_no_error():
+    command = subprocess.Popen(
+        [sys.executable, "-m", "minicnn", "weights", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    command.stdout.close()
+    assert command.stderr.read() == "" and command.wait(timeout=60) == 0

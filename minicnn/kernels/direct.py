@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 from . import conv_loops as loops
-from .threads import free_threads, parallel_for, parallel_sum, workspace
+from .threads import parallel_for, parallel_sum, pieces_of_batch, workspace
 from .windows import Windows
 
 FILTERS = 8  # of y computed together
@@ -40,12 +40,12 @@ def forward(
     for f in range(FILTERS):
         one_of_eight = filters[:, f::FILTERS]
         weights[:, : one_of_eight.shape[1], :, f] = one_of_eight
-    pieces = _pieces(N, groups, eights)
+    pieces = pieces_of_batch(N, groups, eights)
 
     def body(start: int, stop: int) -> None:
         line, planes = _line(windows, channels, OH, OW, x.dtype)
         sums = workspace("sums", (FILTERS * loops.PITCH,), x.dtype)
-        how = line, planes, _geometry(windows), offsets, weights, bias, sums, low, high
+        how = line, planes, windows.flat, offsets, weights, bias, sums, low, high
         loops.direct_forward(pieces[start:stop], x_groups, *how, y_groups)
 
     parallel_for(len(pieces), body)
@@ -56,18 +56,14 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: in
     (N, F, OH, OW), channels = dy.shape, dw.shape[1]
     offsets, fours = _offsets(windows, channels, OH, OW), -(-F // groups // 4)
     x_groups, dy_groups = x.reshape(N, groups, channels, *x.shape[2:]), dy.reshape(N, groups, F // groups, OH * OW)
-    pieces = _pieces(N, groups, fours)
+    pieces = pieces_of_batch(N, groups, fours)
 
     def add(start: int, stop: int, total: np.ndarray) -> None:
         line, planes = _line(windows, channels, OH, OW, x.dtype)
-        how = line, planes, _geometry(windows), offsets
+        how = line, planes, windows.flat, offsets
         loops.direct_backward_weights(pieces[start:stop], x_groups, *how, dy_groups, total)
 
     dw.reshape(-1)[:] = parallel_sum(len(pieces), add, (groups, F // groups, len(offsets)), x.dtype).ravel()
-
-
-def _geometry(windows: Windows) -> tuple[int, ...]:
-    return (*windows.kernel, *windows.stride, *windows.origin, *windows.dilation)
 
 
 def _rows(windows: Windows, OH: int) -> int:
@@ -81,13 +77,6 @@ def _offsets(windows: Windows, channels: int, OH: int, OW: int) -> np.ndarray:
     c, p, q = np.ogrid[:channels, :KH, :KW]
     first_row = ((c * KW + q) * sh + p * dh % sh) * _rows(windows, OH) + p * dh // sh
     return first_row.ravel() * OW
-
-
-def _pieces(N: int, groups: int, blocks: int) -> np.ndarray:
-    """(sample, group, first, last block of filters): a small batch keeps all threads busy with different filters."""
-    parts = min(blocks, -(-free_threads() // max(N * groups, 1)))
-    n, g, part = np.indices((N, groups, parts)).reshape(3, -1)
-    return np.stack([n, g, blocks * part // parts, blocks * (part + 1) // parts], axis=1)
 
 
 def _line(windows: Windows, channels: int, OH: int, OW: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import conv_loops as loops
-from .threads import free_threads, parallel_for, parallel_sum, workspace
+from .threads import free_threads, parallel_for, parallel_sum, pieces_of_batch, workspace
 from .windows import Windows
 
 COLUMNS = 1 << 18  # elements of a column workspace: 1 MB in float32, about what a core's second-level cache holds
@@ -50,13 +50,7 @@ def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, groups: int,
     taps, dy_flat = w.shape[2] * w.shape[3], dy.reshape(N, F, OH * OW)
     filters = w.reshape(groups, F // groups, channels * taps)
     rows = _rows_of_columns(channels * taps, OH, OW)
-    parts = min(channels, -(-free_threads() // max(N * groups, 1)))  # a small batch keeps all threads busy by channels
-    pieces = [
-        (n, g, channels * part // parts, channels * (part + 1) // parts)
-        for n in range(N)
-        for g in range(groups)
-        for part in range(parts)
-    ]
+    pieces = pieces_of_batch(N, groups, channels)
 
     def body(start: int, stop: int) -> None:
         for n, g, first, last in pieces[start:stop]:
@@ -68,15 +62,7 @@ def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, groups: int,
                 bottom = min(top + rows, OH)
                 columns = workspace("columns", ((last - first) * taps, (bottom - top) * OW), dy.dtype)
                 np.matmul(filters_transposed, dy_group[:, top * OW : bottom * OW], out=columns)
-                loops.col2im(
-                    columns.reshape(-1, bottom - top, OW),
-                    target,
-                    top,
-                    *windows.kernel,
-                    *windows.stride,
-                    *windows.origin,
-                    *windows.dilation,
-                )
+                loops.col2im(columns.reshape(-1, bottom - top, OW), target, top, *windows.flat)
 
     parallel_for(len(pieces), body)
 
@@ -143,5 +129,5 @@ def _columns(x: np.ndarray, first: int, last: int, top: int, bottom: int, OW: in
     """The windows of samples first..last, output rows top..bottom, as (C*KH*KW, samples, rows, OW)."""
     (KH, KW), C = windows.kernel, x.shape[1]
     columns = workspace("columns", (C * KH * KW, last - first, bottom - top, OW), x.dtype)
-    loops.im2col(x[first:last], columns, top, KH, KW, *windows.stride, *windows.origin, *windows.dilation)
+    loops.im2col(x[first:last], columns, top, *windows.flat)
     return columns

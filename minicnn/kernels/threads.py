@@ -117,6 +117,17 @@ def parallel_for(n: int, body: Callable[[int, int], object]) -> None:
             _workers_in_use.release()
 
 
+def pieces_of_batch(N: int, groups: int, blocks: int) -> np.ndarray:
+    """Rows (sample, group, first, last block), for ``parallel_for``: with few samples, each thread takes some blocks of each.
+
+    >>> pieces_of_batch(max(get_threads(), 2), 1, 5)[:2].tolist()
+    [[0, 0, 0, 5], [1, 0, 0, 5]]
+    """
+    parts = min(blocks, -(-free_threads() // max(N * groups, 1)))
+    n, g, part = np.indices((N, groups, parts)).reshape(3, -1)
+    return np.stack([n, g, blocks * part // parts, blocks * (part + 1) // parts], axis=1)
+
+
 def parallel_sum(
     n: int, add: Callable[[int, int, np.ndarray], object], shape: tuple[int, ...], dtype: np.dtype | type
 ) -> np.ndarray:

@@ -40,6 +40,11 @@ class Windows(NamedTuple):
         """(top, left)"""
         return self.pads[0], self.pads[2]
 
+    @property
+    def flat(self) -> tuple[int, ...]:
+        """(KH, KW, sh, sw, top, left, dh, dw): as loops take them."""
+        return (*self.kernel, *self.stride, *self.origin, *self.dilation)
+
 
 def same_pads(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """TensorFlow's "SAME" padding along one axis, (before, after): the output has ceil(size / stride) elements.

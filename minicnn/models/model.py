@@ -176,16 +176,7 @@ class Model(Sequential):
 
     @property
     def classifier_name(self) -> str:
-        """Path of the layer that gives the scores, the last one with weights.
-
-        It is a Linear layer; or, as in SqueezeNet, a 1x1 Conv2d that makes a map of scores for each class, of which a
-        GlobalAvgPool2d takes the average.
-
-        Raises
-        ------
-        ValueError
-            If the network ends in anything else.
-        """
+        """Path of the layer that gives the scores, the last one with weights; see `minicnn.models.heads.find_classifier`."""
         return find_classifier(self)[0]
 
     @property

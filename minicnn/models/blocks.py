@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from ..initializers import Initializer, msra
 from ..layers import BatchNorm2d, Conv2d, Layer, ReLU, ReLU6, Sequential
 
 Rng = np.random.Generator | int | None  # where the random weights come from; an int is a seed
@@ -51,3 +52,17 @@ def conv_norm(
 # As networks trained in TensorFlow have it, for small devices: padding "same" is uneven at stride 2, eps is 1e-3, the running
 # statistics move by 1 % a step, and activations end at 6.
 tensorflow_unit = partial(conv_norm, pad="same", eps=1e-3, momentum=0.01, activation=ReLU6)
+
+
+def conv_relu(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    stride: int = 1,
+    pad: int = 0,
+    rng: Rng = None,
+    initializer: Initializer = msra,
+) -> Sequential:
+    """y = relu(w * x + b): the layers conv and relu."""
+    conv = Conv2d(in_channels, out_channels, kernel, stride, pad, initializer=initializer, rng=rng)
+    return Sequential(conv=conv, relu=ReLU())

@@ -30,9 +30,8 @@ from ..layers import (
     Sequential,
     SideHead,
 )
-from .blocks import Rng, conv_norm
+from .blocks import Rng, conv_norm, conv_relu
 from .model import HEAD_STD, Model
-from .squeezenet import conv_relu
 
 # Table 1: filters of each module.
 #      1x1  3x3 reduce  3x3  5x5 reduce  5x5  pool proj

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..initializers import Initializer, msra, normal
-from ..layers import Concat, Conv2d, Dropout, GlobalAvgPool2d, Layer, MaxPool2d, ReLU, Sequential
-from .blocks import Rng
+from ..initializers import normal
+from ..layers import Concat, Dropout, GlobalAvgPool2d, Layer, MaxPool2d, Sequential
+from .blocks import Rng, conv_relu
 from .model import HEAD_STD, Model
 
 DROPOUT = 0.5
@@ -102,20 +102,6 @@ def scores(num_classes: int, rng: np.random.Generator) -> dict[str, Layer]:
         "conv10": conv_relu(512, num_classes, 1, rng=rng, initializer=normal(HEAD_STD)),  # 13 x 13 x classes
         "pool10": GlobalAvgPool2d(),
     }
-
-
-def conv_relu(
-    in_channels: int,
-    out_channels: int,
-    kernel: int,
-    stride: int = 1,
-    pad: int = 0,
-    rng: Rng = None,
-    initializer: Initializer = msra,
-) -> Sequential:
-    """y = relu(w * x + b): the layers conv and relu."""
-    conv = Conv2d(in_channels, out_channels, kernel, stride, pad, initializer=initializer, rng=rng)
-    return Sequential(conv=conv, relu=ReLU())
 
 
 def halving() -> MaxPool2d:

@@ -16,6 +16,10 @@ from itertools import pairwise
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from .memory import keep_freed_memory
+
+keep_freed_memory()  # before the first large array
+
 CACHE_LINE = 64  # bytes
 
 _lock = threading.Lock()

@@ -52,6 +52,10 @@ class Loss:
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
         raise NotImplementedError(f"{type(self).__name__} must write forward(scores, targets)")
 
+    def labels(self, targets: np.ndarray) -> np.ndarray | None:
+        """What the targets name as the right class of each sample, for counting hits; None where they name none."""
+        return targets if targets.dtype.kind in "iub" else None
+
     def backward(self) -> np.ndarray:
         """The gradient of the latest ``forward`` with respect to its scores, of their shape and dtype."""
         if self._dscores is None:
@@ -66,6 +70,9 @@ class SoftmaxCrossEntropy(Loss):
     dL/ds[n, k] = (p[n, k] - q[n, k]) / N, where q is 1 at the right class and 0 elsewhere. With label smoothing e the target
     is softer, q = 1 - e + e/K at the right class and e/K elsewhere, and L = mean over n of -sum over k of q[n, k] log p[n, k]
     (Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7).
+
+    Where it is not certain which class is right (three experts looked, and one disagreed), the targets may be probabilities
+    q[n, k] themselves, which are smoothed in the same way.
 
     With scores near zero, as in a network not trained yet, L is about log(K).
 
@@ -86,20 +93,26 @@ class SoftmaxCrossEntropy(Loss):
         self.label_smoothing = label_smoothing
 
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
-        """Scores (N, K), float32 or float64; targets (N,), integer class numbers 0 to K-1."""
-        _check_class_targets(self, scores, targets)
-        N, K = scores.shape
-        rows, smooth = np.arange(N), self.label_smoothing
+        """Scores (N, K), float32 or float64; targets (N,), integer class numbers 0 to K-1, or (N, K), probabilities."""
+        N, K = scores.shape if np.ndim(scores) == 2 else (0, 0)
+        if _is_probabilities(targets):
+            _check_probabilities(self, scores, targets)
+            q = targets.astype(scores.dtype)
+        else:
+            _check_class_targets(self, scores, targets)
+            q = np.zeros_like(scores)
+            q[np.arange(N), targets] = 1
+        q *= 1 - self.label_smoothing
+        q += self.label_smoothing / K
         log_p = log_softmax(scores)
-        losses = -log_p[rows, targets]
-        if smooth:
-            losses = (1 - smooth) * losses - smooth * log_p.mean(axis=1)
-        p_minus_q = np.exp(log_p, out=log_p)
-        p_minus_q[rows, targets] -= 1 - smooth
-        p_minus_q -= smooth / K
+        value = -float(np.einsum("nk,nk->n", q, log_p).mean(dtype=np.float64))
+        p_minus_q = np.subtract(np.exp(log_p, out=log_p), q, out=log_p)
         p_minus_q /= N
         self._dscores = p_minus_q
-        return float(losses.mean(dtype=np.float64))
+        return value
+
+    def labels(self, targets: np.ndarray) -> np.ndarray | None:
+        return targets.argmax(axis=1) if _is_probabilities(targets) else super().labels(targets)
 
 
 class SVMHinge(Loss):
@@ -218,6 +231,9 @@ class WithSideHeads(Loss):
                 self._side_gradients.append((side, self.weight * self.loss.backward()))
         return value
 
+    def labels(self, targets: np.ndarray) -> np.ndarray | None:
+        return self.loss.labels(targets)
+
     def backward(self) -> np.ndarray:
         """dL/dscores; and each side head now has its ``dscores``."""
         dscores = super().backward()
@@ -234,6 +250,24 @@ def _check_scores(loss: Loss, scores: np.ndarray) -> None:
         raise TypeError(f"{kind} expects scores as a float32 or float64 array, got {got}")
     if scores.ndim == 0 or scores.size == 0:
         raise ValueError(f"{kind} takes the mean over a batch, and there is nothing in this one: scores {scores.shape}")
+
+
+def _is_probabilities(targets: np.ndarray) -> bool:
+    return isinstance(targets, np.ndarray) and targets.ndim == 2 and targets.dtype in FLOATS
+
+
+def _check_probabilities(loss: Loss, scores: np.ndarray, targets: np.ndarray) -> None:
+    kind = type(loss).__name__
+    _check_scores(loss, scores)
+    if targets.shape != scores.shape:
+        raise ValueError(f"{kind} expects a probability for each score, {scores.shape}, got targets {targets.shape}")
+    sums = targets.sum(axis=1)
+    if not (targets >= 0).all() or not np.allclose(sums, 1, atol=1e-4):
+        worst = int(np.abs(sums - 1).argmax())
+        raise ValueError(
+            f"{kind} expects rows of probabilities, 0 or more and 1 in sum; row {worst} of targets is {targets[worst]}. "
+            "Class numbers are given as integers (N,)"
+        )
 
 
 def _check_class_targets(loss: Loss, scores: np.ndarray, targets: np.ndarray) -> None:

@@ -33,6 +33,9 @@ def test_probability_above_one_half_is_defective(package):
     pictures = solar_cells()
     assert pictures.classes == ["functional", "defective"]
     assert pictures.labels.tolist() == [1, 0] and pictures.groups.tolist() == ["mono", "poly"]
+    np.testing.assert_allclose(pictures.probabilities, [[1 / 3, 2 / 3], [2 / 3, 1 / 3]], rtol=1e-6)
+    assert pictures.targets is pictures.probabilities
+    np.testing.assert_array_equal(pictures.subset([1]).probabilities, pictures.probabilities[1:])
     assert pictures.file_name(1) == "images/cell0002.png" and pictures.picture(0).shape == (300, 300, 3)
 
 
@@ -43,6 +46,8 @@ def test_the_2624_cells_of_the_paper():
     assert ("elpv_dataset" in sys.modules) == imported  # its files are read, its code is not run
     assert len(pictures) == 2624 and pictures.name == "solar cells (elpv-dataset)" and pictures.splits is None
     assert np.bincount(pictures.labels).tolist() == [1803, 821]
+    np.testing.assert_array_equal(pictures.probabilities.argmax(axis=1), pictures.labels)
+    assert np.unique(pictures.probabilities[:, 1].round(3)).tolist() == [0, np.float32(0.333), np.float32(0.667), 1]
     assert {kind: int((pictures.groups == kind).sum()) for kind in ("mono", "poly")} == {"mono": 1074, "poly": 1550}
     assert pictures.picture(2623).shape == (300, 300, 3)
     assert "Solar Energy 185" in pictures.citation and "Buerhop-Lutz" in pictures.citation

@@ -38,6 +38,45 @@ def test_label_smoothing_by_hand():
     np.testing.assert_allclose(loss.backward(), [p - [0.1, 0.8, 0.1]])
 
 
+def test_targets_may_be_probabilities():
+    # three experts looked at the first sample, and one disagreed
+    loss = SoftmaxCrossEntropy()
+    scores, p = np.log([[1.0, 3], [2.0, 2]]), np.array([[1 / 4, 3 / 4], [1 / 2, 1 / 2]])
+    q = np.array([[1 / 3, 2 / 3], [1, 0]])
+    assert loss.forward(scores, q) == pytest.approx(-(q * np.log(p)).sum() / 2)
+    np.testing.assert_allclose(loss.backward(), (p - q) / 2)
+
+
+def test_certain_probabilities_are_class_numbers():
+    for smoothing in (0.0, 0.2):
+        loss = SoftmaxCrossEntropy(smoothing)
+        values = [loss.forward(SCORES, targets) for targets in (TARGETS, np.eye(4)[TARGETS])]
+        gradient = loss.backward()
+        assert values[0] == pytest.approx(values[1])
+        loss.forward(SCORES, TARGETS)
+        np.testing.assert_allclose(gradient, loss.backward())
+
+
+def test_gradient_of_cross_entropy_with_probabilities():
+    q = softmax(np.random.default_rng(3).standard_normal(SCORES.shape))
+    check_loss(SoftmaxCrossEntropy(0.1), SCORES, q)
+
+
+def test_the_most_probable_class_counts_as_the_right_one():
+    loss = SoftmaxCrossEntropy()
+    np.testing.assert_array_equal(loss.labels(np.array([[0.3, 0.7], [1, 0]])), [1, 0])
+    np.testing.assert_array_equal(loss.labels(TARGETS), TARGETS)
+    assert BinaryLogistic().labels(np.array([0.5, 1.0])) is None
+
+
+def test_probabilities_that_are_none_are_refused():
+    loss = SoftmaxCrossEntropy()
+    with pytest.raises(ValueError, match=r"expects a probability for each score, \(6, 4\), got targets \(6, 3\)"):
+        loss.forward(SCORES, np.full((6, 3), 1 / 3))
+    with pytest.raises(ValueError, match="1 in sum; row 2 of targets"):
+        loss.forward(SCORES, np.eye(4)[TARGETS] + 0.5 * (np.arange(6) == 2)[:, None])
+
+
 def test_an_untrained_network_pays_the_logarithm_of_the_number_of_classes():
     assert SoftmaxCrossEntropy().forward(np.zeros((5, 10), np.float32), np.arange(5)) == pytest.approx(np.log(10))
     assert SVMHinge().forward(np.zeros((5, 10), np.float32), np.arange(5)) == pytest.approx(9)
@@ -128,7 +167,7 @@ def test_targets_that_cannot_be_are_refused_with_advice(loss):
     with pytest.raises(TypeError, match=r"got float64 \(6,\); convert with targets.astype"):
         loss.forward(SCORES, TARGETS.astype(float))
     with pytest.raises(TypeError, match=r"one-hot rows with targets.argmax"):
-        loss.forward(SCORES, np.eye(4)[TARGETS])
+        loss.forward(SCORES, np.eye(4, dtype=bool)[TARGETS])
     with pytest.raises(TypeError, match="class numbers, got list"):
         loss.forward(SCORES, TARGETS.tolist())
     with pytest.raises(ValueError, match=r"one target a sample, \(6,\), got targets \(5,\)"):

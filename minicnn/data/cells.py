@@ -24,7 +24,8 @@ def solar_cells() -> PictureSet:
     """Electroluminescence pictures of solar cells, functional or defective, 300x300 grey.
 
     Experts gave each cell a defect probability of 0, 1/3, 2/3 or 1; as in Deitsch et al. 2019 a cell with more
-    than 0.5 counts as defective. ``groups`` is the cell type, "mono" or "poly" (crystalline).
+    than 0.5 counts as defective, and ``probabilities`` has what they said. ``groups`` is the cell type, "mono"
+    or "poly" (crystalline).
 
     Raises
     ------
@@ -39,11 +40,11 @@ def solar_cells() -> PictureSet:
         raise DataError(
             f"{table} cannot be read: {error.strerror}; install again: pip install --force-reinstall elpv-dataset"
         ) from error
-    labels, groups, sources = [], [], []
+    defective, groups, sources = [], [], []
     for number, row in enumerate(rows, 1):
         try:
             name, probability, cell_type = row
-            labels.append(int(float(probability) > 0.5))
+            defective.append(float(probability))
         except ValueError:
             raise DataError(
                 f"{table}, line {number}: expected a path, a probability and a cell type, got {' '.join(row)!r}"
@@ -58,8 +59,9 @@ def solar_cells() -> PictureSet:
     return PictureSet(
         "solar cells (elpv-dataset)",
         CLASSES,
-        labels,
+        [int(probability > 0.5) for probability in defective],
         sources,
+        probabilities=np.stack([1 - np.array(defective), defective], axis=1),
         groups=np.array(groups),
         source=SOURCE,
         licence=LICENCE,

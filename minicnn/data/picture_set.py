@@ -71,6 +71,8 @@ class PictureSet:
     classes : list of str
         Class names; a label is an index into them.
     labels : int64 (N,)
+    probabilities : float32 (N, K) or None
+        Where those who named the classes were not sure: how probable each class is. The label is the most probable one.
     groups : ndarray (N,) or None
         A further property to stratify by, one value a picture (the type of the solar cell, say).
     splits : dict or None
@@ -89,6 +91,7 @@ class PictureSet:
         labels: Iterable[int],
         sources: Sequence[Source],
         *,
+        probabilities: np.ndarray | None = None,
         groups: np.ndarray | None = None,
         splits: Mapping[str, np.ndarray] | None = None,
         notes: Sequence[str] = (),
@@ -99,6 +102,7 @@ class PictureSet:
         self.name, self.classes, self.notes = name, list(classes), list(notes)
         self.source, self.licence, self.citation = source, licence, citation
         self.labels = np.asarray(labels, np.int64)
+        self.probabilities = None if probabilities is None else np.asarray(probabilities, np.float32)
         self.groups = None if groups is None else np.asarray(groups)
         self.splits = None if splits is None else {part: np.asarray(rows, np.int64) for part, rows in splits.items()}
         self._sources = list(sources)
@@ -106,12 +110,22 @@ class PictureSet:
             raise ValueError(
                 f"{len(self._sources)} pictures, {len(self.labels)} labels and groups: expected one of each a picture"
             )
+        if self.probabilities is not None and self.probabilities.shape != (len(self), len(self.classes)):
+            raise ValueError(
+                f"{len(self)} pictures of {len(self.classes)} classes, and probabilities {self.probabilities.shape}: "
+                "expected a row a picture and a column a class"
+            )
 
     def __len__(self) -> int:
         return len(self._sources)
 
     def __repr__(self) -> str:
         return f"PictureSet({self.name!r}, {len(self)} pictures, {len(self.classes)} classes)"
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What to train on: the probabilities (N, K) where there are some, else the labels (N,)."""
+        return self.labels if self.probabilities is None else self.probabilities
 
     def file_name(self, i: int) -> str:
         """The picture's path within the set, with slashes: "train/ants/0013035.jpg"."""
@@ -138,6 +152,7 @@ class PictureSet:
             self.classes,
             self.labels[indices],
             [self._sources[i] for i in indices],
+            probabilities=None if self.probabilities is None else self.probabilities[indices],
             groups=None if self.groups is None else self.groups[indices],
             splits=splits,
             notes=self.notes,

@@ -12,10 +12,10 @@ class Meter:
         self.samples, self.total_loss = 0, 0.0
         self.correct: int | None = 0
 
-    def add(self, loss: float, scores: np.ndarray, targets: np.ndarray) -> None:
-        correct = count_correct(scores, targets)
-        self.samples += len(targets)
-        self.total_loss += loss * len(targets)
+    def add(self, loss: float, scores: np.ndarray, labels: np.ndarray | None) -> None:
+        correct = None if labels is None else count_correct(scores, labels)
+        self.samples += len(scores)
+        self.total_loss += loss * len(scores)
         self.correct = None if correct is None else self.correct + correct
 
     @property
@@ -32,19 +32,19 @@ class Meter:
         return loss if self.accuracy is None else loss | {"accuracy": f"{self.accuracy:.1%}"}
 
 
-def count_correct(scores: np.ndarray, targets: np.ndarray) -> int | None:
+def count_correct(scores: np.ndarray, labels: np.ndarray) -> int | None:
     """How many labels, (N,) or (N, 1), the scores get right.
 
     Of several scores the highest one speaks; a single one says class 1 if it is above 0, otherwise class 0. None where there is
-    nothing to count: targets that are not integers, or scores that are not one row for each sample.
+    nothing to count: several labels a sample, or scores that are not one row for each sample.
 
     >>> count_correct(np.array([[0.1, 2.0], [3.0, -1.0]]), np.array([1, 1]))
     1
     >>> count_correct(np.array([[0.5], [-0.5]]), np.array([1, 0]))
     2
     """
-    if targets.size != len(targets) or targets.dtype.kind not in "iub" or scores.ndim > 2:
+    if labels.size != len(labels) or scores.ndim > 2:
         return None
     one_score = scores.ndim == 1 or scores.shape[1] == 1
     predicted = scores.reshape(-1) > 0 if one_score else scores.argmax(axis=1)
-    return int(np.count_nonzero(predicted == targets.reshape(-1)))
+    return int(np.count_nonzero(predicted == labels.reshape(-1)))

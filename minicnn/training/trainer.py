@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..layers.base import Layer, Parameter
 from ..losses import Loss
 from ..optim import Optimizer
 from ..schedules import Schedule, constant
+from .averaging import WeightAverage, trained_arrays
 from .diagnosis import first_non_finite, without_overflow_warnings
 from .history import History
 from .meter import Meter
@@ -47,6 +49,9 @@ class Trainer:
         ``augment(x[indices], rng)``, before ``prepare``, on training batches only.
     patience : int, optional
         Stop after so many epochs without a new best one. Needs a validation set.
+    average : float
+        Decay of an exponential average of the weights (`minicnn.training.averaging`), which is what is validated and kept;
+        0, the default, keeps the weights themselves.
     monitor : "accuracy" or "loss"
         What makes an epoch the best on the validation set; the other decides a draw. With a few hundred validation pictures
         the loss tells more: accuracy counts only those that cross the line, and jumps by chance.
@@ -88,6 +93,7 @@ class Trainer:
         prepare: Callable[[Any], np.ndarray] | None = None,
         augment: Callable[[Any, np.random.Generator], Any] | None = None,
         patience: int | None = None,
+        average: float = 0.0,
         monitor: str = "accuracy",
         progress: bool = True,
         label: str = "training",
@@ -97,7 +103,7 @@ class Trainer:
                 raise ValueError(f"Trainer: {name} must be at least 1, got {value}")
         if monitor not in ("accuracy", "loss"):
             raise ValueError(f"Trainer: monitor is 'accuracy' or 'loss', got {monitor!r}")
-        self.model, self.loss, self.optimizer, self.monitor = model, loss, optimizer, monitor
+        self.model, self.loss, self.optimizer, self.monitor, self.average = model, loss, optimizer, monitor, average
         self.epochs, self.batch_size, self.patience, self.seed = epochs, batch_size, patience, seed
         self.schedule = schedule or constant()
         self.prepare = prepare or (lambda x: x)
@@ -138,17 +144,22 @@ class Trainer:
         self.model.seed(layers_rng)
         history = self.history = History()
         best, best_score = self._snapshot(), None
+        average = WeightAverage(self.model, self.average) if self.average else None
         bar = self._bar(self.label, self.epochs * len(self._batches(np.arange(len(x)), training=True)), self.progress)
         try:
             with bar, without_overflow_warnings():
                 for epoch in range(1, self.epochs + 1):
                     started = time.perf_counter()
-                    meter, learning_rate = self._train_epoch(epoch, x, y, order_rng, augment_rng, bar)
+                    meter, learning_rate = self._train_epoch(epoch, x, y, order_rng, augment_rng, average, bar)
                     val_loss, val_accuracy, score = None, None, (epoch,)
-                    if x_val is not None:
-                        val_loss, val_accuracy = self._evaluate(x_val, y_val, f"in the validation after epoch {epoch}")
-                        score = (val_accuracy or 0.0, -val_loss)
-                        score = score[::-1] if self.monitor == "loss" else score
+                    with average.in_place() if average else nullcontext():
+                        if x_val is not None:
+                            val_loss, val_accuracy = self._evaluate(x_val, y_val, f"in the validation after epoch {epoch}")
+                            score = (val_accuracy or 0.0, -val_loss)
+                            score = score[::-1] if self.monitor == "loss" else score
+                        better = best_score is None or score > best_score
+                        if better:
+                            best, best_score = self._snapshot(), score
                     history.epochs.append(
                         {
                             "epoch": epoch,
@@ -160,8 +171,8 @@ class Trainer:
                             "seconds": time.perf_counter() - started,
                         }
                     )
-                    if best_score is None or score > best_score:
-                        best, best_score, history.best_epoch = self._snapshot(), score, epoch
+                    if better:
+                        history.best_epoch = epoch
                     if self.patience and epoch - history.best_epoch >= self.patience:
                         break
         except KeyboardInterrupt:
@@ -183,7 +194,9 @@ class Trainer:
 
     # ---- one epoch
 
-    def _train_epoch(self, epoch: int, x, y, order_rng, augment_rng, bar: tqdm) -> tuple[Meter, float]:
+    def _train_epoch(
+        self, epoch: int, x, y, order_rng, augment_rng, average: WeightAverage | None, bar: tqdm
+    ) -> tuple[Meter, float]:
         """What was measured on the way, and the learning rate of the last step."""
         bar.set_description(f"{self.label} {epoch}/{self.epochs}", refresh=False)
         self.model.train()
@@ -199,7 +212,9 @@ class Trainer:
             self.model.backward(self.loss.backward())
             factor = self.schedule(((epoch - 1) * len(batches) + step + 0.5) / (self.epochs * len(batches)))
             self.optimizer.step(factor)
-            meter.add(loss, scores, y[indices])
+            if average:
+                average.update()
+            meter.add(loss, scores, self.loss.labels(y[indices]))
             bar.set_postfix(meter.words(), refresh=False)
             bar.update()
         # Damage done by a step shows in the next step's loss. After the last one nothing would be seen of it.
@@ -223,7 +238,7 @@ class Trainer:
             loss = self.loss.forward(scores, y[indices])
             if not math.isfinite(loss):
                 raise self._not_finite(batch, where, loss)
-            meter.add(loss, scores, y[indices])
+            meter.add(loss, scores, self.loss.labels(y[indices]))
         return meter.loss, meter.accuracy
 
     def _scores(self, x, show: bool) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -248,8 +263,7 @@ class Trainer:
 
     def _snapshot(self) -> dict[str, np.ndarray]:
         """Copies of what training changes: trainable parameters, and state."""
-        arrays = {name: parameter.value for name, parameter in self._trainable().items()} | self.model.state()
-        return {name: array.copy() for name, array in arrays.items()}
+        return {name: array.copy() for name, array in trained_arrays(self.model).items()}
 
     def _restore(self, kept: dict[str, np.ndarray]) -> None:
         """Write the copies back into the arrays they were taken from (others may share those), and end train mode."""

@@ -1,4 +1,4 @@
-"""Averages over weights: worked by hand, restored to the bit, with batch norm's statistics, and what the Trainer does with them."""
+"""Averages over weights: worked by hand, restored to the bit, with running statistics, and what the Trainer does with them."""
 
 import numpy as np
 import pytest

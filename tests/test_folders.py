@@ -234,6 +234,13 @@ def test_a_class_of_which_nothing_can_be_read_is_an_error(plain, parted):
         open_pictures(parted).fitted(TINY, progress=False)
 
 
+def test_probabilities_must_fit_the_pictures_and_their_classes(plain):
+    whole = open_pictures(plain)
+    with pytest.raises(ValueError, match="expected a row a picture and a column a class"):
+        PictureSet("p", whole.classes, whole.labels, whole._sources, probabilities=np.full((len(whole), 3), 1 / 3))
+    assert whole.targets is whole.labels
+
+
 def test_subset_keeps_order_groups_and_splits(parted):
     whole = open_pictures(parted)
     grouped = PictureSet(

@@ -16,6 +16,7 @@ from minicnn.data.augmentation import PHOTOS
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.losses import softmax
 from minicnn.models.model import Model
 from minicnn.transfer import codes as codes_module
 from minicnn.transfer.codes import default_layer, extract_codes, fingerprint
@@ -194,6 +195,42 @@ def test_fine_tuning_learns_and_leaves_the_frozen_part_bit_identical(ready):
     assert history.best["val_accuracy"] > 0.9
     multipliers = {name: p.learning_rate_multiplier for name, p in model.parameters().items()}
     assert multipliers["classifier.w"] == 1.0 and multipliers["block2.conv.w"] == phase.body_multiplier
+
+
+def test_without_a_bank_every_epoch_sees_its_own_version_of_each_picture(ready):
+    model, fitted, pictures = ready
+    model = with_new_head(model, "pool", pictures.classes)
+    before = {name: p.value.copy() for name, p in model.parameters().items()}
+    seen = []
+
+    def recorded(x, rng):
+        seen.append(PHOTOS(x, rng))
+        return seen[-1]
+
+    phase = Phase("test", "block0", epochs=3, learning_rate=0.02, views=0, batch_size=40)
+    history = fine_tune(model, phase, (fitted, pictures.labels), None, recorded, progress=False)
+    versions = np.concatenate(seen)
+    assert len(versions) == 3 * 80 and len(np.unique(versions.reshape(240, -1), axis=0)) == 240
+    assert history.best_epoch == 3, "without validation pictures the last epoch stays"
+    for name, p in model.parameters().items():
+        assert np.array_equal(before[name], p.value) == name.startswith("block0."), name
+
+
+def test_uncertain_pictures_can_be_trained_on(ready):
+    model, fitted, pictures = ready
+    model = with_new_head(model, "pool", pictures.classes)
+    targets = np.full((80, 2), 0.2)
+    targets[np.arange(80), pictures.labels] = 0.8
+    phase = Phase("test", "block0", epochs=12, learning_rate=0.02, views=2, batch_size=16, label_smoothing=0)
+    order = np.random.default_rng(1).permutation(80)
+    train, val = order[:60], order[60:]
+    history = fine_tune(
+        model, phase, (fitted[train], targets[train]), (fitted[val], pictures.labels[val]), PHOTOS, progress=False
+    )
+    assert history.best["val_accuracy"] > 0.9
+    scores = model.forward(model.preprocessing.normalise(fitted))
+    confident = softmax(scores).max(axis=1)
+    assert 0.6 < confident.mean() < 0.9, "no more certain than its targets"
 
 
 # ---- measures

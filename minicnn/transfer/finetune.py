@@ -14,7 +14,7 @@ from ..data.augmentation import Augmentation
 from ..inference import infer
 from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Linear, SideHead
 from ..layers.fused import fuse
-from ..losses import SoftmaxCrossEntropy
+from ..losses import Loss, SoftmaxCrossEntropy
 from ..models.model import Model
 from ..optim import AdamW
 from ..schedules import one_cycle
@@ -37,7 +37,8 @@ class Phase:
         Of the new head. The pretrained layers above the frozen part get ``body_multiplier`` times that: they are nearly right
         already, and too large a step destroys what they know.
     views : int
-        Versions of each training picture in the bank, the plain one included.
+        Versions of each training picture in the bank, the plain one included. 0: no bank. Each picture is varied anew in each
+        epoch, and the frozen part runs again each time: more work, no memory, and never the same picture twice.
     norm_momentum : float
         Of the batch norms above the frozen part: how fast their running statistics follow the new pictures. A network that was
         trained for weeks often has 0.01, with which a short fine-tuning would end before they arrive.
@@ -71,15 +72,18 @@ def freeze_points(model: Model) -> tuple[str, str]:
     The layers by which three fifths, and a quarter, of the network's multiply-adds are done: the first leaves the most specific
     layers to train, the second all but the general ones (edges, colours, textures).
     """
+    return freeze_point(model, 0.6), freeze_point(model, 0.25)
+
+
+def freeze_point(model: Model, share: float) -> str:
+    """The lowest top-level layer by which this share, 0 to 1, of the network's multiply-adds below the classifier is done."""
     names = below_classifier(model)
     shape = (1, *model.input_shape)
     costs = []
     for name in names:
         costs.append(model.layers[name].multiply_adds(shape))
         shape = model.layers[name].output_shape(shape)
-    share = np.cumsum(costs) / max(sum(costs), 1)
-    upper, more = (names[int(np.argmax(share >= part))] for part in (0.6, 0.25))
-    return upper, more
+    return names[int(np.argmax(np.cumsum(costs) >= share * sum(costs)))]
 
 
 def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
@@ -193,13 +197,14 @@ def fine_tune(
     model: Model,
     phase: Phase,
     train: tuple[np.ndarray, np.ndarray],
-    val: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray] | None,
     augmentation: Augmentation,
     seed: int = 0,
     progress: bool = True,
     bank: ViewBank | None = None,
+    loss: Loss | None = None,
 ) -> History:
-    """Train the upper part of ``model`` in place; the best epoch by validation loss is what stays.
+    """Train the upper part of ``model`` in place; the best epoch by validation loss is what stays (without ``val``, the last).
 
     Parameters
     ----------
@@ -207,11 +212,13 @@ def fine_tune(
         With a head for the new classes.
     phase : Phase
     train, val : (pictures uint8 (N, H, W, C), labels (N,))
-        As ``PictureSet.fitted`` gives them.
+        As ``PictureSet.fitted`` gives them; to train on, the labels may be probabilities (N, K) too.
     augmentation : Augmentation
         Applied to training pictures only.
     bank : ViewBank, optional
         Of these pictures and this model, as ``view_bank`` makes it, for a lower or the same cut.
+    loss : Loss, optional
+        By default softmax cross-entropy with the phase's label smoothing.
     """
     model.unfreeze()
     model.freeze(until=phase.freeze_until)
@@ -223,23 +230,26 @@ def fine_tune(
         if isinstance(layer, (BatchNorm1d, BatchNorm2d)):
             layer.momentum = phase.norm_momentum
 
-    (x, y), (_, y_val) = train, val
-    if bank is None:
-        bank = view_bank(model, phase.freeze_until, phase.views, train[0], val[0], augmentation, seed, progress)
-    bank = bank.up_to(model, phase.freeze_until, phase.views, progress)
+    (x, y), (x_val, y_val) = train, val or (train[0][:0], None)
+    if phase.views:
+        bank = bank or view_bank(model, phase.freeze_until, phase.views, x, x_val, augmentation, seed, progress)
+        bank = bank.up_to(model, phase.freeze_until, phase.views, progress)
+        trained, augment, prepare = upper, bank.augment, bank.prepare
+        x, x_val = np.split(np.arange(bank.pictures), [len(x)])
+    else:
+        trained, augment, prepare = model, augmentation, model.preprocessing.normalise
     trainer = Trainer(
-        upper,
-        SoftmaxCrossEntropy(phase.label_smoothing),
+        trained,
+        loss or SoftmaxCrossEntropy(phase.label_smoothing),
         AdamW(upper.parameters(), phase.learning_rate, weight_decay=phase.weight_decay),
         epochs=phase.epochs,
         batch_size=phase.batch_size,
         schedule=one_cycle(),
         seed=seed,
-        augment=bank.augment,
-        prepare=bank.prepare,
+        augment=augment,
+        prepare=prepare,
         monitor="loss",
         progress=progress,
         label=phase.title,
     )
-    samples = np.arange(bank.pictures)
-    return trainer.fit(samples[: len(x)], y, samples[len(x) :], y_val)
+    return trainer.fit(x, y, *(() if val is None else (x_val, y_val)))

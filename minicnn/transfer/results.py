@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import __version__
 from ..kernels.threads import get_threads
-from .finetune import Phase, freeze_points
+from .finetune import Phase
 from .measures import mean_and_std
 
 if TYPE_CHECKING:
@@ -33,13 +33,12 @@ def results_of(experiment: Experiment, titles: dict[str, str]) -> dict:
     model, pictures, settings = experiment.base, experiment.pictures, experiment.settings
     names = list(model.layers)
     sizes = {name: sum(p.value.size for p in layer.parameters().values()) for name, layer in model.layers.items()}
-    upper, more = freeze_points(model)
-    frozen_until = {"svm": names[-2], "softmax": names[-2], "finetune-upper": upper, "finetune-more": more}
     strategies, ladder = [], {}
     for key, runs in experiment.runs.items():
         if not runs:
             continue
-        first = names.index(frozen_until[key]) + 1
+        phases = runs[0].record.get("phases")
+        first = names.index(phases[-1]["frozen_until"] if phases else names[-2]) + 1
         ladder[key] = [0.0] * first + [Phase.body_multiplier] * (len(names) - first - 1) + [1.0]
         strategies.append(
             {

@@ -313,6 +313,18 @@ def test_the_full_mode_takes_the_mean_over_mirrored_pictures_and_so_does_the_sav
     check_the_saved_model(folder, out, json.loads((out / "results.json").read_text()), capsys)
 
 
+def test_the_full_mode_ends_with_validation_pictures_and_lower_layers_in_training_too(folder, model_file, tmp_path, cache):
+    out = tmp_path / "report"
+    words = ["--data", str(folder), "--model", str(model_file), "--out", str(out), "--full", "--seeds", "1", "--epochs", "1"]
+    assert main(["transfer", *words, "--strategy", "finetune-more"]) == 0
+    (strategy,) = json.loads((out / "results.json").read_text())["strategies"]
+    *chosen, last = strategy["runs"][0]["phases"]
+    assert [phase["history"][0]["val_accuracy"] is None for phase in (*chosen, last)] == [False] * len(chosen) + [True]
+    names = list(small_model().layers)
+    assert names.index(last["frozen_until"]) <= names.index(chosen[-1]["frozen_until"])
+    assert strategy["frozen"] == f"{names[0]} to {last['frozen_until']}"
+
+
 def test_two_runs_give_the_same_numbers(folder, model_file, tmp_path, cache):
     found = []
     for name in ("a", "b"):

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("'VGG-16 inference, batch 1' or '3x3 64-64 at 224x224, batch 1, forward'", file=sys.stderr)
         return 2
     chosen = [case for case in cases if case.quick or not options.quick] or cases
-    settings = _settings(options)
+    settings = settings_of(options)
     results: dict[str, Any] = {
         "machine": describe(settings.threads, settings.peak_gflops),
         "quick": options.quick,
@@ -89,7 +89,7 @@ def _wanted(only: str | None, *names: str) -> bool:
     return only is None or any(only.lower() in name.lower() for name in names)
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def settings_of(options: argparse.Namespace) -> Settings:
     if options.threads:
         set_threads(options.threads)
     threads, torch = get_threads(), torch_is_here()

@@ -36,7 +36,7 @@ def _measure(workload: Workload, settings: Settings) -> Row:
 
         module = twin(model, x.shape)
         their_scores = inference_call(module, _tensor(x))()
-        torch_calls = _torch_calls(module, x, targets, workload.training)
+        torch_calls = calls_in_torch(module, x, targets, workload.training)
     if workload.training:
         scores = model.eval().forward(x)
         our_calls = {"": training_call(model, x, targets)}
@@ -61,7 +61,8 @@ def _measure(workload: Workload, settings: Settings) -> Row:
     return make_row(GROUP, workload.name, **columns, networks=[workload.network], note="; ".join(notes) or None)
 
 
-def _torch_calls(module, x: np.ndarray, targets: np.ndarray, training: bool) -> dict[str, Callable[[], object]]:
+def calls_in_torch(module, x: np.ndarray, targets: np.ndarray | None, training: bool) -> dict[str, Callable[[], object]]:
+    """What is timed of PyTorch's, in each memory layout; inference needs no ``targets``."""
     from .torch_modules import LAYOUTS, in_layout, inference_call, training_call
 
     calls = {}

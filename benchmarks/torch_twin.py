@@ -64,6 +64,9 @@ def _twin(layer: ours.Layer, shape: tuple[int, ...], may_overwrite: bool) -> nn.
         ours.Tanh: nn.Tanh,
         ours.Dropout: lambda: nn.Dropout(layer.p),
         ours.Flatten: nn.Flatten,
+        ours.LocalResponseNorm: lambda: nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k),
+        ours.AdaptiveAvgPool2d: lambda: nn.AdaptiveAvgPool2d(layer.output_size),
+        ours.PadChannels: lambda: nn.ConstantPad3d((0, 0, 0, 0, layer.before, layer.after), 0.0),
         ours.GlobalAvgPool2d: lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     }
     if type(layer) not in simple:

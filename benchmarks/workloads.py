@@ -80,7 +80,7 @@ def prepare(workload: Workload, settled: bool = False) -> tuple[Model, np.ndarra
     """
     rng, model = np.random.default_rng(1), NETWORKS[workload.network](rng=0)
     if settled:
-        _settle(model, rng.standard_normal((2, *model.input_shape), np.float32))
+        settle(model, rng.standard_normal((2, *model.input_shape), np.float32))
     if workload.frozen_until:
         model.freeze(until=workload.frozen_until)
     classes = model.output_shape((1, *model.input_shape))[1]
@@ -88,7 +88,8 @@ def prepare(workload: Workload, settled: bool = False) -> tuple[Model, np.ndarra
     return model, x, rng.integers(0, classes, workload.batch)
 
 
-def _settle(model: Model, x: np.ndarray) -> None:
+def settle(model: Model, x: np.ndarray) -> None:
+    """Give batch norms the statistics of these pictures x (N, C, H, W), so that all layers see numbers of the usual size."""
     norms = {layer: layer.momentum for _, layer in model.walk() if isinstance(layer, BatchNorm2d)}
     for norm in norms:
         norm.momentum = 1.0

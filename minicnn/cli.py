@@ -16,6 +16,7 @@ EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 EXAMPLES = """examples:
   minicnn transfer                                the solar cells, EfficientNet-Lite0, all strategies
   minicnn transfer --data pictures/ --quick       your own: pictures/<class>/*.jpg, or a .zip of that
+  minicnn advise --data pictures/                 which strategy should suit them, measured in a minute
   minicnn predict transfer-report/model.h5 a.jpg  with what it trained
   minicnn predict --model efficientnet_lite0 a.jpg
   minicnn weights list                            published weights that minicnn can load
@@ -49,6 +50,13 @@ def build_parser() -> argparse.ArgumentParser:
     mode.add_argument("--full", action="store_true", help="more seeds, deeper and longer fine-tuning")
     transfer.add_argument("--out", type=Path, default=Path("transfer-report"), metavar="FOLDER",
                           help="where report, figures and model go (default: %(default)s)")  # fmt: skip
+
+    advise = commands.add_parser("advise", help="say which strategy should suit a collection of pictures, before any is tried")
+    advise.add_argument("--data", metavar="FOLDER|ZIP", help="as in transfer (default: the solar cells)")
+    advise.add_argument("--model", default="efficientnet_lite0", help="a known name or an .h5 file (default: %(default)s)")
+    advise.add_argument("--quick", action="store_true", help="look at 300 pictures instead of 1,000")
+    advise.add_argument("--out", type=Path, default=Path("advice"), metavar="FOLDER",
+                        help="where the figure and the numbers go (default: %(default)s)")  # fmt: skip
 
     predict = commands.add_parser("predict", help="name what pictures show")
     predict.add_argument("--model", help="a known name or an .h5 file; without it, the first argument is the .h5 file")
@@ -92,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(words)
     arguments.words = words
     try:
-        status = {"transfer": _transfer, "predict": _predict, "weights": _weights}[arguments.command](arguments)
+        run = {"transfer": _transfer, "advise": _advise, "predict": _predict, "weights": _weights}[arguments.command]
+        status = run(arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # whoever was reading has read enough, as ``| head`` does; what is left goes nowhere
@@ -127,6 +136,22 @@ def _transfer(arguments: argparse.Namespace) -> int:
     print(f"Use it:     minicnn predict {arguments.out / results['model_file']} PICTURES...")
     print(f"The report: {arguments.out / 'report.html'}")
     return EXIT_INTERRUPTED if results["interrupted"] else 0
+
+
+def _advise(arguments: argparse.Namespace) -> int:
+    from .transfer.advice_page import write_advice
+    from .transfer.advisor import advise
+    from .transfer.experiment import make_writable
+    from .transfer.opening import open_job
+
+    make_writable(arguments.out)
+    model, pictures, _ = open_job(arguments.data, arguments.model)
+    given = [word for name in ("data", "model") if (value := getattr(arguments, name)) for word in (f"--{name}", value)]
+    advice = advise(model, pictures, arguments.quick, say=print, words=given)
+    print(f"\n{advice.text()}\n")
+    for path in write_advice(advice, arguments.out):
+        print(path)
+    return 0
 
 
 def _predict(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ samples through all layers alone: nobody waits between layers, and a sample's fe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -15,6 +16,8 @@ from .kernels.threads import get_threads, parallel_for
 from .layers import Layer
 
 SAMPLES_AT_ONCE = 2  # in one thread: few, so that their feature maps stay in cache
+
+Result = TypeVar("Result")
 
 
 def infer(
@@ -54,20 +57,30 @@ def infer(
     first_output = run(np.arange(1))  # shows the shape; all threads work on this one sample
     output = np.empty((n, *first_output.shape[1:]), dtype)
     output[0] = first_output[0]
-
-    def piece(start: int, stop: int) -> None:
-        for first in range(start, stop, SAMPLES_AT_ONCE):
-            indices = np.arange(first, min(first + SAMPLES_AT_ONCE, stop))
-            output[indices] = run(indices)
-
-    at_once = 4 * SAMPLES_AT_ONCE * get_threads()  # between two updates of the bar
     with tqdm(total=n, desc=label, unit=" pictures", delay=2, disable=label is None, leave=False) as bar:
         bar.update(1)
-        for begin in range(1, n, at_once):
-            count = min(at_once, n - begin)
-            if count < get_threads():  # too few to give each thread one: let all work on them together
-                piece(begin, begin + count)
-            else:
-                parallel_for(count, lambda start, stop, begin=begin: piece(begin + start, begin + stop))
-            bar.update(count)
+        for indices, results in run_in_groups(run, 1, n):
+            np.concatenate(results, out=output[indices], casting="unsafe")
+            bar.update(indices.stop - indices.start)
     return output
+
+
+def run_in_groups(run: Callable[[np.ndarray], Result], start: int, stop: int) -> Iterator[tuple[slice, list[Result]]]:
+    """``run(indices)`` on a few of the samples start..stop-1 after the other, many of them at the same time in all threads.
+
+    Yields, for one group of samples after the other, which samples they are and what ``run`` returned for them, in order.
+    """
+    at_once = 4 * SAMPLES_AT_ONCE * get_threads()
+    for begin in range(start, stop, at_once):
+        end = min(begin + at_once, stop)
+        results: dict[int, Result] = {}
+
+        def piece(first: int, last: int, results: dict[int, Result] = results) -> None:
+            for i in range(first, last, SAMPLES_AT_ONCE):
+                results[i] = run(np.arange(i, min(i + SAMPLES_AT_ONCE, last)))
+
+        if end - begin < get_threads():  # too few to give each thread one: let all work on them together
+            piece(begin, end)
+        else:
+            parallel_for(end - begin, lambda first, last, begin=begin, piece=piece: piece(begin + first, begin + last))
+        yield slice(begin, end), [results[i] for i in sorted(results)]

@@ -9,6 +9,7 @@ from torch_parity import (
     assert_same_gradient_in_float32,
     assert_same_gradients,
     assert_same_scores,
+    in_torch,
     pictures,
     shaken,
 )
@@ -32,25 +33,12 @@ def all_zero(monkeypatch):
     monkeypatch.setattr(initializers, "_normal", lambda shape, rng, dtype, std: np.zeros(shape, dtype))
 
 
-def by_torch(build, last_map, num_classes):
-    """Caffe's two-column networks with response normalisation, or torchvision's; ``last_map``: pixels after pool5."""
-    nn = pytest.importorskip("torch").nn
-
-    def conv(inputs, outputs, kernel, pad=0, stride=1, groups=1):
-        return [nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups), nn.ReLU()]
-
+def by_torch(build, last_map):
+    """``last_map``: pixels after pool5."""
+    zoo = in_torch()
     if build is alexnet_torchvision:
-        pool = nn.MaxPool2d(3, 2)
-        trunk = [*conv(3, 64, 11, 2, 4), pool, *conv(64, 192, 5, 2), pool]
-        trunk += [*conv(192, 384, 3, 1), *conv(384, 256, 3, 1), *conv(256, 256, 3, 1), pool, nn.AdaptiveAvgPool2d(6)]
-        top = [nn.Dropout(), nn.Linear(256 * 36, NARROW), nn.ReLU(), nn.Dropout(), nn.Linear(NARROW, NARROW), nn.ReLU()]
-    else:
-        pool, norm = nn.MaxPool2d(3, 2, ceil_mode=True), nn.LocalResponseNorm(5)
-        between = [norm, pool] if build is alexnet else [pool, norm]
-        trunk = [*conv(3, 96, 11, 0, 4), *between, *conv(96, 256, 5, 2, groups=2), *between, *conv(256, 384, 3, 1)]
-        trunk += [*conv(384, 384, 3, 1, groups=2), *conv(384, 256, 3, 1, groups=2), pool]
-        top = [nn.Linear(256 * last_map, NARROW), nn.ReLU(), nn.Dropout(), nn.Linear(NARROW, NARROW), nn.ReLU(), nn.Dropout()]
-    return nn.Sequential(*trunk, nn.Flatten(), *top, nn.Linear(NARROW, num_classes))
+        return zoo.alexnet(7, NARROW)
+    return zoo.papers_alexnet(7, last_map, NARROW, caffenet=build is caffenet)
 
 
 def random(build, size):
@@ -134,7 +122,7 @@ def test_a_picture_too_small_is_refused_in_words():
     ],
 )
 def test_random_weights_give_the_scores_of_pytorch(narrow, build, size, last_map):
-    theirs, model, x = by_torch(build, last_map, 7), loud(build, size), pictures(2, 3, *size)
+    theirs, model, x = by_torch(build, last_map), loud(build, size), pictures(2, 3, *size)
     assert_same_scores(model, theirs, x)
     if size == (101, 131):
         assert_fusing_changes_nothing(model, x)
@@ -158,7 +146,7 @@ def test_these_pictures_would_show_a_missing_normalisation(narrow, name):
     ],
 )
 def test_a_training_step_gives_the_gradients_of_pytorch(narrow, build, assert_same):
-    assert_same(random(build, (67, 99)), by_torch(build, 2, 7), (3, 3, 67, 99))
+    assert_same(random(build, (67, 99)), by_torch(build, 2), (3, 3, 67, 99))
 
 
 def test_a_saved_alexnet_is_the_same_network(narrow, tmp_path):

@@ -5,20 +5,26 @@ import sys
 
 import numpy as np
 import pytest
+from torch_parity import in_torch
 
 import minicnn
 from minicnn.errors import WeightsError
 from minicnn.layers import BatchNorm2d, Conv2d
 from minicnn.models import ARCHITECTURES, resnet18, resnet20
-from minicnn.pretrained.convert import NoRandomness, convert, convert_arrays, names_there
-from minicnn.pretrained.names import KERAS
-from minicnn.pretrained.names.base import FAMILIES, their_names
+from minicnn.pretrained.convert import NoRandomness, convert, convert_arrays, convertible, names_there
+from minicnn.pretrained.names import KERAS, TORCHVISION
+from minicnn.pretrained.names.base import FAMILIES, family_of, their_names
 from minicnn.pretrained.names.caffe import TABLES as CAFFE_TABLES
 from minicnn.pretrained.names.keras import from_conv, from_dense, from_depthwise
 from minicnn.pretrained.strict import arrays_of
 
 CLASSES, NARROW = 7, 64
-VGG11 = [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
+
+
+@pytest.fixture
+def all_zero(monkeypatch):
+    """Networks start at once: what they start from is replaced by what a file has."""
+    monkeypatch.setattr("minicnn.initializers._normal", lambda shape, rng, dtype, std: np.zeros(shape, dtype))
 
 
 @pytest.fixture
@@ -30,10 +36,7 @@ def narrow(monkeypatch):
 
 @pytest.fixture(scope="module")
 def zoo():
-    pytest.importorskip("torch", reason="PyTorch is asked whether it gets the same numbers")
-    import torch_zoo
-
-    return torch_zoo
+    return in_torch()
 
 
 def pictures(height, width, seed=0):
@@ -46,58 +49,80 @@ def assert_same_scores(model, theirs, x):
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
 
 
-def assert_same_first_gradient(model, net, size):
-    """Of the first layer's weights, through all that is above them; both in inference mode, in one batch of three.
+def assert_same_first_gradient(model, theirs, size):
+    """Of the first layer's weights, through all that is above them; both in inference mode, for one picture of six.
 
-    In some batches rounding puts an activation on the other side of ReLU's kink; a wrong computation would be wrong in all.
+    For some pictures rounding puts an activation on the other side of ReLU's kink, here or there, which changes the gradient by
+    a percent; a wrong computation would be wrong for all.
+
+    Parameters
+    ----------
+    theirs : function (x, dy) -> array
+        The gradient of sum(scores(x) * dy), in our layout.
     """
-    import torch
-
-    dy = np.random.default_rng(4).standard_normal((2, CLASSES)).astype(np.float32)
+    dy = np.random.default_rng(4).standard_normal(model.output_shape((1, 3, *size))).astype(np.float32)
     errors = []
-    for seed in range(3):
-        x = pictures(*size, seed=seed)
-        net.zero_grad()
-        net(torch.from_numpy(x)).backward(torch.from_numpy(dy))
+    for seed in range(6):
+        x = pictures(*size, seed=seed)[:1]
         model.eval(backward=True).forward(x)
         model.backward(dy)
-        theirs = next(iter(net.parameters())).grad.numpy()
-        ours = next(iter(model.parameters().values())).grad
-        errors.append(np.abs(ours - theirs).max() / np.abs(theirs).max())
+        ours, expected = next(iter(model.parameters().values())).grad, theirs(x, dy)
+        errors.append(np.abs(ours - expected).max() / np.abs(expected).max())
         if errors[-1] < 1e-3:
             return
     raise AssertionError(f"relative errors {errors}")
 
 
+def by_torch(net, first=None):
+    """PyTorch's gradient of the ``first`` weights (as a rule the first that there are), as a function of x and dy."""
+    import torch
+
+    first = next(iter(net.parameters())) if first is None else first
+
+    def gradient(x, dy):
+        first.grad = None
+        net(torch.from_numpy(x)).backward(torch.from_numpy(dy))
+        return first.grad.numpy()
+
+    return gradient
+
+
 # ---- torchvision
 
 
-@pytest.mark.parametrize(
-    ("architecture", "build", "size", "further"),
-    [
-        ("alexnet", lambda zoo: zoo.alexnet(CLASSES, NARROW), (65, 97), {}),
-        ("vgg11", lambda zoo: zoo.vgg(VGG11, CLASSES, last_map=4, width=NARROW), (64, 64), {}),
-        ("vgg11_bn", lambda zoo: zoo.vgg(VGG11, CLASSES, batch_norm=True, last_map=6, width=NARROW), (65, 97),
-         {"input_shape": (3, 65, 97)}),
-        ("googlenet", lambda zoo: zoo.googlenet(CLASSES), (49, 65), {}),
-        ("resnet18", lambda zoo: zoo.resnet((2, 2, 2, 2), CLASSES), (33, 49), {}),
-        ("resnet50", lambda zoo: zoo.resnet((3, 4, 6, 3), CLASSES, bottleneck=True), (33, 49), {}),
-        ("squeezenet1_1", lambda zoo: zoo.squeezenet1_1(CLASSES), (33, 49), {}),
-        ("mobilenet_v2", lambda zoo: zoo.mobilenet_v2(CLASSES), (33, 49), {}),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_a_torchvision_checkpoint_gives_its_scores_and_gradients(zoo, narrow, tmp_path, architecture, build, size, further):
+SIZES = {  # of pictures, by family
+    "alexnet_torchvision": (65, 97), "vgg": (65, 97), "vgg_bn": (65, 97), "googlenet_torchvision": (49, 65),
+    "cifar_resnet": (17, 25), "efficientnet": (25, 33),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", [form for form in convertible(TORCHVISION) if form not in TORCHVISION.forms])
+def test_a_torchvision_checkpoint_gives_its_scores_and_gradients(zoo, narrow, all_zero, tmp_path, architecture):
     import torch
 
-    net = zoo.shaken(build(zoo))
+    size = SIZES.get(family_of(architecture), (33, 49))
+    net = zoo.shaken(zoo.BY_NAME[architecture](CLASSES, 2 * 3, NARROW))
     torch.save(net.state_dict(), tmp_path / "net.pth")
+    further = {"input_shape": (3, *size)} if architecture.startswith("vgg") else {}
     model, mapped = convert(tmp_path / "net.pth", architecture, **further)
     x = pictures(*size)
     assert mapped.source == "torchvision" and not mapped.differences and all(row.fits for row in mapped.rows)
     assert all(name.endswith("num_batches_tracked") or name.startswith("aux") for name in mapped.left_out)
     assert_same_scores(model, zoo.scores(net, x), x)
-    assert_same_first_gradient(model, net, size)
+    assert_same_first_gradient(model, by_torch(net), size)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet"])
+def test_where_torchvision_has_a_form_of_its_own_the_plain_name_gets_it(zoo, narrow, name):
+    arrays = {key: array.numpy() for key, array in zoo.BY_NAME[f"{name}_torchvision"](CLASSES, 1, NARROW).state_dict().items()}
+    assert convert_arrays(arrays, "net.pth", name)[0].architecture == f"{name}_torchvision"
+
+
+def test_the_size_of_square_pictures_is_found_from_the_weights(zoo, narrow):
+    net = zoo.shaken(zoo.vgg(11, CLASSES, last_map=2 * 2, width=NARROW))
+    model, _ = convert_arrays({key: array.numpy() for key, array in net.state_dict().items()}, "net.pth", "vgg11")
+    assert model.input_shape == (3, 64, 64)
+    assert_same_scores(model, zoo.scores(net, pictures(64, 64)), pictures(64, 64))
 
 
 def test_side_heads_are_taken_along_if_asked_for(zoo):
@@ -129,10 +154,17 @@ def shaken_keras(net):
     return net
 
 
-def narrow_vgg16(keras, size):
-    """VGG16 with the names of keras.applications."""
+def by_keras(net):
+    """Its gradient of the first layer's weights, (KH, KW, C, F), in our layout; Keras computes with PyTorch here."""
+    first = next(layer.kernel for layer in net.layers if layer.weights).value
+    gradient = by_torch(lambda x: net(x.permute(0, 2, 3, 1), training=False), first)
+    return lambda x, dy: from_conv(gradient(x, dy))
+
+
+def narrow_vgg(keras, stages, size):
+    """VGG with the names of keras.applications."""
     layers, x = keras.layers, (picture := keras.layers.Input((*size, 3)))
-    for stage, (count, filters) in enumerate(zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True), 1):
+    for stage, (count, filters) in enumerate(zip(stages, (64, 128, 256, 512, 512), strict=True), 1):
         for i in range(count):
             x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"block{stage}_conv{i + 1}")(x)
         x = layers.MaxPooling2D(2, name=f"block{stage}_pool")(x)
@@ -154,22 +186,28 @@ def application(name, size, **arguments):
 @pytest.mark.parametrize(
     ("architecture", "build", "size", "file"),
     [
-        ("vgg16", lambda keras: narrow_vgg16(keras, (64, 64)), (64, 64), "net.h5"),
+        ("vgg16", lambda keras: narrow_vgg(keras, (2, 2, 3, 3, 3), (65, 97)), (65, 97), "net.h5"),
+        ("vgg19", lambda keras: narrow_vgg(keras, (2, 2, 4, 4, 4), (65, 97)), (65, 97), "net.keras"),
         ("resnet50", application("ResNet50", (33, 49)), (33, 49), "net.weights.h5"),
+        ("resnet101", application("ResNet101", (33, 49)), (33, 49), "net.weights.h5"),
+        ("resnet152", application("ResNet152", (33, 49)), (33, 49), "net.h5"),
         ("mobilenet_v1", application("MobileNet", (65, 97), alpha=0.25), (65, 97), "net.keras"),
         ("mobilenet_v2", application("MobileNetV2", (33, 49)), (33, 49), "net.weights.h5"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_keras_network_gives_its_scores(keras, narrow, tmp_path, architecture, build, size, file):
-    """The real networks of keras.applications, saved by Keras in each of its formats; VGG with a flatten of 2 x 2 x 512."""
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
+def test_a_keras_network_gives_its_scores_and_gradients(keras, narrow, all_zero, tmp_path, architecture, build, size, file):
+    """The real networks of keras.applications, saved by Keras in each of its formats; VGG with a flatten of 2 x 3 x 512."""
     net = shaken_keras(build(keras))
     (net.save_weights if ".weights" in file else net.save)(tmp_path / file)
-    model, mapped = convert(tmp_path / file, architecture)
+    further = {"input_shape": (3, *size)} if architecture.startswith("vgg") else {}
+    model, mapped = convert(tmp_path / file, architecture, **further)
     x = pictures(*size)
     theirs = np.asarray(net.predict(x.transpose(0, 2, 3, 1), verbose=0))
     assert mapped.source == "keras" and not mapped.differences
     assert_same_scores(model, theirs, x)
+    assert_same_first_gradient(model, by_keras(net), size)
 
 
 def test_kerass_batch_norm_has_constants_of_its_own():
@@ -201,58 +239,84 @@ def test_kernels_change_their_axes_and_are_not_flipped():
     assert from_depthwise(kernel).shape == (20, 1, 2, 3)
 
 
-# ---- Caffe
-
-
-def blobs(net, names):
-    """The arrays of a PyTorch network under Caffe's names of its layers, which are in the order of the network's."""
+def blobs(net, names, weights="0", bias="1", layout=lambda array: array):
+    """The arrays of a PyTorch network under the names that a source gives to its layers, in the order of the network's."""
     layers = [layer for layer in net.modules() if [*layer.parameters(recurse=False)]]
     arrays = {}
     for name, layer in zip(names, layers, strict=True):
-        arrays[f"{name}/0"] = layer.weight.detach().numpy()
+        arrays[f"{name}/{weights}"] = layout(layer.weight.detach().numpy())
         if layer.bias is not None:
-            arrays[f"{name}/1"] = layer.bias.detach().numpy()
+            arrays[f"{name}/{bias}"] = layer.bias.detach().numpy()
     return arrays
 
 
-def paper_alexnet(zoo):
-    nn = zoo.nn
-    pool = {"kernel_size": 3, "stride": 2, "ceil_mode": True}
-    return nn.Sequential(
-        nn.Conv2d(3, 96, 11, 4), nn.ReLU(), nn.LocalResponseNorm(5), nn.MaxPool2d(**pool),
-        nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(), nn.LocalResponseNorm(5), nn.MaxPool2d(**pool),
-        nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU(),
-        nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(**pool), nn.Flatten(),
-        nn.Linear(256 * 2 * 3, NARROW), nn.ReLU(), nn.Linear(NARROW, NARROW), nn.ReLU(), nn.Linear(NARROW, CLASSES),
-    )  # fmt: skip
+@pytest.mark.parametrize("architecture", ["squeezenet1_0", "squeezenet1_1"])
+@pytest.mark.parametrize("source", ["keras", "caffe"])
+def test_squeezenets_of_keras_and_caffe_give_their_scores_and_gradients(zoo, architecture, source):
+    """The Keras versions have kept the names that Caffe's layers have; there is none in keras.applications."""
+    fires = [f"fire{n}/{part}" for n in range(2, 10) for part in ("squeeze1x1", "expand1x1", "expand3x3")]
+    net, x = zoo.shaken(zoo.BY_NAME[architecture](CLASSES)), pictures(33, 49)
+    names = ["conv1", *fires, "conv10"]
+    in_keras = ("kernel", "bias", lambda w: w.transpose(2, 3, 1, 0))  # (F, C, KH, KW) to (KH, KW, C, F)
+    model, mapped = convert_arrays(blobs(net, names, *(in_keras if source == "keras" else ())), "net", architecture)
+    assert mapped.source == source and not mapped.differences
+    assert_same_scores(model, zoo.scores(net, x), x)
+    assert_same_first_gradient(model, by_torch(net), (33, 49))
 
 
-def test_caffes_alexnet_with_groups_and_old_blobs_of_four_axes_gives_its_scores(zoo, narrow):
-    net = zoo.shaken(paper_alexnet(zoo))
+# ---- Caffe
+
+
+@pytest.mark.parametrize("architecture", ["alexnet", "caffenet"])
+def test_caffes_alexnets_with_groups_and_old_blobs_of_four_axes_give_their_scores(zoo, narrow, architecture):
+    net = zoo.shaken(zoo.papers_alexnet(CLASSES, 2 * 3, NARROW, caffenet=architecture == "caffenet"))
     arrays = blobs(net, [*(f"conv{i}" for i in range(1, 6)), "fc6", "fc7", "fc8"])
     old = {name: array.reshape((1,) * (4 - array.ndim) + array.shape) for name, array in arrays.items()}
     assert old["fc6/0"].shape == (1, 1, NARROW, 1536) and old["conv1/1"].shape == (1, 1, 1, 96)
     x = pictures(99, 131)
     for given in (arrays, old):
-        model, mapped = convert_arrays(given, "net.caffemodel", "alexnet", input_shape=(3, 99, 131))
+        model, mapped = convert_arrays(given, "net.caffemodel", architecture, input_shape=(3, 99, 131))
         assert mapped.source == "caffe"
         assert_same_scores(model, zoo.scores(net, x), x)
+    assert_same_first_gradient(model, by_torch(net), (99, 131))
+
+
+@pytest.mark.parametrize("depth", [16, 19])
+def test_caffes_vgg_rounds_up_and_gives_its_scores(zoo, narrow, all_zero, depth):
+    """Above the last pool with pictures of one size; below it with any, and with pools that reach over the edge."""
+    net = zoo.shaken(zoo.vgg(depth, CLASSES, last_map=2 * 3, width=NARROW, ceil=True))
+    stages = " ".join(map(str, zoo.VGG[depth])).split("M")
+    names = [f"conv{s}_{i}" for s, items in enumerate(stages, 1) for i in range(1, len(items.split()) + 1)]
+    arrays = blobs(net, [*names, "fc6", "fc7", "fc8"])
+    x = pictures(64, 96)
+    model, mapped = convert_arrays(arrays, "net.caffemodel", f"vgg{depth}", input_shape=(3, 64, 96))
+    assert mapped.source == "caffe" and model.preprocessing.channels == "BGR"
+    assert_same_scores(model, zoo.scores(net, x), x)
+    assert_same_first_gradient(model, by_torch(net), (64, 96))
+
+    below, odd = {name: array for name, array in arrays.items() if not name.startswith("fc")}, pictures(65, 97)
+    model, _ = convert_arrays(below, "net.caffemodel", f"vgg{depth}")
+    assert model.output_shape((1, 3, 65, 97)) == (1, 512, 3, 4)
+    assert_same_scores(model, zoo.scores(net.features, odd), odd)
+    assert_same_first_gradient(model, by_torch(net.features), (65, 97))
 
 
 def test_caffes_googlenet_is_the_papers(zoo):
     names = ["conv1/7x7_s2", "conv2/3x3_reduce", "conv2/3x3"]
     parts = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
     names += [f"inception_{module}/{part}" for module in zoo.MODULES for part in parts] + ["loss3/classifier"]
-    net, x = zoo.shaken(zoo.googlenet(CLASSES, norm=False)), pictures(65, 97)
+    net, x = zoo.shaken(zoo.googlenet(CLASSES, norm=False, aux=False)), pictures(65, 97)
     side = {"loss1/fc/0": np.zeros((1024, 2048), np.float32), "loss2/conv/1": np.zeros(128, np.float32)}
     model, mapped = convert_arrays(blobs(net, names) | side, "net.caffemodel", "googlenet")
     assert mapped.source == "caffe" and list(mapped.left_out) == list(side)
     assert_same_scores(model, zoo.scores(net, x), x)
+    assert_same_first_gradient(model, by_torch(net), (65, 97))
     assert (model.preprocessing.channels, model.preprocessing.mean) == ("BGR", (104, 117, 123))
 
 
-def test_caffes_resnet_has_norms_in_two_layers_a_factor_biases_and_strides_in_front(zoo):
-    net = zoo.shaken(zoo.resnet((3, 4, 6, 3), CLASSES, bottleneck=True, ceil=True, strided=1, bias=True))
+@pytest.mark.parametrize("depth", [50, 101, 152])
+def test_caffes_resnet_has_norms_in_two_layers_a_factor_biases_and_strides_in_front(zoo, all_zero, depth):
+    net = zoo.shaken(zoo.imagenet_resnet(depth, CLASSES, ceil=True, strided=1, bias=True))
     arrays, factor = {}, np.array([0.5], np.float32)
 
     def put(name, conv, norm):
@@ -262,23 +326,26 @@ def test_caffes_resnet_has_norms_in_two_layers_a_factor_biases_and_strides_in_fr
         arrays[f"scale{name}/0"], arrays[f"scale{name}/1"] = norm.weight, norm.bias
 
     put("_conv1", net.conv1, net.bn1)
-    for stage in range(1, 5):
-        for letter, block in zip("abcdef", getattr(net, f"layer{stage}"), strict=False):
-            where = f"{stage + 1}{letter}_branch"
+    for stage, count in enumerate(zoo.RESNET[depth], 1):
+        numbered = depth > 50 and stage in (2, 3)  # a, b1, b2, ...: there are more blocks than letters
+        for i, block in enumerate(getattr(net, f"layer{stage}")):
+            where = f"{stage + 1}{f'b{i}' if numbered and i else 'abcdef'[i]}_branch"
             if block.downsample:
                 put(f"{where}1", *block.downsample)
             for part, k in zip("abc", (1, 2, 3), strict=True):
                 put(f"{where}2{part}", getattr(block, f"conv{k}"), getattr(block, f"bn{k}"))
+        assert len(getattr(net, f"layer{stage}")) == count
     arrays["fc1000/0"], arrays["fc1000/1"] = net.fc.weight, net.fc.bias
     arrays = {name.replace("res_conv1", "conv1"): array.detach().numpy() for name, array in arrays.items()}
 
     x = pictures(34, 50)
-    model, mapped = convert_arrays(arrays, "net.caffemodel", "resnet50")
+    model, mapped = convert_arrays(arrays, "net.caffemodel", f"resnet{depth}")
     assert_same_scores(model, zoo.scores(net, x), x)
+    assert_same_first_gradient(model, by_torch(net), (35, 51))
     (row,) = (row for row in mapped.rows if row.ours == "conv1.norm.running_mean")
     assert list(row.theirs) == ["bn_conv1/0", "bn_conv1/2", "conv1/1"]
     assert row.how == "divided by the factor, minus the convolution's bias"
-    assert "changed from the usual resnet50 to that of caffe" in model.provenance["form"]
+    assert f"changed from the usual resnet{depth} to that of caffe" in model.provenance["form"]
 
 
 def test_the_blocks_of_long_stages_are_numbered_by_caffe():
@@ -286,16 +353,10 @@ def test_the_blocks_of_long_stages_are_numbered_by_caffe():
     assert their_names("conv4_2.sum.body.conv1.norm", CAFFE_TABLES["resnet"], 0) == ("4b_branch2a", "4b1_branch2a")
 
 
-def test_caffes_vgg_and_squeezenet_are_found_by_their_names(narrow):
-    for architecture, name in (("vgg16", "conv5_3"), ("squeezenet1_1", "fire9/expand3x3")):
-        model = ARCHITECTURES[architecture](3, rng=NoRandomness())
-        assert f"{name}/0" in names_there(model, "caffe").values()
-
-
 # ---- names, without anybody's program
 
 
-def test_every_layer_of_a_network_whose_names_are_known_has_a_name_of_its_own(narrow):
+def test_every_layer_of_a_network_whose_names_are_known_has_a_name_of_its_own(narrow, all_zero):
     known = {"torchvision": 0, "keras": 0, "caffe": 0}
     for architecture in (name for members in FAMILIES.values() for name in members):
         model = ARCHITECTURES[architecture](3, rng=NoRandomness())
@@ -412,7 +473,7 @@ def test_the_model_knows_its_pictures_and_its_origin_and_is_saved_with_them(tmp_
 
 
 def test_pictures_of_another_size_keep_their_share_of_margin(zoo, narrow):
-    net = zoo.vgg(VGG11, CLASSES, last_map=9, width=NARROW)
+    net = zoo.vgg(11, CLASSES, last_map=9, width=NARROW)
     arrays = {name: array.numpy() for name, array in net.state_dict().items()}
     model, _ = convert_arrays(arrays, "net.pth", "vgg11")
     assert model.input_shape == (3, 96, 96)

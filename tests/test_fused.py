@@ -3,7 +3,21 @@
 import numpy as np
 import pytest
 
-from minicnn.layers import BatchNorm2d, Concat, Conv2d, Dropout, LeakyReLU, MaxPool2d, ReLU, ReLU6, Residual, Sequential
+from minicnn.layers import (
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    ReLU6,
+    Residual,
+    Sequential,
+    SideHead,
+)
 from minicnn.layers.fused import FusedConv2d, fuse
 from minicnn.models import efficientnet_lite0, lenet5
 from minicnn.pretrained.strict import arrays_of
@@ -60,6 +74,17 @@ def test_efficientnet_and_lenet_give_the_same_scores():
     rng = np.random.default_rng(0)
     assert_same(shake(efficientnet_lite0(5, rng=0)), rng.standard_normal((2, 3, 65, 50)).astype(np.float32))
     assert_same(shake(lenet5(rng=0)), rng.standard_normal((3, 1, 28, 28)).astype(np.float32))
+
+
+def test_a_side_head_keeps_its_place_and_not_its_weights():
+    rng = np.random.default_rng(0)
+    head = Sequential(flatten=Flatten(), scores=Linear(4 * 5 * 5, 3, rng=rng))
+    net = shake(Sequential(conv=Conv2d(2, 4, 3, rng=rng), relu=ReLU(), aux=SideHead(head), last=Conv2d(4, 3, 1, rng=rng)))
+    x = rng.standard_normal((2, 2, 7, 7)).astype(np.float32)
+    fused = fuse(net)
+    assert list(fused.layers) == ["relu", "aux", "last"] and not fused.layers["aux"].parameters()
+    assert_same(net, x)
+    np.testing.assert_array_equal(fused.split("aux")[0].forward(x), fused.split("relu")[0].forward(x))
 
 
 def test_float64_stays_float64():

@@ -7,6 +7,7 @@ from torch_parity import (
     assert_same_gradient_in_float32,
     assert_same_gradients,
     assert_same_scores,
+    in_torch,
     pairs,
     pictures,
     shaken,
@@ -31,56 +32,7 @@ def all_zero(monkeypatch):
 
 def by_torch(build, aux, num_classes=7):
     """A module that gives the scores, and leaves those of the side heads in ``side``."""
-    torch = pytest.importorskip("torch")
-    nn, papers = torch.nn, build is googlenet
-
-    def conv(inputs, outputs, kernel, stride=1):
-        layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=papers)
-        return nn.Sequential(layer, *([] if papers else [nn.BatchNorm2d(outputs, eps=0.001)]), nn.ReLU())
-
-    def halving(kernel=3):
-        return nn.MaxPool2d(kernel, 2, ceil_mode=True)
-
-    class Inception(nn.Module):
-        def __init__(self, inputs, one, three_reduce, three, five_reduce, five, proj):
-            super().__init__()
-            self.one = conv(inputs, one, 1)
-            self.three = nn.Sequential(conv(inputs, three_reduce, 1), conv(three_reduce, three, 3))
-            self.five = nn.Sequential(conv(inputs, five_reduce, 1), conv(five_reduce, five, 5 if papers else 3))
-            self.pool = nn.Sequential(nn.MaxPool2d(3, 1, 1), conv(inputs, proj, 1))
-
-        def forward(self, x):
-            return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], 1)
-
-    def head(inputs):
-        pool = nn.AvgPool2d(5, 3) if papers else nn.AdaptiveAvgPool2d(4)
-        hidden = [nn.Flatten(), nn.Linear(2048, 1024), nn.ReLU(), nn.Dropout(0.7)]
-        return nn.Sequential(pool, conv(inputs, 128, 1), *hidden, nn.Linear(1024, num_classes))
-
-    class GoogLeNet(nn.Module):
-        def __init__(self):
-            super().__init__()
-            norm = [nn.LocalResponseNorm(5)] if papers else []
-            stem = [conv(3, 64, 7, 2), halving(), *norm, conv(64, 64, 1), conv(64, 192, 3), *norm, halving()]
-            third = [Inception(192, 64, 96, 128, 16, 32, 32), Inception(256, 128, 128, 192, 32, 96, 64), halving()]
-            self.below = nn.Sequential(*stem, *third, Inception(480, 192, 96, 208, 16, 48, 64))
-            self.aux1 = head(512) if aux else None
-            middle = [Inception(512, 160, 112, 224, 24, 64, 64), Inception(512, 128, 128, 256, 24, 64, 64)]
-            self.middle = nn.Sequential(*middle, Inception(512, 112, 144, 288, 32, 64, 64))
-            self.aux2 = head(528) if aux else None
-            last = [Inception(528, 256, 160, 320, 32, 128, 128), halving(3 if papers else 2)]
-            last += [Inception(832, 256, 160, 320, 32, 128, 128), Inception(832, 384, 192, 384, 48, 128, 128)]
-            end = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.4 if papers else 0.2), nn.Linear(1024, num_classes)]
-            self.above = nn.Sequential(*last, *end)
-
-        def forward(self, x):
-            x = self.below(x)
-            self.side = [self.aux1(x)] if aux and self.training else []
-            x = self.middle(x)
-            self.side += [self.aux2(x)] if aux and self.training else []
-            return self.above(x)
-
-    return GoogLeNet()
+    return in_torch().googlenet(num_classes, norm=build is googlenet_torchvision, aux=aux)
 
 
 def loud(build, aux):

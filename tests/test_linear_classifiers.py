@@ -1,12 +1,30 @@
-"""Linear classifiers on codes (minicnn.transfer.linear)."""
+"""Linear classifiers on codes: what they minimise, that they reach the minimum, and how they are used."""
+
+import pickle
+import sys
+import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 
 from minicnn.errors import DataError
+from minicnn.transfer import dual
+from minicnn.transfer.dual import CrammerSinger, Hinge
+from minicnn.transfer.estimator import NotFittedError
 from minicnn.transfer.linear import LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
+from minicnn.transfer.svm import squared_hinge
 
-KINDS = [SoftmaxRegression, LinearSVM]
+KINDS = {
+    "softmax": SoftmaxRegression,
+    "squared_hinge": LinearSVM,
+    "squared_hinge by L-BFGS": partial(LinearSVM, solver="lbfgs"),
+    "hinge": partial(LinearSVM, loss="hinge"),
+    "crammer_singer": partial(LinearSVM, loss="crammer_singer"),
+}
+pytestmark = pytest.mark.filterwarnings("error:.*ended after")
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+BY_THE_DUAL = ["squared_hinge", "hinge", "crammer_singer"]
 
 
 def blobs(n_per_class=60, num_classes=3, features=8, spread=1.0, seed=0):
@@ -19,69 +37,277 @@ def blobs(n_per_class=60, num_classes=3, features=8, spread=1.0, seed=0):
     return x[order].astype(np.float32), y[order]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradient_of_the_loss_is_the_numeric_one(kind):
-    rng = np.random.default_rng(3)
-    scores, y = rng.normal(size=(7, 4)), rng.integers(0, 4, 7)
-    _, dscores = kind().loss(scores.copy(), y)
-    h = 1e-6
-    for i in range(7):
-        for k in range(4):
-            up, down = scores.copy(), scores.copy()
-            up[i, k] += h
-            down[i, k] -= h
-            numeric = (kind().loss(up, y)[0] - kind().loss(down, y)[0]) / (2 * h)
-            assert dscores[i, k] == pytest.approx(numeric, rel=1e-6, abs=1e-9)
+def overlapping(num_classes, seed=0):
+    """Clouds that cannot be told apart without mistakes, of unequal sizes, float64."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice(num_classes, 90, p=np.arange(1, num_classes + 1) / np.arange(1, num_classes + 1).sum())
+    return rng.normal(0, 1, (num_classes, 5))[y] + rng.normal(0, 1.2, (90, 5)), y
 
 
-def test_svm_loss_worked_by_hand():
-    # y = 1 of two classes, scores (-0.5, 2): t = (-1, +1), slack = (0.5, 0), loss 0.25; d/ds_0 = -2 * (-1) * 0.5 = 1
-    loss, dscores = LinearSVM().loss(np.array([[-0.5, 2.0]]), np.array([1]))
+def objective(name, regularisation, x, y, w, b):
+    """What the classifier called ``name`` minimises, written from its definition; w and b as in coef_ and intercept_."""
+    s = x @ w.T + b
+    weight = regularisation / 2 * (w * w).sum()
+    if len(w) == 1 and name in ("softmax", "crammer_singer"):  # two rows of weights, of which coef_ is the difference
+        s, weight = np.hstack([-s / 2, s / 2]), weight / 2
+    right = s[np.arange(len(y)), y] if s.shape[1] > 1 else None
+    if name == "softmax":
+        losses = np.log(np.exp(s).sum(1)) - right
+    elif name == "crammer_singer":
+        losses = (s + 1 - np.eye(s.shape[1])[y]).max(1) - right
+    else:
+        t = 2.0 * (y[:, None] == (np.arange(s.shape[1]) if s.shape[1] > 1 else 1)) - 1
+        losses = (np.maximum(0, 1 - t * s) ** (1 if name == "hinge" else 2)).sum(1)
+    return losses.mean() + weight
+
+
+def can_be_improved(found, value):
+    """Whether any of many steps in random directions makes the objective less by more than rounding."""
+    least, rng = value(found.coef_, found.intercept_), np.random.default_rng(1)
+    for size in np.repeat([1e-3, 1e-2, 1e-1], 40):
+        dw, db = rng.normal(size=found.coef_.shape), rng.normal(size=found.intercept_.shape) * found.fit_intercept
+        if value(found.coef_ + size * dw, found.intercept_ + size * db) < least - 2e-8:
+            return True
+    return False
+
+
+# ---- the minimum
+
+
+@pytest.mark.parametrize(("loss", "w"), [("hinge", 1.0), ("squared_hinge", 2 / 2.1), ("crammer_singer", 1.0)])
+def test_two_points_worked_by_hand(loss, w):
+    """x = 0 and x = 2: by symmetry the score is w (x - 1), and P = lambda/2 w^2 + max(0, 1 - w)^p with lambda = 0.1.
+
+    For the hinge the slope 0.1 w - 1 is negative up to the kink at w = 1; for its square 0.1 w = 2 (1 - w) at w = 2 / 2.1.
+    """
+    x, y = np.array([[2.0], [0.0]]), np.array(["right", "left"])
+    svm = LinearSVM(0.1, loss, standardise=False, tolerance=1e-9).fit(x, y)
+    np.testing.assert_allclose([svm.coef_[0, 0], svm.intercept_[0]], [w, -w], atol=1e-6)
+    assert svm.decision_function([[2.0]])[0] == pytest.approx(-w if svm.classes_[1] == "left" else w)
+
+
+def test_squared_hinge_worked_by_hand():
+    # scores (-0.5, 2), targets (-1, +1): slack (0.5, 0), loss 0.25; d/ds_0 = -2 * (-1) * 0.5 = 1
+    loss, dscores = squared_hinge(np.array([[-0.5, 2.0]]), np.array([[-1.0, 1.0]]))
     assert loss == pytest.approx(0.25)
     np.testing.assert_allclose(dscores, [[1.0, 0.0]])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_of_the_squared_hinge_is_the_numeric_one():
+    rng = np.random.default_rng(3)
+    scores, t, h = rng.normal(size=(7, 4)), rng.choice([-1.0, 1.0], (7, 4)), 1e-6
+    _, dscores = squared_hinge(scores, t)
+    for i in np.ndindex(scores.shape):
+        step = np.zeros_like(scores)
+        step[i] = h
+        numeric = (squared_hinge(scores + step, t)[0] - squared_hinge(scores - step, t)[0]) / (2 * h)
+        assert dscores[i] == pytest.approx(numeric, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("num_classes", [2, 4])
+@pytest.mark.parametrize("name", KINDS)
+def test_no_step_in_any_direction_leads_below_the_minimum_that_is_claimed(name, num_classes, intercept):
+    """The objectives are convex: a point that no small step improves is the minimum."""
+    x, y = overlapping(num_classes)
+    found = KINDS[name](0.05, standardise=False, fit_intercept=intercept, tolerance=1e-8, max_iterations=20_000).fit(x, y)
+    value = partial(objective, name.split()[0], 0.05, x, y)
+    assert found.objective_ == pytest.approx(value(found.coef_, found.intercept_), rel=1e-9)
+    assert intercept or not found.intercept_.any()
+    assert not can_be_improved(found, value)
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_both_solvers_find_the_same_squared_hinge_machine(num_classes):
+    x, y = overlapping(num_classes)
+    one, other = (LinearSVM(0.02, solver=solver, tolerance=1e-8).fit(x, y) for solver in ("dual", "lbfgs"))
+    np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(one.intercept_, other.intercept_, rtol=1e-3, atol=1e-4)
+
+
+# ---- the gap
+
+
+@pytest.mark.parametrize("sweeps", [1, 3, 10, 30])
+@pytest.mark.parametrize("name", BY_THE_DUAL)
+def test_the_minimum_is_within_the_gap_however_early_training_ends(name, sweeps):
+    x, y = overlapping(4)
+    least = KINDS[name](0.01, tolerance=1e-9, max_iterations=50_000).fit(x, y).objective_
+    with pytest.warns(UserWarning, match=f"after {sweeps} iterations"):
+        early = KINDS[name](0.01, tolerance=1e-9, max_iterations=sweeps).fit(x, y)
+    assert least < early.objective_ <= least + early.gap_
+    assert early.n_iter_ == sweeps
+
+
+@EVERY_KIND
+def test_training_ends_when_the_gap_is_below_the_tolerance(kind):
+    x, y = overlapping(4)
+    loose, tight = (kind(0.01, tolerance=tolerance, max_iterations=20_000).fit(x, y) for tolerance in (1e-1, 1e-6))
+    for classifier in (loose, tight):
+        assert 0 <= classifier.gap_ <= classifier.tolerance * classifier.objective_
+    assert loose.n_iter_ < tight.n_iter_
+
+
+FAULTS = {
+    "forces up to 2": {"most": 2.0},
+    "steps four times too long": {"squared_norms": 0.25, "r": 0.25},
+    "twice the regularisation": {"scale": 0.5},
+    "a bias that moves the wrong way": {"r": -1.0},
+    "w does not follow": {"w": None},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_leaves_a_gap_or_something_to_improve(fault, monkeypatch):
+    x, y = overlapping(2)
+    sweep, names = dual._sweep_hinge, dual._sweep_hinge.py_func.__code__.co_varnames
+
+    def faulty(*arguments):
+        given = dict(zip(names, arguments, strict=False))
+        for name, factor in FAULTS[fault].items():
+            given[name] = given[name].copy() if factor is None else given[name] * factor
+        sweep(*given.values())
+
+    monkeypatch.setattr(dual, "_sweep_hinge", faulty)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = LinearSVM(0.01, "hinge", standardise=False, max_iterations=300, tolerance=1e-6).fit(x, y)
+    assert caught or can_be_improved(found, partial(objective, "hinge", 0.01, x, y))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loops_do_the_same_without_the_compiler(dtype):
+    x, y = overlapping(3)
+    x, t, order = np.ascontiguousarray(x, dtype), np.where(y == 1, 1.0, -1.0), np.random.default_rng(0).permutation(len(x))
+    for make, loop in (
+        (lambda: Hinge(x, t, 0.1), "_sweep_hinge"),
+        (lambda: Hinge(x, t, 0.1, squared=True), "_sweep_hinge"),
+        (lambda: CrammerSinger(x, y, 3, 0.1), "_sweep_crammer_singer"),
+    ):
+        compiled, plain = make(), make()
+        for problem, with_compiler in ((compiled, True), (plain, False)):
+            with pytest.MonkeyPatch.context() as patch:
+                if not with_compiler:
+                    patch.setattr(dual, "_to_simplex", dual._to_simplex.py_func)
+                    patch.setattr(dual, loop, getattr(dual, loop).py_func)
+                for _ in range(2):
+                    problem.sweep(order)
+        assert np.abs(plain.w).max() > 0.1
+        np.testing.assert_allclose(compiled.w, plain.w, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(compiled.b, plain.b, rtol=1e-6, atol=1e-9)
+
+
+def test_projection_on_the_simplex_worked_by_hand():
+    # of (0.9, 0.5, -2): with all three tau = (-0.6 - 1) / 3 < -0.5; without the last tau = (1.4 - 1) / 2 = 0.2
+    v = np.array([0.9, 0.5, -2.0])
+    dual._to_simplex(v)
+    np.testing.assert_allclose(v, [0.7, 0.3, 0.0])
+
+
+@pytest.mark.parametrize("name", BY_THE_DUAL)
+def test_weights_are_the_pull_of_the_samples_in_force(name):
+    """w = 1/(lambda N) sum of pulls times codes, after many updates in place."""
+    x, y = overlapping(3)
+    x = np.ascontiguousarray(x - x.mean(0))
+    if name == "crammer_singer":
+        problem = CrammerSinger(x, y, 3, 0.05)
+    else:
+        problem = Hinge(x, np.where(y == 0, 1.0, -1.0), 0.05, squared=name == "squared_hinge")
+    found = problem.solve(1e-6, 5000, np.random.default_rng(0))
+    pulls = problem.pulls()
+    np.testing.assert_allclose(found.w, pulls.T @ x / (0.05 * len(x)), rtol=1e-9, atol=1e-12)
+    assert 0 < (np.abs(pulls).max(axis=1) == 0).sum() < len(x), "some are right by the margin, and do not pull"
+    np.testing.assert_allclose(pulls.sum(axis=0) / len(x), 0, atol=1e-6)
+
+
+def test_a_code_of_zeros_and_a_constant_feature_do_no_harm():
+    x, y = overlapping(3)
+    x[:, 1], x[0] = 7, 0
+    for kind in KINDS.values():
+        for intercept in (True, False):
+            assert np.isfinite(kind(fit_intercept=intercept, max_iterations=5000).fit(x, y).coef_).all()
+
+
+# ---- what it is good for
+
+
+@EVERY_KIND
 def test_separates_clouds_whatever_the_features_scales(kind):
     x, y = blobs()
     x_new, y_new = blobs(seed=1)
     assert kind(1e-3).fit(x, y).score(x_new, y_new) > 0.97
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY_KIND
+def test_standardising_inside_is_standardising_before(kind):
+    x, y = blobs(spread=4.0)
+    z = (x - x.mean(0)) / x.std(0)
+    inside, before = kind(0.1, tolerance=1e-4).fit(x, y), kind(0.1, standardise=False, tolerance=1e-4).fit(z, y)
+    np.testing.assert_allclose(inside.scores(x), before.scores(z), rtol=1e-2, atol=1e-2)
+    assert not np.allclose(
+        kind(0.1, standardise=False, tolerance=1e-4).fit(2 * z, y).scores(2 * z), inside.scores(x), atol=0.01
+    )
+
+
+@EVERY_KIND
 def test_stronger_regularisation_gives_smaller_weights(kind):
     x, y = blobs()
     std = x.std(0)
-    norms = [np.linalg.norm(kind(regularisation).fit(x, y).w * std) for regularisation in (1e-3, 1e-1, 10.0)]
+    norms = [np.linalg.norm(kind(regularisation).fit(x, y).coef_ * std) for regularisation in (1e-3, 1e-1, 10.0)]
     assert norms[0] > norms[1] > norms[2]
 
 
-def test_softmax_regression_agrees_with_scikit_learn():
-    linear_model = pytest.importorskip("sklearn.linear_model")
-    x, y = blobs(spread=4.0)
-    z = (x - x.mean(0)) / x.std(0)
-    ours = SoftmaxRegression(0.1, max_iterations=2000).fit(z, y)
-    theirs = linear_model.LogisticRegression(C=1 / (0.1 * len(y)), tol=1e-8, max_iter=5000).fit(z, y)
-    np.testing.assert_allclose(softmax_of(ours.decision_function(z)), theirs.predict_proba(z), atol=2e-3)
+@EVERY_KIND
+def test_labels_can_be_of_any_type_and_come_back(kind):
+    x, y = blobs()
+    numbers = kind().fit(x, y)
+    for labels in (np.array(["wasp", "ant", "bee"])[y], np.array(["wasp", "ant", "bee"], object)[y], (y - 7) * 10, y * 2.0):
+        named = kind().fit(x, labels)
+        assert named.score(x, labels) == pytest.approx(numbers.score(x, y), abs=0.02)
+        assert named.classes_.tolist() == sorted(set(labels.tolist()))
+        assert set(named.predict(x).tolist()) == set(labels.tolist())
 
 
-def test_svm_agrees_with_scikit_learn():
-    svm = pytest.importorskip("sklearn.svm")
-    x, y = blobs(spread=4.0)
-    z = (x - x.mean(0)) / x.std(0)
-    ours = LinearSVM(0.1, max_iterations=2000).fit(z, y)
-    # theirs: 1/2 |w|^2 + C sum max(0, 1 - t s)^2, with the bias regularised as one more weight unless its scale is large
-    theirs = svm.LinearSVC(C=1 / (0.1 * len(y)), intercept_scaling=100, tol=1e-8, max_iter=100000).fit(z, y)
-    np.testing.assert_allclose(ours.w, theirs.coef_, atol=2e-3)
-    np.testing.assert_allclose(ours.b, theirs.intercept_, atol=2e-2)
+@EVERY_KIND
+def test_two_classes_have_one_decision_and_two_scores(kind):
+    x, y = blobs(num_classes=2, spread=6.0)
+    classifier = kind().fit(x, y)
+    decision, scores = classifier.decision_function(x), classifier.scores(x)
+    assert classifier.coef_.shape == (1, 8) and decision.shape == (120,) and scores.shape == (120, 2)
+    np.testing.assert_allclose(scores[:, 1] - scores[:, 0], decision, rtol=1e-5)
+    np.testing.assert_allclose(x @ classifier.w.T + classifier.b, scores, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(classifier.predict(x), (decision > 0).astype(int))
 
 
-def softmax_of(scores):
-    e = np.exp(scores - scores.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+@EVERY_KIND
+def test_three_classes_have_a_score_each(kind):
+    x, y = blobs()
+    classifier = kind().fit(x, y)
+    assert classifier.w.shape == (3, 8) and classifier.decision_function(x).shape == (180, 3)
+    np.testing.assert_array_equal(classifier.scores(x), classifier.decision_function(x))
+    np.testing.assert_array_equal(classifier.predict(x), classifier.scores(x).argmax(1))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_probabilities_of_two_classes_are_the_sigmoid_of_the_decision():
+    x, y = blobs(num_classes=2, spread=6.0)
+    classifier = SoftmaxRegression().fit(x, y)
+    np.testing.assert_allclose(classifier.predict_proba(x)[:, 1], 1 / (1 + np.exp(-classifier.decision_function(x))), rtol=1e-5)
+
+
+def test_a_start_saves_l_bfgs_steps_and_changes_nothing_else():
+    x, y = overlapping(4)
+    near = SoftmaxRegression(0.012).fit(x, y)
+    cold, warm = (SoftmaxRegression(0.01, tolerance=1e-4).fit(x, y, start=start) for start in (None, near))
+    assert warm.n_iter_ < cold.n_iter_
+    np.testing.assert_allclose(warm.coef_, cold.coef_, atol=0.02)
+    other_classes = SoftmaxRegression(0.01).fit(x, y % 2)
+    np.testing.assert_array_equal(SoftmaxRegression(0.01, tolerance=1e-4).fit(x, y, start=other_classes).coef_, cold.coef_)
+
+
+# ---- choosing and calibrating
+
+
+@EVERY_KIND
 def test_regularisation_is_chosen_on_validation_and_the_final_one_sees_both_parts(kind):
     x, y = blobs(n_per_class=20, features=40, spread=6.0)
     x_val, y_val = blobs(n_per_class=100, features=40, spread=6.0, seed=1)
@@ -98,37 +324,71 @@ def test_a_draw_goes_to_the_stronger_regularisation():
     assert choice.point.regularisation == 1e-1
 
 
-def test_calibration_makes_margins_honest_and_changes_no_prediction():
-    x, y = blobs(spread=8.0)
-    x_val, y_val = blobs(spread=8.0, seed=1)
-    svm = LinearSVM(1e-3).fit(x, y)
-    svm.w, svm.b = svm.w * 50, svm.b * 50  # far too sure of itself
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_calibration_makes_margins_honest_and_changes_no_prediction(num_classes):
+    x, y = blobs(spread=8.0, num_classes=num_classes)
+    x_val, y_val = blobs(spread=8.0, num_classes=num_classes, seed=1)
+    names = np.array(["wasp", "ant", "bee"])
+    svm = LinearSVM(1e-3).fit(x, names[y])
+    svm.coef_, svm.intercept_ = svm.coef_ * 50, svm.intercept_ * 50  # far too sure of itself
     before = svm.predict(x_val)
-    assert calibrate(svm, x_val, y_val) < 0.5
+    assert calibrate(svm, x_val, names[y_val]) < 0.5
     np.testing.assert_array_equal(svm.predict(x_val), before)
-    p = softmax_of(svm.decision_function(x_val).astype(np.float64))
-    assert abs(p.max(1).mean() - svm.score(x_val, y_val)) < 0.08
+    scores = svm.scores(x_val)
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    assert abs(p.max(1).mean() - svm.score(x_val, names[y_val])) < 0.08
+    with pytest.raises(ValueError, match="has not learned"):
+        calibrate(svm, x_val, y_val)
 
 
-def test_a_constant_feature_does_no_harm():
+# ---- conventions, without scikit-learn
+
+
+def test_parameters_can_be_read_and_set_by_name():
+    svm = LinearSVM(0.5, loss="hinge")
+    assert svm.get_params()["regularisation"] == 0.5 and set(svm.get_params()) > set(SoftmaxRegression().get_params())
+    assert svm.set_params(regularisation=2.0, standardise=False) is svm and svm.regularisation == 2.0
+    assert repr(svm) == "LinearSVM(regularisation=2.0, loss='hinge', standardise=False)"
+    assert repr(SoftmaxRegression()) == "SoftmaxRegression()"
+    with pytest.raises(ValueError, match="no parameter C; it has regularisation"):
+        svm.set_params(C=1)
+
+
+@EVERY_KIND
+def test_a_pickled_classifier_answers_as_before(kind):
     x, y = blobs()
-    x[:, 3] = 7
-    assert np.isfinite(SoftmaxRegression().fit(x, y).w).all()
+    classifier = kind().fit(x, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).scores(x), classifier.scores(x))
+
+
+def test_an_untrained_classifier_says_so_with_an_error_of_our_own_where_scikit_learn_is_not_loaded(monkeypatch):
+    monkeypatch.delitem(sys.modules, "sklearn.exceptions", raising=False)
+    for ask in (LinearSVM().predict, LinearSVM().decision_function, SoftmaxRegression().predict_proba):
+        with pytest.raises(NotFittedError, match="not trained yet") as raised:
+            ask(blobs()[0])
+        assert isinstance(raised.value, ValueError) and isinstance(raised.value, AttributeError)
 
 
 def test_bad_input_is_named():
     x, y = blobs()
-    with pytest.raises(DataError, match="two classes"):
-        LinearSVM().fit(x, np.zeros(len(x), int))
-    with pytest.raises(ValueError, match=r"codes \(N, D\)"):
-        LinearSVM().fit(x, y[:-1])
-    with pytest.raises(ValueError, match="class numbers"):
-        LinearSVM().fit(x, y.astype(float))
-    with pytest.raises(ValueError, match="NaN"):
-        LinearSVM().fit(np.where(x > 10, np.nan, x), y)
-    with pytest.raises(ValueError, match="cannot be negative"):
-        LinearSVM(-1)
-    with pytest.raises(ValueError, match="not trained yet"):
-        LinearSVM().predict(x)
-    with pytest.raises(ValueError, match="8 features"):
-        LinearSVM().fit(x, y).predict(x[:, :5])
+    svm = LinearSVM().fit(x, y)
+    for wrong, error, message in (
+        (lambda: LinearSVM().fit(x, np.zeros(len(x), int)), DataError, "two classes"),
+        (lambda: LinearSVM().fit(x, y[:-1]), ValueError, "1d array with a label for each of the 180 codes"),
+        (lambda: LinearSVM().fit(x, np.stack([y, y], 1)), ValueError, "shape \\(180, 2\\)"),
+        (lambda: LinearSVM().fit(x, y + 0.5), ValueError, "continuous"),
+        (lambda: LinearSVM().fit(x, [None, *y[1:]]), TypeError, "one type"),
+        (lambda: LinearSVM().fit(x, None), ValueError, "target y is None"),
+        (lambda: LinearSVM().fit(np.where(x > 10, np.nan, x), y), ValueError, "NaN"),
+        (lambda: LinearSVM().fit(x[None], y), ValueError, r"codes \(N, D\)"),
+        (lambda: LinearSVM().fit(x[:, :0], y), ValueError, "0 feature"),
+        (lambda: LinearSVM(-1).fit(x, y), ValueError, "cannot be negative"),
+        (lambda: LinearSVM(0).fit(x, y), ValueError, "above 0"),
+        (lambda: LinearSVM(tolerance=0).fit(x, y), ValueError, "tolerance"),
+        (lambda: LinearSVM(loss="log").fit(x, y), ValueError, "'crammer_singer', got 'log'"),
+        (lambda: LinearSVM(loss="hinge", solver="lbfgs").fit(x, y), ValueError, "solver is 'dual', got 'lbfgs'"),
+        (lambda: svm.predict(x[:, :5]), ValueError, "5 features.*8 features"),
+        (lambda: svm.predict(x[0]), ValueError, "Reshape your data"),
+    ):
+        with pytest.raises(error, match=message):
+            wrong()

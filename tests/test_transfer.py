@@ -18,8 +18,7 @@ from minicnn.data.preprocessing import Preprocessing
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
 from minicnn.losses import softmax
 from minicnn.models.model import Model
-from minicnn.transfer import codes as codes_module
-from minicnn.transfer.codes import default_layer, extract_codes, fingerprint
+from minicnn.transfer.codes import extract_features
 from minicnn.transfer.experiment import Experiment, Settings, split_pictures
 from minicnn.transfer.finetune import Phase, fine_tune, freeze_points, set_head, view_bank, with_new_head
 from minicnn.transfer.linear import SoftmaxRegression
@@ -79,72 +78,18 @@ def ready(folder, cache):
     return model, fitted, pictures
 
 
-# ---- codes
-
-
-def test_codes_are_the_output_of_the_layer_below_the_classifier(ready):
-    model, fitted, pictures = ready
-    assert default_layer(model) == "pool"
-    codes = extract_codes(model, pictures, fitted, progress=False)
-    lower, _ = model.split("pool")
-    np.testing.assert_allclose(codes, lower.forward(model.preprocessing.normalise(fitted)), rtol=1e-4, atol=1e-5)
-
-
-def test_feature_maps_as_codes_are_averaged_over_space(ready):
-    model, fitted, pictures = ready
-    codes = extract_codes(model, pictures, fitted, layer="block1", progress=False)
-    lower, _ = model.split("block1")
-    maps = lower.forward(model.preprocessing.normalise(fitted))
-    np.testing.assert_allclose(codes, maps.mean(axis=(2, 3)), rtol=1e-4, atol=1e-5)
-
-
-def test_codes_are_computed_once_and_again_when_anything_they_depend_on_changes(ready, folder, monkeypatch):
-    model = ready[0]
-    computed = []
-    compute = codes_module.infer
-    monkeypatch.setattr(codes_module, "infer", lambda *args, **kwargs: computed.append(1) or compute(*args, **kwargs))
-
-    def codes(layer="pool"):
-        fitted, pictures = open_pictures(folder).fitted(model.preprocessing, progress=False)
-        return extract_codes(model, pictures, fitted, layer, progress=False)
-
-    first = codes()
-    np.testing.assert_array_equal(codes(), first)
-    assert len(computed) == 1, "the second time comes from the cache"
-    codes("block2")
-    assert len(computed) == 2, "another layer"
-    model.layers["block1"].layers["norm"].state()["running_mean"][0] += 0.5
-    codes()
-    assert len(computed) == 3, "other statistics, equal weights"
-    Image.fromarray(stripes(np.random.default_rng(0), True)).save(folder / "lying" / "00.png")
-    codes()
-    assert len(computed) == 4, "another picture under the same name"
-
-
-def test_a_damaged_cache_file_is_computed_again(ready, cache):
-    model, fitted, pictures = ready
-    codes = extract_codes(model, pictures, fitted, progress=False)
-    (path,) = (cache / "codes").glob("*.h5")
-    path.write_bytes(path.read_bytes()[:500])
-    np.testing.assert_array_equal(extract_codes(model, pictures, fitted, progress=False), codes)
-
-
-def test_fingerprint_tells_networks_apart():
-    assert fingerprint(small_model(0)) == fingerprint(small_model(0)) != fingerprint(small_model(1))
-
-
 # ---- heads and fine-tuning
 
 
 def test_network_with_the_classifier_as_head_gives_the_classifiers_scores(ready):
     model, fitted, pictures = ready
     for layer in ("pool", "block1"):
-        codes = extract_codes(model, pictures, fitted, layer, progress=False)
+        codes = extract_features(model, fitted, layer, progress=False)
         classifier = SoftmaxRegression().fit(codes, pictures.labels)
         new = with_new_head(model, layer, pictures.classes)
         set_head(new, classifier)
         scores = new.eval().forward(model.preprocessing.normalise(fitted))
-        np.testing.assert_allclose(scores, classifier.decision_function(codes), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(scores, classifier.scores(codes), rtol=1e-3, atol=1e-3)
         assert new.classes == ["lying", "upright"]
     assert model.classes[0] == "thing 0", "the pretrained network is left as it was"
 
@@ -195,6 +140,12 @@ def test_fine_tuning_learns_and_leaves_the_frozen_part_bit_identical(ready):
     assert history.best["val_accuracy"] > 0.9
     multipliers = {name: p.learning_rate_multiplier for name, p in model.parameters().items()}
     assert multipliers["classifier.w"] == 1.0 and multipliers["block2.conv.w"] == phase.body_multiplier
+    phase = Phase("test", "block0", epochs=1, learning_rate=0.02, layer_decay=0.5)
+    fine_tune(model, phase, train, val, PHOTOS, progress=False)
+    multipliers = {name: p.learning_rate_multiplier for name, p in model.parameters().items()}
+    assert (
+        multipliers["classifier.w"] == 1.0 and multipliers["block2.norm.gamma"] == 0.5 and multipliers["block1.conv.w"] == 0.25
+    )
 
 
 def test_without_a_bank_every_epoch_sees_its_own_version_of_each_picture(ready):

@@ -7,6 +7,7 @@ from torch_parity import (
     assert_same_gradient_in_float32,
     assert_same_gradients,
     assert_same_scores,
+    in_torch,
     pictures,
     shaken,
 )
@@ -16,12 +17,6 @@ from minicnn.layers import BatchNorm2d
 from minicnn.models import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from minicnn.models.vgg import vgg
 
-# as torchvision writes its table: M is a max pool
-CONFIGURATIONS = {
-    11: [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    16: [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
-    19: [64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M"],
-}
 NARROW = 100
 
 
@@ -38,16 +33,7 @@ def all_zero(monkeypatch):
 
 
 def by_torch(depth, batch_norm, last_map, num_classes):
-    nn = pytest.importorskip("torch").nn
-    layers, channels = [], 3
-    for item in CONFIGURATIONS[depth]:
-        if item == "M":
-            layers += [nn.MaxPool2d(2, 2)]
-            continue
-        layers += [nn.Conv2d(channels, item, 3, padding=1), *([nn.BatchNorm2d(item)] if batch_norm else []), nn.ReLU()]
-        channels = item
-    hidden = [nn.Linear(512 * last_map, NARROW), nn.ReLU(), nn.Dropout(), nn.Linear(NARROW, NARROW), nn.ReLU(), nn.Dropout()]
-    return nn.Sequential(*layers, nn.Flatten(), *hidden, nn.Linear(NARROW, num_classes))
+    return in_torch().vgg(depth, num_classes, batch_norm=batch_norm, last_map=last_map, width=NARROW)
 
 
 # ---- the architecture

@@ -1,12 +1,29 @@
 """Our networks beside the same ones written in PyTorch: weights carried over, scores and gradients compared."""
 
+import importlib
+
 import numpy as np
+import pytest
 
 from minicnn.layers import Dropout, Layer
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.pretrained.strict import arrays_of
 
+# EfficientNet-Lite 0 to 4: blocks and channels of each stage, dropout
+LITE = {
+    0: ([1, 2, 2, 3, 3, 4, 1], [16, 24, 40, 80, 112, 192, 320], 0.2),
+    1: ([1, 3, 3, 4, 4, 5, 1], [16, 24, 40, 80, 112, 192, 320], 0.2),
+    2: ([1, 3, 3, 4, 4, 5, 1], [16, 24, 48, 88, 120, 208, 352], 0.3),  # 1.1 times those above, to the nearest multiple of 8
+    3: ([1, 3, 3, 5, 5, 6, 1], [24, 32, 48, 96, 136, 232, 384], 0.3),
+    4: ([1, 4, 4, 6, 6, 8, 1], [24, 32, 56, 112, 160, 272, 448], 0.3),
+}
 NAMES = {"w": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}  # running_mean and running_var are called so in both
+
+
+def in_torch(module="torch_zoo"):
+    """The test module with networks in PyTorch; the test that asks for it is skipped where PyTorch is not installed."""
+    pytest.importorskip("torch", reason="PyTorch is asked whether it gets the same numbers")
+    return importlib.import_module(module)
 
 
 def shaken(model):

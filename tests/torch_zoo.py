@@ -1,20 +1,35 @@
-"""Networks in plain PyTorch whose arrays have torchvision's names; to be imported only where PyTorch is installed."""
+"""Networks in plain PyTorch, written from the papers; to be imported only where PyTorch is installed. See `torch_mobile`, too.
+
+Their arrays have torchvision's names, or those of the PyTorch project that published the weights.
+"""
 
 import torch
 from torch import nn
+from torch.nn import functional as F
+from torch_mobile import efficientnet_lite, features_and_classifier, mobilenet_v2
+from torch_parity import LITE
+
+# ---- VGG and AlexNet
+
+VGG = {  # channels of convolutions, and "M" for pools
+    11: [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    13: [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    16: [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
+    19: [64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M"],
+}
 
 
-def vgg(plan, num_classes, *, batch_norm=False, last_map=49, width=4096):
-    """``plan``: channels of convolutions, and "M" for pools. Narrow hidden layers are quick, and are called the same."""
+def vgg(depth, num_classes, *, batch_norm=False, last_map=49, width=4096, ceil=False):
+    """``last_map``: pixels after the last pool; ``width``: of hidden layers, to be quick; ``ceil``: pools as Caffe has them."""
     features, inputs = [], 3
-    for item in plan:
+    for item in VGG[depth]:
         if item == "M":
-            features.append(nn.MaxPool2d(2))
+            features.append(nn.MaxPool2d(2, ceil_mode=ceil))
             continue
         features += [nn.Conv2d(inputs, item, 3, padding=1), *([nn.BatchNorm2d(item)] if batch_norm else []), nn.ReLU()]
         inputs = item
     top = [nn.Linear(inputs * last_map, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, width), nn.ReLU(), nn.Dropout()]
-    return _features_and_classifier(features, [*top, nn.Linear(width, num_classes)])
+    return features_and_classifier(features, [*top, nn.Linear(width, num_classes)])
 
 
 def alexnet(num_classes, width=4096):
@@ -24,20 +39,23 @@ def alexnet(num_classes, width=4096):
         nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2),
     ]  # fmt: skip
     top = [nn.Dropout(), nn.Linear(256 * 36, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, width), nn.ReLU()]
-    return _features_and_classifier(features, [*top, nn.Linear(width, num_classes)], nn.AdaptiveAvgPool2d(6))
+    return features_and_classifier(features, [*top, nn.Linear(width, num_classes)], nn.AdaptiveAvgPool2d(6))
 
 
-def _features_and_classifier(features, classifier, between=None):
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.features, self.classifier = nn.Sequential(*features), nn.Sequential(*classifier)
+def papers_alexnet(num_classes, last_map=36, width=4096, *, caffenet=False):
+    """In Caffe's form, with two columns; in ``caffenet`` each normalisation comes after its pool."""
+    pool, norm = nn.MaxPool2d(3, 2, ceil_mode=True), nn.LocalResponseNorm(5)
+    between = [pool, norm] if caffenet else [norm, pool]
+    features = [
+        nn.Conv2d(3, 96, 11, 4), nn.ReLU(), *between, nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(), *between,
+        nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), pool,
+    ]  # fmt: skip
+    top = [nn.Linear(256 * last_map, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, width), nn.ReLU(), nn.Dropout()]
+    return features_and_classifier(features, [*top, nn.Linear(width, num_classes)])
 
-        def forward(self, x):
-            x = self.features(x)
-            return self.classifier((between(x) if between else x).flatten(1))
 
-    return Net()
+# ---- SqueezeNet
 
 
 class Fire(nn.Module):
@@ -52,54 +70,34 @@ class Fire(nn.Module):
         return torch.cat([self.expand1x1(x), self.expand3x3(x)], 1).relu()
 
 
-def squeezenet1_1(num_classes):
-    def pool():
-        return nn.MaxPool2d(3, 2, ceil_mode=True)
+SQUEEZENET = {  # channels and kernel of the first convolution; "M" for pools; of a fire module input, squeezed, expanded
+    "1_0": ((96, 7), "M", (96, 16, 64), (128, 16, 64), (128, 32, 128), "M", (256, 32, 128), (256, 48, 192), (384, 48, 192),
+            (384, 64, 256), "M", (512, 64, 256)),
+    "1_1": ((64, 3), "M", (64, 16, 64), (128, 16, 64), "M", (128, 32, 128), (256, 32, 128), "M", (256, 48, 192),
+            (384, 48, 192), (384, 64, 256), (512, 64, 256)),
+}  # fmt: skip
 
-    features = [
-        nn.Conv2d(3, 64, 3, 2), nn.ReLU(), pool(), Fire(64, 16, 64), Fire(128, 16, 64), pool(), Fire(128, 32, 128),
-        Fire(256, 32, 128), pool(), Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), Fire(512, 64, 256),
-    ]  # fmt: skip
+
+def squeezenet(version, num_classes):
+    (channels, kernel), *rest = SQUEEZENET[version]
+    features = [nn.Conv2d(3, channels, kernel, 2), nn.ReLU()]
+    features += [nn.MaxPool2d(3, 2, ceil_mode=True) if item == "M" else Fire(*item) for item in rest]
     top = [nn.Dropout(), nn.Conv2d(512, num_classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    net = _features_and_classifier(features, top)
+    net = features_and_classifier(features, top)
     net.forward = lambda x: net.classifier(net.features(x))
     return net
 
 
-def _conv_bn(inputs, outputs, kernel, stride=1, groups=1, relu6=True):
-    unit = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
-    return nn.Sequential(*unit, *([nn.ReLU6()] if relu6 else []))
-
-
-class InvertedResidual(nn.Module):
-    def __init__(self, inputs, outputs, expansion, stride):
-        super().__init__()
-        wide = inputs * expansion
-        first = [_conv_bn(inputs, wide, 1)] if expansion > 1 else []
-        self.conv = nn.Sequential(
-            *first, _conv_bn(wide, wide, 3, stride, wide), nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
-        )
-        self.shortcut = stride == 1 and inputs == outputs
-
-    def forward(self, x):
-        return x + self.conv(x) if self.shortcut else self.conv(x)
-
-
-def mobilenet_v2(num_classes):
-    features, inputs = [_conv_bn(3, 32, 3, 2)], 32
-    for expansion, outputs, blocks, stride in ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
-                                               (6, 160, 3, 2), (6, 320, 1, 1)):  # fmt: skip
-        for i in range(blocks):
-            features.append(InvertedResidual(inputs, outputs, expansion, 1 if i else stride))
-            inputs = outputs
-    top = [nn.Dropout(0.2), nn.Linear(1280, num_classes)]
-    return _features_and_classifier([*features, _conv_bn(320, 1280, 1)], top, nn.AdaptiveAvgPool2d(1))
+# ---- ResNet
 
 
 class Block(nn.Module):
-    """Of a ResNet: two 3x3 convolutions; or a bottleneck of 1x1, 3x3 and 1x1, with the stride in the ``strided`` of them."""
+    """Two 3x3 convolutions; or a bottleneck of 1x1, 3x3 and 1x1, with the stride in the ``strided`` of them.
 
-    def __init__(self, inputs, outputs, stride, bottleneck, strided=2, bias=False, eps=1e-5):
+    ``zeros``: where the shape changes, the shortcut takes every second pixel and puts zeros for the channels that are missing.
+    """
+
+    def __init__(self, inputs, outputs, stride, bottleneck, *, strided=2, bias=False, eps=1e-5, zeros=False):
         super().__init__()
         kernels = (1, 3, 1) if bottleneck else (3, 3)
         widths = [inputs, *[outputs // 4] * 2, outputs] if bottleneck else [inputs, outputs, outputs]
@@ -108,47 +106,71 @@ class Block(nn.Module):
             step = stride if k == (strided if bottleneck else 1) else 1
             setattr(self, f"conv{k}", nn.Conv2d(widths[k - 1], widths[k], kernel, step, kernel // 2, bias=bias))
             setattr(self, f"bn{k}", nn.BatchNorm2d(widths[k], eps))
-        self.downsample = None
+        self.downsample, self.missing = None, 0
         if (inputs, stride) != (outputs, 1):
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=bias), nn.BatchNorm2d(outputs, eps))
+            if zeros:
+                self.missing = outputs - inputs
+            else:
+                self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=bias), nn.BatchNorm2d(outputs, eps))
 
     def forward(self, x):
         y = x
         for k in range(1, self.units + 1):
             y = getattr(self, f"bn{k}")(getattr(self, f"conv{k}")(y))
             y = y.relu() if k < self.units else y
+        if self.missing:
+            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.missing // 2, self.missing // 2))
         return (y + (self.downsample(x) if self.downsample else x)).relu()
 
 
-def resnet(counts, num_classes, bottleneck=False, ceil=False, **form):
-    """``ceil``: the first pool as Caffe has it; ``form``: what else is otherwise in a bottleneck."""
+def resnet(counts, num_classes, bottleneck=False, *, small=False, width=64, fc="fc", ceil=False, **form):
+    """``small``: for pictures of 32 x 32; ``ceil``: the first pool as Caffe has it; ``form``: what else is otherwise."""
 
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            bias, eps = form.get("bias", False), form.get("eps", 1e-5)
-            self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=bias), nn.BatchNorm2d(64, eps)
-            inputs = 64
+            kernel, stride = (3, 1) if small else (7, 2)
+            self.conv1 = nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=form.get("bias", False))
+            self.bn1 = nn.BatchNorm2d(width, form.get("eps", 1e-5))
+            inputs = width
             for stage, count in enumerate(counts, 1):
-                outputs = 32 * 2**stage * (4 if bottleneck else 1)
+                outputs = width // 2 * 2**stage * (4 if bottleneck else 1)
                 blocks = []
                 for i in range(count):
                     blocks.append(Block(inputs, outputs, 2 if stage > 1 and not i else 1, bottleneck, **form))
                     inputs = outputs
                 setattr(self, f"layer{stage}", nn.Sequential(*blocks))
-            self.fc = nn.Linear(inputs, num_classes)
+            setattr(self, fc, nn.Linear(inputs, num_classes))
 
         def forward(self, x):
-            pad, ceil_mode = (0, True) if ceil else (1, False)
-            x = nn.functional.max_pool2d(self.bn1(self.conv1(x)).relu(), 3, 2, pad, ceil_mode=ceil_mode)
-            x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-            return self.fc(x.mean((2, 3)))
+            x = self.bn1(self.conv1(x)).relu()
+            if not small:
+                x = F.max_pool2d(x, 3, 2, 0 if ceil else 1, ceil_mode=ceil)
+            for stage in range(1, len(counts) + 1):
+                x = getattr(self, f"layer{stage}")(x)
+            return getattr(self, fc)(x.mean((2, 3)))
 
     return Net()
 
 
+RESNET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+def imagenet_resnet(depth, num_classes, **form):
+    return resnet(RESNET[depth], num_classes, bottleneck=depth >= 50, **form)
+
+
+def cifar_resnet(depth, num_classes):
+    """The paper's, in the form of Y. Idelbayev."""
+    n = (depth - 2) // 6
+    return resnet((n, n, n), num_classes, small=True, width=16, fc="linear", zeros=True)
+
+
+# ---- GoogLeNet
+
+
 class Conv(nn.Module):
-    """Of GoogLeNet: with batch norm as in torchvision, or with a bias as in the paper."""
+    """With batch norm as in torchvision, or with a bias as in the paper."""
 
     def __init__(self, inputs, outputs, kernel, stride=1, norm=True):
         super().__init__()
@@ -160,12 +182,12 @@ class Conv(nn.Module):
 
 
 class Inception(nn.Module):
-    def __init__(self, inputs, filters, norm=True, largest=3):
+    def __init__(self, inputs, filters, norm=True):
         super().__init__()
         one, reduce3, three, reduce5, five, proj = filters
         self.branch1 = Conv(inputs, one, 1, norm=norm)
         self.branch2 = nn.Sequential(Conv(inputs, reduce3, 1, norm=norm), Conv(reduce3, three, 3, norm=norm))
-        self.branch3 = nn.Sequential(Conv(inputs, reduce5, 1, norm=norm), Conv(reduce5, five, largest, norm=norm))
+        self.branch3 = nn.Sequential(Conv(inputs, reduce5, 1, norm=norm), Conv(reduce5, five, 3 if norm else 5, norm=norm))
         self.branch4 = nn.Sequential(nn.MaxPool2d(3, 1, 1), Conv(inputs, proj, 1, norm=norm))
 
     def forward(self, x):
@@ -179,13 +201,18 @@ MODULES = {
 }  # fmt: skip
 
 
-def googlenet(num_classes, norm=True):
-    """torchvision's with side heads; or (``norm=False``) the paper's without, whose convolutions have biases."""
+def googlenet(num_classes, norm=True, aux=True):
+    """torchvision's; or (``norm=False``) the paper's. In training, ``side`` has the scores of the side heads."""
 
     class Side(nn.Module):
         def __init__(self, inputs):
             super().__init__()
-            self.conv, self.fc1, self.fc2 = Conv(inputs, 128, 1), nn.Linear(2048, 1024), nn.Linear(1024, num_classes)
+            self.conv, self.fc1, self.fc2 = Conv(inputs, 128, 1, norm=norm), nn.Linear(2048, 1024), nn.Linear(1024, num_classes)
+            self.dropout = nn.Dropout(0.7)
+
+        def forward(self, x):
+            x = F.adaptive_avg_pool2d(x, 4) if norm else F.avg_pool2d(x, 5, 3)
+            return self.fc2(self.dropout(self.fc1(self.conv(x).flatten(1)).relu()))
 
     class Net(nn.Module):
         def __init__(self):
@@ -193,24 +220,48 @@ def googlenet(num_classes, norm=True):
             self.conv1, self.conv2 = Conv(3, 64, 7, 2, norm), Conv(64, 64, 1, norm=norm)
             self.conv3, inputs = Conv(64, 192, 3, norm=norm), 192
             for name, filters in MODULES.items():
-                setattr(self, f"inception{name}", Inception(inputs, filters, norm, 3 if norm else 5))
+                setattr(self, f"inception{name}", Inception(inputs, filters, norm))
                 inputs = filters[0] + filters[2] + filters[4] + filters[5]
-            if norm:
-                self.aux1, self.aux2 = Side(512), Side(528)
-            self.fc = nn.Linear(1024, num_classes)
+                if aux and name in ("4a", "4d"):
+                    setattr(self, "aux1" if name == "4a" else "aux2", Side(inputs))
+            self.dropout, self.fc = nn.Dropout(0.2 if norm else 0.4), nn.Linear(1024, num_classes)
 
         def forward(self, x):
             def pool(x, kernel=3):
-                return nn.functional.max_pool2d(x, kernel, 2, ceil_mode=True)
+                return F.max_pool2d(x, kernel, 2, ceil_mode=True)
 
             lrn = nn.Identity() if norm else nn.LocalResponseNorm(5)
-            x = pool(lrn(self.conv3(self.conv2(lrn(pool(self.conv1(x)))))))
+            x, self.side = pool(lrn(self.conv3(self.conv2(lrn(pool(self.conv1(x))))))), []
             for name in MODULES:
                 x = pool(x) if name == "4a" else pool(x, 2 if norm else 3) if name == "5a" else x
                 x = getattr(self, f"inception{name}")(x)
-            return self.fc(x.mean((2, 3)))
+                if aux and self.training and name in ("4a", "4d"):
+                    self.side.append(getattr(self, "aux1" if name == "4a" else "aux2")(x))
+            return self.fc(self.dropout(x.mean((2, 3))))
 
     return Net()
+
+
+# ---- all of them by our names
+
+# of (number of classes, pixels of the last map, width of the hidden layers), where a network has such
+BY_NAME = {
+    "alexnet_torchvision": lambda classes, pixels, width: alexnet(classes, width),
+    **{f"vgg{n}": lambda classes, pixels, width, n=n: vgg(n, classes, last_map=pixels, width=width) for n in VGG},
+    **{
+        f"vgg{n}_bn": lambda classes, pixels, width, n=n: vgg(n, classes, batch_norm=True, last_map=pixels, width=width)
+        for n in VGG
+    },
+    "googlenet_torchvision": lambda classes, *_: googlenet(classes),
+    **{f"resnet{n}": lambda classes, *_, n=n: imagenet_resnet(n, classes) for n in RESNET},
+    **{f"resnet{n}": lambda classes, *_, n=n: cifar_resnet(n, classes) for n in (20, 32, 44, 56, 110)},
+    **{f"squeezenet{v}": lambda classes, *_, v=v: squeezenet(v, classes) for v in SQUEEZENET},
+    "mobilenet_v2": lambda classes, *_: mobilenet_v2(classes),
+    **{f"efficientnet_lite{n}": lambda classes, *_, n=n: efficientnet_lite(n, classes) for n in LITE},
+}
+
+
+# ---- what is done with them
 
 
 def shaken(net, seed=0):

@@ -135,9 +135,13 @@ class PictureSet:
         """The picture in full: uint8 (H, W, 3). Raises PictureError where it cannot be read."""
         return read_picture(self._sources[i].read(), name=self.file_name(i))
 
+    def file_content(self, i: int) -> bytes:
+        """The picture's file as it is, not decoded. Raises PictureError where it cannot be read."""
+        return self._sources[i].read()
+
     def content_hash(self, i: int) -> str:
         """SHA-256 of the picture's file, in hexadecimal: equal for equal files, whatever their names."""
-        return hashlib.sha256(self._sources[i].read()).hexdigest()
+        return hashlib.sha256(self.file_content(i)).hexdigest()
 
     # ---- smaller sets
 

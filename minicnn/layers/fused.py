@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from .base import Layer
 from .containers import Concat, Residual, Sequential
 from .conv import Conv2d
 from .norm import BatchNorm2d
+from .side import SideHead
 
 NO_LIMITS = (-math.inf, math.inf)
 LIMITS = {ReLU: (0.0, math.inf), ReLU6: (0.0, 6.0)}
@@ -65,25 +67,35 @@ class FusedConv2d(Conv2d):
         self._kept = {}
 
 
-def fuse(layer: Layer) -> Layer:
+def fuse(layer: Layer, keep: Iterable[str] = ()) -> Layer:
     """A copy for inference in which each Conv2d, with a BatchNorm2d and a ReLU or ReLU6 right after it, is one layer.
 
     What was fused has the name of the last of its layers, so that the output at a name is the same as before. Its weights are
-    the copy's own: later changes of the original do not reach it.
+    the copy's own: later changes of the original do not reach it. Of a side head, which runs in training only, nothing is left
+    but its place.
+
+    Parameters
+    ----------
+    keep : paths of layers, as in ``layer.walk()``
+        Somebody wants to see what they give: they take over nothing that follows them, so that they are still there.
 
     >>> from minicnn.layers import GlobalAvgPool2d
     >>> net = Sequential(conv=Conv2d(3, 8, 3), norm=BatchNorm2d(8), relu=ReLU(), pool=GlobalAvgPool2d())
-    >>> list(fuse(net).children())
-    ['relu', 'pool']
+    >>> list(fuse(net).children()), list(fuse(net, keep=["norm"]).children())
+    (['relu', 'pool'], ['norm', 'relu', 'pool'])
     """
-    return _fused(layer).eval()
+    return _fused(layer, list(keep)).eval()
 
 
-def _fused(layer: Layer) -> Layer:
-    if isinstance(layer, Residual):
-        return Residual(**{name: _fused(branch) for name, branch in layer.children().items()})
-    if isinstance(layer, Concat):
-        return Concat(**{name: _fused(branch) for name, branch in layer.children().items()})
+def _fused(layer: Layer, keep: list[str]) -> Layer:
+    def inside(name: str) -> list[str]:
+        return [path[len(name) + 1 :] for path in keep if path.startswith(f"{name}.")]
+
+    if isinstance(layer, (Residual, Concat)):
+        kind = Residual if isinstance(layer, Residual) else Concat
+        return kind(**{name: _fused(branch, inside(name)) for name, branch in layer.children().items()})
+    if isinstance(layer, SideHead):
+        return Sequential()
     if isinstance(layer, Conv2d):
         return copy.deepcopy(layer) if isinstance(layer, FusedConv2d) else FusedConv2d(layer)
     if not isinstance(layer, Sequential):
@@ -93,12 +105,12 @@ def _fused(layer: Layer) -> Layer:
     while rest:
         name, first = rest.pop(0)
         if type(first) is not Conv2d:
-            fused.append(name, _fused(first))
+            fused.append(name, _fused(first, inside(name)))
             continue
         norm, limits = None, NO_LIMITS
-        if rest and isinstance(rest[0][1], BatchNorm2d):
+        if rest and name not in keep and isinstance(rest[0][1], BatchNorm2d):
             name, norm = rest.pop(0)
-        if rest and type(rest[0][1]) in LIMITS:
+        if rest and name not in keep and type(rest[0][1]) in LIMITS:
             name, activation = rest.pop(0)
             limits = LIMITS[type(activation)]
         fused.append(name, FusedConv2d(first, norm, limits))

@@ -29,7 +29,7 @@ def activations(network: Sequential, x: np.ndarray, names: Iterable[str]) -> dic
         For a name that is not there; it lists those that are most alike. And for a layer that does not run, inside a side head.
     """
     names = list(names)
-    _check_names(network, names)
+    check_names(network, names)
     missing, found = set(names), {}
 
     def show(path: str, y: np.ndarray) -> None:
@@ -58,7 +58,7 @@ def activations(network: Sequential, x: np.ndarray, names: Iterable[str]) -> dic
     return {name: found[name] for name in names}
 
 
-def _check_names(network: Layer, names: Iterable[str]) -> None:
+def check_names(network: Layer, names: Iterable[str]) -> None:
     """Refuse names of layers that are not there."""
     paths = [path for path, _ in network.walk() if path]
     for name in names:

@@ -12,10 +12,10 @@ import numpy as np
 from ..data.preprocessing import Preprocessing
 from ..inference import infer
 from ..initializers import normal
-from ..layers import Layer, Sequential
+from ..layers import Layer, Sequential, SideHead
 from ..layers.fused import fuse
-from ..losses import softmax
 from .activations import activations
+from .answers import probabilities
 from .heads import Classifier, find_classifier, replace_classifier
 from .summary import summary_table
 
@@ -35,7 +35,7 @@ class Model(Sequential):
     preprocessing : Preprocessing, optional
         How a picture becomes an input; without it, only ``forward`` works.
     classes : sequence of str, optional
-        Names of the scores, in their order.
+        Names of the scores, or of the maps of scores, in their order.
     provenance : dict, optional
         Where the weights come from: source, licence, hash, accuracy. Anything JSON can hold.
 
@@ -69,7 +69,7 @@ class Model(Sequential):
         self.provenance = {} if provenance is None else dict(provenance)
         if self.classes is not None:
             scores = self.output_shape((1, *self.input_shape))
-            if scores != (1, len(self.classes)):
+            if len(scores) not in (2, 4) or max(scores[1], 2) != len(self.classes):  # one score speaks for two classes
                 raise ValueError(
                     f"{architecture} gives scores {scores} for one picture, and {len(self.classes)} classes were named"
                 )
@@ -131,6 +131,9 @@ class Model(Sequential):
     def predict(self, pictures: Any, top: int = 5) -> list[list[tuple[str, float]]]:
         """For each picture the ``top`` most probable classes, (name, probability), the most probable first.
 
+        Where there is a single score s, as `minicnn.losses.BinaryLogistic` trains it, the two classes have 1 - p and p =
+        sigmoid(s).
+
         ``pictures`` is one picture or a list of them, as in ``preprocess``. Runs in inference mode, whatever the mode is.
         """
         if not isinstance(pictures, (list, tuple)):
@@ -154,9 +157,10 @@ class Model(Sequential):
         finally:
             if was_training:
                 self.train()
-        names = self.classes or [f"class {k}" for k in range(scores.shape[1])]
+        all_p = probabilities(scores)
+        names = self.classes or [f"class {k}" for k in range(all_p.shape[1])]
         answers = []
-        for p in softmax(scores):
+        for p in all_p:
             best = np.argsort(-p, kind="stable")[:top]
             answers.append([(names[k], float(p[k])) for k in best])
         return answers
@@ -168,9 +172,9 @@ class Model(Sequential):
     # ---- what is in it
 
     def summary(self, input_shape: tuple[int, int, int] | None = None, depth: int = 1) -> str:
-        """A table of the layers: name, type, output shape, parameters, multiply-adds of one picture, and what is trainable.
-
-        ``input_shape`` is (C, H, W) of another size than the usual; ``depth`` 2 opens the blocks, 3 what is inside those.
+        """A table of the layers: name, type, output shape, parameters, multiply-adds of one picture, what is trainable; and
+        how fast it learns, if not all alike. ``input_shape`` is (C, H, W) of another size than the usual; ``depth`` 2 opens the
+        blocks, 3 what is inside those.
         """
         return summary_table(self, input_shape or self.input_shape, depth)
 
@@ -229,6 +233,32 @@ class Model(Sequential):
             if any(path == name or path.startswith(f"{name}.") for name in chosen):
                 parameter.trainable, parameter.grad = False, None
         return self
+
+    def cut(self, layer: str) -> Model:
+        """A copy of the network that ends with this top-level layer: what is above is gone, and this model stays as it was.
+
+        Input size, preprocessing and provenance are kept, and what is frozen stays so. The class names go with the scores that
+        they name, and so do side heads, classifiers for the old classes; only a cut after the last layer keeps them.
+
+        Raises
+        ------
+        ValueError
+            For a layer that is not there, or inside another one.
+        """
+        top, _, inside = layer.partition(".")
+        if inside and top in self.layers:
+            raise ValueError(
+                f"{layer!r} is inside {top!r}, and {self.architecture} can be cut after a top-level layer only: cut({top!r}). "
+                f"What comes out inside is given by features(x, {layer!r})"
+            )
+        lower, upper = self.split(layer)
+        if not upper.layers:
+            return self.copy()
+        kept = {name: child for name, child in lower.layers.items() if not isinstance(child, SideHead)}
+        name = f"{self.architecture} up to {layer}"
+        model = Model(**self.config() | {"layers": copy.deepcopy(kept), "architecture": name, "classes": None})
+        model.training, model.remembers = self.training, self.remembers
+        return model
 
     def replace_head(self, classes: int | Sequence[str], rng: np.random.Generator | int | None = None) -> Classifier:
         """Put a new classifier of the same kind, for other classes, in the place of the old one, and return it.

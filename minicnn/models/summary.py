@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..layers import Layer, Sequential, SideHead
 
-TITLES = ("layer", "type", "output", "parameters", "multiply-adds", "trainable")
+TITLES = ("layer", "type", "output", "parameters", "multiply-adds", "trainable", "learning rate")
 NUMBERS = (3, 4)  # columns that are aligned to the right
 
 
@@ -21,12 +21,20 @@ class Row:
     parameters: int
     trained: int
     multiply_adds: int
+    multipliers: tuple[float, ...]  # of the learning rate, for what is trained: each once, ascending
 
     @property
     def trainable(self) -> str:
         if not self.parameters:
             return "-"
         return "yes" if self.trained == self.parameters else "partly" if self.trained else "frozen"
+
+    @property
+    def learning_rate(self) -> str:
+        if not self.multipliers:
+            return "-"
+        slowest, fastest = self.multipliers[0], self.multipliers[-1]
+        return f"x {slowest:.3g}" + (f" to {fastest:.3g}" if fastest > slowest else "")
 
 
 def rows(layer: Layer, input_shape: tuple[int, ...], depth: int, path: str = "") -> Iterator[Row]:
@@ -48,19 +56,25 @@ def rows(layer: Layer, input_shape: tuple[int, ...], depth: int, path: str = "")
         sum(parameter.value.size for parameter in parameters),
         sum(parameter.value.size for parameter in parameters if parameter.trainable),
         layer.multiply_adds(input_shape),
+        tuple(sorted({parameter.learning_rate_multiplier for parameter in parameters if parameter.trainable})),
     )
 
 
 def summary_table(model: Layer, input_shape: tuple[int, ...], depth: int = 1) -> str:
-    """The rows as text, columns aligned, with the totals below."""
+    """The rows as text, columns aligned, with the totals below.
+
+    Where some layers learn faster than others, a column says by what the learning rate is multiplied.
+    """
     if depth < 1:
         raise ValueError(f"depth is at least 1 (the top-level layers), got {depth}")
     table = list(rows(model, (1, *input_shape), depth))
-    cells = [
-        (row.path, row.kind, _times(row.output), f"{row.parameters:,}", f"{row.multiply_adds:,}", row.trainable)
-        for row in table
-    ]
-    widths = [max(map(len, column)) for column in zip(TITLES, *cells, strict=True)]
+    cells = [TITLES]
+    for row in table:
+        numbers = f"{row.parameters:,}", f"{row.multiply_adds:,}"
+        cells.append((row.path, row.kind, _times(row.output), *numbers, row.trainable, row.learning_rate))
+    if all(row.multipliers in ((), (1.0,)) for row in table):
+        cells = [line[:-1] for line in cells]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
 
     def line(texts: tuple[str, ...]) -> str:
         columns = enumerate(zip(texts, widths, strict=True))
@@ -71,9 +85,9 @@ def summary_table(model: Layer, input_shape: tuple[int, ...], depth: int = 1) ->
     return "\n".join(
         [
             f"{getattr(model, 'architecture', model)}, input {_times(input_shape)}",
-            line(TITLES),
+            line(cells[0]),
             rule,
-            *map(line, cells),
+            *map(line, cells[1:]),
             rule,
             f"parameters: {total:,} ({trained:,} trainable, {total - trained:,} frozen)",
             f"multiply-adds for one picture: {sum(row.multiply_adds for row in table):,}",

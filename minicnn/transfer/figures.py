@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from .figure_style import FAINT, GREY, INK, TRAIN, VAL, WIDTH, shorten, style
+from ..viz.style import FAINT, GREY, INK, TRAIN, VAL, WIDTH, shorten, style
 from .figures_of_answers import confusion, mistakes
 from .outcome import always_the_same_answer, recommended
 

@@ -6,9 +6,9 @@ import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
-from .figure_style import FAINT, GREY, INK, WIDTH, class_labels, columns_of, drawable, shorten
+from ..viz.mistakes import draw_mistakes
+from ..viz.style import INK, WIDTH, class_labels, columns_of
 from .outcome import recommended, row_percent, summed_confusion, worst_mistakes
 
 MAX_NUMBERED_CLASSES = 12  # a confusion matrix of more has no room for numbers
@@ -85,24 +85,7 @@ def mistakes(results: dict, pictures):
     worst = worst_mistakes(best)
     if not worst:
         return None
-    columns = min(len(worst), 4)
-    rows = -(-len(worst) // columns)
-    figure = Figure(figsize=(WIDTH * max(columns, 2) / 4, 2.28 * rows + 0.3))
-    figure.suptitle(textwrap.fill(best["title"], 80 if columns == 4 else 36), x=0.01, ha="left", size=9.5)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    classes = results["data"]["classes"]
-    names = dict(zip(classes, class_labels(classes, 16), strict=True))
-    for number, (axes, mistake) in enumerate(zip(grid.flat, worst, strict=False), start=1):
-        _thumbnail(axes, pictures, mistake["index"])
-        axes.set(xticks=[], yticks=[])
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
-        file = shorten(mistake["file"].rsplit("/", 1)[-1], 22)
-        axes.set_title(f"{number}  {file if drawable(file) else ''}", size=7.5, color=GREY, pad=3)
-        said = f"true: {names[mistake['true']]}\nsaid: {names[mistake['predicted']]}\n{100 * mistake['confidence']:.0f} % sure"
-        axes.set_xlabel(said, size=8, loc="left", labelpad=3)
-    for axes in grid.flat[len(worst) :]:
-        axes.remove()
+    figure = draw_mistakes(pictures, worst, results["data"]["classes"], best["title"])
     said = [f"{m['true']} taken for {m['predicted']}" for m in worst]
     alt = (
         f"The {len(worst)} most confident mistakes of {best['title']}: "
@@ -111,20 +94,3 @@ def mistakes(results: dict, pictures):
     )
     caption = "Wrong answers that the network was most sure of. Look here first for wrong labels."
     return figure, alt + ", ".join(said) + ".", caption
-
-
-def _thumbnail(axes, pictures, index: int) -> None:
-    """Picture ``index`` in the middle of a square; a sentence in its place when its file has gone since."""
-    axes.set(aspect="equal")
-    try:
-        small = Image.fromarray(pictures.picture(index))
-    except (OSError, ValueError):
-        axes.text(0.5, 0.5, "the file can\nno longer\nbe read", ha="center", va="center", size=8)
-        axes.set_facecolor(FAINT)
-        return
-    small.thumbnail((400, 400))
-    axes.imshow(np.asarray(small), interpolation="nearest" if max(small.size) < 64 else "antialiased")
-    width, height = small.size
-    half = max(width, height) / 2
-    x, y = (width - 1) / 2, (height - 1) / 2
-    axes.set(xlim=(x - half, x + half), ylim=(y + half, y - half))

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data.augmentation import Augmentation
 from ..inference import infer
-from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Linear, SideHead
+from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Linear
 from ..layers.fused import fuse
 from ..losses import Loss, SoftmaxCrossEntropy
 from ..models.model import Model
@@ -20,6 +20,7 @@ from ..optim import AdamW
 from ..schedules import one_cycle
 from ..training import History, Trainer
 from .codes import below_classifier, default_layer
+from .learning_rates import discriminative_rates, set_learning_rates
 from .linear import LinearClassifier
 
 
@@ -36,6 +37,9 @@ class Phase:
     learning_rate : float
         Of the new head. The pretrained layers above the frozen part get ``body_multiplier`` times that: they are nearly right
         already, and too large a step destroys what they know.
+    layer_decay : float, optional
+        In place of one multiplier for all: each layer learns at this fraction of the rate of the one above it, see
+        `minicnn.transfer.learning_rates.discriminative_rates`.
     views : int
         Versions of each training picture in the bank, the plain one included. 0: no bank. Each picture is varied anew in each
         epoch, and the frozen part runs again each time: more work, no memory, and never the same picture twice.
@@ -49,6 +53,7 @@ class Phase:
     epochs: int
     learning_rate: float
     body_multiplier: float = 0.25
+    layer_decay: float | None = None
     views: int = 4
     batch_size: int = 16
     norm_momentum: float = 0.1
@@ -92,23 +97,16 @@ def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
     At the usual layer, right below the classifier, this replaces the head and keeps the dropout before it; below that, what
     lies above is cut off, and feature maps are averaged over space first. Side heads, made for the old classes, are left out.
     """
-    model = model.copy()
     if layer == default_layer(model):
+        model = model.copy()
         model.replace_head(classes, rng=0)
         return model
-    lower, _ = model.split(layer)
-    layers = {name: kept for name, kept in lower.layers.items() if not isinstance(kept, SideHead)}
-    shape = lower.output_shape((1, *model.input_shape))
-    layers["codes"] = GlobalAvgPool2d() if len(shape) == 4 else Flatten()
-    layers["classifier"] = Linear(shape[1], len(classes), rng=0)
-    return Model(
-        layers,
-        architecture=f"{model.architecture} up to {layer}",
-        input_shape=model.input_shape,
-        preprocessing=model.preprocessing,
-        classes=classes,
-        provenance=model.provenance,
-    )
+    model = model.cut(layer)
+    shape = model.output_shape((1, *model.input_shape))
+    model.append("codes", GlobalAvgPool2d() if len(shape) == 4 else Flatten())
+    model.append("classifier", Linear(shape[1], len(classes), rng=0))
+    model.classes = list(classes)
+    return model
 
 
 def set_head(model: Model, classifier: LinearClassifier, scale: float = 1.0) -> None:
@@ -222,9 +220,11 @@ def fine_tune(
     """
     model.unfreeze()
     model.freeze(until=phase.freeze_until)
-    for name, parameter in model.parameters().items():
-        in_head = name.startswith(f"{model.classifier_name}.")
-        parameter.learning_rate_multiplier = 1.0 if in_head else phase.body_multiplier
+    if phase.layer_decay is None:
+        body = {name: phase.body_multiplier for name, layer in model.layers.items() if layer.parameters()}
+        set_learning_rates(model, body | {model.classifier_name: 1.0})
+    else:
+        discriminative_rates(model, phase.layer_decay)
     _, upper = model.split(phase.freeze_until)
     for _, layer in upper.walk():
         if isinstance(layer, (BatchNorm1d, BatchNorm2d)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..data.picture_set import PictureSet
-from ..losses import softmax
+from ..models import answers
 
 
 def measure(y: np.ndarray, scores: np.ndarray) -> dict:
@@ -44,17 +44,13 @@ def mean_and_std(values: list[float]) -> dict:
 
 def confident_mistakes(pictures: PictureSet, indices: np.ndarray, scores: np.ndarray, most: int = 12) -> list[dict]:
     """The wrong answers given with the highest probability, the most confident first. ``scores`` (len(indices), K)."""
-    y, p = pictures.labels[indices], softmax(scores)
-    predicted = p.argmax(1)
-    wrong = np.flatnonzero(predicted != y)
-    wrong = wrong[np.argsort(-p[wrong, predicted[wrong]], kind="stable")][:most]
     return [
         {
-            "index": int(indices[i]),
-            "file": pictures.file_name(int(indices[i])),
-            "true": pictures.classes[y[i]],
-            "predicted": pictures.classes[predicted[i]],
-            "confidence": float(p[i, predicted[i]]),
+            "index": int(indices[mistake["index"]]),
+            "file": pictures.file_name(int(indices[mistake["index"]])),
+            "true": pictures.classes[mistake["true"]],
+            "predicted": pictures.classes[mistake["predicted"]],
+            "confidence": mistake["confidence"],
         }
-        for i in wrong
+        for mistake in answers.confident_mistakes(pictures.labels[indices], scores, most)
     ]

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from .figure_style import drawable
+from ..viz.style import drawable
 from .figures import Drawing
 from .figures_of_answers import MAX_NUMBERED_CLASSES
 from .outcome import recommended, summed_confusion, worst_mistakes

@@ -1,18 +1,23 @@
-"""How the report's figures look: colours, letters, and names that fit.
+"""How figures look: colours, letters, and names that fit.
 
 Colours are of Okabe & Ito's palette (2008), which colour-blind readers can tell apart, and nothing is said by colour alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, wraps
+from typing import TypeVar
 from unicodedata import east_asian_width
 
+import matplotlib.style
 from matplotlib.font_manager import findfont, fontManager, get_font
+
+Draws = TypeVar("Draws", bound=Callable)
 
 WIDTH = 6.6  # inches: on a phone the page shrinks this to about 4, and 9 point letters are still read
 TRAIN, VAL, INK, GREY, FAINT = "#0072B2", "#D55E00", "#1a1a1a", "#6b6b6b", "#e4e4e4"
+CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1a1a1a", "#F0E442")
 
 # Asked for in this order for each letter; those after the first are for the scripts it lacks, where they are installed.
 FONTS = ("DejaVu Sans", "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo")
@@ -82,5 +87,17 @@ def style() -> dict:
         "hatch.linewidth": 0.6,
         "legend.frameon": False,
         "figure.constrained_layout.use": True,
+        "figure.dpi": 160,
         "savefig.dpi": 160,
     }
+
+
+def styled(draw: Draws) -> Draws:
+    """What the decorated function draws looks like this package's figures, and no setting of the caller's is changed."""
+
+    @wraps(draw)
+    def drawing(*args, **kwargs):
+        with matplotlib.style.context(["default", style()]):
+            return draw(*args, **kwargs)
+
+    return drawing

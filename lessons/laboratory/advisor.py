@@ -1,0 +1,136 @@
+"""Is the advisor's advice any good? Checked against strategies that were carried out; and which of its scores mean something.
+
+python lessons/laboratory/advisor.py [--quick] [--seeds N] [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from advisor_cells import (
+    ANTS,
+    QUICK_UNSEEN,
+    SMALL_NET,
+    UNSEEN,
+    Case,
+    case_advice,
+    case_linear,
+    case_trained,
+    code_of_the_advisor,
+    imagenet_likeness,
+    real_advice,
+    small_advice,
+)
+from advisor_report import Checked, report
+from lab import LABORATORY, Experiment
+from pieces import Piece, Workshop, piece
+from scenario_plan import FULL, QUICK, SOURCE, TRAINED, Plan
+from small_nets import pretrain
+from strategies import Target
+from workbench import REPOSITORY
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    experiment = Experiment.from_arguments(__file__, "The advisor, checked", seeds=3, quick_seeds=1, argv=argv)
+    cases = QUICK_UNSEEN if experiment.quick else UNSEEN
+    for file in ("mnist", "fashion-mnist", ANTS):
+        experiment.data(file)
+    workshop, code = Workshop(), code_of_the_advisor()
+    grid, plan = scenarios(experiment)
+    source = ""
+    if any(cell["network"] == SMALL_NET for cell in grid) or any(case.network == SMALL_NET for case in cases):
+        how = {"data": "CIFAR-10", "classes": SOURCE, "most": plan.most, "per_class": plan.most[0], "recipe": plan.source}
+        (found,) = workshop.run([piece("pretraining the small network", pretrain, **how, seed=0)], said)
+        source = found["file"]
+    checked = check_scenarios(grid, plan, source, workshop, code) + check_cases(cases, source, experiment, workshop, code)
+    report(experiment, checked, likeness(experiment, workshop, code), workshop)
+
+
+def scenarios(experiment: Experiment) -> tuple[list[dict], Plan]:
+    """The cells that scenarios.py has measured, if it was run, and its plan."""
+    for folder in (experiment.out, LABORATORY / "out", REPOSITORY / "docs" / "laboratory"):
+        path = folder / "scenarios.json"
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            print(f"the cells of {path}")
+            return found["results"]["cells"], QUICK if "--quick" in found["command"] else FULL
+    print("scenarios.py has left no scenarios.json: its cells are not checked")
+    return [], QUICK if experiment.quick else FULL
+
+
+# ---- the measurements
+
+
+def check_scenarios(grid: list[dict], plan: Plan, source: str, workshop: Workshop, code: str) -> list[Checked]:
+    work: dict = {}
+    for number, cell in enumerate(grid):
+        if cell["network"] == SMALL_NET:
+            target = Target(cell["data"], tuple(cell["classes"]), cell["pictures_per_class"], plan.most)
+            arguments: dict = {"compute": small_advice, "source": source, "target": target}
+        else:
+            (target,) = [real.target for real in plan.real if real.target.data.removesuffix(".zip") == cell["data"]]
+            arguments = {"compute": real_advice, "target": target, "network": cell["network"]}
+        title = f"advice for {cell['network']}, {cell['data']}, {cell['pictures_per_class']} a class"
+        work[number] = [piece(title, **arguments, seed=seed, code=code) for seed in cell["seeds"]]
+    done = workshop.run_lists(work, said)
+    return [
+        Checked(
+            f"{cell['network']}: {cell['data']}, {cell['pictures_per_class']} a class",
+            {key: strategy["accuracies"] for key, strategy in cell["strategies"].items()},
+            done[number][0].get("tests", plan.most[1] * len(cell["classes"])),
+            done[number],
+            [run["depth"] for run in cell["strategies"]["last"]["runs"]],
+            seen=True,
+        )
+        for number, cell in enumerate(grid)
+    ]
+
+
+def check_cases(cases: Sequence[Case], source: str, experiment: Experiment, workshop: Workshop, code: str) -> list[Checked]:
+    work: dict[tuple, list[Piece]] = {}
+    for case in cases:
+        seeds = [seed for seed in experiment.seeds if seed < case.seeds]
+        for strategy in TRAINED:
+            work[case, strategy] = [
+                piece(f"{case.title}: {strategy}", case_trained, case=case, source=source, strategy=strategy, seed=seed)
+                for seed in seeds
+            ]
+        work[case, "linear"] = [
+            piece(f"{case.title}: linear", case_linear, case=case, source=source, seed=seed) for seed in seeds
+        ]
+        work[case, "advice"] = [
+            piece(f"{case.title}: advice", case_advice, case=case, source=source, seed=seed, code=code) for seed in seeds
+        ]
+    done = workshop.run_lists(work, said)
+    checked = []
+    for case in cases:
+        linear = done[case, "linear"]
+        accuracies = {key: [result[key]["test_accuracy"] for result in linear] for key in ("last", "earlier")}
+        accuracies |= {key: [result["test_accuracy"] for result in done[case, key]] for key in TRAINED}
+        depth = [result["depth"] for result in linear]
+        checked.append(Checked(case.title, accuracies, linear[0]["tests"], done[case, "advice"], depth, seen=False))
+    return checked
+
+
+def likeness(experiment: Experiment, workshop: Workshop, code: str) -> dict[str, dict]:
+    """Shift and confidence on ImageNet's own pictures, where those of the development data are at hand."""
+    networks = ["efficientnet_lite0"] if experiment.quick else ["efficientnet_lite0", "squeezenet1_1_caffe"]
+    experiment.data("imagenet-250.zip")
+    pictures = 8 if experiment.quick else 100
+    arguments = {"pictures": pictures, "code": code}
+    pieces = [piece(f"{name} on ImageNet", imagenet_likeness, network=name, **arguments) for name in networks]
+    return dict(zip(networks, workshop.run(pieces, said), strict=True))
+
+
+def said(result: dict) -> str:
+    """What a finished piece says of itself."""
+    if "strategy" in result:
+        return result["strategy"]
+    if "last" in result:
+        return f"last codes {100 * result['last']['test_accuracy']:.1f} %"
+    return f"{100 * result['test_accuracy']:.1f} % of the test pictures" if "test_accuracy" in result else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""What the advisor is checked against: strategies carried out on data that no threshold was chosen by, and what it measures.
+
+The cells of the four scenarios come from their own experiment (scenarios.py); those here are other networks, other pictures and
+other sizes, each with a fixed recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from quadrants import SMALL_NET
+from real_strategies import SOLAR_CELLS, RealTarget
+from scenario_plan import SOURCE, TARGETS
+from small_data import FASHION, first_of_each_class, small_pictures
+from small_nets import MOVED, Recipe, accuracy, network_file, small_net, train
+from strategies import Target, linear_by_depth
+from workbench import find_data
+
+from minicnn import load, models
+from minicnn.data import Augmentation, load_mnist
+from minicnn.layers import BatchNorm2d
+from minicnn.models.model import Model
+from minicnn.pretrained import load_model
+from minicnn.transfer import advice_rules, evidence, probes, similarity, transferability
+from minicnn.transfer.advice_rules import choose
+from minicnn.transfer.evidence import layers_to_try, measure, sample
+from minicnn.transfer.finetune import freeze_points
+
+MOST = 1000  # pictures that the advisor looks at, as in ``minicnn advise``
+ANTS = "ants-bees.zip"
+IDX_FOLDERS = {"MNIST": "mnist", "Fashion-MNIST": FASHION}
+NEW_BORN = {"resnet20": models.resnet20, "lenet5": models.lenet5, "squeezenet1_1": models.squeezenet1_1}
+NEW_BORN |= {"efficientnet_lite0": models.efficientnet_lite0, SMALL_NET: lambda classes, rng: small_net(classes, rng=rng)}
+
+Part = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, new data for it, and the recipe of each strategy that trains layers.
+
+    Attributes
+    ----------
+    network : str
+        A name that ``minicnn.load`` knows; or "small_net", the network of the four scenarios.
+    data : str
+        "MNIST", "Fashion-MNIST", "CIFAR-10", "ants-bees.zip" or "solar cells".
+    per_class : int
+        Training pictures of each class.
+    tuned, scratch : Recipe
+    seeds : int
+    side : int or None
+        Pictures are shrunk to side x side; None: to what the network was made for.
+    tests : int
+        Pictures of each class in the test part, of MNIST and its kin.
+    """
+
+    network: str
+    data: str
+    per_class: int
+    tuned: Recipe
+    scratch: Recipe
+    seeds: int = 1
+    side: int | None = None
+    tests: int = 100
+
+    @property
+    def title(self) -> str:
+        return f"{self.network}: {self.data.removesuffix('.zip')}, {self.per_class} a class"
+
+
+def case(network: str, data: str, per_class: int, epochs: tuple[int, int], rates: tuple[float, float], **others) -> Case:
+    """With batches of 16 for few pictures and 32 for more; pretrained layers get 0.3 of the rate of the new head."""
+    batch = 16 if per_class < 50 else 32
+    tuned, scratch = Recipe(epochs[0], rates[0], batch, 0.3), Recipe(epochs[1], rates[1], batch)
+    return Case(network, data, per_class, tuned, scratch, **others)
+
+
+SMALL = (0.005, 0.005)  # learning rates of small networks: fine-tuning, from scratch
+LARGE = (0.002, 0.002)
+UNSEEN = (
+    case(SMALL_NET, "MNIST", 10, (60, 100), SMALL, seeds=3),
+    case(SMALL_NET, "MNIST", 200, (12, 24), SMALL, seeds=2),
+    case(SMALL_NET, "CIFAR-10", 100, (25, 50), SMALL, seeds=3),
+    case("lenet5_mnist", "Fashion-MNIST", 10, (60, 60), SMALL, seeds=3),
+    case("lenet5_mnist", "Fashion-MNIST", 100, (15, 30), SMALL, seeds=3),
+    case("resnet20", "MNIST", 10, (20, 30), SMALL, seeds=2),
+    case("resnet20", "CIFAR-10", 40, (6, 12), SMALL, seeds=2),
+    case("squeezenet1_1_caffe", ANTS, 120, (6, 8), (0.0005, 0.001), side=127),
+    case("efficientnet_lite0", ANTS, 15, (12, 12), LARGE, seeds=2, side=128),
+    case("efficientnet_lite0", SOLAR_CELLS, 30, (10, 10), LARGE, seeds=2, side=128),
+)
+QUICK_UNSEEN = (
+    case("lenet5_mnist", "Fashion-MNIST", 6, (2, 2), SMALL, tests=10),
+    case("efficientnet_lite0", ANTS, 6, (1, 1), LARGE, side=64),
+)
+
+
+# ---- networks and pictures
+
+
+def pretrained(case: Case, source: str) -> Model:
+    """The network, prepared for pictures of the case's size. ``source``: file of the small network."""
+    if case.network == SMALL_NET:
+        return load_model(network_file(source))
+    model = load(case.network)
+    for _, layer in model.walk():
+        if isinstance(layer, BatchNorm2d):
+            layer.momentum = 0.1  # a network's own may be 0.01, too slow for a short training
+    if case.side:
+        model.preprocessing = _real(case).preprocessing(model.preprocessing)
+    return model
+
+
+def _real(case: Case) -> RealTarget:
+    return RealTarget(case.data, case.side)
+
+
+def parts(case: Case, model: Model, seed: int) -> tuple[Part, Part]:
+    """(x, y) to learn from, so many of each class as the seed draws, in random order; and to test on."""
+    if case.data in IDX_FOLDERS:
+        (x, y), test = _idx_parts(case.data, model.preprocessing.size[0], case.tests)
+    elif case.data == "CIFAR-10":
+        unknown = TARGETS["similar"][1]  # to the small network
+        pictures = small_pictures("CIFAR-10", unknown if case.network == SMALL_NET else unknown + SOURCE, (2000, case.tests))
+        (x, y), test = (pictures.x, pictures.y), (pictures.x_test, pictures.y_test)
+    else:
+        (x, y), test = _real(case).parts(model.preprocessing, seed)
+    per_class = min(case.per_class, np.bincount(y).min())
+    rows = first_of_each_class(y, per_class, np.random.default_rng(seed).permutation(len(y)))
+    return (x[rows], y[rows]), test
+
+
+@lru_cache(maxsize=2)
+def _idx_parts(name: str, side: int, tests: int) -> tuple[Part, Part]:
+    """MNIST or its kin, the first 400 of each class to draw from, on black margins that make them as large as is wanted."""
+    x, y, x_test, y_test = load_mnist(find_data(IDX_FOLDERS[name]))
+    found = []
+    for pixels, labels, per_class in ((x, y, 400), (x_test, y_test, tests)):
+        rows, margin = first_of_each_class(labels, per_class, np.arange(len(labels))), (side - pixels.shape[1]) // 2
+        found.append((np.pad(pixels[rows], ((0, 0), (margin, margin), (margin, margin)))[..., None], labels[rows]))
+    return found[0], found[1]
+
+
+def augmentation(case: Case) -> Augmentation:
+    """Digits are not mirrored; other small pictures are moved and mirrored, real ones as in the four scenarios."""
+    if case.side:
+        return _real(case).augmentation
+    return Augmentation(shift=MOVED.shift) if case.data == "MNIST" else MOVED
+
+
+# ---- strategies, as pieces
+
+
+def case_linear(case: Case, source: str, seed: int) -> dict:
+    """Linear classifiers on the codes of every layer that the advisor looks at, too; see `linear_by_depth` (a `Piece`)."""
+    model = pretrained(case, source)
+    (x, y), (x_test, y_test) = parts(case, model, seed)
+    grid = 2 if case.side else 4
+    return linear_by_depth(model, layers_to_try(model), grid, (x, y), (x_test, y_test), 3, seed) | {"tests": len(y_test)}
+
+
+def case_trained(case: Case, source: str, strategy: str, seed: int) -> dict:
+    """Test accuracy of a strategy that trains layers (a `Piece`)."""
+    model = pretrained(case, source)
+    (x, y), (x_test, y_test) = parts(case, model, seed)
+    classes, recipe, freeze_until = int(y.max()) + 1, case.tuned, None
+    if strategy == "scratch":
+        how, recipe = model.preprocessing, case.scratch
+        model = NEW_BORN[model.architecture](classes, rng=seed)
+        model.preprocessing = how
+    else:
+        model.replace_head(classes, rng=seed)
+        freeze_until = freeze_points(model)[0] if strategy == "upper" else None
+    train(model, recipe, x, y, seed, freeze_until, augmentation=augmentation(case))
+    return {"test_accuracy": accuracy(model, x_test, y_test), "tests": len(y_test)}
+
+
+# ---- what the advisor says, as pieces
+
+
+def code_of_the_advisor() -> str:
+    """8 digits that change with its code: what it said before a change is not what it says after."""
+    modules = (advice_rules, evidence, probes, similarity, transferability)
+    return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:8]
+
+
+def case_advice(case: Case, source: str, seed: int, code: str) -> dict:
+    """The advice for a case of ours (a `Piece`)."""
+    model = pretrained(case, source)
+    (x, y), _ = parts(case, model, seed)
+    return advice(model, x, y)
+
+
+def small_advice(source: str, target: Target, seed: int, code: str) -> dict:
+    """The advice for one of the four scenarios' cells with the small network (a `Piece`)."""
+    pictures = target.pictures(seed)
+    return advice(load_model(network_file(source)), pictures.x, pictures.y)
+
+
+def real_advice(target: RealTarget, network: str, seed: int, code: str) -> dict:
+    """The advice for one of their cells with a real network (a `Piece`)."""
+    model = load(network)
+    model.preprocessing = target.preprocessing(model.preprocessing)
+    (x, y), (_, y_test) = target.parts(model.preprocessing, seed)
+    return advice(model, x, y) | {"tests": len(y_test)}
+
+
+def advice(model: Model, x: np.ndarray, y: np.ndarray) -> dict:
+    """Strategy, quadrant and scores for pictures to learn from, uint8 (N, H, W, C) with labels (N,)."""
+    rows = sample(y, max(MOST, 5 * (int(y.max()) + 1)))
+    found = measure(model, x[rows], y[rows], tuple(np.bincount(y).tolist()), progress=False)
+    choice, likeness = choose(found), found.similarity
+    codes = [
+        {
+            "layer": entry.layer,
+            "grid": entry.grid,
+            "accuracy": entry.probe.accuracy,
+            "logme": entry.logme,
+            "h_score": entry.h_score,
+        }
+        for entry in found.codes
+    ]
+    return {
+        "strategy": choice.strategy,
+        "many": choice.many,
+        "similar": choice.similar,
+        "shift": likeness.shift,
+        "confidence": likeness.confidence,
+        "usual": likeness.usual,
+        "leep": found.leep,
+        "pixels": found.pixels.accuracy,
+        "codes": codes,
+    }
+
+
+def imagenet_likeness(network: str, pictures: int, code: str) -> dict:
+    """Shift and confidence of a network on ImageNet's own pictures, from the development data (a `Piece`)."""
+    model = load(network)
+    with zipfile.ZipFile(find_data("imagenet-250.zip")) as archive:
+        names = sorted(name for name in archive.namelist() if name.lower().endswith(".jpg"))
+        chosen = np.random.default_rng(0).permutation(len(names))[:pictures]
+        x = np.stack([model.preprocessing.fit_picture(archive.read(names[i])) for i in chosen])
+    _, probabilities = evidence.codes_and_answers(model, x, layers_to_try(model)[-1:], progress=False)
+    likeness = similarity.measure_similarity(model, x, probabilities)
+    return {"shift": likeness.shift, "confidence": likeness.confidence, "usual": likeness.usual}

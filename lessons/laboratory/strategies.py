@@ -1,0 +1,186 @@
+"""The five ways to use a pretrained network on new data that the lecture compares, each measured on a test part.
+
+Whatever is chosen on the way (layer, regularisation, learning rate) is chosen on training pictures that were set aside for it;
+then the strategy is applied to all training pictures, and tested once.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from small_data import Pictures, small_pictures
+from small_nets import LAYERS, Recipe, accuracy, small_net, train, with_head
+
+from minicnn.data import stratified_split
+from minicnn.inference import infer
+from minicnn.layers import AdaptiveAvgPool2d, Layer, Sequential
+from minicnn.layers.fused import fuse
+from minicnn.models.activations import activations
+from minicnn.models.model import Model
+from minicnn.transfer.codes import codes_of
+from minicnn.transfer.estimator import ConvergenceWarning
+from minicnn.transfer.linear import LinearSVM
+
+STRATEGIES = {
+    "last": "linear SVM on the last codes",
+    "earlier": "linear SVM on earlier codes",
+    "upper": "fine-tune the upper layers",
+    "all": "fine-tune all layers",
+    "scratch": "train from scratch",
+}
+FROZEN = {"upper": "conv3", "all": None, "scratch": None}  # of the small network: up to where
+REGULARISATION = (10.0, 1.0, 0.1, 0.01)  # lambda, to choose from; the strongest first
+VALIDATION = 0.2  # of the training pictures, while something is being chosen
+
+Part = tuple[np.ndarray, np.ndarray]  # pictures (N, H, W, C) and labels (N,)
+
+
+@dataclass(frozen=True)
+class Target:
+    """New data for a small network: some classes of a collection, and how many training pictures there are of each."""
+
+    data: str
+    classes: tuple[str, ...]
+    per_class: int
+    most: tuple[int, int]
+
+    def pictures(self, seed: int) -> Pictures:
+        """What this seed draws; the test part is the same for all."""
+        return small_pictures(self.data, self.classes, self.most).draw(self.per_class, seed)
+
+
+# ---- codes of all layers at once
+
+
+class CodesAt(Layer):
+    """What several layers of a network say of a picture, side by side: (N, sum of D).
+
+    Of feature maps (N, C, H, W) it takes the averages over a grid of ``grid`` x ``grid`` parts of the picture, C grid^2
+    numbers, and of what has no places any more all of it.
+    """
+
+    def __init__(self, network: Sequential, layers: Sequence[str], grid: int):
+        super().__init__()
+        self.network, self.layers, self.pool = network, list(layers), AdaptiveAvgPool2d(grid)
+
+    def children(self) -> dict[str, Layer]:
+        return {"network": self.network, "pool": self.pool}
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        found = activations(self.network, x, self.layers).values()
+        return np.concatenate([y if y.ndim == 2 else self.pool.forward(y).reshape(len(y), -1) for y in found], axis=1)
+
+
+def codes_by_depth(model: Model, x: np.ndarray, layers: Sequence[str], grid: int) -> dict[str, dict[str, np.ndarray]]:
+    """Codes (N, D) of pictures (N, H, W, C) by layer: averaged over the whole picture ("mean") and over a "grid" of parts."""
+    shapes = {name: model.split(name)[0].output_shape((1, *model.input_shape)) for name in layers}
+    rows = infer(CodesAt(fuse(model), layers, grid), len(x), lambda i: model.preprocessing.normalise(x[i]))
+    codes, start = {}, 0
+    for name, (_, channels, *places) in shapes.items():
+        width = channels * grid**2 if places else channels
+        part = rows[:, start : start + width]
+        start += width
+        if places:
+            codes[name] = {"mean": codes_of(part.reshape(len(x), channels, grid, grid)), "grid": part}
+        else:
+            codes[name] = {"mean": part}
+    return codes
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A linear classifier on one kind of codes: its validation accuracy, test accuracy and regularisation."""
+
+    val_accuracy: float
+    test_accuracy: float
+    regularisation: float
+
+
+def classify(x, y, x_test, y_test, folds: int, seed: int) -> Classified:
+    """A linear SVM on codes (N, D), its regularisation chosen by cross-validation with ``folds`` (1 to 5) of five parts."""
+    parts = stratified_split(y, fractions={str(fold): VALIDATION for fold in range(round(1 / VALIDATION))}, rng=seed)
+    val = np.zeros(len(REGULARISATION))
+    for rows in list(parts.values())[:folds]:
+        rest = np.setdiff1d(np.arange(len(y)), rows)
+        val += [svm(strength, x[rest], y[rest]).score(x[rows], y[rows]) / folds for strength in REGULARISATION]
+    best = int(val.argmax())  # of equals the strongest regularisation, the simplest classifier
+    return Classified(float(val[best]), svm(REGULARISATION[best], x, y).score(x_test, y_test), REGULARISATION[best])
+
+
+def svm(regularisation: float, x: np.ndarray, y: np.ndarray) -> LinearSVM:
+    """Trained to within a hundredth of the least objective, or for a hundred sweeps: predictions hardly change after that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LinearSVM(regularisation, tolerance=0.01, max_iterations=100).fit(x, y)
+
+
+def linear_by_depth(
+    model: Model, layers: Sequence[str], grid: int, train_part: Part, test_part: Part, folds: int, seed: int
+) -> dict:
+    """Linear SVMs on the codes of every layer, and the two strategies that are made of them.
+
+    Returns {"depth": {layer: {kind: vars(Classified)}}, "last": {...}, "earlier": {...}}. Of the last layer's codes those are
+    taken whose validation accuracy is highest, and of all earlier layers' codes likewise; of equals the highest layer's.
+    """
+    (x, y), (x_test, y_test) = train_part, test_part
+    started = time.perf_counter()
+    codes, codes_test = (codes_by_depth(model, pixels, layers, grid) for pixels in (x, x_test))
+    extraction, seconds, depth = time.perf_counter() - started, {}, {}
+    for name in layers:
+        started = time.perf_counter()
+        depth[name] = {
+            kind: vars(classify(codes[name][kind], y, codes_test[name][kind], y_test, folds, seed)) for kind in codes[name]
+        }
+        seconds[name] = time.perf_counter() - started
+
+    def best_of(names: Sequence[str]) -> dict:
+        found = [(depth[name][kind]["val_accuracy"], i, name, kind) for i, name in enumerate(names) for kind in depth[name]]
+        _, _, name, kind = max(found)
+        return depth[name][kind] | {"layer": name, "kind": kind, "seconds": extraction + sum(seconds[name] for name in names)}
+
+    return {"depth": depth, "last": best_of(layers[-1:]), "earlier": best_of(layers[:-1])}
+
+
+# ---- pieces of work with small networks
+
+
+def linear_strategies(source: str, target: Target, folds: int, seed: int) -> dict:
+    """Both strategies that train no more than a classifier (a `Piece`); see `linear_by_depth`."""
+    pictures = target.pictures(seed)
+    model = with_head(source, len(target.classes), seed)
+    parts = (pictures.x, pictures.y), (pictures.x_test, pictures.y_test)
+    return linear_by_depth(model, LAYERS, 4, *parts, folds, seed)
+
+
+def try_rate(source: str | None, target: Target, strategy: str, recipe: Recipe, seed: int) -> dict:
+    """Validation accuracy of a strategy that trains layers, with a fifth of the training pictures set aside (a `Piece`)."""
+    pictures = target.pictures(seed)
+    parts = stratified_split(pictures.y, fractions={"train": 1 - VALIDATION, "val": VALIDATION}, rng=seed)
+    rows, val = parts["train"], parts["val"]
+    model = _start(source, target, pictures, seed)
+    train(model, recipe, pictures.x[rows], pictures.y[rows], seed, FROZEN[strategy])
+    return {"val_accuracy": accuracy(model, pictures.x[val], pictures.y[val])}
+
+
+def train_and_test(source: str | None, target: Target, strategy: str, recipe: Recipe, seed: int) -> dict:
+    """Test accuracy of a strategy that trains layers on all training pictures (a `Piece`)."""
+    pictures = target.pictures(seed)
+    model = _start(source, target, pictures, seed)
+    started = time.perf_counter()
+    history = train(model, recipe, pictures.x, pictures.y, seed, FROZEN[strategy])
+    return {
+        "seconds": time.perf_counter() - started,
+        "train_accuracy": history.epochs[-1]["train_accuracy"],
+        "test_accuracy": accuracy(model, pictures.x_test, pictures.y_test),
+    }
+
+
+def _start(source: str | None, target: Target, pictures: Pictures, seed: int) -> Model:
+    """The pretrained network with a new head and its own preprocessing; or a random one with that of the new pictures."""
+    if source is None:
+        return small_net(len(target.classes), pictures.statistics(), rng=seed)
+    return with_head(source, len(target.classes), seed)

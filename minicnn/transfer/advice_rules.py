@@ -1,0 +1,111 @@
+"""From what was measured to what to do: the rules of the advisor, all of them here, with their thresholds.
+
+The lecture's four scenarios (CS231n, "Transfer Learning": few or many pictures, similar to the old ones or different) say where
+to start. What was measured on the pictures decides: whether any codes are better than the bare pixels, whether earlier codes
+are better than the last ones, and how many mistakes are left for fine-tuning to remove. The thresholds are from experiments;
+`lessons/laboratory/advisor.py` checks the rules against strategies that were carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .evidence import Evidence
+
+STRATEGIES = {
+    "last": "a linear classifier on the last codes",
+    "earlier": "a linear classifier on earlier codes",
+    "upper": "fine-tuning of the upper layers",
+    "all": "fine-tuning of all layers",
+    "scratch": "training from scratch",
+}
+
+# The lecture's recommendation for each quadrant, (many, similar).
+LECTURE = {(False, True): "last", (True, True): "all", (False, False): "earlier", (True, False): "all"}
+
+MANY = 200  # pictures to learn from, per class on average: enough to fit a whole network to
+SURE = 2.0  # standard errors of a difference; more than 1, because it is the best of several layers that is looked at
+NEARLY_SOLVED = 0.1  # share of mistakes of a linear classifier, of which fine-tuning of few pictures removes hardly any
+SOLVED = 0.02  # the same with many pictures
+SCRATCH = 2000  # parameters of the network per picture, up to which it can be trained without pretraining
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A strategy with the reasons for it.
+
+    Attributes
+    ----------
+    strategy : str
+        A key of ``STRATEGIES``.
+    many, similar : bool
+        The quadrant.
+    reasons : tuple of str
+        Sentences; the last one is what decided.
+    """
+
+    strategy: str
+    many: bool
+    similar: bool
+    reasons: tuple[str, ...]
+
+
+def choose(evidence: Evidence) -> Choice:
+    """The rules, from the top; the first that applies decides.
+
+    1. No codes are surely better than the pixels, and the network is small enough for so many pictures: from scratch.
+    2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
+    3. Few and similar, and a linear classifier on the last codes makes few mistakes: that.
+    4. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
+    5. Few otherwise: fine-tune the upper layers.
+    """
+    last, earlier = evidence.last.probe, evidence.earlier
+    many = evidence.per_class >= MANY
+    gain, gain_error = (0.0, 0.0) if earlier is None else earlier.probe.better_than(last)
+    earlier_is_better = gain > SURE * gain_error
+    similar = evidence.similarity.similar
+    if similar is None:  # nothing in the network says so: then by whether its last layers are of use
+        similar = not earlier_is_better
+    best = evidence.last if gain <= 0 else earlier
+    worth, worth_error = best.probe.better_than(evidence.pixels)
+    mistakes = 1 - last.accuracy
+
+    reasons = [
+        f"{evidence.per_class:.0f} pictures to learn from per class: {'many' if many else 'few'} ({MANY} and more are many).",
+        *evidence.similarity.words(),
+    ]
+    if evidence.similarity.similar is None:
+        reasons.append(
+            "Neither is enough to tell similar from different here. Instead: the last codes are "
+            + ("as good as any, which counts as similar." if similar else "not the best ones, which counts as different.")
+        )
+    if earlier is not None:
+        reasons.append(
+            f"The last codes ({evidence.last.layer}) let a linear classifier name {_percent(last.accuracy)} rightly, the best "
+            f"earlier ones ({earlier.title}) {_percent(earlier.probe.accuracy)}: {_points(gain, gain_error)}"
+            + (", which is surely better." if earlier_is_better else ", which is not surely better.")
+        )
+    reasons.append(
+        f"The pixels alone give {_percent(evidence.pixels.accuracy)}; the best codes are worth {_points(worth, worth_error)}."
+    )
+
+    def decided(strategy: str, why: str) -> Choice:
+        return Choice(strategy, many, similar, (*reasons, why))
+
+    if worth <= SURE * worth_error and evidence.parameters <= SCRATCH * evidence.pictures:
+        return decided("scratch", "No codes are surely better than the pixels: what the network has learned is of no use here.")
+    if many and mistakes > SOLVED:
+        return decided("all", "So many pictures can retrain the whole network, which goes on where a linear classifier ends.")
+    if many or (similar and mistakes <= NEARLY_SOLVED):
+        return decided("last", "The last codes leave few mistakes for fine-tuning to remove; a linear classifier is enough.")
+    if earlier_is_better and not similar:
+        return decided("earlier", "The upper layers are too specific for these pictures, and few pictures cannot retrain them.")
+    return decided("upper", "Mistakes are left and no earlier codes avoid them: the upper layers are to learn, gently.")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _points(difference: float, error: float) -> str:
+    return f"{100 * difference:+.1f} ± {100 * error:.1f} points"

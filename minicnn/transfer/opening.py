@@ -1,0 +1,46 @@
+"""The network and the pictures of a transfer, opened alike by ``minicnn transfer`` and ``minicnn advise``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..data.augmentation import CELLS, PHOTOS, Augmentation
+from ..data.cells import solar_cells
+from ..data.folders import open_pictures
+from ..data.picture_set import PictureSet
+from ..errors import DataError
+from ..models.model import Model
+from ..pretrained import load
+
+
+def open_job(data: str | None, name: str) -> tuple[Model, PictureSet, Augmentation]:
+    """The pretrained network, the pictures, and how training pictures are to be varied.
+
+    Parameters
+    ----------
+    data : str or None
+        A folder or a zip archive; None: the solar cells.
+    name : str
+        Of a known model, or an ``.h5`` file.
+
+    Raises
+    ------
+    DataError
+        If the network does not say how pictures become its input, or there is nothing to learn from.
+    """
+    model = load(name)
+    check_preprocessing(model, name)
+    if data is not None:
+        return model, open_pictures(data), PHOTOS
+    # cells are square and defects reach their edges: shrink the whole cell, crop nothing
+    model.preprocessing = replace(model.preprocessing, fit="stretch", resize=None)
+    return model, solar_cells(), CELLS
+
+
+def check_preprocessing(model: Model, name: str) -> None:
+    """Raise a DataError for a network that does not say how pictures become its input."""
+    if model.preprocessing is None:
+        raise DataError(
+            f"{name} does not say how pictures become its input: set model.preprocessing to a Preprocessing, and save it again "
+            "with model.save()"
+        )

@@ -1,0 +1,41 @@
+"""Looking inside a network: what it looks for, what it sees, where its answer comes from, and which pictures are alike to it.
+
+Each ``..._figure`` function returns a `matplotlib.figure.Figure`; the others give the same numbers as arrays. Figures are drawn
+in this package's own style, open no window and leave pyplot and its settings alone; ``figure.savefig("name.png")`` writes one.
+"""
+
+from ..models.answers import confident_mistakes
+from .by_gradient import grad_cam, saliency
+from .by_occlusion import occlusion
+from .class_map import class_map_figure
+from .code_map import code_map_figure
+from .filters import filter_pictures, filters_figure
+from .heat import grad_cam_figure, heat_figure, occlusion_figure, saliency_figure, upsampled
+from .mistakes import mistakes_figure
+from .neighbours import nearest_neighbours, neighbours_figure, share_of_same_class
+from .projection import pca, tsne
+from .through_depth import feature_maps, feature_maps_figure
+
+__all__ = [
+    "class_map_figure",
+    "code_map_figure",
+    "confident_mistakes",
+    "feature_maps",
+    "feature_maps_figure",
+    "filter_pictures",
+    "filters_figure",
+    "grad_cam",
+    "grad_cam_figure",
+    "heat_figure",
+    "mistakes_figure",
+    "nearest_neighbours",
+    "neighbours_figure",
+    "occlusion",
+    "occlusion_figure",
+    "pca",
+    "saliency",
+    "saliency_figure",
+    "share_of_same_class",
+    "tsne",
+    "upsampled",
+]

@@ -1,0 +1,296 @@
+"""The advisor: what it measures, the rules it follows, and the command, with a network and pictures small enough for a test."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn.cli import main
+from minicnn.data.folders import open_pictures
+from minicnn.data.preprocessing import Preprocessing
+from minicnn.errors import DataError
+from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
+from minicnn.transfer.advice_page import map_height
+from minicnn.transfer.advice_rules import MANY, SCRATCH, choose
+from minicnn.transfer.advisor import advise
+from minicnn.transfer.codes import extract_features
+from minicnn.transfer.evidence import CodeEvidence, Evidence, codes_and_answers, layers_to_try, sample
+from minicnn.transfer.probes import Probe
+from minicnn.transfer.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
+
+SIZE = 16
+
+
+def small_model(rng=0, include_top=True, norm=True):
+    """Three blocks under a classifier for five things: "pretrained" on nothing."""
+    rng = np.random.default_rng(rng)
+
+    def block(c, f, stride):
+        unit = Sequential(conv=Conv2d(c, f, 3, stride, "same", rng=rng))
+        if norm:
+            unit.append("norm", BatchNorm2d(f))
+        unit.append("relu", ReLU())
+        return unit
+
+    layers = {"block0": block(3, 8, 2), "block1": block(8, 12, 2), "block2": block(12, 16, 1)}
+    if include_top:
+        layers |= {"pool": GlobalAvgPool2d(), "dropout": Dropout(0.1), "classifier": Linear(16, 5, rng=rng)}
+    preprocessing = Preprocessing(size=SIZE, mean=127.0, std=64.0)
+    return Model(layers, architecture="small", input_shape=(3, SIZE, SIZE), preprocessing=preprocessing)
+
+
+def stripes(rng, upright):
+    """A noisy picture of stripes, upright or lying."""
+    wave = 90 * np.sin(np.arange(SIZE) * rng.uniform(0.8, 1.2) + rng.uniform(0, 6))
+    picture = 128 + np.broadcast_to(wave if upright else wave[:, None], (SIZE, SIZE)) + rng.normal(0, 20, (SIZE, SIZE))
+    return np.repeat(picture.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(5)
+    for name in ("lying", "upright"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(20):
+            Image.fromarray(stripes(rng, name == "upright")).save(tmp_path / "pictures" / name / f"{i:02}.png")
+    return tmp_path / "pictures"
+
+
+# ---- similarity
+
+
+def remembering(pictures):
+    """A network whose batch norms have the statistics of these pictures."""
+    model = small_model()
+    x = model.preprocessing.normalise(pictures)
+    for name in ("block0", "block1", "block2"):
+        unit = model.layers[name]
+        y = unit.layers["conv"].forward(x)
+        unit.layers["norm"].running_mean[...] = y.mean((0, 2, 3))
+        unit.layers["norm"].running_var[...] = y.var((0, 2, 3))
+        x = unit.eval().forward(x)
+    return model
+
+
+def test_shift_is_nothing_on_the_remembered_pictures_and_grows_with_their_contrast():
+    rng = np.random.default_rng(0)
+    pictures = np.stack([stripes(rng, i % 2) for i in range(40)])
+    model = remembering(pictures)
+    paler = (128 + (pictures.astype(float) - 128) * 0.5).astype(np.uint8)
+    palest = (128 + (pictures.astype(float) - 128) * 0.25).astype(np.uint8)
+    same, pale, very_pale = (norm_shift(model, x) for x in (pictures, paler, palest))
+    assert same < 1e-3 < SIMILAR_SHIFT < pale < very_pale
+
+
+def test_shift_of_one_channel_worked_by_hand():
+    norm = BatchNorm2d(1)
+    norm.gamma.value[...], norm.beta.value[...] = 3, -2
+    norm.running_mean[...], norm.running_var[...] = 10, 4 - norm.eps
+    how = Preprocessing(size=2, channels="L")
+    model = Model({"norm": norm}, architecture="one", input_shape=(1, 2, 2), preprocessing=how)
+    pictures = np.array([[10, 10, 14, 14], [14, 14, 10, 10]], np.uint8).reshape(2, 2, 2, 1)
+    # normalised the pixels are 0 and 2: mean 1 in both pictures, variance 1, KL = (1 + 1 - 1 - log 1) / 2
+    assert norm_shift(model, pictures) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_shift_does_not_depend_on_how_many_pictures_show_it():
+    rng = np.random.default_rng(1)
+    pictures = np.stack([stripes(rng, i % 2) for i in range(80)])
+    model = remembering(pictures)
+    assert norm_shift(model, pictures[:10]) < SIMILAR_SHIFT
+
+
+def test_shift_leaves_mode_and_statistics_as_they_were():
+    model = small_model().train()
+    before = {name: array.copy() for name, array in model.state().items()}
+    norm_shift(model, np.zeros((3, SIZE, SIZE, 3), np.uint8))
+    assert model.training
+    for name, array in model.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_without_batch_norm_confidence_decides_if_there_are_many_old_classes():
+    assert norm_shift(small_model(norm=False), np.zeros((3, SIZE, SIZE, 3), np.uint8)) is None
+    assert Similarity(None, confidence=0.6, usual=0.7, classes=1000).similar is True
+    assert Similarity(None, confidence=0.2, usual=0.7, classes=1000).similar is False
+    assert Similarity(None, confidence=0.6, usual=0.7, classes=10).similar is None
+    assert Similarity(None, confidence=0.6, usual=None, classes=1000).similar is None
+    assert Similarity(None).similar is None
+
+
+def test_usual_confidence_is_the_recorded_accuracy_where_it_was_not_measured():
+    model = small_model()
+    assert usual_confidence(model) is None
+    model.provenance = {"published_top1": 75.0}
+    assert usual_confidence(model) == 0.75
+
+
+# ---- codes of all layers
+
+
+def test_layers_are_taken_after_their_activation_or_pool_and_the_last_is_below_the_classifier():
+    assert layers_to_try(small_model()) == ["block0", "block1", "pool"]
+    assert layers_to_try(lenet5()) == ["s2", "s4", "flatten", "relu6"]
+    assert layers_to_try(squeezenet1_1())[-1] == "fire9"
+    assert len(layers_to_try(googlenet())) == 6
+    assert layers_to_try(small_model(include_top=False)) == ["block0", "block1", "block2"]
+
+
+def test_one_pass_gives_the_codes_that_each_layer_gives_alone_and_the_old_answers():
+    model = small_model(3)
+    rng = np.random.default_rng(3)
+    pictures = rng.integers(0, 256, (7, SIZE, SIZE, 3), dtype=np.uint8)
+    codes, probabilities = codes_and_answers(model, pictures, ["block0", "pool"], progress=False)
+    assert list(codes) == [("block0", 1), ("block0", 4), ("pool", 1)]
+    alone = extract_features(model, pictures, ["block0", "pool"], progress=False)
+    np.testing.assert_allclose(codes["block0", 1], alone["block0"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(codes["pool", 1], alone["pool"], rtol=1e-4, atol=1e-5)
+    maps = model.eval().features(model.preprocessing.normalise(pictures), "block0")
+    parts = maps.reshape(7, 8, 4, 2, 4, 2).mean((3, 5)).reshape(7, -1)
+    np.testing.assert_allclose(codes["block0", 4], parts, rtol=1e-4, atol=1e-5)
+    scores = model.forward(model.preprocessing.normalise(pictures))
+    expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-4)
+
+
+def test_a_sample_has_two_pictures_of_every_class_at_least():
+    y = np.repeat([0, 1, 2], [500, 40, 3])
+    assert np.bincount(y[sample(y, 60)]).tolist() == [55, 4, 2]
+    assert sorted(sample(y, 1000)) == list(range(543))
+
+
+# ---- the rules
+
+
+def probe(accuracy, N=400):
+    """Pictures named right from the first on, so that two probes differ in as few of them as they can."""
+    return Probe((np.arange(N) < accuracy * N).astype(float), ridge=0.1)
+
+
+def evidence(last=0.8, earlier=0.7, pixels=0.5, per_class=50, shift=0.01, parameters=10_000_000):
+    layers = [CodeEvidence("low", 4, 64, probe(earlier), 0.0, 0.0), CodeEvidence("high", 1, 16, probe(last), 0.0, 0.0)]
+    pictures = 4 * per_class
+    counts = (per_class,) * 4
+    return Evidence(pictures, pictures, counts, Similarity(shift), tuple(layers), probe(pixels), None, parameters)
+
+
+@pytest.mark.parametrize(
+    ("case", "strategy"),
+    [
+        ({"last": 0.95}, "last"),
+        ({"last": 0.8}, "upper"),
+        ({"shift": 0.3, "earlier": 0.9}, "earlier"),
+        ({"shift": 0.3}, "upper"),
+        ({"per_class": MANY}, "all"),
+        ({"per_class": MANY, "shift": 0.3}, "all"),
+        ({"per_class": MANY, "last": 0.99}, "last"),
+        ({"pixels": 0.8}, "upper"),
+        ({"pixels": 0.8, "parameters": SCRATCH * 200}, "scratch"),
+        ({"pixels": 0.9, "parameters": SCRATCH * 200, "shift": 0.3}, "scratch"),
+    ],
+)
+def test_rules(case, strategy):
+    assert choose(evidence(**case)).strategy == strategy
+
+
+def test_what_the_network_cannot_say_about_similarity_its_layers_say():
+    assert choose(evidence(shift=None)).similar
+    assert not choose(evidence(shift=None, earlier=0.9)).similar
+
+
+def test_a_network_of_one_layer_has_no_earlier_codes():
+    only = evidence()
+    only = Evidence(only.pictures, only.measured, only.counts, only.similarity, only.codes[-1:], only.pixels, None, 1)
+    assert only.earlier is None
+    assert choose(only).strategy == "upper"
+
+
+def test_the_place_on_the_map_is_on_the_side_that_counts():
+    heights = [map_height(Similarity(shift), shift <= SIMILAR_SHIFT) for shift in (1e-9, 0.01, 0.03, 0.04, 0.2, 5.0)]
+    assert heights == sorted(heights, reverse=True)
+    assert heights[2] > 0.5 > heights[3]
+
+
+# ---- the advice
+
+
+def test_advice_names_strategy_layers_rates_and_the_command(folder):
+    advice = advise(small_model(), open_pictures(folder), progress=False, words=("--data", "my pictures"))
+    assert advice.evidence.pictures == 30, "a quarter is the test part"
+    assert advice.command.startswith("minicnn transfer --data 'my pictures' --strategy ")
+    text = advice.text()
+    assert max(map(len, text.splitlines())) <= 110
+    for said in (advice.command, "block0", "pool", "LogME", "LEEP, of the old classifier's answers"):
+        assert said in text
+
+
+def test_advice_is_the_same_each_time(folder):
+    first, second = (advise(small_model(), open_pictures(folder), progress=False).text() for _ in range(2))
+    assert first == second
+
+
+def test_test_pictures_have_no_say(folder, tmp_path):
+    for part, names in {"train": range(12), "test": range(12, 20)}.items():
+        for name in ("lying", "upright"):
+            (tmp_path / "split" / part / name).mkdir(parents=True)
+            for i in names:
+                (folder / name / f"{i:02}.png").rename(tmp_path / "split" / part / name / f"{i:02}.png")
+    before = advise(small_model(), open_pictures(tmp_path / "split"), progress=False)
+    for name in ("lying", "upright"):
+        for path in (tmp_path / "split" / "test" / name).iterdir():
+            path.write_bytes(b"no picture")
+    after = advise(small_model(), open_pictures(tmp_path / "split"), progress=False)
+    assert before.evidence.pictures == 24
+    assert after.text() == before.text()
+
+
+def test_without_a_classifier_leep_is_left_out_and_said_so(folder):
+    advice = advise(small_model(include_top=False), open_pictures(folder), progress=False)
+    assert advice.evidence.leep is None
+    assert "LEEP is left out" in advice.text()
+
+
+def test_a_model_without_preprocessing_is_refused(folder):
+    model = small_model()
+    model.preprocessing = None
+    with pytest.raises(DataError, match="does not say how pictures become its input"):
+        advise(model, open_pictures(folder), progress=False)
+
+
+def test_a_class_that_leaves_one_picture_to_learn_from_is_refused(folder):
+    rare = open_pictures(folder)
+    rare = rare.subset([*range(20), 20, 21])
+    with pytest.raises(DataError, match="'upright' has 1"):
+        advise(small_model(), rare, progress=False)
+
+
+# ---- the command
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    small_model().save(tmp_path / "small.h5")
+    return tmp_path / "small.h5"
+
+
+def test_command_prints_the_advice_and_writes_figure_and_numbers(folder, model_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["advise", "--data", str(folder), "--model", str(model_file), "--quick", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert f"minicnn transfer --data {folder} --model {model_file}" in printed
+    assert (out / "advice.png").read_bytes().startswith(b"\x89PNG")
+    numbers = json.loads((out / "advice.json").read_text())
+    assert numbers["strategy"] in ("last", "earlier", "upper", "all", "scratch")
+    assert [entry["layer"] for entry in numbers["evidence"]["codes"]][-1] == "pool"
+    assert numbers["evidence"]["classes"] == {"lying": 15, "upright": 15}
+    assert sorted(path.name for path in out.iterdir()) == ["advice.json", "advice.png"]
+
+
+def test_command_refuses_a_folder_of_one_class(folder, model_file, tmp_path, capsys):
+    for path in (folder / "upright").iterdir():
+        path.unlink()
+    (folder / "upright").rmdir()
+    assert main(["advise", "--data", str(folder), "--model", str(model_file), "--out", str(tmp_path / "out")]) == 1
+    assert "only one class" in capsys.readouterr().err

@@ -111,7 +111,7 @@ def pretrained():
 
 
 def test_its_codes_are_the_averages_of_the_last_fire_module(pretrained, folder):
-    fitted, opened = open_pictures(folder).fitted(pretrained.preprocessing, progress=False)
+    fitted, _ = open_pictures(folder).fitted(pretrained.preprocessing, progress=False)
     codes = extract_features(pretrained, fitted, progress=False)
     maps = pretrained.features(pretrained.preprocessing.normalise(fitted), "fire9")
     assert default_layer(pretrained) == "fire9" and codes.shape == (40, 512)

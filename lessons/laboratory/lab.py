@@ -71,7 +71,7 @@ class Experiment:
         return cls(name, title, arguments.quick, range(number), arguments.out)
 
     def data(self, name: str) -> Path:
-        """A file or folder of real data, or the end of the script with a sentence that says what is missing and where to put it."""
+        """A file or folder of real data; or the end of the script, with a sentence that says what is missing."""
         path = find_data(name)
         if path is None:
             sys.exit(f"{self.name}: there is no {name}; put it into a folder and name that folder in MINICNN_DATA")

@@ -127,7 +127,7 @@ class Verdict:
             return words([f"{STRATEGIES[key]} ({d})" for key, d in self.differences.items() if d.sign == sign]) or "none"
 
         word = {True: "held", False: "did not hold", None: "cannot be told"}[self.held]
-        rank = "the best of the five" if cell.best == recommended else f"the best was: {STRATEGIES[cell.best]}"
+        rank = "the best of all" if cell.best == recommended else f"the best was: {STRATEGIES[cell.best]}"
         ours = percent(cell.accuracies(recommended))
         return (
             f"**{cell.size}, {cell.similarity}** ({cell.data}): {STRATEGIES[recommended]} ({ours} %): "

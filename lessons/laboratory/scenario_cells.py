@@ -105,7 +105,7 @@ def real_cells(plan: Plan, seeds: range, workshop: Workshop) -> list[Cell]:
     """EfficientNet-Lite0 on photos and on solar cells."""
     work = {}
     for number, real in reversed(list(enumerate(plan.real))):
-        for strategy in reversed(TRAINED):
+        for strategy in (strategy for strategy in reversed(TRAINED) if strategy in real.seeds):
             arguments = {"target": real.target, "strategy": strategy, "recipe": real.recipes[strategy]}
             work[number, strategy] = [
                 piece(f"{real.target.data}: {strategy}, seed {seed}", real_training, **arguments, seed=seed)
@@ -124,7 +124,7 @@ def real_cells(plan: Plan, seeds: range, workshop: Workshop) -> list[Cell]:
         data = linear[0]["classes"], linear[0]["pictures_per_class"]
         cell = Cell(NETWORK, name, *data, real.size, real.similarity, used)
         add_linear(cell, linear)
-        for strategy in TRAINED:
+        for strategy in (strategy for strategy in TRAINED if strategy in real.seeds):
             cell.runs[strategy] = done[number, strategy]
             cell.chosen[strategy] = f"rate {real.recipes[strategy].learning_rate:g}, not chosen"
         cells.append(cell)

@@ -51,7 +51,13 @@ class Size:
 
 @dataclass(frozen=True)
 class RealCell:
-    """What is done with EfficientNet-Lite0 on a collection: the recipe and the number of seeds of each strategy."""
+    """What is done with EfficientNet-Lite0 on a collection.
+
+    Attributes
+    ----------
+    seeds : dict
+        Of how many seeds each strategy is run; "linear" stands for both that train no layers. What is not in it is not run.
+    """
 
     target: RealTarget
     size: str
@@ -93,9 +99,9 @@ FULL = Plan(
     most=(5000, 1000),
     source=Recipe(10, 0.01),
     sizes={
-        "small": Size(30, (50, 100), 16, seeds=5, folds=5, tried_on=3),
-        "middle": Size(300, (15, 30), 32, seeds=3, folds=3, tried_on=1, share=0.5),
-        "large": Size(2000, (8, 16), 64, seeds=3, folds=1, tried_on=1, share=0.4),
+        "small": Size(30, (40, 80), 32, seeds=5, folds=5, tried_on=2, share=0.5),
+        "middle": Size(300, (12, 24), 32, seeds=3, folds=3, tried_on=1, share=0.5),
+        "large": Size(2000, (6, 12), 64, seeds=3, folds=1, tried_on=1, share=0.25),
     },
     rates=RATES,
     real=(
@@ -103,15 +109,15 @@ FULL = Plan(
             RealTarget("ants-bees.zip", 128),
             "small",
             "similar",
-            real_recipes(8, 16),
-            {"linear": 3, "upper": 3, "all": 3, "scratch": 2},
+            real_recipes(8, 12),
+            {"linear": 3, "upper": 3, "all": 3, "scratch": 1},
         ),
         RealCell(
-            RealTarget(SOLAR_CELLS, 128),
+            RealTarget(SOLAR_CELLS, 128, most=1600),
             "middle",
             "different",
-            real_recipes(4, 4),
-            {"linear": 3, "upper": 1, "all": 1, "scratch": 1},
+            real_recipes(4, 0),
+            {"linear": 3, "upper": 1, "all": 1},  # from scratch these need far longer than there is time for
         ),
     ),
 )

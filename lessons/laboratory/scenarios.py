@@ -59,9 +59,10 @@ def report(experiment: Experiment, plan: Plan, cells: list[Cell], real: list[Cel
     experiment.say(
         "Each seed draws its training pictures, the same for all strategies; the test part is the same for all. Layers, "
         "regularisation and learning rates are chosen on a fifth of the training pictures, by cross-validation where there are "
-        "few; then each strategy is applied to all training pictures and tested once. All that train layers use AdamW with one "
-        "cycle, mirrored and moved pictures; pretrained layers get "
-        f"{BODY:g} of the new classifier's rate. From scratch gets the same, its own normalisation, and twice the epochs."
+        "few; then each strategy is applied to all training pictures and tested once. Linear classifiers get the codes of each "
+        "picture as it is and mirrored. All that train layers use AdamW with one cycle, mirrored and moved pictures; pretrained "
+        f"layers get {BODY:g} of the new classifier's rate. From scratch gets the same, its own normalisation, and twice the "
+        "epochs."
     )
     table = []
     for cell in cells + real:

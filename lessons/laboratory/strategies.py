@@ -101,21 +101,28 @@ class Classified:
 
 
 def classify(x, y, x_test, y_test, folds: int, seed: int) -> Classified:
-    """A linear SVM on codes (N, D), its regularisation chosen by cross-validation with ``folds`` (1 to 5) of five parts."""
+    """A linear SVM on the codes of training pictures, x (views, N, D): several of each, as it is and mirrored, say.
+
+    Its regularisation is chosen by cross-validation with ``folds`` (1 to 5) of five parts, on the pictures as they are.
+    """
     parts = stratified_split(y, fractions={str(fold): VALIDATION for fold in range(round(1 / VALIDATION))}, rng=seed)
     val = np.zeros(len(REGULARISATION))
     for rows in list(parts.values())[:folds]:
         rest = np.setdiff1d(np.arange(len(y)), rows)
-        val += [svm(strength, x[rest], y[rest]).score(x[rows], y[rows]) / folds for strength in REGULARISATION]
+        val += [svm(strength, x[:, rest], y[rest]).score(x[0, rows], y[rows]) / folds for strength in REGULARISATION]
     best = int(val.argmax())  # of equals the strongest regularisation, the simplest classifier
     return Classified(float(val[best]), svm(REGULARISATION[best], x, y).score(x_test, y_test), REGULARISATION[best])
 
 
 def svm(regularisation: float, x: np.ndarray, y: np.ndarray) -> LinearSVM:
-    """Trained to within a hundredth of the least objective, or for a hundred sweeps: predictions hardly change after that."""
+    """Trained on codes (views, N, D) and labels (N,), to within a hundredth of the least objective or for a hundred sweeps.
+
+    Predictions hardly change after that.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LinearSVM(regularisation, tolerance=0.01, max_iterations=100).fit(x, y)
+        codes = np.concatenate(list(x))
+        return LinearSVM(regularisation, tolerance=0.01, max_iterations=100).fit(codes, np.tile(y, len(x)))
 
 
 def linear_by_depth(
@@ -123,17 +130,21 @@ def linear_by_depth(
 ) -> dict:
     """Linear SVMs on the codes of every layer, and the two strategies that are made of them.
 
+    Training pictures count twice, as they are and mirrored, as they do for the strategies that train layers.
+
     Returns {"depth": {layer: {kind: vars(Classified)}}, "last": {...}, "earlier": {...}}. Of the last layer's codes those are
     taken whose validation accuracy is highest, and of all earlier layers' codes likewise; of equals the highest layer's.
     """
     (x, y), (x_test, y_test) = train_part, test_part
     started = time.perf_counter()
-    codes, codes_test = (codes_by_depth(model, pixels, layers, grid) for pixels in (x, x_test))
+    plain, mirrored = (codes_by_depth(model, pixels, layers, grid) for pixels in (x, x[:, :, ::-1]))
     extraction, seconds, depth = time.perf_counter() - started, {}, {}
+    codes_test = codes_by_depth(model, x_test, layers, grid)
     for name in layers:
         started = time.perf_counter()
         depth[name] = {
-            kind: vars(classify(codes[name][kind], y, codes_test[name][kind], y_test, folds, seed)) for kind in codes[name]
+            kind: vars(classify(np.stack([codes, mirrored[name][kind]]), y, codes_test[name][kind], y_test, folds, seed))
+            for kind, codes in plain[name].items()
         }
         seconds[name] = time.perf_counter() - started
 

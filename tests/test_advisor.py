@@ -13,7 +13,7 @@ from minicnn.errors import DataError
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
 from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
 from minicnn.transfer.advice_page import map_height
-from minicnn.transfer.advice_rules import MANY, SCRATCH, choose
+from minicnn.transfer.advice_rules import MANY, RETRAINABLE, choose
 from minicnn.transfer.advisor import advise
 from minicnn.transfer.codes import extract_features
 from minicnn.transfer.evidence import CodeEvidence, Evidence, codes_and_answers, layers_to_try, sample
@@ -23,8 +23,8 @@ from minicnn.transfer.similarity import SIMILAR_SHIFT, Similarity, norm_shift, u
 SIZE = 16
 
 
-def small_model(rng=0, include_top=True, norm=True):
-    """Three blocks under a classifier for five things: "pretrained" on nothing."""
+def small_model(rng=0, include_top=True, norm=True, width=16):
+    """Three blocks, the last one ``width`` maps wide, under a classifier for five things: "pretrained" on nothing."""
     rng = np.random.default_rng(rng)
 
     def block(c, f, stride):
@@ -34,9 +34,9 @@ def small_model(rng=0, include_top=True, norm=True):
         unit.append("relu", ReLU())
         return unit
 
-    layers = {"block0": block(3, 8, 2), "block1": block(8, 12, 2), "block2": block(12, 16, 1)}
+    layers = {"block0": block(3, 8, 2), "block1": block(8, 12, 2), "block2": block(12, width, 1)}
     if include_top:
-        layers |= {"pool": GlobalAvgPool2d(), "dropout": Dropout(0.1), "classifier": Linear(16, 5, rng=rng)}
+        layers |= {"pool": GlobalAvgPool2d(), "dropout": Dropout(0.1), "classifier": Linear(width, 5, rng=rng)}
     preprocessing = Preprocessing(size=SIZE, mean=127.0, std=64.0)
     return Model(layers, architecture="small", input_shape=(3, SIZE, SIZE), preprocessing=preprocessing)
 
@@ -187,8 +187,10 @@ def evidence(last=0.8, earlier=0.7, pixels=0.5, per_class=50, shift=0.01, parame
         ({"per_class": MANY, "shift": 0.3}, "all"),
         ({"per_class": MANY, "last": 0.99}, "last"),
         ({"pixels": 0.8}, "upper"),
-        ({"pixels": 0.8, "parameters": SCRATCH * 200}, "scratch"),
-        ({"pixels": 0.9, "parameters": SCRATCH * 200, "shift": 0.3}, "scratch"),
+        ({"pixels": 0.8, "parameters": RETRAINABLE * 200}, "scratch"),
+        ({"pixels": 0.9, "parameters": RETRAINABLE * 200, "shift": 0.3}, "scratch"),
+        ({"shift": 0.3, "earlier": 0.9, "parameters": RETRAINABLE * 200}, "all"),
+        ({"parameters": RETRAINABLE * 200}, "upper"),
     ],
 )
 def test_rules(case, strategy):
@@ -217,11 +219,11 @@ def test_the_place_on_the_map_is_on_the_side_that_counts():
 
 
 def test_advice_names_strategy_layers_rates_and_the_command(folder):
-    advice = advise(small_model(), open_pictures(folder), progress=False, words=("--data", "my pictures"))
+    advice = advise(small_model(width=1000), open_pictures(folder), progress=False, words=("--data", "my pictures"))
     assert advice.evidence.pictures == 30, "a quarter is the test part"
     assert advice.command.startswith("minicnn transfer --data 'my pictures' --strategy ")
     text = advice.text()
-    assert max(map(len, text.splitlines())) <= 110
+    assert max(len(line) for line in text.splitlines() if advice.command not in line) <= 110
     for said in (advice.command, "block0", "pool", "LogME", "LEEP, of the old classifier's answers"):
         assert said in text
 
@@ -266,12 +268,23 @@ def test_a_class_that_leaves_one_picture_to_learn_from_is_refused(folder):
         advise(small_model(), rare, progress=False)
 
 
+def test_from_scratch_is_no_strategy_of_the_command_and_the_advice_says_so(folder):
+    model = small_model()
+    for parameter in model.parameters().values():
+        parameter.value[...] = 0  # a network that says the same of every picture
+    advice = advise(model, open_pictures(folder), progress=False)
+    assert advice.strategy == "scratch"
+    assert (advice.freeze_until, advice.layer) == (None, None)
+    assert advice.head_rate == advice.body_rate
+    assert "minicnn.training.Trainer" in advice.text()
+
+
 # ---- the command
 
 
 @pytest.fixture
 def model_file(tmp_path):
-    small_model().save(tmp_path / "small.h5")
+    small_model(width=1000).save(tmp_path / "small.h5")
     return tmp_path / "small.h5"
 
 

@@ -86,9 +86,9 @@ def test_logme_prefers_codes_that_tell_the_classes_apart():
 
 def test_logme_is_finite_for_codes_that_fit_the_labels_exactly_and_for_codes_that_never_vary():
     y = np.arange(20) % 2
-    exact, constant = logme(np.c_[y, 1 - y], y), logme(np.ones((20, 3)), y)
-    assert np.isfinite([exact, constant]).all()
-    assert exact > constant
+    exact, constant, zero = logme(np.c_[y, 1 - y], y), logme(np.ones((20, 3)), y), logme(np.zeros((20, 3)), y)
+    assert np.isfinite([exact, constant, zero]).all()
+    assert exact > constant > zero
 
 
 def test_logme_of_many_more_features_than_pictures_still_tells_labels_from_noise():

@@ -1,6 +1,6 @@
 """The four scenarios of transfer learning, measured: new data small or large, similar to the old or different, five strategies.
 
-python lessons/laboratory/scenarios.py [--quick] [--seeds N] [--out FOLDER]
+Run it with ``python lessons/laboratory/scenarios.py [--quick] [--seeds N] [--out FOLDER]``.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def report(experiment: Experiment, plan: Plan, cells: list[Cell], real: list[Cel
     )
     experiment.say(
         "Each seed draws its training pictures, the same for all strategies; the test part is the same for all. Layers, "
-        "regularisation and learning rates are chosen on a fifth of the training pictures, by cross-validation where there are "
-        "few; then each strategy is applied to all training pictures and tested once. Linear classifiers get the codes of each "
-        "picture as it is and mirrored. All that train layers use AdamW with one cycle, mirrored and moved pictures; pretrained "
-        f"layers get {BODY:g} of the new classifier's rate. From scratch gets the same, its own normalisation, and twice the "
-        "epochs."
+        "regularisation and learning rates are chosen on a fifth of the training pictures, by cross-validation where there "
+        "are few; then each strategy is applied to all training pictures and tested once. Linear classifiers get the codes "
+        "of each picture as it is and mirrored. All that train layers use AdamW with one cycle, mirrored and moved "
+        f"pictures; pretrained layers get {BODY:g} of the new classifier's rate. From scratch gets the same, its own "
+        "normalisation, and twice the epochs."
     )
     table = []
     for cell in cells + real:

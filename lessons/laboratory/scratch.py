@@ -1,25 +1,25 @@
 """Pretrained against a random start: accuracy over epochs and seconds, with little data and with plenty.
 
-python lessons/laboratory/scratch.py [--quick] [--seeds N] [--out FOLDER]
+Run it with ``python lessons/laboratory/scratch.py [--quick] [--seeds N] [--out FOLDER]``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 from lab import Experiment, mean_and_interval, percent
 from pairs import difference, words
-from pieces import Workshop, piece
+from pieces import Piece, Workshop, piece
 from scenario_plan import FULL, QUICK, SOURCE, TARGETS
 from small_data import CIFAR, decode_cifar, small_pictures
 from small_nets import Recipe, accuracy, pretrain, small_net, train, with_head
 from workbench import BLUE, ORANGE
 
 STARTS = {"pretrained": ORANGE, "random": BLUE}
-RATES = (0.002, 0.005)
+RATES = (0.001, 0.003)
 HELD_OUT = 200  # validation pictures of each class, from the end of the training pool
 
 
@@ -58,7 +58,7 @@ def follow(source: str, most: tuple[int, int], amount: Amount, start: str, rate:
     pool = small_pictures(*TARGETS["similar"], most)
     held_out = _last_of_each_class(pool.y, min(HELD_OUT, most[0] // 4))
     rest = np.setdiff1d(np.arange(len(pool.y)), held_out)
-    pictures = type(pool)(pool.classes, pool.x[rest], pool.y[rest], pool.x_test, pool.y_test).draw(amount.per_class, seed)
+    pictures = replace(pool, x=pool.x[rest], y=pool.y[rest]).draw(amount.per_class, seed)
     model = with_head(source, len(pool.classes), seed)
     if start == "random":
         model = small_net(len(pool.classes), model.preprocessing, rng=seed)
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         amounts = [Amount(5, 2, 3, 1, 16), Amount(40, 1, 3, 1, 32)]
     else:
         plan, rates = FULL, RATES
-        amounts = [Amount(50, 8, 30, 8, 32), Amount(3000, 1, 15, 4, 64)]
+        amounts = [Amount(50, 8, 30, 8, 32), Amount(3000, 1, 12, 3, 64)]
     decode_cifar(plan.most)
     workshop = Workshop()
     arguments = {"data": "CIFAR-10", "classes": SOURCE, "most": plan.most, "per_class": plan.most[0]}
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         [piece("pretraining", pretrain, **arguments, recipe=plan.source, seed=0)], lambda r: f"{100 * r['test_accuracy']:.1f} %"
     )
 
-    def job(amount: Amount, start: str, rate: float, looks: int, seed: int):
+    def job(amount: Amount, start: str, rate: float, looks: int, seed: int) -> Piece:
         title = f"{amount.title}, {start}, rate {rate:g}, {looks * amount.passes} passes, seed {seed}"
         arguments = {
             "source": source["file"],
@@ -144,8 +144,9 @@ def report(experiment, source: dict, amounts: list[Amount], chosen: dict, runs: 
         "weights below the new classifier start: network, normalisation, mirrored and moved pictures, AdamW with a constant "
         "rate are the same, and what counts is the mean of the weights over about the last 200 steps, which is good at any "
         "moment of a training, however long it is to become. The rate is the better of "
-        f"{words([f'{rate:g}' for rate in RATES])} on {HELD_OUT} held-out validation pictures of each class, for each start "
-        "and amount of data. The curves are of the validation pictures; the test part is looked at once, at the end."
+        f"{words([f'{rate:g}' for rate in RATES])} on held-out validation pictures ({HELD_OUT} of each class) after a "
+        "quarter of the training, for each start and amount of data. The curves are of the validation pictures; the test "
+        "part is looked at once, at the end."
     )
     experiment.figure(
         draw(amounts, runs, source["seconds"]), "Accuracy on validation pictures over passes through the data, and over seconds"

@@ -1,6 +1,6 @@
 """How transferable are features? The curves of Yosinski et al. 2014, at a size that a laptop trains.
 
-python lessons/laboratory/transferability.py [--quick] [--seeds N] [--out FOLDER]
+Run it with ``python lessons/laboratory/transferability.py [--quick] [--seeds N] [--out FOLDER]``.
 """
 
 from __future__ import annotations

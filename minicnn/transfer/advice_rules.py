@@ -27,7 +27,7 @@ MANY = 200  # pictures to learn from, per class on average: enough to fit a whol
 SURE = 2.0  # standard errors of a difference; more than 1, because it is the best of several layers that is looked at
 NEARLY_SOLVED = 0.1  # share of mistakes of a linear classifier, of which fine-tuning of few pictures removes hardly any
 SOLVED = 0.02  # the same with many pictures
-SCRATCH = 2000  # parameters of the network per picture, up to which it can be trained without pretraining
+RETRAINABLE = 3000  # parameters of the network per picture, up to which few pictures can retrain all of it too
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,12 @@ class Choice:
 def choose(evidence: Evidence) -> Choice:
     """The rules, from the top; the first that applies decides.
 
-    1. No codes are surely better than the pixels, and the network is small enough for so many pictures: from scratch.
+    1. No codes are surely better than the pixels, and so many pictures can retrain the network: from scratch.
     2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
     3. Few and similar, and a linear classifier on the last codes makes few mistakes: that.
-    4. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
-    5. Few otherwise: fine-tune the upper layers.
+    4. Few and different, but the network is small enough to be retrained by them: fine-tune all layers.
+    5. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
+    6. Few otherwise: fine-tune the upper layers.
     """
     last, earlier = evidence.last.probe, evidence.earlier
     many = evidence.per_class >= MANY
@@ -69,9 +70,13 @@ def choose(evidence: Evidence) -> Choice:
     best = evidence.last if gain <= 0 else earlier
     worth, worth_error = best.probe.better_than(evidence.pixels)
     mistakes = 1 - last.accuracy
+    retrainable = evidence.parameters <= RETRAINABLE * evidence.pictures
 
+    share = evidence.parameters / evidence.pictures
     reasons = [
-        f"{evidence.per_class:.0f} pictures to learn from per class: {'many' if many else 'few'} ({MANY} and more are many).",
+        f"{evidence.per_class:.0f} pictures to learn from per class: {'many' if many else 'few'} ({MANY} and more are many); "
+        f"{share:,.0f} parameters of the network for each picture: {'few enough' if retrainable else 'too many'} to retrain "
+        f"it whole where pictures are few (up to {RETRAINABLE:,}).",
         *evidence.similarity.words(),
     ]
     if evidence.similarity.similar is None:
@@ -92,13 +97,15 @@ def choose(evidence: Evidence) -> Choice:
     def decided(strategy: str, why: str) -> Choice:
         return Choice(strategy, many, similar, (*reasons, why))
 
-    if worth <= SURE * worth_error and evidence.parameters <= SCRATCH * evidence.pictures:
+    if worth <= SURE * worth_error and retrainable:
         return decided("scratch", "No codes are surely better than the pixels: what the network has learned is of no use here.")
     if many and mistakes > SOLVED:
         return decided("all", "So many pictures can retrain the whole network, which goes on where a linear classifier ends.")
     if many or (similar and mistakes <= NEARLY_SOLVED):
         return decided("last", "The last codes leave few mistakes for fine-tuning to remove; a linear classifier is enough.")
-    if earlier_is_better and not similar:
+    if not similar and retrainable:
+        return decided("all", "The network is so small that even these pictures can retrain it, and it is made for other ones.")
+    if not similar and earlier_is_better:
         return decided("earlier", "The upper layers are too specific for these pictures, and few pictures cannot retrain them.")
     return decided("upper", "Mistakes are left and no earlier codes avoid them: the upper layers are to learn, gently.")
 

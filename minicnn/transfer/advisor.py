@@ -21,8 +21,10 @@ from .finetune import Phase, freeze_points
 from .opening import check_preprocessing
 
 MOST = {"quick": 300, "default": 1000}  # pictures that are looked at
-HEAD_RATE = 2e-3  # AdamW's, at the top of its cycle, of a new head on pretrained layers; they get Phase.body_multiplier of it
-SCRATCH_RATE = 4e-3  # of all layers where none is pretrained
+# AdamW's learning rate at the top of its cycle, of a new head or of all layers from scratch. Pretrained layers get
+# Phase.body_multiplier of it. Networks of less than a million parameters bear more (lessons/laboratory/learning_rates.py).
+RATE, RATE_OF_SMALL = 2e-3, 1e-2
+SMALL = 1_000_000
 DEAR = 100e6  # multiply-adds a picture, from which on the lowest quarter of a network is better left frozen on a laptop
 
 
@@ -112,7 +114,7 @@ def advise(
     choice = choose(evidence)
     layer, grid = _codes(choice, evidence)
     freeze_until = _freeze_until(choice, model, layer)
-    head_rate, body_rate = _rates(choice)
+    head_rate, body_rate = _rates(choice, evidence.parameters)
     return Advice(
         model.architecture,
         pictures.name,
@@ -156,13 +158,12 @@ def _with_classifier(model: Model) -> Model:
     return Model(model.layers | top, architecture=model.architecture, input_shape=model.input_shape)
 
 
-def _rates(choice: Choice) -> tuple[float | None, float | None]:
+def _rates(choice: Choice, parameters: int) -> tuple[float | None, float | None]:
     """Of the head, and of the layers below it."""
     if choice.strategy in ("last", "earlier"):
         return None, None
-    if choice.strategy == "scratch":
-        return SCRATCH_RATE, SCRATCH_RATE
-    return HEAD_RATE, HEAD_RATE * Phase.body_multiplier
+    rate = RATE_OF_SMALL if parameters < SMALL else RATE
+    return rate, rate if choice.strategy == "scratch" else rate * Phase.body_multiplier
 
 
 def _command(choice: Choice, words: Sequence[str], layer: str | None, architecture: str) -> str:

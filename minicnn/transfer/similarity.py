@@ -121,7 +121,7 @@ def norm_shift(model: Model, pictures: np.ndarray) -> float | None:
     norms = {
         path: layer
         for path, layer in model.walk()
-        if isinstance(layer, (BatchNorm1d, BatchNorm2d)) and not path.startswith(aside)
+        if isinstance(layer, (BatchNorm1d, BatchNorm2d)) and not path.startswith(aside) and _has_scale(layer).any()
     }
     if not norms:
         return None

@@ -98,7 +98,7 @@ def _max_log_evidence(squares: np.ndarray, energies: np.ndarray, outside: float,
     that the evidence can be watched as a function of the ratio alone.
     """
     # where codes fit the labels exactly the noise goes to 0, and the ratio with it
-    smallest = 1e-12 * max(squares.max(), np.finfo(float).tiny)
+    smallest = 1e-12 * (squares.max() or 1.0)
     ratio, best = max(float(squares.mean()), smallest), -np.inf
     for _ in range(MAX_ITERATIONS):
         shrunk = squares + ratio

@@ -268,11 +268,15 @@ def test_a_class_that_leaves_one_picture_to_learn_from_is_refused(folder):
         advise(small_model(), rare, progress=False)
 
 
-def test_from_scratch_is_no_strategy_of_the_command_and_the_advice_says_so(folder):
+def test_a_network_that_tells_less_than_the_pixels_is_to_be_trained_from_scratch(tmp_path):
+    for name, grey in (("dark", 60), ("bright", 180)):
+        (tmp_path / "greys" / name).mkdir(parents=True)
+        for i in range(20):
+            Image.fromarray(np.full((SIZE, SIZE, 3), grey + i, np.uint8)).save(tmp_path / "greys" / name / f"{i}.png")
     model = small_model()
     for parameter in model.parameters().values():
-        parameter.value[...] = 0  # a network that says the same of every picture
-    advice = advise(model, open_pictures(folder), progress=False)
+        parameter.value[...] = 0  # it says the same of every picture
+    advice = advise(model, open_pictures(tmp_path / "greys"), progress=False)
     assert advice.strategy == "scratch"
     assert (advice.freeze_until, advice.layer) == (None, None)
     assert advice.head_rate == advice.body_rate

@@ -169,8 +169,9 @@ def probe(accuracy, N=400):
     return Probe((np.arange(N) < accuracy * N).astype(float), ridge=0.1)
 
 
-def evidence(last=0.8, earlier=0.7, pixels=0.5, per_class=50, shift=0.01, parameters=10_000_000):
-    layers = [CodeEvidence("low", 4, 64, probe(earlier), 0.0, 0.0), CodeEvidence("high", 1, 16, probe(last), 0.0, 0.0)]
+def evidence(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, shift=0.01, parameters=10_000_000):
+    by_layer = {"low": lowest, "middle": earlier, "high": last}
+    layers = [CodeEvidence(layer, 1, 16, probe(accuracy), 0.0, 0.0) for layer, accuracy in by_layer.items()]
     pictures = 4 * per_class
     counts = (per_class,) * 4
     return Evidence(pictures, pictures, counts, Similarity(shift), tuple(layers), probe(pixels), None, parameters)
@@ -187,8 +188,11 @@ def evidence(last=0.8, earlier=0.7, pixels=0.5, per_class=50, shift=0.01, parame
         ({"per_class": MANY, "shift": 0.3}, "all"),
         ({"per_class": MANY, "last": 0.99}, "last"),
         ({"pixels": 0.8}, "upper"),
-        ({"pixels": 0.8, "parameters": RETRAINABLE * 200}, "scratch"),
-        ({"pixels": 0.9, "parameters": RETRAINABLE * 200, "shift": 0.3}, "scratch"),
+        ({"pixels": 0.8, "parameters": RETRAINABLE * 200}, "upper"),
+        ({"pixels": 0.9, "parameters": RETRAINABLE * 200}, "scratch"),
+        ({"pixels": 0.8, "parameters": RETRAINABLE * 200, "shift": 0.3}, "scratch"),
+        ({"lowest": 0.8, "parameters": RETRAINABLE * 200, "shift": 0.3}, "scratch"),
+        ({"lowest": 0.8, "shift": 0.3}, "upper"),
         ({"shift": 0.3, "earlier": 0.9, "parameters": RETRAINABLE * 200}, "all"),
         ({"parameters": RETRAINABLE * 200}, "upper"),
     ],

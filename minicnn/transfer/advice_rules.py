@@ -53,7 +53,8 @@ class Choice:
 def choose(evidence: Evidence) -> Choice:
     """The rules, from the top; the first that applies decides.
 
-    1. No codes are surely better than the pixels, and so many pictures can retrain the network: from scratch.
+    1. The network is small enough to be retrained, and its higher codes are not surely better than pixels or the lowest layer's
+       (for similar pictures: surely worse): from scratch.
     2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
     3. Few and similar, and a linear classifier on the last codes makes few mistakes: that.
     4. Few and different, but the network is small enough to be retrained by them: fine-tune all layers.
@@ -68,7 +69,7 @@ def choose(evidence: Evidence) -> Choice:
     if similar is None:  # nothing in the network says so: then by whether its last layers are of use
         similar = not earlier_is_better
     best = evidence.last if gain <= 0 else earlier
-    worth, worth_error = best.probe.better_than(evidence.pixels)
+    worth, worth_error = best.probe.better_than(evidence.plain)
     mistakes = 1 - last.accuracy
     retrainable = evidence.parameters <= RETRAINABLE * evidence.pictures
 
@@ -91,14 +92,17 @@ def choose(evidence: Evidence) -> Choice:
             + (", which is surely better." if earlier_is_better else ", which is not surely better.")
         )
     reasons.append(
-        f"The pixels alone give {_percent(evidence.pixels.accuracy)}; the best codes are worth {_points(worth, worth_error)}."
+        f"Almost without a network, from the pixels or the lowest layer, it is {_percent(evidence.plain.accuracy)}; the best "
+        f"codes add {_points(worth, worth_error)}."
     )
 
     def decided(strategy: str, why: str) -> Choice:
         return Choice(strategy, many, similar, (*reasons, why))
 
-    if worth <= SURE * worth_error and retrainable:
-        return decided("scratch", "No codes are surely better than the pixels: what the network has learned is of no use here.")
+    useless = worth < -SURE * worth_error if similar else worth <= SURE * worth_error
+    if retrainable and useless:
+        finding = "are surely worse" if similar else "are not surely better"
+        return decided("scratch", f"Higher codes {finding} than that: what the network has learned is of no use here.")
     if many and mistakes > SOLVED:
         return decided("all", "So many pictures can retrain the whole network, which goes on where a linear classifier ends.")
     if many or (similar and mistakes <= NEARLY_SOLVED):

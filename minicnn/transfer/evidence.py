@@ -100,6 +100,12 @@ class Evidence:
         return self.codes[-1]
 
     @property
+    def plain(self) -> Probe:
+        """The best of what takes next to no pretraining: pixels, or the lowest layer's codes, which are edges and colours."""
+        lowest = [entry.probe for entry in self.codes if entry.layer == self.codes[0].layer != self.last.layer]
+        return max([self.pixels, *lowest], key=lambda probe: probe.accuracy)
+
+    @property
     def earlier(self) -> CodeEvidence | None:
         """The best codes of a lower layer by cross-validation, of equals the highest; None where there is no lower layer."""
         lower = [entry for entry in reversed(self.codes) if entry.layer != self.last.layer]

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -196,3 +197,24 @@ def test_a_workspace_is_used_again_and_belongs_to_one_thread():
     thread.start()
     thread.join()
     assert not np.shares_memory(workspace("test", (4, 5), np.float32), theirs[0])
+
+
+def test_workers_that_have_fallen_asleep_wake_up_and_those_awake_lose_nothing():
+    done = []
+    for i in range(300):
+        if i % 100 == 0:
+            time.sleep(0.05)  # longer than a worker watches
+        parallel_for(2, lambda start, stop, i=i: done.append((i, start)))
+    assert sorted(done) == [(i, start) for i in range(300) for start in (0, 1)]
+
+
+def test_a_long_piece_is_waited_for():
+    """Whoever gave it falls asleep meanwhile."""
+    ended = []
+
+    def body(start, stop):
+        time.sleep(0.05 * start)
+        ended.append(start)
+
+    parallel_for(2, body)
+    assert ended == [0, 1]

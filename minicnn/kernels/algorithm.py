@@ -19,8 +19,8 @@ TAPS = 512  # of a filter; with more, the inner dimension of im2col's product is
 PIXELS = 64  # of an output; with fewer, the lines of the direct sum are too short
 FEW_TILES = 4  # from which on 2x2 tiles pay in inference, where the transformed filters are kept
 
-# multiply-adds in 0.2 ms, which it takes to wake a thread and wait for it
-SHORT = {"depthwise": 500_000, "direct": 6_000_000, "im2col": 8_000_000}
+# multiply-adds in 0.06 ms, which it takes to give another thread work and wait for it
+SHORT = {"depthwise": 200_000, "direct": 2_000_000, "im2col": 3_000_000}
 
 _forced: str | None = None
 

@@ -7,23 +7,26 @@ and a kernel of one millisecond can then take eight.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from .memory import keep_freed_memory
+from .worker import Worker
 
 keep_freed_memory()  # before the first large array
 
 CACHE_LINE = 64  # bytes
 
 _lock = threading.Lock()
-_here = threading.local()  # what belongs to one thread: .inside (it is running a piece), .workspaces
+_here = threading.local()  # what belongs to one thread: .inside (it is running a piece), .one_blas_thread, .workspaces
 
 
 def _usable_cores() -> int:
@@ -34,7 +37,7 @@ def _usable_cores() -> int:
 
 
 _threads = _usable_cores()
-_workers: list[_Worker] = []  # started when they are first needed, and kept
+_workers: list[Worker] = []  # started when they are first needed, and kept
 _workers_in_use = threading.Lock()
 
 
@@ -105,10 +108,10 @@ def parallel_for(n: int, body: Callable[[int, int], object]) -> None:
             return
         try:
             while len(_workers) < len(others):
-                _workers.append(_Worker())
+                _workers.append(Worker(_prepare_worker))
             busy = list(zip(_workers, others, strict=False))
             for worker, piece in busy:
-                worker.begin(body, *piece)
+                worker.begin(partial(_run_piece, body, *piece))
             try:
                 _run_piece(body, *first)
             finally:
@@ -157,7 +160,7 @@ def workspace(use: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.nd
     good until the same thread asks for the same ``use`` again.
     """
     workspaces = _here.__dict__.setdefault("workspaces", {})
-    size, key = int(np.prod(shape)), (use, np.dtype(dtype))
+    size, key = math.prod(shape), (use, np.dtype(dtype))
     flat = workspaces.get(key)
     if flat is None or flat.size < size:
         flat = workspaces[key] = _aligned(size, key[1])
@@ -179,37 +182,9 @@ def _run_piece(body: Callable[[int, int], object], start: int, stop: int) -> Non
         _here.inside = False
 
 
-class _Worker:
-    """A thread of the pool, asleep until it is handed a piece. Two locks do that in half the time an executor's queue takes."""
-
-    def __init__(self) -> None:
-        self.go, self.done, self.error = threading.Lock(), threading.Lock(), None
-        self.go.acquire()
-        self.done.acquire()
-        threading.Thread(target=self._work, name="minicnn", daemon=True).start()
-
-    def begin(self, body: Callable[[int, int], object], start: int, stop: int) -> None:
-        self.piece, self.error = (body, start, stop), None
-        self.go.release()
-
-    def wait(self) -> None:
-        try:
-            self.done.acquire()
-        except KeyboardInterrupt:
-            self.done.acquire()
-            raise
-
-    def _work(self) -> None:
-        blas = _get_blas()
-        blas.exchange(blas.per_thread, [1] * len(blas.per_thread))  # the thread is ours alone, so this can stay
-        while True:
-            self.go.acquire()
-            try:
-                _run_piece(*self.piece)
-            except BaseException as error:
-                self.error = error  # for the caller to raise
-            self.piece = None
-            self.done.release()
+def _prepare_worker() -> None:
+    blas = _get_blas()
+    blas.exchange(blas.per_thread, [1] * len(blas.per_thread))  # the thread is ours alone, so this can stay
 
 
 class _Blas:
@@ -258,15 +233,20 @@ def one_blas_thread() -> Iterator[None]:
 
     Several threads of the user's may be in here at the same time: the first sets the limit, the last lifts it.
     """
+    if getattr(_here, "one_blas_thread", False):
+        yield
+        return
     blas = _get_blas()
     with _lock:
         if blas.loops == 0:
             blas.before = blas.exchange(blas.per_process, [1] * len(blas.per_process))
         blas.loops += 1
     mine = blas.exchange(blas.per_thread, [1] * len(blas.per_thread))
+    _here.one_blas_thread = True
     try:
         yield
     finally:
+        _here.one_blas_thread = False
         blas.exchange(blas.per_thread, mine)
         with _lock:
             blas.loops -= 1
@@ -278,7 +258,7 @@ def _after_fork_in_child() -> None:
     """A forked child inherits the pool's bookkeeping and none of its threads: start afresh."""
     global _lock, _workers, _workers_in_use, _blas
     _lock, _workers, _workers_in_use = threading.Lock(), [], threading.Lock()
-    _here.inside = False
+    _here.inside = _here.one_blas_thread = False
     if _blas is not None and _blas.loops:  # forked while a loop was running: its end will not come here
         _blas.exchange(_blas.per_process, _blas.before)
     _blas = None

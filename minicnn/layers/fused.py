@@ -6,26 +6,30 @@ take over:
 norm(w * x + b) = s (w * x + b - running_mean) + beta = (s w) * x + (s (b - running_mean) + beta)
 
 and ReLU is a limit on numbers that are being written anyway. Nothing is saved in arithmetic, but maps are written once instead
-of three times, and memory is what small networks wait for.
+of three times, and memory is what small networks wait for. The three convolutions of an inverted residual block go further and
+become one layer: their wide maps are not written to memory at all.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
+from ..kernels import inverted_residual
 from ..kernels.conv import conv2d_forward
 from .activation import ReLU, ReLU6
-from .base import Layer
+from .base import Layer, Parameter
 from .containers import Concat, Residual, Sequential
 from .conv import Conv2d
 from .norm import BatchNorm2d
 from .side import SideHead
 
 NO_LIMITS = (-math.inf, math.inf)
+WIDE = 224  # channels in the middle of an inverted residual, from which on it pays to compute it with the channels last
 LIMITS = {ReLU: (0.0, math.inf), ReLU6: (0.0, 6.0)}
 
 
@@ -56,8 +60,7 @@ class FusedConv2d(Conv2d):
         self.freeze()
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        if self.training or self.remembers:
-            raise RuntimeError(f"{self} is fused for inference and has no backward; train the network that it was fused from")
+        _refuse_training(self)
         self.check_input(x, ndim=4)
         w, b, windows = self.w.value, self.b.value, self.windows(x.shape)
         return conv2d_forward(x, w, b, *windows[1:], self.groups, clamp=self.limits, kept=self._kept)
@@ -67,11 +70,72 @@ class FusedConv2d(Conv2d):
         self._kept = {}
 
 
+class FusedInvertedResidual(Layer):
+    """y = project(depthwise(expand(x))), and + x where there is a shortcut: see ``kernels.inverted_residual``.
+
+    Parameters
+    ----------
+    expand, depthwise, project : FusedConv2d
+        1x1, one filter a channel without dilation, and 1x1.
+    shortcut : bool
+    """
+
+    def __init__(self, expand: FusedConv2d, depthwise: FusedConv2d, project: FusedConv2d, shortcut: bool = False):
+        super().__init__()
+        self.expand, self.depthwise, self.project, self.shortcut = expand, depthwise, project, shortcut
+        self._steps: list[inverted_residual.Step] = []
+        self._kept: dict[int, list[inverted_residual.Share]] = {}
+
+    @property
+    def convolutions(self) -> dict[str, FusedConv2d]:
+        return {"expand": self.expand, "depthwise": self.depthwise, "project": self.project}
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        _refuse_training(self)
+        self.expand.check_input(x, ndim=4)
+        if not self._steps:  # the filters stay as they are
+            for conv in self.convolutions.values():
+                w = conv.w.value.reshape(len(conv.w.value), -1)
+                w = w if conv is self.expand else np.ascontiguousarray(w.T)
+                self._steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
+        windows = self.depthwise.windows(self.expand.output_shape(x.shape))
+        return inverted_residual.forward(x, *self._steps, windows, self.shortcut, self._kept)
+
+    def parameters(self) -> dict[str, Parameter]:
+        convolutions = self.convolutions.items()
+        return {f"{name}.{key}": value for name, conv in convolutions for key, value in conv.parameters().items()}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        for conv in self.convolutions.values():
+            input_shape = conv.output_shape(input_shape)
+        return input_shape
+
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
+        total = 0
+        for conv in self.convolutions.values():
+            total, input_shape = total + conv.multiply_adds(input_shape), conv.output_shape(input_shape)
+        return total
+
+    def config(self) -> dict[str, Any]:
+        return self.convolutions | {"shortcut": self.shortcut}
+
+    def _convert(self, dtype: np.dtype) -> None:
+        for conv in self.convolutions.values():
+            conv._convert(dtype)
+        self._steps, self._kept = [], {}
+
+
+def _refuse_training(layer: Layer) -> None:
+    if layer.training or layer.remembers:
+        raise RuntimeError(f"{layer} is fused for inference and has no backward; train the network that it was fused from")
+
+
 def fuse(layer: Layer, keep: Iterable[str] = ()) -> Layer:
     """A copy for inference in which each Conv2d, with a BatchNorm2d and a ReLU or ReLU6 right after it, is one layer.
 
-    What was fused has the name of the last of its layers, so that the output at a name is the same as before. Its weights are
-    the copy's own: later changes of the original do not reach it. Of a side head, which runs in training only, nothing is left
+    What was fused has the name of the last of its layers, so that the output at a name is the same as before. A container
+    with a wide inverted residual block and nothing else becomes one layer with the container's name. All weights are the copy's
+    own: later changes of the original do not reach it. Of a side head, which runs in training only, nothing is left
     but its place.
 
     Parameters
@@ -105,7 +169,9 @@ def _fused(layer: Layer, keep: list[str]) -> Layer:
     while rest:
         name, first = rest.pop(0)
         if type(first) is not Conv2d:
-            fused.append(name, _fused(first, inside(name)))
+            within = inside(name)
+            child = _fused(first, within)
+            fused.append(name, child if within else _as_inverted_residual(child))
             continue
         norm, limits = None, NO_LIMITS
         if rest and name not in keep and isinstance(rest[0][1], BatchNorm2d):
@@ -115,3 +181,25 @@ def _fused(layer: Layer, keep: list[str]) -> Layer:
             limits = LIMITS[type(activation)]
         fused.append(name, FusedConv2d(first, norm, limits))
     return fused
+
+
+def _as_inverted_residual(layer: Layer) -> Layer:
+    """One layer in the place of a fused inverted residual block; anything else as it is."""
+    shortcut = isinstance(layer, Residual) and layer.shortcut is None
+    convolutions = list(_in_a_row(layer.body if shortcut else layer))
+    if len(convolutions) != 3 or not all(type(conv) is FusedConv2d for conv in convolutions):
+        return layer
+    expand, depthwise, project = convolutions
+    plain = all(conv.groups == 1 and conv.windows((1, conv.in_channels, 1, 1)).is_pointwise for conv in (expand, project))
+    by_channel = depthwise.groups == depthwise.in_channels == depthwise.out_channels and depthwise.dilation == (1, 1)
+    pays = expand.out_channels >= WIDE
+    return FusedInvertedResidual(expand, depthwise, project, shortcut) if plain and by_channel and pays else layer
+
+
+def _in_a_row(layer: Layer) -> Iterator[Layer]:
+    """The layers that run one after another in here, through containers inside containers."""
+    if isinstance(layer, Sequential):
+        for child in layer.layers.values():
+            yield from _in_a_row(child)
+    else:
+        yield layer

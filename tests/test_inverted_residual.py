@@ -1,0 +1,207 @@
+"""The inverted residual block in one go gives what its three convolutions give one after another."""
+
+import numpy as np
+import pytest
+
+from minicnn.kernels import inverted_residual, reference
+from minicnn.kernels.threads import get_threads, parallel_for, set_threads
+from minicnn.kernels.windows import Windows, same_pads
+from minicnn.layers import BatchNorm2d, Conv2d, ReLU, ReLU6, Residual, Sequential
+from minicnn.layers import fused as fused_layers
+from minicnn.layers.fused import FusedInvertedResidual, fuse
+from minicnn.models import mobilenet_v2
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_afterwards():
+    before = get_threads()
+    yield
+    set_threads(before)
+
+
+def filters(rng, C, E, F, kernel, dtype=np.float64):
+    """w1, b1, w2, b2, w3, b3 as convolutions have them."""
+    shapes = (E, C, 1, 1), (E,), (E, 1, *kernel), (E,), (F, E, 1, 1), (F,)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def in_one_go(x, w1, b1, w2, b2, w3, b3, windows, shortcut=False, limits=(0, 6), kept=None):
+    flat = [w.reshape(len(w), -1) for w in (w1, w2, w3)]
+    steps = (
+        (flat[0], b1, limits),
+        (np.ascontiguousarray(flat[1].T), b2, limits),
+        (np.ascontiguousarray(flat[2].T), b3, (-50, 50)),
+    )
+    steps = [inverted_residual.Step(*step) for step in steps]
+    return inverted_residual.forward(x, *steps, windows, shortcut, {} if kept is None else kept)
+
+
+def one_after_another(x, w1, b1, w2, b2, w3, b3, windows, shortcut=False, limits=(0, 6)):
+    h = np.clip(reference.conv2d_forward(x, w1, b1, (1, 1), (0, 0, 0, 0), (1, 1), 1), *limits)
+    d = np.clip(reference.conv2d_forward(h, w2, b2, *windows[1:], len(w2)), *limits)
+    y = np.clip(reference.conv2d_forward(d, w3, b3, (1, 1), (0, 0, 0, 0), (1, 1), 1), -50, 50)
+    return y + x if shortcut else y
+
+
+def test_a_block_worked_by_hand():
+    """One channel, two wide ones: h = (x, 10 - x) limited to 0..6; each d is two neighbours' sum; y = d0 - d1 + 1 + x."""
+    x = np.array([1.0, 5, 9]).reshape(1, 1, 1, 3)
+    h = np.array([[1, 5, 6], [6, 5, 1]])
+    d = np.minimum(h[:, :-1] + h[:, 1:], 6)  # ((6, 6), (6, 6))
+    w1, b1 = np.array([1.0, -1]).reshape(2, 1, 1, 1), np.array([0.0, 10])
+    w2, b2 = np.ones((2, 1, 1, 2)), np.zeros(2)
+    w3, b3 = np.array([1.0, -1]).reshape(1, 2, 1, 1), np.array([1.0])
+    y = in_one_go(x, w1, b1, w2, b2, w3, b3, Windows((1, 2), (1, 1), (0, 0, 0, 0), (1, 1)))
+    np.testing.assert_array_equal(y.ravel(), d[0] - d[1] + 1)
+    padded = in_one_go(x, w1, b1, w2, b2, w3, b3, Windows((1, 2), (1, 1), (0, 0, 0, 1), (1, 1)), shortcut=True)
+    np.testing.assert_array_equal(padded.ravel(), [1 + 1, 1 + 5, 6 - 1 + 1 + 9])  # behind the last pixel there is a zero
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (3, 5), (2, 1), (7, 7), (1, 1)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (1, 2), (3, 1)])
+def test_it_is_the_three_convolutions(kernel, stride, threads, monkeypatch):
+    rng = np.random.default_rng(sum(kernel) * 10 + sum(stride))
+    set_threads(threads)
+    monkeypatch.setitem(inverted_residual.SHORT, "im2col", 0)  # nothing is too short to share
+    for N, C, E, F, H, W in [(1, 3, 8, 4, 9, 8), (2, 2, 5, 2, 6, 11), (3, 1, 2, 3, 7, 7)]:
+        pads = [side for axis in zip((H, W), kernel, stride, strict=True) for side in same_pads(*axis, 1)]
+        windows = Windows(kernel, stride, tuple(pads), (1, 1))
+        x, weights = rng.standard_normal((N, C, H, W)), filters(rng, C, E, F, kernel)
+        expected = one_after_another(x, *weights, windows)
+        for tile in (1, 100, 10**6):  # elements of h: a row of y at a time, some, all
+            monkeypatch.setattr(inverted_residual, "TILE", tile)
+            np.testing.assert_allclose(in_one_go(x, *weights, windows), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("tile", [1, 10**6])
+def test_more_padding_than_filter(tile, monkeypatch):
+    """Whole rows of y lie on padding."""
+    monkeypatch.setattr(inverted_residual, "TILE", tile)
+    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (4, 5, 6, 4), (1, 1))
+    x, weights = rng.standard_normal((1, 2, 2, 3)), filters(rng, 2, 6, 2, (3, 3))
+    np.testing.assert_allclose(in_one_go(x, *weights, windows), one_after_another(x, *weights, windows), atol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_shortcut_is_added_after_the_limits(threads, monkeypatch):
+    monkeypatch.setitem(inverted_residual.SHORT, "im2col", 0)
+    set_threads(threads)
+    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    x, weights = 40 * rng.standard_normal((2, 4, 5, 5)), filters(rng, 4, 12, 4, (3, 3))
+    y = in_one_go(x, *weights, windows, shortcut=True)
+    np.testing.assert_allclose(y, one_after_another(x, *weights, windows, shortcut=True), atol=1e-12)
+    assert np.abs(y).max() > 50
+
+
+def test_nan_and_infinity_pass_through():
+    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    x, weights = rng.standard_normal((1, 2, 9, 9)), filters(rng, 2, 8, 2, (3, 3))
+    x[0, 0, 4, 4] = np.nan
+    y = in_one_go(x, *weights, windows)
+    assert np.isnan(y[0, :, 3:6, 3:6]).all() and np.isfinite(y[0, :, :3]).all()
+
+
+def test_an_empty_batch_and_float32():
+    rng, windows = np.random.default_rng(0), Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1))
+    weights = filters(rng, 2, 8, 3, (3, 3), np.float32)
+    assert in_one_go(np.zeros((0, 2, 8, 8), np.float32), *weights, windows).shape == (0, 3, 4, 4)
+    x = rng.standard_normal((2, 2, 8, 8)).astype(np.float32)
+    y = in_one_go(x, *weights, windows)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, one_after_another(x, *weights, windows), atol=1e-4)
+
+
+def test_what_threads_get_of_the_filters_is_kept_by_their_number(monkeypatch):
+    monkeypatch.setitem(inverted_residual.SHORT, "im2col", 0)
+    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    x, weights, kept = rng.standard_normal((1, 2, 6, 6)), filters(rng, 2, 8, 2, (3, 3)), {}
+    for threads in (1, 3, 2, 3, 1):
+        set_threads(threads)
+        y = in_one_go(x, *weights, windows, kept=kept)
+        np.testing.assert_allclose(y, one_after_another(x, *weights, windows), atol=1e-12)
+    assert sorted(kept) == [1, 2, 3] and [len(share.w1) for share in kept[3]] == [2, 3, 3]
+
+
+def test_within_a_piece_of_another_loop_it_runs_where_it_is():
+    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    x, weights = rng.standard_normal((4, 8, 20, 20)), filters(rng, 8, 300, 8, (3, 3))
+    expected, y = in_one_go(x, *weights, windows), np.empty((4, 8, 20, 20))
+
+    def body(start, stop):
+        for n in range(start, stop):
+            y[n] = in_one_go(x[n : n + 1], *weights, windows)[0]
+
+    set_threads(2)
+    parallel_for(4, body)
+    np.testing.assert_allclose(y, expected, atol=1e-12)
+
+
+# ---- which blocks become one layer
+
+
+def block(E=224, activation=ReLU6, dilation=1, pad="same"):
+    rng = np.random.default_rng(0)
+    return Sequential(
+        expand=Sequential(conv=Conv2d(4, E, 1, rng=rng), norm=BatchNorm2d(E), relu=activation()),
+        depthwise=Sequential(conv=Conv2d(E, E, 3, 1, pad, dilation, groups=E, rng=rng), norm=BatchNorm2d(E), relu=activation()),
+        project=Sequential(conv=Conv2d(E, 4, 1, rng=rng), norm=BatchNorm2d(4)),
+    )
+
+
+@pytest.mark.parametrize("activation", [ReLU, ReLU6])
+def test_a_wide_block_becomes_one_layer_with_the_same_output(activation):
+    net = Sequential(first=block(activation=activation), second=Residual(block(activation=activation))).eval()
+    x = np.random.default_rng(1).standard_normal((2, 4, 9, 7)).astype(np.float32)
+    fused = fuse(net)
+    assert [type(layer) for layer in fused.layers.values()] == [FusedInvertedResidual] * 2
+    assert [layer.shortcut for layer in fused.layers.values()] == [False, True]
+    np.testing.assert_allclose(fused.forward(x), net.forward(x), atol=1e-4)
+    assert fused.output_shape(x.shape) == x.shape and fused.multiply_adds(x.shape) == net.multiply_adds(x.shape)
+    assert sum(p.value.size for p in fused.parameters().values()) == 2 * (224 * (4 + 1) + 224 * (9 + 1) + 4 * (224 + 1))
+    fused.astype(np.float64)
+    np.testing.assert_allclose(
+        fused.forward(x.astype(np.float64)), net.astype(np.float64).forward(x.astype(np.float64)), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        block(E=fused_layers.WIDE - 1),
+        block(dilation=2),
+        Residual(block(), Conv2d(4, 4, 1)),
+        Sequential(block=block(), relu=ReLU()),
+    ],
+    ids=["narrow", "dilated", "shortcut with a layer", "more than a block"],
+)
+def test_other_blocks_stay_as_they_are(other):
+    net = Sequential(block=other).eval()
+    assert not isinstance(fuse(net).layers["block"], FusedInvertedResidual)
+    x = np.random.default_rng(1).standard_normal((1, 4, 6, 6)).astype(np.float32)
+    np.testing.assert_allclose(fuse(net).forward(x), net.forward(x), atol=1e-4)
+
+
+def test_a_layer_that_somebody_wants_to_see_is_still_there():
+    net = Sequential(block=Residual(block())).eval()
+    kept = fuse(net, keep=["block.body.depthwise"])
+    assert "block.body.depthwise" in dict(kept.walk())
+    assert isinstance(fuse(net, keep=["block"]).layers["block"], FusedInvertedResidual)
+
+
+def test_it_refuses_training_and_wrong_inputs_in_a_sentence():
+    fused = fuse(Sequential(block=block()))
+    with pytest.raises(ValueError, match="expects 4 channels, got 3"):
+        fused.forward(np.zeros((1, 3, 6, 6), np.float32))
+    with pytest.raises(TypeError, match="float64"):
+        fused.forward(np.zeros((1, 4, 6, 6)))
+    fused.train()
+    with pytest.raises(RuntimeError, match=r"FusedInvertedResidual 'block' is fused for inference.*train the network"):
+        fused.forward(np.zeros((1, 4, 6, 6), np.float32))
+
+
+def test_mobilenet_gives_the_same_scores_at_odd_sizes():
+    model = mobilenet_v2(num_classes=3, rng=0).eval()
+    x = np.random.default_rng(0).standard_normal((2, 3, 75, 90)).astype(np.float32)
+    y = model.forward(x)
+    np.testing.assert_allclose(model.fuse().forward(x), y, atol=2e-5 * np.abs(y).max())

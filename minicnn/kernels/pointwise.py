@@ -25,7 +25,7 @@ def backward_input(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
 def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None, low: float, high: float) -> None:
     """y[n] = min(max(w x[n] + b, low), high). A small batch keeps all threads busy by rows of w."""
     (N, C), F = x.shape[:2], y.shape[1]
-    x_flat, y_flat = x.reshape(N, C, -1), y.reshape(N, F, -1)
+    x_flat, y_flat = x.reshape(N, C, x.shape[2] * x.shape[3]), y.reshape(N, F, y.shape[2] * y.shape[3])
     parts = min(-(-free_threads() // max(N, 1)), F)
     finishes = b is not None or low > -np.inf or high < np.inf
     bias = np.zeros(F, y.dtype) if b is None else b

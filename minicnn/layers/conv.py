@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -119,13 +120,9 @@ class Conv2d(Layer):
                 f"{self} expects {self.in_channels} channels, got {input_shape[1]}: {N_C_H_W}. Is x in NCHW order?"
             )
         size = input_shape[2:]
-        if self.pad == "same":
-            axes = zip(size, self.kernel_size, self.stride, self.dilation, strict=True)
-            (top, bottom), (left, right) = (same_pads(*axis) for axis in axes)
-        else:
-            (top, bottom), (left, right) = (pads if isinstance(pads, tuple) else (pads, pads) for pads in self.pad)
-        windows = Windows(self.kernel_size, self.stride, (top, bottom, left, right), self.dilation)
+        windows = _place(self.pad, size, self.kernel_size, self.stride, self.dilation)
         if min(windows.count(*size)) < 1 or min(size) < 1:
+            top, bottom, left, right = windows.pads
             reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
             raise ValueError(
                 f"{self}: the window, {reach[0]} x {reach[1]}, is larger than the padded picture, "
@@ -155,3 +152,14 @@ class Conv2d(Layer):
             "groups": self.groups,
             "bias": self.b is not None,
         }
+
+
+@lru_cache(maxsize=1024)  # asked for several times in every pass, and always the same
+def _place(pad: tuple | str, *axes: tuple[int, int]) -> Windows:
+    """The windows for this padding; ``axes`` are size of the picture, kernel, stride and dilation, height first."""
+    _, kernel, stride, dilation = axes
+    if pad == "same":
+        (top, bottom), (left, right) = (same_pads(*axis) for axis in zip(*axes, strict=True))
+    else:
+        (top, bottom), (left, right) = (side if isinstance(side, tuple) else (side, side) for side in pad)
+    return Windows(kernel, stride, (top, bottom, left, right), dilation)

@@ -170,6 +170,23 @@ def test_nan_survives_averages(layer):
 # ---- gradients, and the fast kernels against the loops
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [(2, 2), (6, 8), (7, 8), (9, 35)])
+def test_windows_of_two_by_two_have_loops_of_their_own(size, dtype):
+    """They find the same winners: of equals the first, and a NaN before all others."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 4, (2, 3, *size)).astype(dtype)
+    x[0, 1, 1, 0], x[1, 2, 0, 1] = np.nan, np.nan
+    where, count = ((2, 2), (2, 2), (0, 0, 0, 0)), (size[0] // 2, size[1] // 2)
+    y, winners = pool.max_pool2d_forward(x, *where, count)
+    expected, expected_winners = reference.max_pool2d_forward(x, *where, count)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(winners, expected_winners)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    dx = pool.max_pool2d_backward(dy, winners, size, *where)
+    np.testing.assert_array_equal(dx, reference.max_pool2d_backward(dy, expected_winners, size, *where))
+
+
 @pytest.mark.parametrize(("kernel", "stride", "pad", "ceil_mode", "shape"), list(geometries())[:10])
 def test_gradients_match_numeric_ones(kernel, stride, pad, ceil_mode, shape):
     for layer in (

@@ -31,7 +31,8 @@ def max_pool2d_forward(
         _over_planes(_max, x, kernel, stride, pads, _planes(y))
         return y, None
     winners = np.empty(y.shape, np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32)
-    _over_planes(_max_and_winners, x, kernel, stride, pads, _planes(y), _planes(winners))
+    loop = _max_and_winners_of_four if _in_fours(x.shape[2:], kernel, stride, pads, size) else _max_and_winners
+    _over_planes(loop, x, kernel, stride, pads, _planes(y), _planes(winners))
     return y, winners
 
 
@@ -40,7 +41,8 @@ def max_pool2d_backward(
 ) -> np.ndarray:
     """dx (N, C, H, W) for ``picture`` = (H, W): each dy at its winner's place, sums where one won several windows."""
     dx = np.empty((*dy.shape[:2], *picture), dy.dtype)
-    _over_planes(_to_winners, dy, kernel, stride, pads, _planes(winners), _planes(dx))
+    loop = _to_winners_of_four if _in_fours(picture, kernel, stride, pads, dy.shape[2:]) else _to_winners
+    _over_planes(loop, dy, kernel, stride, pads, _planes(winners), _planes(dx))
     return dx
 
 
@@ -89,6 +91,12 @@ def _over_planes(loop: Callable, source: np.ndarray, kernel: Pair, stride: Pair,
     parallel_for(len(planes), lambda start, stop: loop(start, stop, planes, *geometry, *arrays))
 
 
+def _in_fours(picture: Pair, kernel: Pair, stride: Pair, pads: Pads, size: Pair) -> bool:
+    """Whether all windows are 2 x 2, side by side, and inside the picture: as most are. That needs no search."""
+    inside = not any(pads) and all(2 * count <= length for count, length in zip(size, picture, strict=True))
+    return kernel == stride == (2, 2) and inside
+
+
 def _shares(
     picture: Pair, kernel: Pair, stride: Pair, pads: Pads, size: Pair, count_include_pad: bool, dtype: np.dtype
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -123,17 +131,37 @@ def _larger(values, best):
 def _max(start, stop, x, KH, KW, sh, sw, top, left, y):
     H, W = x.shape[1:]
     OH, OW = y.shape[1:]
-    column_best = np.empty(W, x.dtype)
+    padded = np.full(max(left + W, (OW - 1) * sw + KW), -np.inf, x.dtype)  # every window lies inside
+    column_best = padded[left : left + W]
     for plane in range(start, stop):
         for i in range(OH):
             first_row = max(i * sh - top, 0)
             column_best[:] = x[plane, first_row]
             for h in range(first_row + 1, min(i * sh - top + KH, H)):
                 _larger(x[plane, h], column_best)
-            y[plane, i] = -np.inf
-            for q in range(KW):
-                low, high, first = _reach(q, sw, left, W, OW)
-                _larger(column_best[first::sw], y[plane, i, low:high])
+            if sw == 2 and KW == 2:
+                _largest_of_two(padded, y[plane, i])
+            elif sw == 2 and KW == 3:
+                _largest_of_three(padded, y[plane, i])
+            else:
+                y[plane, i] = -np.inf
+                for q in range(KW):
+                    _larger(padded[q::sw], y[plane, i])
+
+
+@_loop
+def _largest_of_two(row, y):
+    for j in range(len(y)):
+        a, b = row[2 * j], row[2 * j + 1]
+        y[j] = b if (b > a) | (b != b) else a
+
+
+@_loop
+def _largest_of_three(row, y):
+    for j in range(len(y)):
+        a, b, c = row[2 * j], row[2 * j + 1], row[2 * j + 2]
+        best = b if (b > a) | (b != b) else a
+        y[j] = c if (c > best) | (c != c) else best
 
 
 @_loop
@@ -158,6 +186,45 @@ def _max_and_winners(start, stop, x, KH, KW, sh, sw, top, left, y, winners):
                         wins = (value > old) | (value != value)  # NaN wins
                         best[k] = value if wins else old
                         winner[k] = tap if wins else leader
+
+
+@_loop
+def _max_and_winners_of_four(start, stop, x, KH, KW, sh, sw, top, left, y, winners):
+    for plane in range(start, stop):
+        for i in range(y.shape[1]):
+            _best_of_four(x[plane, 2 * i], x[plane, 2 * i + 1], y[plane, i], winners[plane, i])
+
+
+@_loop
+def _best_of_four(upper, lower, best, winner):
+    number = winner.dtype.type
+    for j in range(len(best)):
+        a, b, c, d = upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]
+        wins = (b > a) | (b != b)
+        value, leader = b if wins else a, number(1) if wins else number(0)
+        wins = (c > value) | (c != c)
+        value, leader = c if wins else value, number(2) if wins else leader
+        wins = (d > value) | (d != d)
+        best[j], winner[j] = d if wins else value, number(3) if wins else leader
+
+
+@_loop
+def _to_winners_of_four(start, stop, dy, KH, KW, sh, sw, top, left, winners, dx):
+    OH, OW = dy.shape[1:]
+    for plane in range(start, stop):
+        for i in range(OH):
+            _to_the_best_of_four(dy[plane, i], winners[plane, i], dx[plane, 2 * i], dx[plane, 2 * i + 1])
+        dx[plane, : 2 * OH, 2 * OW :] = 0
+        dx[plane, 2 * OH :] = 0
+
+
+@_loop
+def _to_the_best_of_four(dy, winner, upper, lower):
+    zero = dy.dtype.type(0)
+    for j in range(len(dy)):
+        gradient, best = dy[j], winner[j]
+        upper[2 * j], upper[2 * j + 1] = gradient if best == 0 else zero, gradient if best == 1 else zero
+        lower[2 * j], lower[2 * j + 1] = gradient if best == 2 else zero, gradient if best == 3 else zero
 
 
 @_loop

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.gradcheck import check_layer
+from minicnn.kernels.elementwise import join_channels
 from minicnn.layers import BatchNorm1d, Concat, Conv2d, Dropout, Flatten, Layer, Linear, ReLU, Residual, Sequential
 
 ROWS = np.random.default_rng(0).standard_normal((5, 4))
@@ -288,3 +289,10 @@ def test_modes_reach_the_innermost_layer():
     for mode, expected in ((net.train, True), (net.eval, False)):
         mode()
         assert innermost.training is expected
+
+
+@pytest.mark.parametrize("N", [0, 1, 3])
+@pytest.mark.parametrize("size", [1, 60])
+def test_branches_are_joined_in_their_order_whether_threads_share_the_copy_or_not(N, size):
+    parts = [np.random.default_rng(c).standard_normal((N, c, size, size)) for c in (3, 1, 8)]
+    np.testing.assert_array_equal(join_channels(parts), np.concatenate(parts, axis=1))

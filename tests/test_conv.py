@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minicnn.kernels import conv, im2col, reference
+from minicnn.kernels import algorithm, conv, im2col, reference
 from minicnn.kernels.algorithm import forced_algorithm
 from minicnn.kernels.threads import get_threads, parallel_for, set_threads
 from minicnn.kernels.windows import Windows, same_pads
@@ -171,6 +171,22 @@ def test_runs_repeat_to_the_bit_and_any_number_of_threads_gives_the_same_numbers
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("filters", [1, 2, 7, 40], ids=lambda filters: f"{filters} filters")
+def test_threads_that_share_a_picture_share_rows_or_filters(filters, threads, monkeypatch):
+    monkeypatch.setattr(algorithm, "SHORT", dict.fromkeys(algorithm.SHORT, 0))  # nothing is too short to share
+    rng, before = np.random.default_rng(0), get_threads()
+    x, w, b = rng.standard_normal((1, 3, 9, 7)), rng.standard_normal((filters, 3, 3, 3)), rng.standard_normal(filters)
+    how = (2, 2), (1, 1, 1, 1), (1, 1), 1
+    set_threads(threads)
+    try:
+        with forced_algorithm("im2col"):
+            y = conv.conv2d_forward(x, w, b, *how, clamp=(0, 6))
+    finally:
+        set_threads(before)
+    np.testing.assert_allclose(y, np.clip(reference.conv2d_forward(x, w, b, *how), 0, 6), atol=1e-12)
+
+
 def test_several_samples_at_a_time_in_threads_of_ones_own():
     x, w, b, how = random_case(3)
     x = np.concatenate([x] * 4)
@@ -250,7 +266,7 @@ def test_the_loops_run_as_plain_python_too():
     """With the JIT switched off one can step through the kernels; indices out of range would show here, too."""
     script = """
 import numpy as np
-from minicnn.kernels import conv, im2col, reference
+from minicnn.kernels import algorithm, conv, im2col, reference
 rng = np.random.default_rng(0)
 for groups, stride, kernel in ((1, (1, 1), 1), (1, (2, 2), 3), (2, (3, 1), 2), (4, (1, 1), 3), (4, (2, 3), 3)):
     x, w, b = rng.standard_normal((2, 4, 6, 5)), rng.standard_normal((4, 4 // groups, kernel, kernel)), rng.standard_normal(4)

@@ -17,7 +17,7 @@ CHANNELS = 16  # on both sides; with fewer, the transforms cost more than the pr
 TILES = {"forward": 32, "inference": 64, "dx": 32, "dw": 16}  # of 4x4 in the batch; with fewer, filters take too long
 TAPS = 512  # of a filter; with more, the inner dimension of im2col's product is long enough for BLAS to be at its best
 PIXELS = 64  # of an output; with fewer, the lines of the direct sum are too short
-FEW_TILES = 4  # from which on 2x2 tiles pay in inference, where the transformed filters are kept
+FEW_TILES = {"forward": 16, "inference": 4}  # of 4x4, from which on tiles of 2x2 pay; in inference transformed filters are kept
 
 # multiply-adds in 0.06 ms, which it takes to give another thread work and wait for it
 SHORT = {"depthwise": 200_000, "direct": 2_000_000, "im2col": 3_000_000}
@@ -40,8 +40,8 @@ def choose_algorithm(
     - "depthwise": each channel has a filter of its own. No matrix product in it, so a loop that runs at the memory's speed.
     - "pointwise": 1x1 filters with a stride of 1, a plain matrix product.
     - "winograd4", "winograd2": 3x3 filters with a stride of 1 in float32, tiles of 4x4 or 2x2 outputs. Worth it where there
-      are enough channels to pay for the transforms, and enough tiles to pay for transforming the filters. In inference
-      transformed filters are kept: few tiles do, but of 2x2, whose filters take 16 / 9 of the memory, not 36 / 9.
+      are enough channels to pay for the transforms, and enough tiles to pay for transforming the filters. With few tiles, those
+      of 2x2, whose filters take 16 / 9 of the memory, not 36 / 9; with very few, in inference only, where they are kept.
     - "direct": y and dw with few channels, as in first layers: the definition's sums, for some filters and taps at a time.
     - "im2col": everything else. In float64, Winograd's is never chosen: the other sums are the definition's, so that gradient
       checks test mathematics and not rounding.
@@ -69,7 +69,7 @@ def choose_algorithm(
         tiles = N * -(-OH // 4) * -(-OW // 4)
         if tiles >= TILES[step]:
             return "winograd4"
-        if step == "inference" and tiles >= FEW_TILES:
+        if tiles >= FEW_TILES.get(step, math.inf):
             return "winograd2"
     if able["direct"] and windows.kernel != (1, 1) and taps <= TAPS and OH * OW >= PIXELS:
         return "direct"

@@ -7,7 +7,7 @@ The comparisons are arranged so that a NaN fails them and is passed on, and no `
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numba import njit
@@ -84,6 +84,24 @@ def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, total = np.ascontiguousarray(a), np.empty(a.shape, a.dtype)
     run_over(_add, (a, np.ascontiguousarray(b), total))
     return total
+
+
+def join_channels(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, C_1 + C_2 + ..., ...) of parts (N, C_i, ...), which are equal but for C."""
+    ends = np.cumsum([part.shape[1] for part in parts]).tolist()
+    N, _, *picture = parts[0].shape
+    y = np.empty((N, ends[-1], *picture), parts[0].dtype)
+
+    def copy(start: int, stop: int) -> None:
+        for piece in range(start, stop):
+            n, i = divmod(piece, len(parts))
+            y[n, ends[i] - parts[i].shape[1] : ends[i]] = parts[i][n]
+
+    if y.size < SMALL:
+        copy(0, N * len(parts))
+    else:
+        parallel_for(N * len(parts), copy)
+    return y
 
 
 def _forward(loop: Callable, x: np.ndarray, *constants: float) -> np.ndarray:

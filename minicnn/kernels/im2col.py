@@ -30,16 +30,23 @@ def forward(
     """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous."""
     (N, C), (F, OH, OW) = x.shape[:2], y.shape[1:]
     filters, y_flat = w.reshape(groups, F // groups, -1), y.reshape(N, F, OH * OW)
-    pieces = _row_blocks(N, OH, _rows_at_once(N, C, OH, OW, windows))
+    by_filters = groups == 1 and OH * OW < F  # threads that share a picture share the longer side of the product
+    parts = min(-(-free_threads() // max(N, 1)), F) if by_filters else 1
+    rows = OH if by_filters else _rows_at_once(N, C, F // groups, OH, OW, windows)
+    pieces = [
+        (*block, F * part // parts, F * (part + 1) // parts) for block in _row_blocks(N, OH, rows) for part in range(parts)
+    ]
     finishes = b is not None or low > -np.inf or high < np.inf
     bias = np.zeros(F, y.dtype) if b is None else b
 
     def body(start: int, stop: int) -> None:
-        for n, top, bottom in pieces[start:stop]:
+        for n, top, bottom, f, f_end in pieces[start:stop]:
             columns = _columns(x, n, n + 1, top, bottom, OW, windows).reshape(groups, filters.shape[2], -1)
-            np.matmul(filters, columns, out=y_flat[n, :, top * OW : bottom * OW].reshape(groups, F // groups, -1))
+            y_block = y_flat[n, f:f_end, top * OW : bottom * OW]
+            some = filters[:, f:f_end] if parts > 1 else filters
+            np.matmul(some, columns, out=y_block.reshape(groups, (f_end - f) // groups, -1))
             if finishes:
-                loops.finish(y_flat[n, :, top * OW : bottom * OW], bias, low, high)
+                loops.finish(y_block, bias[f:f_end], low, high)
 
     parallel_for(len(pieces), body)
 
@@ -74,7 +81,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: in
     """
     (N, F, OH, OW), C = dy.shape, x.shape[1]
     shape = (groups, F // groups, C // groups * windows.kernel[0] * windows.kernel[1])
-    rows = _rows_at_once(N, C, OH, OW, windows)
+    rows = _rows_at_once(N, C, 1, OH, OW, windows)
     together = samples_together(N, OH * OW) if rows == OH else 1
     pieces = [(n, min(n + together, N), top, min(top + rows, OH)) for n in range(0, N, together) for top in range(0, OH, rows)]
 
@@ -114,10 +121,13 @@ def _rows_of_columns(height: int, OH: int, OW: int) -> int:
     return min(max(COLUMNS // (height * OW), 1), OH)
 
 
-def _rows_at_once(N: int, C: int, OH: int, OW: int, windows: Windows) -> int:
-    """Output rows in a block: what fits into the workspace, and few enough to keep all threads busy when N is small."""
+def _rows_at_once(N: int, C: int, F: int, OH: int, OW: int, windows: Windows) -> int:
+    """Output rows in a block: what fits into the workspace, and few enough to keep all threads busy when N is small.
+
+    But at least as many windows as there are filters: BLAS packs both factors anew for each block.
+    """
     fair = -(-OH // -(-free_threads() // max(N, 1)))
-    return min(fair, _rows_of_columns(C * windows.kernel[0] * windows.kernel[1], OH, OW))
+    return min(fair, max(_rows_of_columns(C * windows.kernel[0] * windows.kernel[1], OH, OW), F // OW))
 
 
 def _row_blocks(N: int, OH: int, rows: int) -> list[tuple[int, int, int]]:

@@ -11,11 +11,12 @@ import os
 import threading
 from collections.abc import Callable
 
+import numba
 import numpy as np
 
-if hasattr(os, "sched_yield"):
+if hasattr(os, "sched_yield") and not numba.config.DISABLE_JIT:
     from .worker_loops import watch
-else:  # Windows
+else:  # Windows, or somebody who wants to step through the loops
 
     def watch(number: np.ndarray, value: int, looks: int, pause: int) -> bool:
         """Asleep at once."""

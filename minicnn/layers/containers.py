@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.elementwise import add
+from ..kernels.elementwise import add, join_channels
 from ..kernels.threads import one_blas_thread
 from .base import Layer
 
@@ -161,7 +161,7 @@ class Concat(Layer):
         if len({(part.shape[0], *part.shape[2:]) for part in parts}) > 1:
             raise ValueError(f"{self}: branches may differ in channels only, got {[part.shape for part in parts]}")
         self.remember(channels=[part.shape[1] for part in parts])
-        return np.concatenate(parts, axis=1)
+        return join_channels(parts)
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         ends = np.cumsum(self.recall().channels)[:-1]

@@ -117,10 +117,10 @@ def col2im(columns, dx, first_row, KH, KW, sh, sw, top, left, dh, dw):
 
 
 @_loop
-def finish(y, bias, low, high):
-    """y (F, pixels) = min(max(y + bias, low), high), in place. A NaN fails both comparisons and stays."""
+def finish(y, bias, low, high, begin, end):
+    """y (F, pixels) = min(max(y + bias, low), high) for pixels begin to end, in place. A NaN fails both and stays."""
     for f in range(len(y)):
-        row = y[f]
+        row = y[f, begin:end]
         for k in range(len(row)):
             value = row[k] + bias[f]
             value = low if value < low else value

@@ -42,11 +42,11 @@ def forward(
     def body(start: int, stop: int) -> None:
         for n, top, bottom, f, f_end in pieces[start:stop]:
             columns = _columns(x, n, n + 1, top, bottom, OW, windows).reshape(groups, filters.shape[2], -1)
-            y_block = y_flat[n, f:f_end, top * OW : bottom * OW]
             some = filters[:, f:f_end] if parts > 1 else filters
-            np.matmul(some, columns, out=y_block.reshape(groups, (f_end - f) // groups, -1))
+            y_block = y_flat[n, f:f_end].reshape(groups, (f_end - f) // groups, -1)[:, :, top * OW : bottom * OW]
+            np.matmul(some, columns, out=y_block)
             if finishes:
-                loops.finish(y_block, bias[f:f_end], low, high)
+                loops.finish(y_flat[n, f:f_end], bias[f:f_end], low, high, top * OW, bottom * OW)
 
     parallel_for(len(pieces), body)
 

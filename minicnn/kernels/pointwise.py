@@ -23,10 +23,11 @@ def backward_input(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
 
 
 def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None, low: float, high: float) -> None:
-    """y[n] = min(max(w x[n] + b, low), high). A small batch keeps all threads busy by rows of w."""
-    (N, C), F = x.shape[:2], y.shape[1]
-    x_flat, y_flat = x.reshape(N, C, x.shape[2] * x.shape[3]), y.reshape(N, F, y.shape[2] * y.shape[3])
-    parts = min(-(-free_threads() // max(N, 1)), F)
+    """y[n] = min(max(w x[n] + b, low), high). Threads that share a picture share the longer side of the product."""
+    (N, C, H, W), F = x.shape, y.shape[1]
+    x_flat, y_flat = x.reshape(N, C, H * W), y.reshape(N, F, H * W)
+    longer = max(F, H * W)
+    parts = min(-(-free_threads() // max(N, 1)), longer)
     finishes = b is not None or low > -np.inf or high < np.inf
     bias = np.zeros(F, y.dtype) if b is None else b
 
@@ -36,10 +37,11 @@ def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None,
             return
         for piece in range(start, stop):
             n, part = divmod(piece, parts)
-            rows = slice(F * part // parts, F * (part + 1) // parts)
-            np.matmul(w[rows], x_flat[n], out=y_flat[n, rows])
+            some = slice(longer * part // parts, longer * (part + 1) // parts)
+            filters, pixels = (some, slice(0, H * W)) if longer == F else (slice(0, F), some)
+            np.matmul(w[filters], x_flat[n, :, pixels], out=y_flat[n, filters, pixels])
             if finishes:
-                loops.finish(y_flat[n, rows], bias[rows], low, high)
+                loops.finish(y_flat[n, filters], bias[filters], low, high, pixels.start, pixels.stop)
 
     parallel_for(N * parts, body)
 

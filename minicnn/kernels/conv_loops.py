@@ -327,20 +327,23 @@ def _add_taps_of_eight(line_x, first, offsets, weights, sums, vectors):
 def direct_forward(pieces, x, line_x, planes, geometry, offsets, weights, bias, sums, low, high, y):
     """y[n, g, f, k] = clamp(bias[g, f] + sum over t of weights[g, f // 8, t, f % 8] * line_x[offsets[t] + k]).
 
-    A piece is (n, g, first, last): sample, group and the range of f // 8. x (N, groups, C, H, W), y (N, groups, F, pixels).
+    A piece is (n, g, first, last): a sample, a group, and the rows first to last - 1 of y. x (N, groups, C, H, W),
+    y (N, groups, F, pixels).
     """
-    F, pixels = y.shape[2:]
+    KH, KW, sh, sw, top, left, dh, dw = geometry
+    F, OW = y.shape[2], planes.shape[3]
     for n, g, first, last in pieces:
-        _load_planes(x[n, g], *geometry, planes)
+        _load_planes(x[n, g], KH, KW, sh, sw, top - first * sh, left, dh, dw, planes)
+        pixels = (last - first) * OW
         for begin in range(0, pixels, LENGTH):
             count = min(LENGTH, pixels - begin)
-            for eight in range(first, last):
+            for eight in range(weights.shape[1]):
                 filters = min(8, F - eight * 8)
                 for f in range(filters):
                     sums[f * PITCH : f * PITCH + LENGTH] = bias[g, eight * 8 + f]
                 _add_taps_of_eight(line_x, begin, offsets, weights[g, eight], sums, (count + 15) // 16)
                 for f in range(filters):
-                    source, target = sums[f * PITCH :], y[n, g, eight * 8 + f, begin : begin + count]
+                    source, target = sums[f * PITCH :], y[n, g, eight * 8 + f, first * OW + begin : first * OW + begin + count]
                     for k in range(count):
                         value = low if source[k] < low else source[k]  # a NaN fails both comparisons and stays
                         target[k] = high if value > high else value
@@ -366,7 +369,9 @@ def _inner_products(line_x, offsets, t, dy, f, begin, n, products):
 
 @_loop
 def direct_backward_weights(pieces, x, line_x, planes, geometry, offsets, dy, dw):
-    """dw[g, f, t] += sum over k of dy[n, g, f, k] * line_x[offsets[t] + k], with pieces as above, of f // 4; F is at least 4.
+    """dw[g, f, t] += sum over k of dy[n, g, f, k] * line_x[offsets[t] + k]; F is at least 4.
+
+    A piece is (n, g, first, last): sample, group and the range of f // 4.
 
     Where filters or taps do not come out even, the last block overlaps the one before it, and what is there twice is left out.
     """

@@ -3,7 +3,7 @@
 y[n, f, i, j] = b[f] + sum over c, p, q of w[f, c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
 
 For each channel c and column q of the filter there is a plane of the columns j*sw + q*dw of x, as wide as y. With all planes of
-a sample in one long line, a tap t = (c, p, q) is the same line from another start on, and pixels k = i*OW + j follow each other
+some rows of a sample in one long line, a tap t = (c, p, q) is the same line from another start on, and pixels k = i*OW + j follow each other
 in it as they do in y:
 
 y[f, k] = b[f] + sum over t of w[f, t] * line_x[offset[t] + k]
@@ -21,10 +21,11 @@ import math
 import numpy as np
 
 from . import conv_loops as loops
-from .threads import parallel_for, parallel_sum, pieces_of_batch, workspace
+from .threads import free_threads, parallel_for, parallel_sum, pieces_of_batch, workspace
 from .windows import Windows
 
 FILTERS = 8  # of y computed together
+PLANES = 1 << 16  # elements of y's size that the planes of one line may have: they stay in the core's second-level cache
 SLACK = 16  # numbers that the last vector may read beyond the end of the line
 
 
@@ -33,17 +34,19 @@ def forward(
 ) -> None:
     """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous."""
     (N, F, OH, OW), channels = y.shape, w.shape[1]
-    offsets, eights = _offsets(windows, channels, OH, OW), -(-F // groups // FILTERS)
+    rows = _rows_at_once(windows, channels, N, OH, OW)
+    offsets, eights = _offsets(windows, channels, rows, OW), -(-F // groups // FILTERS)
     x_groups, y_groups = x.reshape(N, groups, channels, *x.shape[2:]), y.reshape(N, groups, F // groups, OH * OW)
     bias = (np.zeros(F, x.dtype) if b is None else b).reshape(groups, -1)
     filters, weights = w.reshape(groups, F // groups, -1), np.zeros((groups, eights, len(offsets), FILTERS), x.dtype)
     for f in range(FILTERS):
         one_of_eight = filters[:, f::FILTERS]
         weights[:, : one_of_eight.shape[1], :, f] = one_of_eight
-    pieces = pieces_of_batch(N, groups, eights)
+    n, g, first = np.indices((N, groups, -(-OH // rows))).reshape(3, -1)
+    pieces = np.stack([n, g, first * rows, np.minimum((first + 1) * rows, OH)], axis=1)
 
     def body(start: int, stop: int) -> None:
-        line, planes = _line(windows, channels, OH, OW, x.dtype)
+        line, planes = _line(windows, channels, rows, OW, x.dtype)
         sums = workspace("sums", (FILTERS * loops.PITCH,), x.dtype)
         how = line, planes, windows.flat, offsets, weights, bias, sums, low, high
         loops.direct_forward(pieces[start:stop], x_groups, *how, y_groups)
@@ -64,6 +67,12 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: in
         loops.direct_backward_weights(pieces[start:stop], x_groups, *how, dy_groups, total)
 
     dw.reshape(-1)[:] = parallel_sum(len(pieces), add, (groups, F // groups, len(offsets)), x.dtype).ravel()
+
+
+def _rows_at_once(windows: Windows, channels: int, N: int, OH: int, OW: int) -> int:
+    """Rows of y made from one line: all, unless that were too long a line or there are fewer samples than threads."""
+    fair = -(-OH // -(-free_threads() // max(N, 1)))
+    return max(min(fair, PLANES // (channels * windows.kernel[1] * windows.stride[0] * OW)), 1)
 
 
 def _rows(windows: Windows, OH: int) -> int:

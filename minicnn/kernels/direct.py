@@ -3,8 +3,8 @@
 y[n, f, i, j] = b[f] + sum over c, p, q of w[f, c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
 
 For each channel c and column q of the filter there is a plane of the columns j*sw + q*dw of x, as wide as y. With all planes of
-some rows of a sample in one long line, a tap t = (c, p, q) is the same line from another start on, and pixels k = i*OW + j follow each other
-in it as they do in y:
+some rows of a sample in one long line, a tap t = (c, p, q) is the same line from another start on, and pixels k = i*OW + j
+follow each other in it as they do in y:
 
 y[f, k] = b[f] + sum over t of w[f, t] * line_x[offset[t] + k]
 dw[f, t] = sum over n, k of dy[f, k] * line_x[offset[t] + k]

@@ -403,6 +403,14 @@ def test_all_that_does_not_fit_is_listed_with_shapes_and_with_the_names_in_the_f
     assert "conv2_1.sum.body.conv1.conv.w: (16, 16, 5, 5), the network has (16, 16, 3, 3)" in message
 
 
+def test_a_file_of_an_exporter_that_folded_batch_norms_says_what_to_do(checkpoint):
+    """PyTorch's gives the filters that it has computed names like these, and no norm is left."""
+    nameless = {f"onnx::Conv_{i}": array for i, (key, array) in enumerate(checkpoint.items()) if "conv" in key}
+    kept = {key: array for key, array in checkpoint.items() if "conv" not in key and "bn" not in key}
+    with pytest.raises(WeightsError, match=r"missing.*onnx::Conv_0 .*do_constant_folding=False, or convert its state_dict"):
+        convert_arrays(nameless | kept, "resnet20.onnx", "resnet20")
+
+
 def test_a_partial_conversion_loads_what_fits_and_lists_the_rest(checkpoint):
     del checkpoint["layer3.2.bn2.weight"]
     checkpoint["extra"] = np.zeros(3)

@@ -178,7 +178,10 @@ def convert_arrays(
         for name, array in match.unused.items()
         if name not in left_out
     }
-    differences = fill(model, made | unexpected, file, partial, match.called)
+    try:
+        differences = fill(model, made | unexpected, file, partial, match.called)
+    except WeightsError as error:
+        raise WeightsError(f"{error}{_folded(arrays)}") from error
     rows = [
         Row(
             theirs={theirs: tuple(arrays[theirs].shape) for theirs in match.used.get(name, ())},
@@ -193,6 +196,18 @@ def convert_arrays(
     model.classes = names
     model.eval()
     return model, Mapped(chosen.name, rows, differences, {name: tuple(array.shape) for name, array in left_out.items()})
+
+
+def _folded(arrays: Mapping[str, np.ndarray]) -> str:
+    """A sentence more where PyTorch's exporter has computed new arrays, to which it gives names of this kind."""
+    nameless = {name: array for name, array in arrays.items() if name.startswith("onnx::")}
+    if not nameless:
+        return ""
+    return (
+        f" Some arrays have no names of their own ({_some(nameless)}): whoever exported the file had batch norms folded into "
+        "the convolutions before them. Export the network again with training=torch.onnx.TrainingMode.PRESERVE and "
+        "do_constant_folding=False, or convert its state_dict."
+    )
 
 
 def names_there(model: Model, source: str) -> dict[str, str]:

@@ -86,34 +86,32 @@ def forward(
     (KH, KW), (sh, sw), (top, left) = windows.kernel, windows.stride, windows.origin
     is_short = SHORT["im2col"] > N * OH * OW * E * (C + F)
     parts = 1 if is_short else min(-(-free_threads() // max(N, 1)), E)
+    if parts not in kept:
+        kept[parts] = [_share(expand, depthwise, project, part, parts) for part in range(parts)]
     x_flat, y = x.reshape(N, C, H * W), np.empty((N, F, OH * OW), x.dtype)
     products = y[None] if parts == 1 else np.empty((parts, N, F, OH * OW), x.dtype)
     limits = [tuple(map(x.dtype.type, step.limits)) for step in (expand, depthwise, project)]
 
-    def collect(n: int) -> None:
-        loops.collect(products[:, n], project.b, *limits[2], x_flat[n : n + shortcut], y[n])
-
-    if parts not in kept:
-        kept[parts] = [_share(expand, depthwise, project, part, parts) for part in range(parts)]
-
-    def one(n: int, part: int) -> None:
-        """What some of the wide channels, or all of them, add to y[n]."""
+    def add_channels(n: int, part: int) -> None:
         w1, b1, w2, b2, w3 = kept[parts][part]
         width = len(w1)
         rows = min(max(TILE // (W * width * sh), 1), OH)  # of y at a time
         pixels = min((rows - 1) * sh + KH, H) * W  # of h under them
         tile_x, tile_y = workspace("x", (C * pixels,), x.dtype), workspace("y", (F * rows * OW,), x.dtype)
         h, d = workspace("h", (pixels * width,), x.dtype), workspace("d", (rows * OW * width,), x.dtype)
-        # in one call: between calls, threads would wait for each other to get Python's lock
+        # all of it in one call: between calls, threads would wait for each other to get Python's lock
         loops.add_channels(
             x_flat[n], H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, KH, KW, sh, sw, top, left, OW, rows,
             tile_x, h, d, tile_y, products[part, n]
         )  # fmt: skip
 
+    def collect(n: int) -> None:
+        loops.collect(products[:, n], project.b, *limits[2], x_flat[n : n + shortcut], y[n])
+
     def body(start: int, stop: int) -> None:
         for piece in range(start, stop):
             n, part = divmod(piece, parts)
-            one(n, part)
+            add_channels(n, part)
             if parts == 1:
                 collect(n)
 

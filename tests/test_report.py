@@ -14,6 +14,7 @@ from drawn import frame_is_white
 from minicnn.transfer import figures, figures_of_answers
 from minicnn.transfer.outcome import always_the_same_answer, recommended, summed_confusion, worst_mistakes
 from minicnn.transfer.report import table, write_report
+from minicnn.transfer.results import recommend
 from minicnn.transfer.tables import quantity
 from minicnn.viz.style import class_labels, columns_of, drawable, shorten, style
 
@@ -448,3 +449,32 @@ def test_writing_a_report_leaves_the_results_as_they_were(tmp_path):
     before = deepcopy(results)
     write_report(results, tmp_path, Pictures())
     assert results == before
+
+
+@pytest.mark.parametrize(
+    ("val", "pictures", "chosen"),
+    [
+        ([0.80, 0.85, 0.90], 10_000, "c"),  # far apart: the best
+        ([0.80, 0.897, 0.90], 10_000, "b"),  # 0.3 points, and one standard error of 0.9 on 10,000 is 0.3
+        ([0.80, 0.896, 0.90], 10_000, "c"),
+        ([0.80, 0.85, 0.90], 9, "a"),  # 10 points on 9 pictures
+        ([0.90, 0.90, 0.90], 10_000, "a"),
+        ([0.99, 1.0, 1.0], 50, "b"),  # nothing is wrong: no error to be within
+    ],
+)
+def test_the_cheapest_strategy_within_one_standard_error_of_the_best_is_recommended(val, pictures, chosen):
+    strategies = [
+        {"key": key, "title": f"strategy {key}", "runs": [{"val_accuracy": value}], "accuracy": {"mean": 0.5}}
+        for key, value in zip("abc", val, strict=True)
+    ]
+    key, sentence = recommend(strategies, pictures)
+    assert key == chosen and sentence.startswith(f"Recommended: strategy {chosen}, the ")
+    assert "it got 50.0 % of the test pictures right" in sentence
+    assert ("cheapest within" in sentence) == (val["abc".index(chosen)] < max(val))
+
+
+def test_only_splits_that_all_strategies_ran_on_are_compared():
+    runs = [{"val_accuracy": value} for value in (0.8, 0.99, 0.99)]
+    cheap = {"key": "cheap", "title": "cheap", "runs": runs, "accuracy": {"mean": 0.5}}
+    dear = {"key": "dear", "title": "dear", "runs": [{"val_accuracy": 0.9}], "accuracy": {"mean": 0.6}}
+    assert recommend([cheap, dear], 1000)[0] == "dear"

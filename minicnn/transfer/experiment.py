@@ -34,7 +34,7 @@ UPPER_FROZEN = 0.6  # share of the multiply-adds below what the first phase of f
 TEST_FRACTION = 0.25  # of all pictures: Deitsch et al. 2019 train on 1,968 solar cells and test on 656
 VAL_FRACTION = 0.15  # of the pictures that are not for testing
 
-# From cheap to dear: of two that are equally good, the first is recommended.
+# From cheap to dear: of those that are about equally good, the first is recommended.
 STRATEGIES = {
     "svm": "linear SVM on CNN codes",
     "softmax": "softmax classifier on CNN codes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import platform
 import time
 from pathlib import Path
@@ -52,7 +53,7 @@ def results_of(experiment: Experiment, titles: dict[str, str]) -> dict:
                 **{name: mean_and_std([run.record[name] for run in runs]) for name in MEASURES},
             }
         )
-    best, sentence = recommend(strategies)
+    best, sentence = recommend(strategies, len(experiment.parts["val"]))
     return {
         "version": __version__,
         "date": datetime.date.today().isoformat(),
@@ -96,23 +97,38 @@ def results_of(experiment: Experiment, titles: dict[str, str]) -> dict:
     }
 
 
-def recommend(strategies: list[dict]) -> tuple[str, str]:
-    """The strategy to use and why: the best on the validation pictures of the splits that all of them ran on.
+def recommend(strategies: list[dict], val_pictures: int) -> tuple[str, str]:
+    """The strategy to use and why: the cheapest of those within one standard error of the best on the validation pictures.
 
-    Of equals the first, which is the cheapest. The test pictures have no say in it, and are reported beside it.
+    The standard error of an accuracy p on n pictures is sqrt(p (1 - p) / n); n counts the pictures of all splits that every
+    strategy ran on. A smaller difference than that may be luck, and is not worth more training (Breiman, Friedman, Olshen,
+    Stone 1984, "Classification and Regression Trees", section 3.4.3). The test pictures have no say in it, and are reported
+    beside it.
+
+    Parameters
+    ----------
+    strategies : list of dict
+        From cheap to dear.
+    val_pictures : int
+        In the validation part of a split.
     """
     common = min(len(strategy["runs"]) for strategy in strategies)
     val = [float(np.mean([run["val_accuracy"] for run in strategy["runs"][:common]])) for strategy in strategies]
-    best = strategies[int(np.argmax(np.round(val, 6)))]
+    best = max(val)
+    error = math.sqrt(best * (1 - best) / (val_pictures * common))
+    chosen = next(i for i, value in enumerate(val) if value >= best - error - 1e-9)
     others = "; ".join(
-        f"{other['title']} {100 * value:.1f} %" for other, value in zip(strategies, val, strict=True) if other is not best
+        f"{other['title']} {100 * value:.1f} %"
+        for i, (other, value) in enumerate(zip(strategies, val, strict=True))
+        if i != chosen
     )
+    reason = "the best" if val[chosen] == best else "the cheapest within one standard error of the best"
     sentence = (
-        f"Recommended: {best['title']}, best on the validation pictures with {100 * max(val):.1f} %"
-        + (f" ({others})" if others else "")
-        + f"; it got {100 * best['accuracy']['mean']:.1f} % of the test pictures right."
+        f"Recommended: {strategies[chosen]['title']}, {reason} on the validation pictures, {100 * val[chosen]:.1f} %"
+        + (f" ± {100 * error:.1f} ({others})" if others else "")
+        + f"; it got {100 * strategies[chosen]['accuracy']['mean']:.1f} % of the test pictures right."
     )
-    return best["key"], sentence
+    return strategies[chosen]["key"], sentence
 
 
 def cpu_name() -> str:

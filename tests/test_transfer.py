@@ -348,10 +348,11 @@ def test_a_model_without_preprocessing_cannot_be_transferred_and_says_so(folder,
 def test_ctrl_c_keeps_what_is_finished_and_says_where(folder, model_file, tmp_path, cache):
     """A real Ctrl-C in a real process, while it fine-tunes."""
     out = tmp_path / "report"
-    command = [sys.executable, "-u", "-m", "minicnn", "transfer", "--data", folder, "--model", model_file, "--out", out]
-    process = subprocess.Popen(
-        [*map(str, command), "--epochs", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    # a test run in a shell's background is deaf to Ctrl-C, and what it starts would be, too
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import minicnn.__main__"
+    words = ["transfer", "--data", folder, "--model", model_file, "--out", out, "--epochs", "100000"]
+    command = [sys.executable, "-u", "-c", script, *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if "softmax classifier" in line:  # the linear ones are done, fine-tuning comes next
             break

@@ -63,7 +63,6 @@ def test_a_block_worked_by_hand():
 def test_it_is_the_three_convolutions(kernel, stride, threads, monkeypatch):
     rng = np.random.default_rng(sum(kernel) * 10 + sum(stride))
     set_threads(threads)
-    monkeypatch.setitem(inverted_residual.SHORT, "im2col", 0)  # nothing is too short to share
     for N, C, E, F, H, W in [(1, 3, 8, 4, 9, 8), (2, 2, 5, 2, 6, 11), (3, 1, 2, 3, 7, 7)]:
         pads = [side for axis in zip((H, W), kernel, stride, strict=True) for side in same_pads(*axis, 1)]
         windows = Windows(kernel, stride, tuple(pads), (1, 1))
@@ -84,8 +83,7 @@ def test_more_padding_than_filter(tile, monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_shortcut_is_added_after_the_limits(threads, monkeypatch):
-    monkeypatch.setitem(inverted_residual.SHORT, "im2col", 0)
+def test_the_shortcut_is_added_after_the_limits(threads):
     set_threads(threads)
     rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     x, weights = 40 * rng.standard_normal((2, 4, 5, 5)), filters(rng, 4, 12, 4, (3, 3))
@@ -112,8 +110,7 @@ def test_an_empty_batch_and_float32():
     np.testing.assert_allclose(y, one_after_another(x, *weights, windows), atol=1e-4)
 
 
-def test_what_threads_get_of_the_filters_is_kept_by_their_number(monkeypatch):
-    monkeypatch.setitem(inverted_residual.SHORT, "im2col", 0)
+def test_what_threads_get_of_the_filters_is_kept_by_their_number():
     rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     x, weights, kept = rng.standard_normal((1, 2, 6, 6)), filters(rng, 2, 8, 2, (3, 3)), {}
     for threads in (1, 3, 2, 3, 1):

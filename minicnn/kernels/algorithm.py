@@ -80,9 +80,12 @@ def threads_for(
     algorithm: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...], windows: Windows, groups: int
 ) -> AbstractContextManager:
     """In here, one step of this convolution runs on all threads or, if it is too short to wake others for, on this one."""
-    multiply_adds = math.prod(y_shape) * x_shape[1] // groups * math.prod(windows.kernel)
-    is_short = multiply_adds < SHORT.get(algorithm, SHORT["im2col"])
-    return on_this_thread() if is_short else nullcontext()
+    return threads_for_work(algorithm, math.prod(y_shape) * x_shape[1] // groups * math.prod(windows.kernel))
+
+
+def threads_for_work(algorithm: str, multiply_adds: int) -> AbstractContextManager:
+    """The same for what an algorithm does with so many multiply-adds."""
+    return on_this_thread() if multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) else nullcontext()
 
 
 @contextmanager

@@ -21,11 +21,11 @@ import math
 import numpy as np
 
 from . import conv_loops as loops
-from .threads import free_threads, parallel_for, parallel_sum, pieces_of_batch, workspace
+from .threads import parallel_for, parallel_sum, pieces_of_batch, threads_per_sample, workspace
 from .windows import Windows
 
 FILTERS = 8  # of y computed together
-PLANES = 1 << 16  # elements of y's size that the planes of one line may have: they stay in the core's second-level cache
+PLANES = 1 << 16  # elements of a line, about: its planes stay in the core's second-level cache
 SLACK = 16  # numbers that the last vector may read beyond the end of the line
 
 
@@ -71,7 +71,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: in
 
 def _rows_at_once(windows: Windows, channels: int, N: int, OH: int, OW: int) -> int:
     """Rows of y made from one line: all, unless that were too long a line or there are fewer samples than threads."""
-    fair = -(-OH // -(-free_threads() // max(N, 1)))
+    fair = -(-OH // threads_per_sample(N))
     return max(min(fair, PLANES // (channels * windows.kernel[1] * windows.stride[0] * OW)), 1)
 
 

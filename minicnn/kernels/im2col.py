@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import conv_loops as loops
-from .threads import free_threads, parallel_for, parallel_sum, pieces_of_batch, workspace
+from .threads import free_threads, parallel_for, parallel_sum, pieces_of_batch, threads_per_sample, workspace
 from .windows import Windows
 
 COLUMNS = 1 << 18  # elements of a column workspace: 1 MB in float32, about what a core's second-level cache holds
@@ -31,7 +31,7 @@ def forward(
     (N, C), (F, OH, OW) = x.shape[:2], y.shape[1:]
     filters, y_flat = w.reshape(groups, F // groups, -1), y.reshape(N, F, OH * OW)
     by_filters = groups == 1 and OH * OW < F  # threads that share a picture share the longer side of the product
-    parts = min(-(-free_threads() // max(N, 1)), F) if by_filters else 1
+    parts = min(threads_per_sample(N), F) if by_filters else 1
     rows = OH if by_filters else _rows_at_once(N, C, F // groups, OH, OW, windows)
     pieces = [
         (*block, F * part // parts, F * (part + 1) // parts) for block in _row_blocks(N, OH, rows) for part in range(parts)
@@ -126,7 +126,7 @@ def _rows_at_once(N: int, C: int, F: int, OH: int, OW: int, windows: Windows) ->
 
     But at least as many windows as there are filters: BLAS packs both factors anew for each block.
     """
-    fair = -(-OH // -(-free_threads() // max(N, 1)))
+    fair = -(-OH // threads_per_sample(N))
     return min(fair, max(_rows_of_columns(C * windows.kernel[0] * windows.kernel[1], OH, OW), F // OW))
 
 

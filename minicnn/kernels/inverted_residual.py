@@ -19,14 +19,12 @@ the wide maps some channels at a time for the same reason.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 
 from . import inverted_residual_loops as loops
-from .algorithm import SHORT
-from .threads import free_threads, on_this_thread, parallel_for, workspace
+from .threads import parallel_for, threads_per_sample, workspace
 from .windows import Windows
 
 TILE = 2**18  # elements of h at a time; with fewer, the matrix products are too small to be quick
@@ -84,8 +82,7 @@ def forward(
     (N, C, H, W), E, F = x.shape, len(expand.w), len(project.b)
     OH, OW = windows.count(H, W)
     (KH, KW), (sh, sw), (top, left) = windows.kernel, windows.stride, windows.origin
-    is_short = SHORT["im2col"] > N * OH * OW * E * (C + F)
-    parts = 1 if is_short else min(-(-free_threads() // max(N, 1)), E)
+    parts = min(threads_per_sample(N), E)
     if parts not in kept:
         kept[parts] = [_share(expand, depthwise, project, part, parts) for part in range(parts)]
     x_flat, y = x.reshape(N, C, H * W), np.empty((N, F, OH * OW), x.dtype)
@@ -115,8 +112,7 @@ def forward(
             if parts == 1:
                 collect(n)
 
-    with on_this_thread() if is_short else nullcontext():
-        parallel_for(N * parts, body)
+    parallel_for(N * parts, body)
     if parts > 1:
         for n in range(N):
             collect(n)

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import conv_loops as loops
 from .im2col import samples_together, side_by_side
-from .threads import free_threads, parallel_for, parallel_sum, workspace
+from .threads import parallel_for, parallel_sum, threads_per_sample, workspace
 
 
 def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, low: float, high: float, y: np.ndarray) -> None:
@@ -27,7 +27,7 @@ def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None,
     (N, C, H, W), F = x.shape, y.shape[1]
     x_flat, y_flat = x.reshape(N, C, H * W), y.reshape(N, F, H * W)
     longer = max(F, H * W)
-    parts = min(-(-free_threads() // max(N, 1)), longer)
+    parts = min(threads_per_sample(N), longer)
     finishes = b is not None or low > -np.inf or high < np.inf
     bias = np.zeros(F, y.dtype) if b is None else b
 

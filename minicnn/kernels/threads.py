@@ -124,13 +124,18 @@ def parallel_for(n: int, body: Callable[[int, int], object]) -> None:
             _workers_in_use.release()
 
 
+def threads_per_sample(N: int) -> int:
+    """How many threads have to share a sample so that all are busy with N of them: 1, unless there are fewer samples."""
+    return -(-free_threads() // max(N, 1))
+
+
 def pieces_of_batch(N: int, groups: int, blocks: int) -> np.ndarray:
     """Rows (sample, group, first, last block), for ``parallel_for``: with few samples, each thread takes some blocks of each.
 
     >>> pieces_of_batch(max(get_threads(), 2), 1, 5)[:2].tolist()
     [[0, 0, 0, 5], [1, 0, 0, 5]]
     """
-    parts = min(blocks, -(-free_threads() // max(N * groups, 1)))
+    parts = min(blocks, threads_per_sample(N * groups))
     n, g, part = np.indices((N, groups, parts)).reshape(3, -1)
     return np.stack([n, g, blocks * part // parts, blocks * (part + 1) // parts], axis=1)
 

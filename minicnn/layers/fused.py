@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import inverted_residual
+from ..kernels.algorithm import threads_for_work
 from ..kernels.conv import conv2d_forward
 from .activation import ReLU, ReLU6
 from .base import Layer, Parameter
@@ -82,46 +83,37 @@ class FusedInvertedResidual(Layer):
 
     def __init__(self, expand: FusedConv2d, depthwise: FusedConv2d, project: FusedConv2d, shortcut: bool = False):
         super().__init__()
-        self.expand, self.depthwise, self.project, self.shortcut = expand, depthwise, project, shortcut
+        self.body, self.shortcut = Sequential(expand=expand, depthwise=depthwise, project=project), shortcut
         self._steps: list[inverted_residual.Step] = []
         self._kept: dict[int, list[inverted_residual.Share]] = {}
 
-    @property
-    def convolutions(self) -> dict[str, FusedConv2d]:
-        return {"expand": self.expand, "depthwise": self.depthwise, "project": self.project}
-
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
-        self.expand.check_input(x, ndim=4)
+        expand, depthwise, project = self.body.layers.values()
+        expand.check_input(x, ndim=4)
         if not self._steps:  # the filters stay as they are
-            for conv in self.convolutions.values():
+            for conv in (expand, depthwise, project):
                 w = conv.w.value.reshape(len(conv.w.value), -1)
-                w = w if conv is self.expand else np.ascontiguousarray(w.T)
+                w = w if conv is expand else np.ascontiguousarray(w.T)
                 self._steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
-        windows = self.depthwise.windows(self.expand.output_shape(x.shape))
-        return inverted_residual.forward(x, *self._steps, windows, self.shortcut, self._kept)
+        windows = depthwise.windows(expand.output_shape(x.shape))
+        with threads_for_work("im2col", self.multiply_adds(x.shape)):
+            return inverted_residual.forward(x, *self._steps, windows, self.shortcut, self._kept)
 
     def parameters(self) -> dict[str, Parameter]:
-        convolutions = self.convolutions.items()
-        return {f"{name}.{key}": value for name, conv in convolutions for key, value in conv.parameters().items()}
+        return self.body.parameters()
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        for conv in self.convolutions.values():
-            input_shape = conv.output_shape(input_shape)
-        return input_shape
+        return self.body.output_shape(input_shape)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        total = 0
-        for conv in self.convolutions.values():
-            total, input_shape = total + conv.multiply_adds(input_shape), conv.output_shape(input_shape)
-        return total
+        return self.body.multiply_adds(input_shape)
 
     def config(self) -> dict[str, Any]:
-        return self.convolutions | {"shortcut": self.shortcut}
+        return self.body.config() | {"shortcut": self.shortcut}
 
     def _convert(self, dtype: np.dtype) -> None:
-        for conv in self.convolutions.values():
-            conv._convert(dtype)
+        self.body.astype(dtype)
         self._steps, self._kept = [], {}
 
 

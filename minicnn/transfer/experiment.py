@@ -24,13 +24,12 @@ from ..models.model import Model
 from ..pretrained import load
 from ..pretrained.store import save_model
 from .codes import below_classifier, default_layer, extract_features
-from .finetune import Phase, fine_tune, freeze_point, set_head, view_bank, with_new_head
+from .finetune import MORE_FROZEN, UPPER_FROZEN, Phase, fine_tune, freeze_point, set_head, view_bank, with_new_head
 from .linear import LinearClassifier, LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
 from .measures import confident_mistakes, measure
 from .report import write_report
 from .results import results_of
 
-UPPER_FROZEN = 0.6  # share of the multiply-adds below what the first phase of fine-tuning trains: the most specific layers
 TEST_FRACTION = 0.25  # of all pictures: Deitsch et al. 2019 train on 1,968 solar cells and test on 656
 VAL_FRACTION = 0.15  # of the pictures that are not for testing
 
@@ -63,7 +62,7 @@ class Effort:
     finetune_seeds: int
     upper: tuple[int, int, float]
     more: tuple[int, int, float]
-    frozen: float = 0.25
+    frozen: float = MORE_FROZEN
     final: tuple[int, float] | None = None
     quarter_turns: bool = False
     all_versions: bool = False

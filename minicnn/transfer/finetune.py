@@ -23,6 +23,9 @@ from .codes import below_classifier, default_layer
 from .learning_rates import discriminative_rates, set_learning_rates
 from .linear import LinearClassifier
 
+# Shares of the multiply-adds that stay frozen while the upper part is trained, and while more of it is
+UPPER_FROZEN, MORE_FROZEN = 0.6, 0.25
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -77,7 +80,7 @@ def freeze_points(model: Model) -> tuple[str, str]:
     The layers by which three fifths, and a quarter, of the network's multiply-adds are done: the first leaves the most specific
     layers to train, the second all but the general ones (edges, colours, textures).
     """
-    return freeze_point(model, 0.6), freeze_point(model, 0.25)
+    return freeze_point(model, UPPER_FROZEN), freeze_point(model, MORE_FROZEN)
 
 
 def freeze_point(model: Model, share: float) -> str:

@@ -2,31 +2,32 @@
 
 A sleeping thread wakes up a tenth of a millisecond after it is called, which is as long as many a layer takes. So both sides
 watch for a moment (about half a millisecond) before they fall asleep, without holding Python's lock: the worker for its next
-piece, whoever gave it one for its end. Watching stops for any other thread that wants the core.
+piece, whoever gave it one for its end. Any other thread that wants the core gets it; after that, on a busy machine some
+milliseconds later, the moment is over, and whoever watched sleeps until called, like everybody else.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 import threading
 from collections.abc import Callable
 
 import numba
 import numpy as np
 
-if hasattr(os, "sched_yield") and not numba.config.DISABLE_JIT:
+if sys.platform == "linux" and not numba.config.DISABLE_JIT:
     from .worker_loops import watch
-else:  # Windows, or somebody who wants to step through the loops
+else:  # another system, or somebody who wants to step through the loops
 
-    def watch(number: np.ndarray, value: int, looks: int, pause: int) -> bool:
+    def watch(number: np.ndarray, value: int, patience: int, pause: int, clock: np.ndarray) -> bool:
         """Asleep at once."""
         return False
 
 
-PATIENCE = 1000  # looks at a number before falling asleep
+PATIENCE = 500_000  # nanoseconds of watching before falling asleep
 # Who gives a piece goes on in Python for some microseconds, to its own. If the worker asked for Python's lock meanwhile, it
 # would be put to sleep after all: it looks on until the lock is probably free.
-GIVEN_PAUSE, FINISHED_PAUSE = 40, 8
+GIVEN_PAUSE, FINISHED_PAUSE = 15_000, 3_000  # nanoseconds
 
 
 class Worker:
@@ -71,7 +72,7 @@ class _Count:
     """A number that one thread raises and one other waits for."""
 
     def __init__(self) -> None:
-        self.number = np.zeros(1, np.int64)
+        self.number, self.clock = np.zeros(1, np.int64), np.zeros(2, np.int64)
         self.mutex, self.bell, self.sleeps = threading.Lock(), threading.Lock(), False
         self.bell.acquire()
 
@@ -87,7 +88,7 @@ class _Count:
 
     def wait_for(self, value: int, pause: int) -> None:
         """Until the number is ``value``; if it was awaited awake, for ``pause`` looks more."""
-        if watch(self.number, value, PATIENCE, pause):
+        if watch(self.number, value, PATIENCE, pause, self.clock):
             return
         while True:
             with self.mutex:

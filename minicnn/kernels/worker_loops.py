@@ -1,4 +1,4 @@
-"""The Numba loop of ``worker``: to watch a number in memory without holding Python's lock."""
+"""The Numba loops of ``worker``: to watch a number in memory without holding Python's lock."""
 
 from __future__ import annotations
 
@@ -6,15 +6,30 @@ from numba import njit, types
 
 # lets other threads run that want this core; and for all the compiler knows it changes the number, which is thus read each time
 _let_others_run = types.ExternalFunction("sched_yield", types.int32())
+_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.uintp))
+MONOTONIC = 1  # Linux's number of the clock that nobody sets
 
 
 @njit(nogil=True, cache=True)
-def watch(number, value, looks, pause):
-    """Whether number[0] becomes ``value`` within so many looks at it; if so, returns after ``pause`` looks more."""
-    for _ in range(looks):
-        if number[0] == value:
-            for _ in range(pause):
-                _let_others_run()
-            return True
+def _now(clock):
+    """Nanoseconds. ``clock`` int64 (2,) is where the system writes seconds and nanoseconds."""
+    _clock_gettime(MONOTONIC, clock.ctypes.data)
+    return clock[0] * 1_000_000_000 + clock[1]
+
+
+@njit(nogil=True, cache=True)
+def watch(number, value, patience, pause, clock):
+    """Whether number[0] becomes ``value`` within ``patience`` nanoseconds; if so, returns ``pause`` nanoseconds later.
+
+    Looks are not counted: on a busy machine, letting others run takes milliseconds.
+    """
+    if number[0] != value:
+        end = _now(clock) + patience
+        while number[0] != value:
+            if _now(clock) > end:
+                return False
+            _let_others_run()
+    end = _now(clock) + pause
+    while _now(clock) < end:
         _let_others_run()
-    return False
+    return True

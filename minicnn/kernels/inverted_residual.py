@@ -27,6 +27,7 @@ from . import inverted_residual_loops as loops
 from .threads import parallel_for, threads_per_sample, workspace
 from .windows import Windows
 
+LINE = 512  # numbers that the depthwise filters make at a time, channels times pixels: so that starting a loop costs little
 TILE = 2**18  # elements of h at a time; with fewer, the matrix products are too small to be quick
 
 
@@ -42,7 +43,7 @@ class Step(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What some of the wide channels take: w1 and b1, w2 and b2, w3."""
+    """What some of the wide channels take: w1 and b1; w2 and b2, over and over as for neighbouring pixels; w3."""
 
     w1: np.ndarray
     b1: np.ndarray
@@ -54,8 +55,9 @@ class Share(NamedTuple):
 def _share(expand: Step, depthwise: Step, project: Step, part: int, parts: int) -> Share:
     E = len(expand.w)
     channels = slice(E * part // parts, E * (part + 1) // parts)
-    w2 = np.ascontiguousarray(depthwise.w[:, channels])  # or the loops could not be vectorised
-    return Share(expand.w[channels], expand.b[channels], w2, depthwise.b[channels], project.w[channels])
+    pixels = max(LINE // (channels.stop - channels.start), 1)
+    w2, b2 = np.tile(depthwise.w[:, channels], (1, pixels)), np.tile(depthwise.b[channels], pixels)
+    return Share(expand.w[channels], expand.b[channels], w2, b2, project.w[channels])
 
 
 def forward(

@@ -56,87 +56,57 @@ def add_and_clamp(h, bias, low, high):
 def depthwise(h, first_row, H, w, bias, KH, KW, sh, sw, top, left, low, high, d, i0):
     """d[i - i0, j, e] = min(max(bias[e] + sum over p, q of w[(p, q), e] * h_padded[i*sh + p, j*sw + q, e], low), high)
 
-    h holds the rows from ``first_row`` on of a map of H rows. Taps that fall on padding are left out. Away from the borders
-    with a stride of 1, two neighbours in y are computed together: they share all but one of the pixels under a row of taps.
+    h holds the rows from ``first_row`` on of a map of H rows. Taps that fall on padding are left out.
+
+    With a stride of 1, neighbours in y see neighbours in h: away from the borders, the channels of some pixels are one line,
+    and so are those that a tap sees of h. For that, w and bias have the channels of a pixel over and over, (KH*KW, pixels * E).
     """
-    W = h.shape[1]
-    rows, OW = d.shape[:2]
+    (_, W, E), (rows, OW, _) = h.shape, d.shape
+    inside = W - KW + left + 1 if sw == 1 else 0  # from this column of y on, windows reach beyond the last column of h
     for i in range(rows):
-        r, y = (i0 + i) * sh - top, d[i]
-        p_begin, p_end = max(0, -r), min(KH, H - r)
-        j = 0
-        while j < OW:
-            s = j * sw - left
-            inside = s >= 0 and s + KW <= W and (KW == 3 or KW == 5)
-            pair = inside and sw == 1 and s + KW < W and j + 1 < OW
-            _fill(y[j], bias)
-            if pair:
-                _fill(y[j + 1], bias)
-            for p in range(p_begin, p_end):
-                x, t = h[r + p - first_row], p * KW
-                if pair and KW == 3:
-                    _three_taps_twice(y[j], y[j + 1], w[t], w[t + 1], w[t + 2], x[s], x[s + 1], x[s + 2], x[s + 3])
-                elif pair:
-                    a, b, c, d_, e = x[s], x[s + 1], x[s + 2], x[s + 3], x[s + 4]
-                    _five_taps_twice(y[j], y[j + 1], w[t], w[t + 1], w[t + 2], w[t + 3], w[t + 4], a, b, c, d_, e, x[s + 5])
-                elif inside and KW == 3:
-                    _three_taps(y[j], w[t], w[t + 1], w[t + 2], x[s], x[s + 1], x[s + 2])
-                elif inside:
-                    a, b, c, d_, e = x[s], x[s + 1], x[s + 2], x[s + 3], x[s + 4]
-                    _five_taps(y[j], w[t], w[t + 1], w[t + 2], w[t + 3], w[t + 4], a, b, c, d_, e)
-                else:
-                    for q in range(max(0, -s), min(KW, W - s)):
-                        _tap(y[j], w[t + q], x[s + q])
-            _clamp(y[j], low, high)
-            if pair:
-                _clamp(y[j + 1], low, high)
-            j += 2 if pair else 1
+        r, y = (i0 + i) * sh - top, d[i].ravel()
+        for begin in range(0, len(y), len(bias)):
+            _copy(bias, y[begin:])
+        for p in range(max(0, -r), min(KH, H - r)):
+            x, j = h[r + p - first_row].ravel(), 0
+            while j < OW:
+                s = j * sw - left
+                q, end = max(0, -s), min(KW, W - s)
+                pixels = min(len(bias) // E, inside - j) if j >= left and j < inside else 1
+                _add_taps(y[j * E : (j + pixels) * E], w, p * KW + q, x[(s + q) * E :], E, end - q)
+                j += pixels
+        for k in range(len(y)):
+            value = low if y[k] < low else y[k]  # a NaN fails both comparisons and stays
+            y[k] = high if value > high else value
 
 
 @_loop
-def _fill(y, bias):
-    for e in range(len(y)):
-        y[e] = bias[e]
+def _copy(source, target):
+    for k in range(min(len(source), len(target))):
+        target[k] = source[k]
 
 
 @_loop
-def _clamp(y, low, high):
-    for e in range(len(y)):
-        value = y[e]
-        value = low if value < low else value
-        y[e] = high if value > high else value
-
-
-@_loop
-def _tap(y, w, x):
-    for e in range(len(y)):
-        y[e] += w[e] * x[e]
-
-
-@_loop
-def _three_taps(y, w0, w1, w2, x0, x1, x2):
-    for e in range(len(y)):
-        y[e] += w0[e] * x0[e] + w1[e] * x1[e] + w2[e] * x2[e]
-
-
-@_loop
-def _three_taps_twice(y, z, w0, w1, w2, x0, x1, x2, x3):
-    for e in range(len(y)):
-        y[e] += w0[e] * x0[e] + w1[e] * x1[e] + w2[e] * x2[e]
-        z[e] += w0[e] * x1[e] + w1[e] * x2[e] + w2[e] * x3[e]
-
-
-@_loop
-def _five_taps(y, w0, w1, w2, w3, w4, x0, x1, x2, x3, x4):
-    for e in range(len(y)):
-        y[e] += w0[e] * x0[e] + w1[e] * x1[e] + w2[e] * x2[e] + w3[e] * x3[e] + w4[e] * x4[e]
-
-
-@_loop
-def _five_taps_twice(y, z, w0, w1, w2, w3, w4, x0, x1, x2, x3, x4, x5):
-    for e in range(len(y)):
-        y[e] += w0[e] * x0[e] + w1[e] * x1[e] + w2[e] * x2[e] + w3[e] * x3[e] + w4[e] * x4[e]
-        z[e] += w0[e] * x1[e] + w1[e] * x2[e] + w2[e] * x3[e] + w3[e] * x4[e] + w4[e] * x5[e]
+def _add_taps(y, w, t, x, E, taps):
+    """y[k] += sum over q < taps of w[t + q, k] * x[q*E + k]: five taps in a pass, then three, then one."""
+    q = 0
+    while q + 5 <= taps:
+        a, b, c, d, e = x[q * E :], x[(q + 1) * E :], x[(q + 2) * E :], x[(q + 3) * E :], x[(q + 4) * E :]
+        wa, wb, wc, wd, we = w[t + q], w[t + q + 1], w[t + q + 2], w[t + q + 3], w[t + q + 4]
+        for k in range(len(y)):
+            y[k] = y[k] + wa[k] * a[k] + wb[k] * b[k] + wc[k] * c[k] + wd[k] * d[k] + we[k] * e[k]
+        q += 5
+    while q + 3 <= taps:
+        a, b, c = x[q * E :], x[(q + 1) * E :], x[(q + 2) * E :]
+        wa, wb, wc = w[t + q], w[t + q + 1], w[t + q + 2]
+        for k in range(len(y)):
+            y[k] = y[k] + wa[k] * a[k] + wb[k] * b[k] + wc[k] * c[k]
+        q += 3
+    while q < taps:
+        a, wa = x[q * E :], w[t + q]
+        for k in range(len(y)):
+            y[k] += wa[k] * a[k]
+        q += 1
 
 
 @_loop

@@ -18,7 +18,7 @@ from minicnn.layers import (
     Sequential,
     SideHead,
 )
-from minicnn.layers.fused import FusedConv2d, fuse
+from minicnn.layers.fused import FusedConcat, FusedConv2d, fuse
 from minicnn.models import efficientnet_lite0, lenet5
 from minicnn.pretrained.strict import arrays_of
 
@@ -68,6 +68,35 @@ def test_every_kind_of_container_gives_what_it_gave():
         drop=Dropout(0.5),
     )
     assert_same(shake(net), rng.standard_normal((2, 3, 15, 12)).astype(np.float32))
+
+
+@pytest.mark.parametrize("N", [1, 2])
+@pytest.mark.parametrize("size", [7, 40], ids=["short", "shared between threads"])
+def test_convolutions_side_by_side_become_one_layer(N, size):
+    rng = np.random.default_rng(0)
+    three = Sequential(conv=Conv2d(24, 40, 3, pad=1, rng=rng), norm=BatchNorm2d(40), relu=ReLU())
+    five = Conv2d(24, 3, 5, pad=2, groups=3, rng=rng)
+    depthwise = Conv2d(24, 24, 3, pad=1, groups=24, rng=rng)
+    expand = Concat(one=Sequential(conv=Conv2d(24, 33, 1, rng=rng), relu=ReLU()), three=three, five=five, depthwise=depthwise)
+    net = shake(Sequential(squeeze=Conv2d(3, 24, 1, rng=rng), expand=expand))
+    x = rng.standard_normal((N, 3, size, size)).astype(np.float32)
+    assert isinstance(fuse(net).layers["expand"], FusedConcat)
+    assert_same(net, x)
+    two_passes = fuse(net)  # the second with what the first has kept of the filters
+    np.testing.assert_array_equal(two_passes.forward(x), two_passes.forward(x))
+
+
+def test_branches_of_different_sizes_are_refused_when_fused_too():
+    net = Sequential(expand=Concat(one=Conv2d(3, 2, 1), three=Conv2d(3, 2, 3)))
+    for N in (1, 2):
+        with pytest.raises(ValueError, match="branches may differ in channels only"):
+            fuse(net).forward(np.ones((N, 3, 8, 8), np.float32))
+
+
+def test_a_branch_that_somebody_wants_to_see_stays():
+    net = Sequential(expand=Concat(one=Conv2d(3, 2, 1), three=Sequential(conv=Conv2d(3, 2, 3, pad=1), relu=ReLU())))
+    kept = fuse(net, keep=["expand.three.conv"])
+    assert "expand.three.conv" in dict(kept.walk()) and type(kept.layers["expand"]) is Concat
 
 
 def test_efficientnet_and_lenet_give_the_same_scores():

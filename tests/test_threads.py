@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from minicnn.kernels import threads
-from minicnn.kernels.threads import free_threads, get_threads, parallel_for, set_threads, workspace
+from minicnn.kernels import threads, worker
+from minicnn.kernels.threads import (
+    free_threads,
+    gathered_loops,
+    get_threads,
+    is_gathering,
+    parallel_for,
+    set_threads,
+    workspace,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +54,53 @@ def test_pieces_run_at_the_same_time_in_different_threads():
 
     parallel_for(2, body)
     assert len(seen) == 2 and threading.get_ident() in seen
+
+
+def test_gathered_loops_run_when_the_last_has_been_gathered():
+    """The first piece of each in one thread, the second of each in the other; a loop whose caller goes on runs at once."""
+    ran = []
+
+    def loop(name):
+        return lambda start, stop: ran.append((name, start, stop, threading.get_ident()))
+
+    with gathered_loops():
+        parallel_for(4, loop("a"), last=True)
+        parallel_for(1, loop("b"), last=True)
+        parallel_for(5, loop("c"), last=True)
+        assert not ran
+        parallel_for(2, loop("not last"))
+        assert {name for name, *_ in ran} == {"not last"}
+    mine, others = ([piece[:3] for piece in ran[2:] if (piece[3] == threading.get_ident()) == here] for here in (True, False))
+    assert mine == [("a", 0, 2), ("b", 0, 1), ("c", 0, 2)] and others == [("a", 2, 4), ("c", 2, 5)]
+    ran.clear()
+    parallel_for(2, loop("afterwards"), last=True)
+    assert len(ran) == 2
+
+
+def test_after_an_exception_nothing_stays_gathered():
+    def forbidden(start, stop):
+        raise AssertionError("its caller failed")
+
+    with pytest.raises(KeyError), gathered_loops():
+        parallel_for(4, forbidden, last=True)
+        raise KeyError
+    with gathered_loops():
+        pass
+    with pytest.raises(ZeroDivisionError), gathered_loops():
+        parallel_for(4, lambda start, stop: 1 / 0, last=True)
+    assert not is_gathering()
+
+
+def test_within_a_piece_nothing_is_gathered():
+    done = []
+
+    def body(start, stop):
+        with gathered_loops():
+            parallel_for(3, lambda first, end: done.append((first, end)), last=True)
+            assert (0, 3) in done
+
+    parallel_for(2, body)
+    assert done == [(0, 3), (0, 3)]
 
 
 def test_a_loop_within_a_piece_runs_where_it_is():
@@ -206,6 +261,20 @@ def test_workers_that_have_fallen_asleep_wake_up_and_those_awake_lose_nothing():
             time.sleep(0.05)  # longer than a worker watches
         parallel_for(2, lambda start, stop, i=i: done.append((i, start)))
     assert sorted(done) == [(i, start) for i in range(300) for start in (0, 1)]
+
+
+@pytest.mark.skipif(not hasattr(worker.watch, "py_func"), reason="without compiled loops on Linux, threads fall asleep at once")
+def test_watching_ends_by_the_clock():
+    """A look may take milliseconds where others want the core: a number of looks would be no limit."""
+    number, clock = np.zeros(1, np.int64), np.zeros(2, np.int64)
+    assert worker.watch(number, 0, 0, 0, clock)
+    begun = time.monotonic_ns()
+    assert not worker.watch(number, 1, 2_000_000, 0, clock)
+    assert time.monotonic_ns() - begun >= 2_000_000
+    raise_it = threading.Timer(0.05, lambda: number.__setitem__(0, 1))
+    raise_it.start()
+    assert worker.watch(number, 1, 20_000_000_000, 1_000_000, clock)
+    raise_it.join()
 
 
 def test_a_long_piece_is_waited_for():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 
 import numpy as np
 
-from .threads import on_this_thread
+from .threads import is_gathering, on_this_thread
 from .windows import Windows
 
 ALGORITHMS = ("depthwise", "pointwise", "winograd4", "winograd2", "direct", "im2col")
@@ -25,6 +26,7 @@ SHORT = {"depthwise": 200_000, "direct": 2_000_000, "im2col": 3_000_000}
 _forced: str | None = None
 
 
+@lru_cache(maxsize=4096)  # every layer asks in every pass, and always for the same
 def choose_algorithm(
     step: str,
     x_shape: tuple[int, int, int, int],
@@ -84,8 +86,9 @@ def threads_for(
 
 
 def threads_for_work(algorithm: str, multiply_adds: int) -> AbstractContextManager:
-    """The same for what an algorithm does with so many multiply-adds."""
-    return on_this_thread() if multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) else nullcontext()
+    """The same for what an algorithm does with so many multiply-adds. Loops that are gathered wake nobody by themselves."""
+    is_short = multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not is_gathering()
+    return on_this_thread() if is_short else nullcontext()
 
 
 @contextmanager
@@ -108,7 +111,9 @@ def forced_algorithm(name: str) -> Iterator[None]:
     if name not in ALGORITHMS:
         raise ValueError(f"there is no algorithm {name!r} for convolutions; there are {', '.join(ALGORITHMS)}")
     before, _forced = _forced, name
+    choose_algorithm.cache_clear()
     try:
         yield
     finally:
         _forced = before
+        choose_algorithm.cache_clear()

@@ -27,6 +27,7 @@ def conv2d_forward(
     groups: int,
     clamp: tuple[float, float] | None = None,
     kept: dict[int, np.ndarray] | None = None,
+    y: np.ndarray | None = None,
 ) -> np.ndarray:
     """y = clamp(b + w * x), see ``reference.conv2d_forward`` for the equation.
 
@@ -37,13 +38,16 @@ def conv2d_forward(
         Limits put on y in the same pass that adds the bias: (0, 6) is a ReLU6 and (0, inf) a ReLU. NaN stays NaN.
     kept : dict, optional
         Belongs to these filters, which do not change any more: what an algorithm makes of them stays there for the next call.
+    y : contiguous array, optional
+        Where the result goes. Within `gathered_loops` it may be there only when they end.
 
     Returns
     -------
     y : (N, F, OH, OW), of x's dtype
     """
     x, w, windows = np.ascontiguousarray(x), np.ascontiguousarray(w), Windows(w.shape[2:], stride, pads, dilation)
-    y = np.empty((len(x), len(w), *windows.count(*x.shape[2:])), x.dtype)
+    if y is None:
+        y = np.empty((len(x), len(w), *windows.count(*x.shape[2:])), x.dtype)
     low, high = map(x.dtype.type, (-math.inf, math.inf) if clamp is None else clamp)
     step = "forward" if kept is None else "inference"
     algorithm = choose_algorithm(step, x.shape, y.shape, windows, groups, x.dtype)

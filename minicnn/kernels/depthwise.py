@@ -80,7 +80,7 @@ def forward(
             start, stop, samples, x, filters, bias, offsets, sh, sw, *windows.origin, line_x, line_y, low, high, y
         )
 
-    parallel_for(C if N else 0, body)
+    parallel_for(C if N else 0, body, last=True)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, dx: np.ndarray) -> None:

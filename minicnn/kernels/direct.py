@@ -51,7 +51,7 @@ def forward(
         how = line, planes, windows.flat, offsets, weights, bias, sums, low, high
         loops.direct_forward(pieces[start:stop], x_groups, *how, y_groups)
 
-    parallel_for(len(pieces), body)
+    parallel_for(len(pieces), body, last=True)
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: int, dw: np.ndarray) -> None:

@@ -48,7 +48,7 @@ def forward(
             if finishes:
                 loops.finish(y_flat[n, f:f_end], bias[f:f_end], low, high, top * OW, bottom * OW)
 
-    parallel_for(len(pieces), body)
+    parallel_for(len(pieces), body, last=True)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, groups: int, dx: np.ndarray) -> None:

@@ -43,7 +43,7 @@ def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None,
             if finishes:
                 loops.finish(y_flat[n, filters], bias[filters], low, high, pixels.start, pixels.stop)
 
-    parallel_for(N * parts, body)
+    parallel_for(N * parts, body, last=True)
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, dw: np.ndarray) -> None:

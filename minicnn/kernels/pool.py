@@ -135,10 +135,13 @@ def _max(start, stop, x, KH, KW, sh, sw, top, left, y):
     column_best = padded[left : left + W]
     for plane in range(start, stop):
         for i in range(OH):
-            first_row = max(i * sh - top, 0)
-            column_best[:] = x[plane, first_row]
-            for h in range(first_row + 1, min(i * sh - top + KH, H)):
-                _larger(x[plane, h], column_best)
+            first_row, end_row = max(i * sh - top, 0), min(i * sh - top + KH, H)
+            if end_row - first_row == 3:
+                _largest_of_rows(x[plane, first_row], x[plane, first_row + 1], x[plane, first_row + 2], column_best)
+            else:
+                column_best[:] = x[plane, first_row]
+                for h in range(first_row + 1, end_row):
+                    _larger(x[plane, h], column_best)
             if sw == 2 and KW == 2:
                 _largest_of_two(padded, y[plane, i])
             elif sw == 2 and KW == 3:
@@ -147,6 +150,14 @@ def _max(start, stop, x, KH, KW, sh, sw, top, left, y):
                 y[plane, i] = -np.inf
                 for q in range(KW):
                     _larger(padded[q::sw], y[plane, i])
+
+
+@_loop
+def _largest_of_rows(first, second, third, best):
+    for k in range(best.size):
+        a, b, c = first[k], second[k], third[k]
+        larger = b if (b > a) | (b != b) else a
+        best[k] = c if (c > larger) | (c != c) else larger
 
 
 @_loop

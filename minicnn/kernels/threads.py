@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -26,7 +25,8 @@ keep_freed_memory()  # before the first large array
 CACHE_LINE = 64  # bytes
 
 _lock = threading.Lock()
-_here = threading.local()  # what belongs to one thread: .inside (it is running a piece), .one_blas_thread, .workspaces
+# what belongs to one thread: .inside (it is running a piece), .gathered (loops put off), .one_blas_thread, .workspaces
+_here = threading.local()
 
 
 def _usable_cores() -> int:
@@ -51,18 +51,25 @@ def free_threads() -> int:
     return 1 if getattr(_here, "inside", False) else _threads
 
 
-@contextmanager
-def on_this_thread() -> Iterator[None]:
-    """Loops started in here run as a whole where they are started: for work that takes less time than waking another thread."""
-    if getattr(_here, "inside", False):  # they do anyway
-        yield
-        return
-    with one_blas_thread():
-        _here.inside = True
-        try:
-            yield
-        finally:
+class on_this_thread:
+    """Loops started in here run as a whole where they are started: for work that takes less time than waking another thread.
+
+    >>> with on_this_thread():
+    ...     free_threads()
+    1
+    """
+
+    def __enter__(self) -> None:
+        self.is_outermost = not getattr(_here, "inside", False)  # within a piece they do anyway
+        if self.is_outermost:
+            self.blas = one_blas_thread()
+            self.blas.__enter__()
+            _here.inside = True
+
+    def __exit__(self, *error: object) -> None:
+        if self.is_outermost:
             _here.inside = False
+            self.blas.__exit__()
 
 
 def set_threads(n: int) -> None:
@@ -79,12 +86,14 @@ def set_threads(n: int) -> None:
     _threads = int(n)
 
 
-def parallel_for(n: int, body: Callable[[int, int], object]) -> None:
+def parallel_for(n: int, body: Callable[[int, int], object], last: bool = False) -> None:
     """Run ``body(start, stop)`` on pieces that together make up range(n), one contiguous piece a thread.
 
     Which index is in which piece depends on ``n`` and ``get_threads()`` alone, so that sums kept by piece and added in
     order are the same in every run. A call from within a piece runs all of range(n) where it is. An exception in a piece
     is raised here once all pieces have ended (the first piece's, if several fail).
+
+    ``last`` is the promise that the caller does nothing more with what the loop makes, so that `gathered_loops` may put it off.
 
     >>> squares = np.zeros(5)
     >>> def body(start, stop):
@@ -98,22 +107,67 @@ def parallel_for(n: int, body: Callable[[int, int], object]) -> None:
     if getattr(_here, "inside", False):
         body(0, n)
         return
-    count = min(n, _threads)
-    bounds = [n * i // count for i in range(count + 1)]
-    first, *others = pairwise(bounds)
+    gathered = getattr(_here, "gathered", None)
+    if last and gathered is not None:
+        gathered.append((n, body))
+    else:
+        _run_loops([(n, body)])
+
+
+@contextmanager
+def gathered_loops() -> Iterator[None]:
+    """Loops started in here as their caller's last are run together at the end, and threads are given their pieces only once.
+
+    For loops that need nothing of each other. Each thread runs its piece of the first, then its piece of the second, and so on.
+
+    >>> squares, cubes = np.zeros(3), np.zeros(4)
+    >>> def square(start, stop):
+    ...     squares[start:stop] = np.arange(start, stop) ** 2
+    >>> def cube(start, stop):
+    ...     cubes[start:stop] = np.arange(start, stop) ** 3
+    >>> with gathered_loops():
+    ...     parallel_for(3, square, last=True)
+    ...     parallel_for(4, cube, last=True)
+    >>> squares, cubes
+    (array([0., 1., 4.]), array([ 0.,  1.,  8., 27.]))
+    """
+    _here.gathered = []
+    try:
+        yield
+        loops = _here.gathered
+    finally:
+        _here.gathered = None
+    _run_loops(loops)
+
+
+def is_gathering() -> bool:
+    """Whether loops are being gathered, so that a short one costs no waiting of its own."""
+    return getattr(_here, "gathered", None) is not None
+
+
+def _run_loops(loops: list[tuple[int, Callable[[int, int], object]]]) -> None:
+    """Each loop (n, body) split over the threads, or over n of them if that is less."""
+    shares: list[list[partial]] = [[] for _ in range(min(_threads, max((n for n, _ in loops), default=0)))]
+    for n, body in loops:
+        count = min(n, _threads)
+        for i in range(count):
+            shares[i].append(partial(body, n * i // count, n * (i + 1) // count))
+    if not shares:
+        return
+    first, *others = shares
     with one_blas_thread():
         if not others or not _workers_in_use.acquire(blocking=False):  # another thread of the user's has them
-            for piece in (first, *others):
-                _run_piece(body, *piece)
+            for share in shares:
+                _run_pieces(share)
             return
         try:
             while len(_workers) < len(others):
                 _workers.append(Worker(_prepare_worker))
             busy = list(zip(_workers, others, strict=False))
-            for worker, piece in busy:
-                worker.begin(partial(_run_piece, body, *piece))
+            for worker, share in busy:
+                worker.begin(partial(_run_pieces, share))
             try:
-                _run_piece(body, *first)
+                _run_pieces(first)
             finally:
                 for worker, _ in busy:  # also after Ctrl-C: nobody may still be writing into an array its owner has let go
                     worker.wait()
@@ -165,11 +219,11 @@ def workspace(use: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.nd
     good until the same thread asks for the same ``use`` again.
     """
     workspaces = _here.__dict__.setdefault("workspaces", {})
-    size, key = math.prod(shape), (use, np.dtype(dtype))
+    size, key = math.prod(shape), (use, dtype)
     flat = workspaces.get(key)
     if flat is None or flat.size < size:
-        flat = workspaces[key] = _aligned(size, key[1])
-    return flat[:size].reshape(shape)
+        flat = workspaces[key] = _aligned(size, np.dtype(dtype))
+    return flat[:size] if len(shape) == 1 else flat[:size].reshape(shape)
 
 
 def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
@@ -179,10 +233,11 @@ def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
-def _run_piece(body: Callable[[int, int], object], start: int, stop: int) -> None:
+def _run_pieces(pieces: list[partial]) -> None:
     _here.inside = True
     try:
-        body(start, stop)
+        for piece in pieces:
+            piece()
     finally:
         _here.inside = False
 
@@ -232,27 +287,29 @@ def _get_blas() -> _Blas:
         return _blas
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
+class one_blas_thread:
     """While in here, BLAS has one thread. A network enters once for all its layers: setting it takes longer than a small loop.
 
     Several threads of the user's may be in here at the same time: the first sets the limit, the last lifts it.
     """
-    if getattr(_here, "one_blas_thread", False):
-        yield
-        return
-    blas = _get_blas()
-    with _lock:
-        if blas.loops == 0:
-            blas.before = blas.exchange(blas.per_process, [1] * len(blas.per_process))
-        blas.loops += 1
-    mine = blas.exchange(blas.per_thread, [1] * len(blas.per_thread))
-    _here.one_blas_thread = True
-    try:
-        yield
-    finally:
-        _here.one_blas_thread = False
-        blas.exchange(blas.per_thread, mine)
+
+    def __enter__(self) -> None:
+        self.is_outermost = not getattr(_here, "one_blas_thread", False)
+        if not self.is_outermost:
+            return
+        blas = _get_blas()
+        with _lock:
+            if blas.loops == 0:
+                blas.before = blas.exchange(blas.per_process, [1] * len(blas.per_process))
+            blas.loops += 1
+        self.blas, self.mine = blas, blas.exchange(blas.per_thread, [1] * len(blas.per_thread))
+        _here.one_blas_thread = True
+
+    def __exit__(self, *error: object) -> None:
+        if not self.is_outermost:
+            return
+        _here.one_blas_thread, blas = False, self.blas
+        blas.exchange(blas.per_thread, self.mine)
         with _lock:
             blas.loops -= 1
             if blas.loops == 0:
@@ -264,6 +321,7 @@ def _after_fork_in_child() -> None:
     global _lock, _workers, _workers_in_use, _blas
     _lock, _workers, _workers_in_use = threading.Lock(), [], threading.Lock()
     _here.inside = _here.one_blas_thread = False
+    _here.gathered = None
     if _blas is not None and _blas.loops:  # forked while a loop was running: its end will not come here
         _blas.exchange(_blas.per_process, _blas.before)
     _blas = None

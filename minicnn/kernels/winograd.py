@@ -53,6 +53,9 @@ class Transform(NamedTuple):
     def alpha(self) -> int:
         return self.m + 2
 
+    def __hash__(self) -> int:  # of a tuple, it would be that of 72 numbers
+        return self.m
+
 
 F2 = Transform(
     2,
@@ -122,7 +125,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     too few tiles for that, all are transformed first, and each thread then takes some k.
     """
     (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
-    BT, A, GT = (_sparse(matrix, dtype) for matrix in (transform.BT, _transposed(transform.AT), _transposed(transform.G)))
+    BT, A, GT = (_sparse(transform, name, dtype) for name in ("BT", "A", "GT"))
     grid, tiles = _tiling(dy, m)
     mine = -(-tiles // free_threads())
     size = -(-mine // max(round(mine / CORRELATED), 1))  # tiles at a time, all but equally many
@@ -179,7 +182,7 @@ def _convolve(
     while it is in a core's cache. Threads take ranges of tiles; where there are too few of those, ranges of filters.
     """
     C, F, m, K, dtype = x.shape[1], y.shape[1], transform.m, transform.alpha**2, x.dtype
-    BT, AT = _sparse(transform.BT, dtype), _sparse(transform.AT, dtype)
+    BT, AT = _sparse(transform, "BT", dtype), _sparse(transform, "AT", dtype)
     grid, tiles = _tiling(y, m)
     width = F if 32 * C * F <= SMALL else 32  # filters in a block
     size = max(min(SMALL // (C * width), BLOCK // (K * (C + F)) if width == F else SMALL), 32)  # tiles in a block
@@ -198,7 +201,7 @@ def _convolve(
         loops.convolve(start, stop, size, x, *origin, BT, V, U, width, M, *rest)
 
     if tiles >= 32 * free_threads() or width == F:
-        parallel_for(tiles, tile_range)
+        parallel_for(tiles, tile_range, last=True)
         return
 
     V = workspace("winograd V", (K, tiles, C), dtype)
@@ -217,7 +220,7 @@ def _transform_filters(
     w: np.ndarray, first: int, strides: tuple[int, int, int], C: int, F: int, width: int, transform: Transform, U: np.ndarray
 ) -> None:
     """Fill the flat U with a block (alpha^2, C, filters) of ``width`` filters after the other."""
-    G, K, w = _sparse(transform.G, w.dtype), transform.alpha**2, w.ravel()
+    G, K, w = _sparse(transform, "G", w.dtype), transform.alpha**2, w.ravel()
 
     def piece(start: int, stop: int) -> None:
         for begin in range(0, F, width):
@@ -236,14 +239,15 @@ def _tiling(y: np.ndarray, m: int) -> tuple[tuple[int, int], int]:
 
 
 @lru_cache
-def _sparse(matrix: Rows, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row, the columns (rows, 5) that are not 0, filled up with column 0, and their values, filled up with 0."""
+def _sparse(transform: Transform, name: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row of BT, G, AT, or of the transposed A, GT: the columns (rows, 5) that are not 0, and their values.
+
+    Both are filled up, with column 0 and the value 0.
+    """
+    transposed = {"A": transform.AT, "GT": transform.G}
+    matrix = np.transpose(transposed[name]) if name in transposed else np.array(getattr(transform, name))
     picks, weights = np.zeros((len(matrix), 5), np.int64), np.zeros((len(matrix), 5), dtype)
     for i, row in enumerate(matrix):
         (columns,) = np.nonzero(row)
-        picks[i, : len(columns)], weights[i, : len(columns)] = columns, np.array(row)[columns]
+        picks[i, : len(columns)], weights[i, : len(columns)] = columns, row[columns]
     return picks, weights
-
-
-def _transposed(matrix: Rows) -> Rows:
-    return tuple(zip(*matrix, strict=True))

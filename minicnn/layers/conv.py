@@ -112,26 +112,31 @@ class Conv2d(Layer):
         ValueError
             If the channels are not ours, or the filter is larger than the padded picture.
         """
-        N_C_H_W = f"x {tuple(input_shape)}, w {self.w.value.shape}"
+        return self._place(input_shape)[0]
+
+    def _place(self, input_shape: tuple[int, ...]) -> tuple[Windows, tuple[int, int]]:
+        """The windows, and how many there are."""
         if len(input_shape) != 4:
             raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
-        if input_shape[1] != self.in_channels:
+        _, C, *size = input_shape
+        if self.in_channels != C:
             raise ValueError(
-                f"{self} expects {self.in_channels} channels, got {input_shape[1]}: {N_C_H_W}. Is x in NCHW order?"
+                f"{self} expects {self.in_channels} channels, got {C}: x {tuple(input_shape)}, w {self.w.value.shape}. "
+                "Is x in NCHW order?"
             )
-        size = input_shape[2:]
-        windows = _place(self.pad, size, self.kernel_size, self.stride, self.dilation)
-        if min(windows.count(*size)) < 1 or min(size) < 1:
+        windows, count = _place(self.pad, tuple(size), self.kernel_size, self.stride, self.dilation)
+        if min(count) < 1 or min(size) < 1:
             top, bottom, left, right = windows.pads
             reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
             raise ValueError(
                 f"{self}: the window, {reach[0]} x {reach[1]}, is larger than the padded picture, "
-                f"{size[0] + top + bottom} x {size[1] + left + right}: {N_C_H_W}. Use a larger picture or more padding"
+                f"{size[0] + top + bottom} x {size[1] + left + right}: x {tuple(input_shape)}, w {self.w.value.shape}. "
+                "Use a larger picture or more padding"
             )
-        return windows
+        return windows, count
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (input_shape[0], self.out_channels, *self.windows(input_shape).count(*input_shape[2:]))
+        return (input_shape[0], self.out_channels, *self._place(input_shape)[1])
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         """One for each output element and each weight of its filter: N * OH * OW * F * C / groups * KH * KW."""
@@ -155,11 +160,12 @@ class Conv2d(Layer):
 
 
 @lru_cache(maxsize=1024)  # asked for several times in every pass, and always the same
-def _place(pad: tuple | str, *axes: tuple[int, int]) -> Windows:
-    """The windows for this padding; ``axes`` are size of the picture, kernel, stride and dilation, height first."""
-    _, kernel, stride, dilation = axes
+def _place(pad: tuple | str, *axes: tuple[int, int]) -> tuple[Windows, tuple[int, int]]:
+    """The windows for this padding, and how many; ``axes`` are size of the picture, kernel, stride, dilation, height first."""
+    size, kernel, stride, dilation = axes
     if pad == "same":
         (top, bottom), (left, right) = (same_pads(*axis) for axis in zip(*axes, strict=True))
     else:
         (top, bottom), (left, right) = (side if isinstance(side, tuple) else (side, side) for side in pad)
-    return Windows(kernel, stride, (top, bottom, left, right), dilation)
+    windows = Windows(kernel, stride, (top, bottom, left, right), dilation)
+    return windows, windows.count(*size)

@@ -22,6 +22,8 @@ import numpy as np
 from ..kernels import inverted_residual
 from ..kernels.algorithm import threads_for_work
 from ..kernels.conv import conv2d_forward
+from ..kernels.threads import gathered_loops
+from ..kernels.windows import Windows
 from .activation import ReLU, ReLU6
 from .base import Layer, Parameter
 from .containers import Concat, Residual, Sequential
@@ -30,7 +32,6 @@ from .norm import BatchNorm2d
 from .side import SideHead
 
 NO_LIMITS = (-math.inf, math.inf)
-WIDE = 224  # channels in the middle of an inverted residual, from which on it pays to compute it with the channels last
 LIMITS = {ReLU: (0.0, math.inf), ReLU6: (0.0, 6.0)}
 
 
@@ -60,15 +61,43 @@ class FusedConv2d(Conv2d):
         self._kept: dict[int, np.ndarray] = {}  # what the convolution makes of the filters, which stay as they are
         self.freeze()
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+        """``y`` is a contiguous array for the result, where there is one already."""
         _refuse_training(self)
         self.check_input(x, ndim=4)
         w, b, windows = self.w.value, self.b.value, self.windows(x.shape)
-        return conv2d_forward(x, w, b, *windows[1:], self.groups, clamp=self.limits, kept=self._kept)
+        return conv2d_forward(x, w, b, *windows[1:], self.groups, clamp=self.limits, kept=self._kept, y=y)
 
     def _convert(self, dtype: np.dtype) -> None:
         super()._convert(dtype)
         self._kept = {}
+
+
+class FusedConcat(Concat):
+    """y = [F_1(x), F_2(x), ...] with convolutions as branches, as in SqueezeNet's fire modules.
+
+    With one picture, each writes to its place in y instead of a map of its own, and threads are given the work of all of them
+    at once. With several, a branch's places in y are not one piece of memory, and Concat's way is as good.
+    """
+
+    def __init__(self, **branches: FusedConv2d):
+        super().__init__(**branches)
+        self._known: dict[tuple[int, ...], tuple[tuple[int, ...], int]] = {}  # of each shape of x that has been seen
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        _refuse_training(self)
+        pictures = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
+        if len(x) != 1 or len(pictures) > 1:
+            return super().forward(x)
+        if x.shape not in self._known:
+            self._known[x.shape] = self.output_shape(x.shape), self.multiply_adds(x.shape)
+        y_shape, work = self._known[x.shape]
+        y, end = np.empty(y_shape, x.dtype), 0
+        with threads_for_work("im2col", work), gathered_loops():
+            for conv in self.branches.values():
+                begin, end = end, end + conv.out_channels
+                conv.forward(x, y[:, begin:end])
+        return y
 
 
 class FusedInvertedResidual(Layer):
@@ -86,18 +115,21 @@ class FusedInvertedResidual(Layer):
         self.body, self.shortcut = Sequential(expand=expand, depthwise=depthwise, project=project), shortcut
         self._steps: list[inverted_residual.Step] = []
         self._kept: dict[int, list[inverted_residual.Share]] = {}
+        self._known: dict[tuple[int, ...], tuple[Windows, int]] = {}  # of each shape of x that has been seen
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
         expand, depthwise, project = self.body.layers.values()
         expand.check_input(x, ndim=4)
+        if x.shape not in self._known:
+            self._known[x.shape] = depthwise.windows(expand.output_shape(x.shape)), self.multiply_adds(x.shape)
+        windows, work = self._known[x.shape]
         if not self._steps:  # the filters stay as they are
             for conv in (expand, depthwise, project):
                 w = conv.w.value.reshape(len(conv.w.value), -1)
                 w = w if conv is expand else np.ascontiguousarray(w.T)
                 self._steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
-        windows = depthwise.windows(expand.output_shape(x.shape))
-        with threads_for_work("im2col", self.multiply_adds(x.shape)):
+        with threads_for_work("im2col", work):
             return inverted_residual.forward(x, *self._steps, windows, self.shortcut, self._kept)
 
     def parameters(self) -> dict[str, Parameter]:
@@ -126,7 +158,7 @@ def fuse(layer: Layer, keep: Iterable[str] = ()) -> Layer:
     """A copy for inference in which each Conv2d, with a BatchNorm2d and a ReLU or ReLU6 right after it, is one layer.
 
     What was fused has the name of the last of its layers, so that the output at a name is the same as before. A container
-    with a wide inverted residual block and nothing else becomes one layer with the container's name. All weights are the copy's
+    with an inverted residual block and nothing else becomes one layer with the container's name. All weights are the copy's
     own: later changes of the original do not reach it. Of a side head, which runs in training only, nothing is left
     but its place.
 
@@ -163,7 +195,7 @@ def _fused(layer: Layer, keep: list[str]) -> Layer:
         if type(first) is not Conv2d:
             within = inside(name)
             child = _fused(first, within)
-            fused.append(name, child if within else _as_inverted_residual(child))
+            fused.append(name, child if within else _as_one_layer(child))
             continue
         norm, limits = None, NO_LIMITS
         if rest and name not in keep and isinstance(rest[0][1], BatchNorm2d):
@@ -175,8 +207,13 @@ def _fused(layer: Layer, keep: list[str]) -> Layer:
     return fused
 
 
-def _as_inverted_residual(layer: Layer) -> Layer:
-    """One layer in the place of a fused inverted residual block; anything else as it is."""
+def _as_one_layer(layer: Layer) -> Layer:
+    """One layer in the place of a fused inverted residual block, or of convolutions side by side; anything else as it is."""
+    if isinstance(layer, Concat):
+        branches = {name: list(_in_a_row(branch)) for name, branch in layer.branches.items()}
+        if all(len(inner) == 1 and isinstance(inner[0], FusedConv2d) for inner in branches.values()):
+            return FusedConcat(**{name: conv for name, (conv,) in branches.items()})
+        return layer
     shortcut = isinstance(layer, Residual) and layer.shortcut is None
     convolutions = list(_in_a_row(layer.body if shortcut else layer))
     if len(convolutions) != 3 or not all(type(conv) is FusedConv2d for conv in convolutions):
@@ -184,8 +221,7 @@ def _as_inverted_residual(layer: Layer) -> Layer:
     expand, depthwise, project = convolutions
     plain = all(conv.groups == 1 and conv.windows((1, conv.in_channels, 1, 1)).is_pointwise for conv in (expand, project))
     by_channel = depthwise.groups == depthwise.in_channels == depthwise.out_channels and depthwise.dilation == (1, 1)
-    pays = expand.out_channels >= WIDE
-    return FusedInvertedResidual(expand, depthwise, project, shortcut) if plain and by_channel and pays else layer
+    return FusedInvertedResidual(expand, depthwise, project, shortcut) if plain and by_channel else layer
 
 
 def _in_a_row(layer: Layer) -> Iterator[Layer]:

@@ -163,7 +163,8 @@ def digits_on_canvases(experiment: Experiment, pictures: np.ndarray, labels: np.
     p = softmax(found.scores.reshape(10, -1).T).T.reshape(found.scores.shape)
     maps = {str(k): p[k] for k in np.unique(labels[chosen[-1]])[:5]}
     figure = class_map_figure(found.picture, maps, found.extent, note="Each square is the answer for one crop.")
-    experiment.figure(figure, "LeNet-5 over a canvas of digits: the probability of some of them at each place", "digits")
+    caption = "LeNet-5 over a canvas of digits: the probability of some of them at each place"
+    experiment.figure(figure, caption, "digits", shows_data=True)
     return {"digits": chosen.size, "at_their_places": here, "alone": by_itself, "same_answers": same}
 
 
@@ -194,7 +195,7 @@ def evaluations(experiment: Experiment) -> dict:
         note = "The two classes with the highest average score. The picture was chosen."
         maps = {model.classes[k]: over.scores[k] for k in best}
         figure = class_map_figure(over.picture, maps, over.extent, "score", note)
-        experiment.figure(figure, f"{name} over a picture of twice the size that it was trained on", name)
+        experiment.figure(figure, f"{name} over a picture of twice the size that it was trained on", name, shows_data=True)
     experiment.table(["network", "views", "top-1 %", "top-5 %", "against the centre crop", "seconds"], rows)
     for name, ones in found.items():
         better = [title for title, one in ones.items() if title != CENTRE and one["p"] < 0.05 and one["gained"] > one["lost"]]

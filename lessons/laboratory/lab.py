@@ -87,12 +87,17 @@ class Experiment:
         lines = [list(map(str, header)), ["---"] * len(header), *(list(map(str, row)) for row in rows)]
         self.say("\n".join("| " + " | ".join(line) + " |" for line in lines))
 
-    def figure(self, figure: plt.Figure, caption: str, name: str = "") -> None:
-        """Save a figure as ``NAME.png``, or ``NAME_name.png`` where there are several."""
+    def figure(self, figure: plt.Figure, caption: str, name: str = "", shows_data: bool = False) -> None:
+        """Save a figure as ``NAME.png``, or ``NAME_name.png`` where there are several.
+
+        One that ``shows_data``, pictures or weights that are others' work, is saved as well, but the page only says so: pages
+        are kept in the repository, others' pictures are not.
+        """
         file = f"{self.name}_{name}.png" if name else f"{self.name}.png"
         figure.savefig(self.out / file)
         plt.close(figure)
-        self.passages.append(f"![{caption}]({file})")
+        mine = f"![{caption}]({file})"
+        self.passages.append(f"*{caption}: `{file}`, which the command draws; not kept here.*" if shows_data else mine)
         self.figures.append((file, caption))
 
     def finish(self, results: dict[str, Any]) -> None:

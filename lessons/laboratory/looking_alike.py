@@ -36,7 +36,7 @@ def neighbours(lab, model):
         found, distances = viz.nearest_neighbours(vectors, some, 5)
         title = f"nearest by the angle between {name}"
         figure = viz.neighbours_figure(pixels, some, found, distances, y, pictures.classes, title)
-        lab.figure(figure, f"Three pictures and those nearest to them by {name}", f"neighbours_by_{name}")
+        lab.figure(figure, f"Three pictures and those nearest to them by {name}", f"neighbours_by_{name}", shows_data=True)
     lab.say(
         f"Of the five nearest neighbours among {len(y)} pictures of ants and bees {100 * shares['codes']:.0f} % are of the "
         f"same class by codes, {100 * shares['pixels']:.0f} % by pixels; by chance it would be {100 * by_chance(y):.0f} %."
@@ -71,7 +71,7 @@ def codes_on_a_plane(lab, model, pixels, labels):
         figure, f"{len(pixels)} pictures of as many classes of ImageNet by two principal components of their codes", "pca"
     )
     figure = viz.code_map_figure(points, kind, KINDS, pixels, title=f"t-SNE of the codes, KL {kl:.2f}")
-    lab.figure(figure, "The same by t-SNE, as pictures as far as there is room", "tsne")
+    lab.figure(figure, "The same by t-SNE, as pictures as far as there is room", "tsne", shows_data=True)
     everyone, shares = np.arange(len(kind)), {}
     for name, vectors, metric in (
         ("pixels", as_rows(pixels), "cosine"),
@@ -111,13 +111,14 @@ def solar(lab, model):
     scores = codes[test] @ ours.classifier.w.value.T + ours.classifier.b.value
     accuracy = float((scores.argmax(1) == y[test]).mean())
     figure = viz.mistakes_figure(pixels[test], y[test], scores, pictures.classes, 8, "softmax classifier on CNN codes")
-    lab.figure(figure, "The wrong answers that it was surest of", "mistakes")
+    lab.figure(figure, "The wrong answers that it was surest of", "mistakes", shows_data=True)
     p = probabilities(scores)
     surest = test[np.argsort(-np.where(y[test] == 1, p[:, 1], 0))[:4]]
     titles = [f"defective {100 * p[test == i, 1].item():.0f} %" for i in surest]
     x = model.preprocessing.normalise(pixels[surest])
     heats = {"saliency": viz.saliency(ours, x, "defective"), "Grad-CAM": viz.grad_cam(ours, x, "defective")}
-    lab.figure(viz.heat_figure(pixels[surest], heats, titles), "Four defective cells, and what speaks for a defect", "cells")
+    figure = viz.heat_figure(pixels[surest], heats, titles)
+    lab.figure(figure, "Four defective cells, and what speaks for a defect", "cells", shows_data=True)
     mistakes = viz.confident_mistakes(y[test], scores, len(test))
     sure = np.mean([mistake["confidence"] > 0.9 for mistake in mistakes]) if mistakes else 0.0
     missed = np.mean([mistake["true"] == 1 for mistake in mistakes]) if mistakes else 0.0

@@ -73,7 +73,8 @@ def filters(lab, model):
             continue
         name = network.architecture
         path, v, _ = viz.filter_pictures(network)
-        lab.figure(viz.filters_figure(network), f"The filters of {name}'s first convolution", f"filters_{name}")
+        caption = f"The filters of {name}'s first convolution"
+        lab.figure(viz.filters_figure(network), caption, f"filters_{name}", shows_data=True)
         if v.shape[1] == 3:
             w = v - 0.5
             w = w[np.square(w).sum((1, 2, 3)) > 1e-3 * np.square(w).sum((1, 2, 3)).max()]  # some have died
@@ -96,7 +97,7 @@ def maps_through_depth(lab, model, pixels):
     x, brightness = model.preprocessing.normalise(pixels), pixels.mean(axis=3).astype(np.float32)
     surest = pixels[probabilities(model.eval().forward(x)).max(1).argmax()]
     caption = "One picture (of those measured here the one that the network is surest of) in eight layers"
-    lab.figure(viz.feature_maps_figure(model, surest), caption, "feature_maps")
+    lab.figure(viz.feature_maps_figure(model, surest), caption, "feature_maps", shows_data=True)
     rows, by_depth = [], []
     for name, y in model.eval().forward(x, layers=list(viz.feature_maps(model, x[:1]))).items():
         own, other = [], []
@@ -165,8 +166,9 @@ def where(lab, model, pixels, labels):
             titles = [f"{model.classes[k[i]][:20]} {100 * p[i]:.0f} %" for i in best]
             shown = viz.heat_figure(pixels[drawn[best]], {name: heat[best] for name, heat in heats.items()}, titles)
         print(f"seed {seed}: {per_seed} pictures", flush=True)
-    caption = "Four pictures with the probability of their class, and where that comes from by three methods"
-    lab.figure(shown, f"{caption}. Each map is scaled to its own maximum; the brighter, the more influence.", "where")
+    caption = "Four pictures with the probability of their class, and where that comes from by three methods. "
+    caption += "Each map is scaled to its own maximum; the brighter, the more influence"
+    lab.figure(shown, caption, "where", shows_data=True)
     n = per_seed * len(lab.seeds)
     lab.say(f"Over {n} pictures, rank correlation of the maps of the right class on {places} x {places} cells, mean ± 95 %:")
     lab.table(["maps", "correlation"], [[" and ".join(pair), interval(values)] for pair, values in agree.items()])

@@ -130,7 +130,8 @@ class Workshop:
 
     def describe(self) -> str:
         """For the page: how long the pieces took, and how they were run."""
-        share = f" {self.found} of the {self.found + self.computed} were there from an earlier run." if self.found else ""
+        were = "was" if self.found == 1 else "were"
+        share = f" {self.found} of the {self.found + self.computed} {were} there from an earlier run." if self.found else ""
         return (
             f"{self.found + self.computed} trainings and classifiers, {self.seconds / 60:.0f} minutes of one core in all, "
             f"up to {self.workers} at a time with one thread each.{share}"

@@ -365,6 +365,18 @@ def test_ctrl_c_keeps_what_is_finished_and_says_where(folder, model_file, tmp_pa
     assert minicnn.load(out / "model.h5").classes == ["lying", "upright"]
 
 
+def test_an_error_in_the_middle_keeps_what_is_finished(folder, model_file, tmp_path, cache, monkeypatch, capsys):
+    def broken(*arguments):
+        raise OSError("the pictures' disk is gone")
+
+    monkeypatch.setattr("minicnn.transfer.experiment.fine_tune", broken)
+    assert transfer(folder, model_file, tmp_path / "report") != 0
+    captured = capsys.readouterr()
+    assert "disk is gone" in captured.err and str(tmp_path / "report") in captured.out
+    results = json.loads((tmp_path / "report" / "results.json").read_text())
+    assert results["interrupted"] and {"svm", "softmax"} == {strategy["key"] for strategy in results["strategies"]}
+
+
 def test_a_full_disk_loses_the_model_but_not_the_results(folder, model_file, tmp_path, cache, monkeypatch, capsys):
     def full(model, path):
         raise OSError(28, "No space left on device", str(path))

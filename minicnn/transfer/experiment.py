@@ -143,16 +143,23 @@ class Experiment:
         self.interrupted = False
 
     def run(self) -> dict:
-        """Everything; returns the results. Ctrl-C ends it early: what is finished by then is saved and reported."""
+        """Everything; returns the results. Ctrl-C ends it early: what is finished by then is saved and reported.
+
+        So it is when something goes wrong in the middle, before the error goes on to the caller.
+        """
         make_writable(self.settings.out)
         try:
             self.prepare()
             for seed in range(self.settings.seeds or self.effort.linear_seeds):
                 self.run_seed(seed)
-        except KeyboardInterrupt:
+        except BaseException as error:
             if not any(self.runs.values()):
                 raise
             self.interrupted = True
+            if not isinstance(error, KeyboardInterrupt):
+                self.save()
+                self.say(f"stopped by an error; what had finished by then is in {self.settings.out}")
+                raise
         return self.save()
 
     def prepare(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from advisor_cells import (
     ANTS,
     QUICK_UNSEEN,
+    SEEN,
     SMALL_NET,
     UNSEEN,
     Case,
@@ -33,17 +34,19 @@ from workbench import REPOSITORY
 
 def main(argv: Sequence[str] | None = None) -> None:
     experiment = Experiment.from_arguments(__file__, "The advisor, checked", seeds=3, quick_seeds=1, argv=argv)
-    cases = QUICK_UNSEEN if experiment.quick else UNSEEN
+    seen, unseen = ((), QUICK_UNSEEN) if experiment.quick else (SEEN, UNSEEN)
     for file in ("mnist", "fashion-mnist", ANTS):
         experiment.data(file)
     workshop, code = Workshop(), code_of_the_advisor()
     grid, plan = scenarios(experiment)
     source = ""
-    if any(cell["network"] == SMALL_NET for cell in grid) or any(case.network == SMALL_NET for case in cases):
+    if any(cell["network"] == SMALL_NET for cell in grid) or any(case.network == SMALL_NET for case in seen + unseen):
         how = {"data": "CIFAR-10", "classes": SOURCE, "most": plan.most, "per_class": plan.most[0], "recipe": plan.source}
         (found,) = workshop.run([piece("pretraining the small network", pretrain, **how, seed=0)], said)
         source = found["file"]
-    checked = check_scenarios(grid, plan, source, workshop, code) + check_cases(cases, source, experiment, workshop, code)
+    checked = check_scenarios(grid, plan, source, workshop, code)
+    for cases in (seen, unseen):
+        checked += check_cases(cases, source, experiment, workshop, code, cases is seen)
     report(experiment, checked, likeness(experiment, workshop, code), workshop)
 
 
@@ -87,7 +90,9 @@ def check_scenarios(grid: list[dict], plan: Plan, source: str, workshop: Worksho
     ]
 
 
-def check_cases(cases: Sequence[Case], source: str, experiment: Experiment, workshop: Workshop, code: str) -> list[Checked]:
+def check_cases(
+    cases: Sequence[Case], source: str, experiment: Experiment, workshop: Workshop, code: str, seen: bool
+) -> list[Checked]:
     work: dict[tuple, list[Piece]] = {}
     for case in cases:
         seeds = [seed for seed in experiment.seeds if seed < case.seeds]
@@ -109,7 +114,7 @@ def check_cases(cases: Sequence[Case], source: str, experiment: Experiment, work
         accuracies = {key: [result[key]["test_accuracy"] for result in linear] for key in ("last", "earlier")}
         accuracies |= {key: [result["test_accuracy"] for result in done[case, key]] for key in TRAINED}
         depth = [result["depth"] for result in linear]
-        checked.append(Checked(case.title, accuracies, linear[0]["tests"], done[case, "advice"], depth, seen=False))
+        checked.append(Checked(case.title, accuracies, linear[0]["tests"], done[case, "advice"], depth, seen))
     return checked
 
 

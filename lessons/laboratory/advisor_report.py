@@ -28,7 +28,7 @@ class Checked:
     Attributes
     ----------
     accuracies : dict
-        Of each strategy, one a seed.
+        Of each strategy that was carried out, one a seed.
     tests : int
         Pictures in the test part.
     advice : list of dict
@@ -36,7 +36,7 @@ class Checked:
     depth : list of dict
         For some seeds, test accuracies of linear classifiers on the codes of each layer.
     seen : bool
-        Whether it is one of the four scenarios' cells, by which thresholds may have been chosen.
+        Whether rules or thresholds may have been chosen by it.
     """
 
     title: str
@@ -64,8 +64,8 @@ class Checked:
         return float(np.sqrt(over_seeds + p * (1 - p) / self.tests))
 
     def good(self, strategy: str) -> bool:
-        """Whether a strategy is the best or within one standard error of it."""
-        return self.mean(strategy) >= self.mean(self.best) - self.error
+        """Whether a strategy is the best or within one standard error of it; one that was not carried out is not."""
+        return strategy in self.accuracies and self.mean(strategy) >= self.mean(self.best) - self.error
 
     def share_good(self, choose: Callable[[dict], str]) -> float:
         """Of the seeds' advice, the share that is good."""
@@ -80,16 +80,17 @@ def report(experiment: Experiment, checked: list[Checked], imagenet: dict[str, d
         "sqrt(s² / n + p (1 - p) / N), with s the standard deviation over n seeds, p the accuracy and N the test pictures."
     )
     experiment.say(
-        "The cells of the four scenarios are those by which the advisor's thresholds may have been chosen; the others it has "
-        "not seen: other networks, other data, other sizes, with one fixed recipe each."
+        "The cells that are *seen*, those of the four scenarios and some others, are those by which the advisor's rules and "
+        "thresholds may have been chosen. What it has *not seen* are other networks, data and sizes, written down before they "
+        "were measured, with one fixed recipe each."
     )
     rows = []
     for cell in checked:
-        for key in STRATEGIES:
+        for key in cell.accuracies:
             named = sum(advice["strategy"] == key for advice in cell.advice)
             marks = ("★ " if key == cell.best else "") + (f"advised {named} of {len(cell.advice)}" if named else "")
             verdict = ("good" if cell.good(key) else "not good") if named else ""
-            first = key == next(iter(STRATEGIES))
+            first = key == next(iter(cell.accuracies))
             where = ("seen" if cell.seen else "not seen") if first else ""
             rows.append([cell.title if first else "", where, key, percent(cell.accuracies[key]), marks, verdict])
     experiment.table(["network: data", "", "strategy", "test accuracy %", "★ best", "advice"], rows)
@@ -102,7 +103,8 @@ def report(experiment: Experiment, checked: list[Checked], imagenet: dict[str, d
     for name, rule in rules.items():
         found = {group: share_good(cells, rule) for group, cells in groups.items()}
         shares[name] = found
-        lost = [100 * (cell.mean(cell.best) - cell.mean(rule(advice))) for cell in checked for advice in cell.advice]
+        named = [(cell, rule(advice)) for cell in checked for advice in cell.advice]
+        lost = [100 * (cell.mean(cell.best) - cell.mean(key)) for cell, key in named if key in cell.accuracies]
         rows.append([name, *(_share(found[group], groups[group]) for group in groups), f"{np.mean(lost):.1f}"])
     experiment.table(["rule", *(f"good advice, {group} %" for group in groups), "points lost on average"], rows)
     for group, cells in groups.items():
@@ -205,10 +207,10 @@ def regret(checked: Sequence[Checked]) -> plt.Figure:
     for row, cell in enumerate(checked):
         best = cell.mean(cell.best)
         ax.barh(row, -100 * cell.error, color="#dddddd", height=0.7, label="within one standard error" if row == 0 else None)
-        for number, key in enumerate(STRATEGIES):
+        for number, key in enumerate(cell.accuracies):
             label = "the five strategies" if row == number == 0 else None
             ax.plot(100 * (cell.mean(key) - best), row, "|", color=GREY, markersize=9, label=label)
-        for key in {advice["strategy"] for advice in cell.advice}:
+        for key in {advice["strategy"] for advice in cell.advice} & set(cell.accuracies):
             loss = 100 * (cell.mean(key) - best)
             ax.plot(loss, row, "o", color=ORANGE if cell.seen else BLUE, markersize=6)
             ax.annotate(key, (loss, row), (0, 7), textcoords="offset points", ha="center", fontsize=7, color=INK)

@@ -25,8 +25,10 @@ LECTURE = {(False, True): "last", (True, True): "all", (False, False): "earlier"
 
 MANY = 200  # pictures to learn from, per class on average: enough to fit a whole network to
 SURE = 2.0  # standard errors of a difference; more than 1, because it is the best of several layers that is looked at
-NEARLY_SOLVED = 0.1  # share of mistakes of a linear classifier, of which fine-tuning of few pictures removes hardly any
-SOLVED = 0.02  # the same with many pictures
+# Of the mistakes that are made almost without a network, the share that the last codes may leave: then the network knows these
+# pictures better than few of them could teach it
+HALVED = 0.5
+SOLVED = 0.02  # share of mistakes of a linear classifier, of which fine-tuning of many pictures removes hardly any
 RETRAINABLE = 3000  # parameters of the network per picture, up to which few pictures can retrain all of it too
 
 
@@ -56,7 +58,8 @@ def choose(evidence: Evidence) -> Choice:
     1. The network is small enough to be retrained, and its higher codes are not surely better than pixels or the lowest layer's
        (for similar pictures: surely worse): from scratch.
     2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
-    3. Few and similar, and a linear classifier on the last codes makes few mistakes: that.
+    3. Few, no earlier codes are surely better than the last ones, and these leave at most half of the mistakes that are made
+       almost without a network: a linear classifier on the last codes.
     4. Few and different, but the network is small enough to be retrained by them: fine-tune all layers.
     5. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
     6. Few otherwise: fine-tune the upper layers.
@@ -105,8 +108,11 @@ def choose(evidence: Evidence) -> Choice:
         return decided("scratch", f"Higher codes {finding} than that: what the network has learned is of no use here.")
     if many and mistakes > SOLVED:
         return decided("all", "So many pictures can retrain the whole network, which goes on where a linear classifier ends.")
-    if many or (similar and mistakes <= NEARLY_SOLVED):
+    if many:
         return decided("last", "The last codes leave few mistakes for fine-tuning to remove; a linear classifier is enough.")
+    if not earlier_is_better and mistakes <= HALVED * (1 - evidence.plain.accuracy):
+        finding = "leave at most half of the mistakes that are made almost without a network"
+        return decided("last", f"The last codes {finding}: it knows more than few pictures can teach it.")
     if not similar and retrainable:
         return decided("all", "The network is so small that even these pictures can retrain it, and it is made for other ones.")
     if not similar and earlier_is_better:

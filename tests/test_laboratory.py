@@ -10,12 +10,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lessons" / "laboratory"))
 
+import advisor
 import pieces
 import quadrants
 import scratch
 import strategies
 import transferability
 import yosinski
+from lab import Experiment
 from pairs import difference, words
 from pieces import Workshop, piece
 from small_data import Pictures, first_of_each_class
@@ -245,3 +247,16 @@ def test_the_time_to_an_accuracy_is_that_of_the_first_look_at_or_above_it():
     assert [row[1] for row in rows] == ["45 %", "50 %", "55 %", "60 %", "65 %", "70 %"]
     assert rows[3] == ["10 pictures a class", "60 %", "4", "2.0", "6", "3.0", "1.5"]
     assert rows[5][4:] == ["-", "not reached", ""]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_advisor_is_checked_by_scenarios_of_the_same_form_only(tmp_path, monkeypatch, quick):
+    """The full pages are kept in the repository: a quick run that took their cells would take half an hour."""
+    monkeypatch.setattr(advisor, "LABORATORY", tmp_path)
+    monkeypatch.setattr(advisor, "REPOSITORY", tmp_path)
+    experiment = Experiment("advisor", "The advisor", quick, range(1), tmp_path)
+    for command, cells in (("scenarios.py --quick", ["quick"]), ("scenarios.py", ["full"])):
+        (tmp_path / "scenarios.json").write_text(json.dumps({"command": command, "results": {"cells": cells}}))
+        found, plan = advisor.scenarios(experiment)
+        assert found == (cells if (cells == ["quick"]) == quick else [])
+        assert plan is (advisor.QUICK if quick else advisor.FULL)

@@ -51,15 +51,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def scenarios(experiment: Experiment) -> tuple[list[dict], Plan]:
-    """The cells that scenarios.py has measured, if it was run, and its plan."""
+    """The cells that scenarios.py has measured, if it was run in the same form, quick or full, and its plan."""
+    plan = QUICK if experiment.quick else FULL
     for folder in (experiment.out, LABORATORY / "out", REPOSITORY / "docs" / "laboratory"):
         path = folder / "scenarios.json"
         if path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
-            print(f"the cells of {path}")
-            return found["results"]["cells"], QUICK if "--quick" in found["command"] else FULL
-    print("scenarios.py has left no scenarios.json: its cells are not checked")
-    return [], QUICK if experiment.quick else FULL
+            if ("--quick" in found["command"]) == experiment.quick:
+                print(f"the cells of {path}")
+                return found["results"]["cells"], plan
+    print("scenarios.py has left no scenarios.json of this form: its cells are not checked")
+    return [], plan
 
 
 # ---- the measurements

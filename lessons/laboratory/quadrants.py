@@ -236,5 +236,5 @@ def accuracy_by_depth(cells: list[Cell]) -> plt.Figure:
             loc="left",
         )
         ax.grid(axis="y", color="#e4e4e4")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=7.5)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), fontsize=7.5)
     return figure

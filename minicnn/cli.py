@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import __version__
@@ -44,6 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
                           help="svm, softmax, finetune-upper or finetune-more; may be repeated (default: all)")  # fmt: skip
     transfer.add_argument("--layer", help="the layer whose output is the code (default: the one below the classifier)")
     transfer.add_argument("--seeds", type=_positive, metavar="N", help="random splits and runs of each strategy")
+    transfer.add_argument("--first-seed", type=_natural, default=0, metavar="N",
+                          help="where the seeds begin: other splits, or one at a time (default: %(default)s)")  # fmt: skip
     transfer.add_argument("--epochs", type=_positive, metavar="N", help="epochs of each phase of fine-tuning")
     mode = transfer.add_mutually_exclusive_group()
     mode.add_argument("--quick", action="store_true", help="a first impression: few pictures, few epochs")
@@ -126,6 +128,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         strategies=tuple(arguments.strategy or STRATEGIES),
         layer=arguments.layer,
         seeds=arguments.seeds,
+        first_seed=arguments.first_seed,
         epochs=arguments.epochs,
         mode=mode,
         out=arguments.out,
@@ -181,8 +184,15 @@ def _weights(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {value}")
-    return value
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {value}")
+        return value
+
+    whole.__name__ = "whole number"  # what argparse calls it where it is none
+    return whole
+
+
+_positive, _natural = _at_least(1), _at_least(0)

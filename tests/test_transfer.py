@@ -15,7 +15,7 @@ from minicnn.cli import main
 from minicnn.data.augmentation import PHOTOS
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, ReLU, Sequential
 from minicnn.losses import softmax
 from minicnn.models.model import Model
 from minicnn.transfer.codes import extract_features
@@ -269,11 +269,34 @@ def test_the_full_mode_ends_with_validation_pictures_and_lower_layers_in_trainin
     words = ["--data", str(folder), "--model", str(model_file), "--out", str(out), "--full", "--seeds", "1", "--epochs", "1"]
     assert main(["transfer", *words, "--strategy", "finetune-more"]) == 0
     (strategy,) = json.loads((out / "results.json").read_text())["strategies"]
-    *chosen, last = strategy["runs"][0]["phases"]
-    assert [phase["history"][0]["val_accuracy"] is None for phase in (*chosen, last)] == [False] * len(chosen) + [True]
+    *chosen, both, last = strategy["runs"][0]["phases"]
+    without = [phase["history"][0]["val_accuracy"] is None for phase in (*chosen, both, last)]
+    assert without == [False] * len(chosen) + [True, True]
     names = list(small_model().layers)
     assert names.index(last["frozen_until"]) <= names.index(chosen[-1]["frozen_until"])
     assert strategy["frozen"] == f"{names[0]} to {last['frozen_until']}"
+
+
+def test_the_full_mode_ends_with_larger_pictures_and_the_saved_model_wants_such(folder, model_file, tmp_path, cache, capsys):
+    out = tmp_path / "report"
+    words = ["--data", str(folder), "--model", str(model_file), "--out", str(out), "--full", "--seeds", "1", "--epochs", "1"]
+    assert main(["transfer", *words, "--strategy", "finetune-more"]) == 0
+    capsys.readouterr()
+    results, model = json.loads((out / "results.json").read_text()), minicnn.load(out / "model.h5")
+    assert model.preprocessing.size == (21, 21) and model.input_shape == (3, 21, 21)
+    assert results["strategies"][0]["runs"][0]["phases"][-1]["title"].endswith("21x21")
+    check_the_saved_model(folder, out, results, capsys)
+
+
+def test_a_network_for_one_size_only_is_fine_tuned_at_that_size(folder, tmp_path, cache, capsys):
+    model = small_model()
+    model.layers["pool"], model.layers["classifier"] = Flatten(), Linear(16 * (SIZE // 4) ** 2, 5, rng=0)
+    model.save(tmp_path / "fixed.h5")
+    out = tmp_path / "report"
+    words = ["--data", str(folder), "--model", str(tmp_path / "fixed.h5"), "--out", str(out), "--full", "--seeds", "1"]
+    assert main(["transfer", *words, "--epochs", "1", "--strategy", "finetune-more"]) == 0
+    assert "takes pictures of one size only" in capsys.readouterr().out
+    assert minicnn.load(out / "model.h5").preprocessing.size == (SIZE, SIZE)
 
 
 def test_two_runs_give_the_same_numbers(folder, model_file, tmp_path, cache):
@@ -285,6 +308,20 @@ def test_two_runs_give_the_same_numbers(folder, model_file, tmp_path, cache):
         losses = [epoch["loss"] for epoch in results["strategies"][-1]["runs"][0]["phases"][-1]["history"]]
         found[-1].append(losses)
     assert found[0] == found[1]
+
+
+def test_splits_can_be_run_one_at_a_time(folder, model_file, tmp_path, cache, capsys):
+    def parts(*words):
+        assert transfer(folder, model_file, tmp_path / "report", "--strategy", "softmax", *words) == 0
+        (strategy,) = json.loads((tmp_path / "report" / "results.json").read_text())["strategies"]
+        return [(run["seed"], run["val_accuracy"], run["accuracy"]) for run in strategy["runs"]]
+
+    together = parts("--seeds", "3")
+    assert [seed for seed, *_ in together] == [0, 1, 2]
+    assert parts("--seeds", "1", "--first-seed", "2") == together[2:]
+    with pytest.raises(SystemExit):
+        parts("--first-seed", "-1")
+    assert "whole number of at least 0, got -1" in capsys.readouterr().err
 
 
 def test_strategy_and_layer_can_be_chosen(folder, model_file, tmp_path, cache, capsys):

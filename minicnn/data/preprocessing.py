@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -203,6 +203,16 @@ class Preprocessing:
         if self.symmetry == "square":
             versions += [y.swapaxes(-1, -2) for y in versions]
         return versions
+
+    def scaled(self, scale: float) -> Preprocessing:
+        """The same for larger (or smaller) pictures: ``size`` and ``resize`` times ``scale``, rounded to whole pixels.
+
+        >>> larger = Preprocessing(size=224, resize=256).scaled(1.34)
+        >>> larger.size, larger.resize
+        ((300, 300), 343)
+        """
+        height, width = (round(scale * side) for side in self.size)
+        return replace(self, size=(height, width), resize=self.resize and round(scale * self.resize))
 
     # ---- as text
 

@@ -7,7 +7,7 @@ which strategy to recommend, which run to keep) is made on the validation part.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ..inference import infer
 from ..models.model import Model
 from ..pretrained import load
 from ..pretrained.store import save_model
+from ..training import History
 from .codes import below_classifier, default_layer, extract_features
 from .finetune import MORE_FROZEN, UPPER_FROZEN, Phase, fine_tune, freeze_point, set_head, view_bank, with_new_head
 from .linear import LinearClassifier, LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
@@ -54,8 +55,10 @@ class Effort:
     four of them it costs more than it brings. And only the full mode takes the mean of a network's scores over all versions of
     a test picture that the augmentation holds for the same: with turned cells that is eight times the work.
 
-    ``final`` is (epochs, learning rate) of a last phase: once the best epoch is known, the network goes on from there, on
-    training and validation pictures together (as the linear classifiers do), each varied anew each time.
+    ``final`` has (epochs, learning rate, scale) of the last phases: once the best epoch is known, the network goes on from
+    there, on training and validation pictures together (as the linear classifiers do), each varied anew each time. ``scale``
+    is how much larger the pictures get: what is a pixel wide, as a crack in a cell, is then seen, for a few epochs' work and
+    not for all (Touvron et al. 2019, "Fixing the train-test resolution discrepancy", which trains small and ends large).
     """
 
     linear_seeds: int
@@ -63,7 +66,7 @@ class Effort:
     upper: tuple[int, int, float]
     more: tuple[int, int, float]
     frozen: float = MORE_FROZEN
-    final: tuple[int, float] | None = None
+    final: tuple[tuple[int, float, float], ...] = ()
     quarter_turns: bool = False
     all_versions: bool = False
     pictures: int | None = None
@@ -73,7 +76,14 @@ MODES = {
     "quick": Effort(2, 1, upper=(2, 1, 2e-3), more=(1, 1, 1e-3), pictures=600),
     "default": Effort(3, 1, upper=(4, 3, 2e-3), more=(1, 2, 1e-3)),
     "full": Effort(
-        5, 3, upper=(4, 4, 2e-3), more=(14, 0, 2e-3), frozen=0.1, final=(6, 1e-3), quarter_turns=True, all_versions=True
+        5,
+        3,
+        upper=(4, 4, 2e-3),
+        more=(14, 0, 2e-3),
+        frozen=0.1,
+        final=((6, 1e-3, 1.0), (4, 1e-3, 1.34)),
+        quarter_turns=True,
+        all_versions=True,
     ),
 }
 
@@ -87,6 +97,7 @@ class Settings:
     strategies: tuple[str, ...] = tuple(STRATEGIES)
     layer: str | None = None
     seeds: int | None = None
+    first_seed: int = 0
     epochs: int | None = None
     mode: str = "default"
     out: Path = Path("transfer-report")
@@ -150,8 +161,8 @@ class Experiment:
         make_writable(self.settings.out)
         try:
             self.prepare()
-            for seed in range(self.settings.seeds or self.effort.linear_seeds):
-                self.run_seed(seed)
+            for number in range(self.settings.seeds or self.effort.linear_seeds):
+                self.run_seed(self.settings.first_seed + number)
         except BaseException as error:
             if not any(self.runs.values()):
                 raise
@@ -184,6 +195,7 @@ class Experiment:
         self.say(f"{len(pictures)} pictures of {len(pictures.classes)} classes: {pictures.name}")
 
         self.fitted, self.pictures = pictures.fitted(model.preprocessing, settings.progress)
+        self.fitted_at = {model.preprocessing.size: self.fitted}
         layer = settings.layer or default_layer(model)
         self.base = with_new_head(model, layer, self.pictures.classes)
         started = time.perf_counter()
@@ -200,7 +212,8 @@ class Experiment:
         for key, kind in (("svm", LinearSVM), ("softmax", SoftmaxRegression)):
             if key in self.runs:
                 self.linear(key, kind, seed)
-        if seed < (self.settings.seeds or self.effort.finetune_seeds) and any("finetune" in key for key in self.runs):
+        tuned = self.settings.first_seed + (self.settings.seeds or self.effort.finetune_seeds)
+        if seed < tuned and any("finetune" in key for key in self.runs):
             self.fine_tuning(seed)
 
     def linear(self, key: str, kind: type[LinearClassifier], seed: int) -> None:
@@ -223,7 +236,7 @@ class Experiment:
     def fine_tuning(self, seed: int) -> None:
         """A new head, trained together with the upper layers; then more layers, from there on."""
         train, val, test = self.parts.values()
-        x_train, x_val, x_test = (self.fitted[part] for part in (train, val, test))
+        x_train, x_val = (self.fitted[part] for part in (train, val))
         y_train, y_val = self.pictures.targets[train], self.pictures.labels[val]
         model = self.base.copy()
         model.replace_head(self.pictures.classes, rng=seed)
@@ -249,19 +262,42 @@ class Experiment:
                 val_accuracy = history.best["val_accuracy"]
                 if self.effort.all_versions:
                     val_accuracy = float(np.mean(self.scores(model, x_val, "validation").argmax(1) == y_val))
-                if key == "finetune-more" and self.effort.final and not history.interrupted:
-                    epochs, learning_rate = self.effort.final
-                    epochs = self.settings.epochs or epochs
-                    last = Phase("on validation pictures too", more, epochs, learning_rate, views=0)
-                    x_all, y_all = self.fitted[np.r_[train, val]], self.pictures.targets[np.r_[train, val]]
+                if key == "finetune-more" and not history.interrupted:
                     started = time.perf_counter()
-                    history = fine_tune(model, last, (x_all, y_all), None, *how)
+                    for phase, history in self.final_phases(model, more, seed):
+                        phases.append(phase.record(history))
                     seconds += time.perf_counter() - started
-                    phases.append(last.record(history))
                 record = {"val_accuracy": val_accuracy, "seconds": seconds, "phases": list(phases)}
+                x_test = self.fitted_for(model)[test]
                 self.finish(key, seed, model.copy(), self.scores(model, x_test, "test"), record)
             if history.interrupted:
                 raise KeyboardInterrupt
+
+    def final_phases(self, model: Model, freeze_until: str, seed: int) -> Iterator[tuple[Phase, History]]:
+        """Go on with training and validation pictures together, and with larger ones; the model wants such from then on."""
+        learning = np.r_[self.parts["train"], self.parts["val"]]
+        for epochs, learning_rate, scale in self.effort.final:
+            title = "on validation pictures too"
+            if scale != 1:
+                larger = model.preprocessing.scaled(scale)
+                if not takes(model, larger.size):
+                    self.say(f"{model.architecture} takes pictures of one size only: the phase with larger ones is left out")
+                    continue
+                model.preprocessing, model.input_shape = larger, (model.input_shape[0], *larger.size)
+                title += ", {}x{}".format(*larger.size)
+            phase = Phase(title, freeze_until, self.settings.epochs or epochs, learning_rate, views=0)
+            pictures = self.fitted_for(model)[learning], self.pictures.targets[learning]
+            history = fine_tune(model, phase, pictures, None, self.augmentation, seed, self.settings.progress)
+            yield phase, history
+            if history.interrupted:
+                return
+
+    def fitted_for(self, model: Model) -> np.ndarray:
+        """All pictures at the size that this network wants, uint8 (N, H, W, C)."""
+        size = model.preprocessing.size
+        if size not in self.fitted_at:
+            self.fitted_at[size], _ = self.pictures.fitted(model.preprocessing, self.settings.progress)
+        return self.fitted_at[size]
 
     def scores(self, model: Model, pictures: np.ndarray, label: str) -> np.ndarray:
         """The network's scores (N, classes) of pictures as ``PictureSet.fitted`` gives them."""
@@ -294,6 +330,14 @@ class Experiment:
         finally:  # a model that does not fit on the disk must not take the results with it
             write_report(results, self.settings.out, self.pictures)
         return results
+
+
+def takes(model: Model, size: tuple[int, int]) -> bool:
+    """Whether a network gives scores for pictures of this size, too; with a Flatten in it, it does not."""
+    try:
+        return len(model.output_shape((1, model.input_shape[0], *size))) == 2
+    except ValueError:
+        return False
 
 
 def make_writable(folder: Path) -> None:

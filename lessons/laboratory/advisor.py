@@ -97,17 +97,17 @@ def check_cases(
 ) -> list[Checked]:
     work: dict[tuple, list[Piece]] = {}
     for case in cases:
-        seeds = [seed for seed in experiment.seeds if seed < case.seeds]
         for strategy in TRAINED:
             work[case, strategy] = [
                 piece(f"{case.title}: {strategy}", case_trained, case=case, source=source, strategy=strategy, seed=seed)
-                for seed in seeds
+                for seed in experiment.seeds
             ]
         work[case, "linear"] = [
-            piece(f"{case.title}: linear", case_linear, case=case, source=source, seed=seed) for seed in seeds
+            piece(f"{case.title}: linear", case_linear, case=case, source=source, seed=seed) for seed in experiment.seeds
         ]
         work[case, "advice"] = [
-            piece(f"{case.title}: advice", case_advice, case=case, source=source, seed=seed, code=code) for seed in seeds
+            piece(f"{case.title}: advice", case_advice, case=case, source=source, seed=seed, code=code)
+            for seed in experiment.seeds
         ]
     done = workshop.run_lists(work, said)
     checked = []

@@ -17,7 +17,7 @@ from minicnn import layers as ours
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import __main__ as command
-from benchmarks import accuracy, rows, shapes, students, table, timing
+from benchmarks import accuracy, recipe, rows, shapes, students, table, timing
 from benchmarks.checks import largest_difference
 from benchmarks.children import in_new_process
 from benchmarks.installation import installed_megabytes
@@ -386,3 +386,34 @@ def test_a_training_step_of_both_sides_changes_the_weights_alike():
         assert ours_step() == pytest.approx(theirs_step(), rel=1e-5)
     for mine, theirs in zip(net.parameters().values(), module.parameters(), strict=True):
         np.testing.assert_allclose(mine.value, theirs.detach().numpy(), atol=1e-6)
+
+
+# ---- the recipe of the full mode
+
+
+def test_the_recipe_has_as_many_steps_as_the_full_mode_takes():
+    batches = {work.title: work.batches for work in recipe.works()}
+    train, val, test = 1673, 295, 656  # of the 2,624 cells
+    steps = [-(-pictures // 16) for pictures in (train, train + val)]
+    assert batches["steps of the upper layers"] == 4 * steps[0]
+    assert batches["steps of all but the lowest, 224x224"] == 14 * steps[0] + 6 * steps[1]
+    assert batches["steps of all but the lowest, 300x300"] == 4 * steps[1]
+    assert batches["frozen lower layers"] == -(-(4 * train + val) // 16)
+    assert batches["scores of all versions, 300x300"] == 8 * -(-test // 16)
+
+
+def test_times_of_the_recipe_are_those_of_a_batch_times_the_batches():
+    work = SimpleNamespace(title="steps", batches=600)
+    rows = [recipe._row(work, {"ours_ms": 100.0, "torch_ms": 150.0}), recipe._row(work, {"ours_ms": 300.0, "torch_ms": 150.0})]
+    assert [row["ours_minutes"] for row in rows] == [1.0, 3.0] and rows[0]["ratio"] == 1.5
+    total = recipe._total(rows)
+    assert (total["batches"], total["ours_minutes"], total["torch_minutes"], total["ratio"]) == (1200, 4.0, 3.0, 0.75)
+    assert "ratio" not in recipe._total([recipe._row(work, {"ours_ms": 100.0})])
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
+def test_both_sides_take_the_steps_of_the_recipe():
+    for work in recipe.works():
+        if work.title.startswith(("steps of the upper", "upper layers")):
+            for call in [*recipe._our_calls(work).values(), *recipe._calls_in_torch(work).values()]:
+                assert np.isfinite(np.asarray(call())).all()

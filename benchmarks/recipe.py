@@ -1,0 +1,221 @@
+"""How long fine-tuning in ``minicnn transfer --full`` takes for one split of the solar cells, and the same recipe in PyTorch.
+
+::
+
+    python -m benchmarks.recipe [--quick] [--threads N]
+
+A run of the recipe is some hundred thousand pictures through the network, of a few kinds: through the frozen layers once, in
+training steps of two sizes of network and of picture, and through the network without training. A batch of each kind is timed
+on both sides in turns, and multiplied by how many there are. Both sides vary and normalise the pictures with the same NumPy
+code; their steps are forward, softmax cross-entropy, backward and AdamW. PyTorch's are eager, in the faster of its two memory
+layouts, and its frozen layers run under ``inference_mode``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import models
+from minicnn.data.augmentation import CELLS
+from minicnn.data.preprocessing import SYMMETRIES, Preprocessing
+from minicnn.inference import infer
+from minicnn.layers import Sequential
+from minicnn.layers.fused import fuse
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.optim import AdamW
+from minicnn.transfer.experiment import MODES, TEST_FRACTION, VAL_FRACTION
+from minicnn.transfer.finetune import UPPER_FROZEN, Phase, freeze_point
+
+from .__main__ import settings_of
+from .machine import describe
+from .table import format_table
+from .timing import race
+
+NETWORK, PICTURES, CLASSES = models.efficientnet_lite0, 2624, 2
+BATCH, RATE = Phase.batch_size, 1e-4  # so slow that numbers stay ordinary over all repetitions
+VERSIONS = SYMMETRIES["square"]
+HEADINGS = {
+    "title": "batches of 16 pictures",
+    "batches": "batches",
+    "ours_ms": "ours ms",
+    "torch_ms": "torch ms",
+    "ratio": "ratio",
+    "ours_minutes": "ours min",
+    "torch_minutes": "torch min",
+}
+
+Calls = dict[str, Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One kind of work.
+
+    Attributes
+    ----------
+    title : str
+    batches : int
+        How many there are in one run of the recipe.
+    layer : Sequential
+        What the pictures go through.
+    prepare : function
+        Makes a batch of its input, float32.
+    how : "step", "forward" or "fused"
+        A training step; a pass in eval mode, as the trainer validates; or one of the fused network.
+    """
+
+    title: str
+    batches: int
+    layer: Sequential
+    prepare: Callable[[], np.ndarray]
+    how: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="rough times")
+    parser.add_argument("--threads", metavar="N", type=int, help="of both sides; as many as there are cores if not given")
+    settings = settings_of(parser.parse_args(arguments))
+    rows = []
+    for work in works():
+        rows.append(_row(work, race(_our_calls(work), _calls_in_torch(work) if settings.torch else {}, settings.seconds)))
+    machine = describe(settings.threads, settings.peak_gflops)
+    print(f"{machine['processor']}, {settings.threads} threads, {settings.peak_gflops:.0f} GFLOP/s, {machine['date']}")
+    print(format_table([*rows, _total(rows)], HEADINGS))
+    return 0
+
+
+def works() -> Iterator[Work]:
+    """All that the second strategy of the full mode does with its pictures, one network at a time."""
+    effort, rng = MODES["full"], np.random.default_rng(0)
+    test = round(TEST_FRACTION * PICTURES)
+    val = round(VAL_FRACTION * (PICTURES - test))
+    train = PICTURES - test - val
+    (upper_epochs, views, _), (more_epochs, _, _) = effort.upper, effort.more
+    model = NETWORK(rng=0)
+    model.replace_head(CLASSES, rng=0)
+    lower, upper = model.split(freeze_point(model, UPPER_FROZEN))
+    side = model.input_shape[1]
+    sizes = {scale: (epochs, round(scale * side)) for epochs, _, scale in effort.final}
+    prepare = {scale: _pictures(rng, side) for scale, (_, side) in sizes.items()}
+    codes = rng.standard_normal(lower.output_shape((BATCH, *model.input_shape)), np.float32)
+
+    yield Work("frozen lower layers", _batches(train * views + val), lower, prepare[1.0], "fused")
+    yield Work("steps of the upper layers", upper_epochs * _batches(train), upper, codes.copy, "step")
+    yield Work("upper layers, validation", upper_epochs * _batches(val), upper, codes.copy, "forward")
+    model.freeze(until=freeze_point(model, effort.frozen))
+    yield Work("validation after each epoch", more_epochs * _batches(val), model, prepare[1.0], "forward")
+    for scale, (epochs, side) in sizes.items():
+        steps = epochs * _batches(train + val) + (more_epochs * _batches(train) if scale == 1 else 0)
+        yield Work(f"steps of all but the lowest, {side}x{side}", steps, model, prepare[scale], "step")
+    scored = {1.0: 2 * val + test}  # by both strategies and, for the first, the test pictures; those of the second are larger
+    for scale, (_, side) in sizes.items():
+        batches = VERSIONS * _batches(scored.get(scale, test))
+        yield Work(f"scores of all versions, {side}x{side}", batches, model, prepare[scale], "fused")
+
+
+def _pictures(rng: np.random.Generator, side: int) -> Callable[[], np.ndarray]:
+    """Makes a batch of noise, varied as cells are, and normalised."""
+    grey = rng.integers(0, 256, (BATCH, side, side, 1), np.uint8)
+    how = Preprocessing(size=side, mean=127.0, std=128.0)
+    return lambda: how.normalise(CELLS(grey, rng))
+
+
+def _batches(pictures: int) -> int:
+    return math.ceil(pictures / BATCH)
+
+
+# ---- the two sides
+
+
+def _our_calls(work: Work) -> Calls:
+    layer, loss, targets = work.layer, SoftmaxCrossEntropy(), np.arange(BATCH) % CLASSES
+    if work.how == "forward":
+        return {"": lambda: layer.eval().forward(work.prepare())}
+    if work.how == "fused":
+        fused = fuse(layer)
+
+        def through() -> np.ndarray:
+            x = work.prepare()
+            return infer(fused, BATCH, lambda indices: x[indices])
+
+        return {"": through}
+    optimizer = AdamW(layer.parameters(), RATE)
+    layer.train()
+    layer.needs_dx = False
+
+    def step() -> float:
+        value = loss.forward(layer.forward(work.prepare()), targets)
+        layer.backward(loss.backward())
+        optimizer.step()
+        return value
+
+    return {"": step}
+
+
+def _calls_in_torch(work: Work) -> Calls:
+    import torch
+    from torch.nn import functional as F
+
+    from .torch_modules import LAYOUTS, in_layout, train
+    from .torch_twin import twin
+
+    targets = torch.arange(BATCH) % CLASSES
+    module = twin(work.layer, work.prepare().shape)
+
+    def through(there, layout: str) -> Callable[[], object]:
+        there.eval()
+
+        def call() -> object:
+            with torch.inference_mode():
+                return there(in_layout(torch.from_numpy(work.prepare()), layout))
+
+        return call
+
+    def step(there, layout: str) -> Callable[[], float]:
+        train(there)
+        optimizer = torch.optim.AdamW([p for p in there.parameters() if p.requires_grad], RATE, fused=True)
+
+        def call() -> float:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(there(in_layout(torch.from_numpy(work.prepare()), layout)), targets)
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return call
+
+    make = step if work.how == "step" else through
+    return {layout: make(in_layout(module, layout), layout) for layout in LAYOUTS}
+
+
+# ---- the table
+
+
+def _row(work: Work, times: dict[str, Any]) -> dict[str, Any]:
+    row = {"title": work.title, "batches": work.batches} | times
+    for side in ("ours", "torch"):
+        if f"{side}_ms" in times:
+            row[f"{side}_minutes"] = work.batches * times[f"{side}_ms"] / 60_000
+    return row | ({"ratio": times["torch_ms"] / times["ours_ms"]} if "torch_ms" in times else {})
+
+
+def _total(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    total: dict[str, Any] = {"title": "the whole recipe", "batches": sum(row["batches"] for row in rows)}
+    for side in ("ours", "torch"):
+        if f"{side}_minutes" in rows[0]:
+            total[f"{side}_minutes"] = sum(row[f"{side}_minutes"] for row in rows)
+    if "torch_minutes" in total:
+        total["ratio"] = total["torch_minutes"] / total["ours_minutes"]
+    return total
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

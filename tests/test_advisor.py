@@ -13,7 +13,7 @@ from minicnn.errors import DataError
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
 from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
 from minicnn.transfer.advice_page import map_height
-from minicnn.transfer.advice_rules import MANY, RETRAINABLE, choose
+from minicnn.transfer.advice_rules import ENOUGH, MANY, RETRAINABLE, choose
 from minicnn.transfer.advisor import advise
 from minicnn.transfer.codes import extract_features
 from minicnn.transfer.evidence import CodeEvidence, Evidence, codes_and_answers, layers_to_try, sample
@@ -191,9 +191,12 @@ def evidence(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, shift
         ({"per_class": MANY, "last": 0.99}, "last"),
         ({"pixels": 0.7}, "upper"),
         ({"pixels": 0.8, "parameters": RETRAINABLE * 200}, "upper"),
-        ({"pixels": 0.9, "parameters": RETRAINABLE * 200}, "scratch"),
-        ({"pixels": 0.8, "parameters": RETRAINABLE * 200, "shift": 0.3}, "scratch"),
-        ({"lowest": 0.8, "parameters": RETRAINABLE * 200, "shift": 0.3}, "scratch"),
+        ({"pixels": 0.9, "parameters": RETRAINABLE * 200}, "earlier"),
+        ({"pixels": 0.9, "parameters": ENOUGH * 200}, "scratch"),
+        ({"pixels": 0.8, "parameters": RETRAINABLE * 200, "shift": 0.3}, "earlier"),
+        ({"pixels": 0.8, "parameters": ENOUGH * 200, "shift": 0.3}, "scratch"),
+        ({"lowest": 0.8, "parameters": ENOUGH * 200, "shift": 0.3}, "scratch"),
+        ({"last": 0.75, "parameters": ENOUGH * 200}, "all"),
         ({"lowest": 0.8, "shift": 0.3}, "upper"),
         ({"shift": 0.3, "earlier": 0.9, "parameters": RETRAINABLE * 200}, "all"),
         ({"last": 0.75, "parameters": RETRAINABLE * 200}, "upper"),
@@ -210,7 +213,7 @@ def test_what_the_network_cannot_say_about_similarity_its_layers_say():
 
 def test_a_network_of_one_layer_has_no_earlier_codes():
     only = evidence()
-    only = Evidence(only.pictures, only.measured, only.counts, only.similarity, only.codes[-1:], only.pixels, None, 1)
+    only = Evidence(only.pictures, only.measured, only.counts, only.similarity, only.codes[-1:], only.pixels, None, 10**7)
     assert only.earlier is None
     assert choose(only).strategy == "last"
 

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lessons" / "laboratory"))
 
 import advisor
+import advisor_cells
 import pieces
 import quadrants
 import scratch
@@ -24,6 +25,8 @@ from small_data import Pictures, first_of_each_class
 from small_nets import LAYERS, Recipe, small_net, train
 
 from minicnn.data import Preprocessing
+from minicnn.transfer.advice_rules import choose
+from minicnn.transfer.evidence import measure, sample
 
 LABORATORY = Path(pieces.__file__).parent
 SCRIPTS = sorted(path for path in LABORATORY.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
@@ -186,6 +189,22 @@ def test_the_layer_of_a_linear_strategy_is_chosen_on_validation():
     assert found["last"]["layer"] == "conv5" and found["last"]["test_accuracy"] > 0.9
 
 
+def test_linear_strategies_mirror_only_what_is_the_same_when_mirrored():
+    """Two classes that are each other's mirror image: ramps that are bright on the left, and on the right."""
+    rng = np.random.default_rng(0)
+    ramps = np.linspace(40, 200, 32)[None, :, None] * np.ones((32, 1, 3))
+    y = np.arange(60) % 2
+    x = np.stack([ramps if label else ramps[:, ::-1] for label in y]) + rng.normal(0, 5, (60, 32, 32, 3))
+    x = x.astype(np.uint8)
+    model = small_net(2, Preprocessing(size=32, mean=127, std=64), rng=0)
+
+    def test_accuracy(mirror):
+        found = strategies.linear_by_depth(model, LAYERS, 2, (x[:40], y[:40]), (x[40:], y[40:]), 2, 0, mirror)
+        return found["depth"]["conv2"]["grid"]["test_accuracy"]
+
+    assert test_accuracy(mirror=False) == 1 and test_accuracy(mirror=True) < 0.8
+
+
 # ---- verdicts
 
 
@@ -247,6 +266,17 @@ def test_the_time_to_an_accuracy_is_that_of_the_first_look_at_or_above_it():
     assert [row[1] for row in rows] == ["45 %", "50 %", "55 %", "60 %", "65 %", "70 %"]
     assert rows[3] == ["10 pictures a class", "60 %", "4", "2.0", "6", "3.0", "1.5"]
     assert rows[5][4:] == ["-", "not reached", ""]
+
+
+def test_evidence_that_was_kept_leads_to_the_same_advice():
+    pictures = drawn_pictures(20)
+    model = small_net(3, pictures.statistics(), rng=0)
+    rows = sample(pictures.y, advisor_cells.MOST)
+    found = measure(model, pictures.x[rows], pictures.y[rows], tuple(np.bincount(pictures.y).tolist()), progress=False)
+    kept = json.loads(json.dumps(advisor_cells.found_by(model, pictures.x, pictures.y)))
+    assert choose(advisor_cells.evidence_of(kept["evidence"])) == choose(found)
+    advice = advisor_cells.advice_on(kept)
+    assert advice["strategy"] == choose(found).strategy and advice["codes"][-1]["layer"] == found.last.layer
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -15,13 +15,14 @@ from advisor_cells import (
     SMALL_NET,
     UNSEEN,
     Case,
-    case_advice,
+    advice_on,
+    case_evidence,
     case_linear,
     case_trained,
-    code_of_the_advisor,
+    code_of_the_evidence,
     imagenet_likeness,
-    real_advice,
-    small_advice,
+    real_evidence,
+    small_evidence,
 )
 from advisor_report import Checked, report
 from lab import LABORATORY, Experiment
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     seen, unseen = ((), QUICK_UNSEEN) if experiment.quick else (SEEN, UNSEEN)
     for file in ("mnist", "fashion-mnist", ANTS):
         experiment.data(file)
-    workshop, code = Workshop(), code_of_the_advisor()
+    workshop, code = Workshop(), code_of_the_evidence()
     grid, plan = scenarios(experiment)
     source = ""
     if any(cell["network"] == SMALL_NET for cell in grid) or any(case.network == SMALL_NET for case in seen + unseen):
@@ -72,11 +73,11 @@ def check_scenarios(grid: list[dict], plan: Plan, source: str, workshop: Worksho
     for number, cell in enumerate(grid):
         if cell["network"] == SMALL_NET:
             target = Target(cell["data"], tuple(cell["classes"]), cell["pictures_per_class"], plan.most)
-            arguments: dict = {"compute": small_advice, "source": source, "target": target}
+            arguments: dict = {"compute": small_evidence, "source": source, "target": target}
         else:
             (target,) = [real.target for real in plan.real if real.target.data.removesuffix(".zip") == cell["data"]]
-            arguments = {"compute": real_advice, "target": target, "network": cell["network"]}
-        title = f"advice for {cell['network']}, {cell['data']}, {cell['pictures_per_class']} a class"
+            arguments = {"compute": real_evidence, "target": target, "network": cell["network"]}
+        title = f"evidence for {cell['network']}, {cell['data']}, {cell['pictures_per_class']} a class"
         work[number] = [piece(title, **arguments, seed=seed, code=code) for seed in cell["seeds"]]
     done = workshop.run_lists(work, said)
     return [
@@ -84,7 +85,7 @@ def check_scenarios(grid: list[dict], plan: Plan, source: str, workshop: Worksho
             f"{cell['network']}: {cell['data']}, {cell['pictures_per_class']} a class",
             {key: strategy["accuracies"] for key, strategy in cell["strategies"].items()},
             done[number][0].get("tests", plan.most[1] * len(cell["classes"])),
-            done[number],
+            [advice_on(found) for found in done[number]],
             [run["depth"] for run in cell["strategies"]["last"]["runs"]],
             seen=True,
         )
@@ -105,8 +106,8 @@ def check_cases(
         work[case, "linear"] = [
             piece(f"{case.title}: linear", case_linear, case=case, source=source, seed=seed) for seed in experiment.seeds
         ]
-        work[case, "advice"] = [
-            piece(f"{case.title}: advice", case_advice, case=case, source=source, seed=seed, code=code)
+        work[case, "evidence"] = [
+            piece(f"{case.title}: evidence", case_evidence, case=case, source=source, seed=seed, code=code)
             for seed in experiment.seeds
         ]
     done = workshop.run_lists(work, said)
@@ -116,7 +117,8 @@ def check_cases(
         accuracies = {key: [result[key]["test_accuracy"] for result in linear] for key in ("last", "earlier")}
         accuracies |= {key: [result["test_accuracy"] for result in done[case, key]] for key in TRAINED}
         depth = [result["depth"] for result in linear]
-        checked.append(Checked(case.title, accuracies, linear[0]["tests"], done[case, "advice"], depth, seen))
+        advice = [advice_on(found) for found in done[case, "evidence"]]
+        checked.append(Checked(case.title, accuracies, linear[0]["tests"], advice, depth, seen))
     return checked
 
 
@@ -132,8 +134,8 @@ def likeness(experiment: Experiment, workshop: Workshop, code: str) -> dict[str,
 
 def said(result: dict) -> str:
     """What a finished piece says of itself."""
-    if "strategy" in result:
-        return result["strategy"]
+    if "evidence" in result:
+        return advice_on(result)["strategy"]
     if "last" in result:
         return f"last codes {100 * result['last']['test_accuracy']:.1f} %"
     return f"{100 * result['test_accuracy']:.1f} % of the test pictures" if "test_accuracy" in result else ""

@@ -32,7 +32,7 @@ class Checked:
     tests : int
         Pictures in the test part.
     advice : list of dict
-        See `advisor_cells.advice`; one for each seed that draws other pictures.
+        See `advisor_cells.advice_on`; one for each seed that draws other pictures.
     depth : list of dict
         For some seeds, test accuracies of linear classifiers on the codes of each layer.
     seen : bool

@@ -126,25 +126,33 @@ def svm(regularisation: float, x: np.ndarray, y: np.ndarray) -> LinearSVM:
 
 
 def linear_by_depth(
-    model: Model, layers: Sequence[str], grid: int, train_part: Part, test_part: Part, folds: int, seed: int
+    model: Model,
+    layers: Sequence[str],
+    grid: int,
+    train_part: Part,
+    test_part: Part,
+    folds: int,
+    seed: int,
+    mirror: bool = True,
 ) -> dict:
     """Linear SVMs on the codes of every layer, and the two strategies that are made of them.
 
-    Training pictures count twice, as they are and mirrored, as they do for the strategies that train layers.
+    With ``mirror``, training pictures count twice, as they are and mirrored, as they do for the strategies that train layers.
+    Of digits, which are other signs when mirrored, both leave it.
 
     Returns {"depth": {layer: {kind: vars(Classified)}}, "last": {...}, "earlier": {...}}. Of the last layer's codes those are
     taken whose validation accuracy is highest, and of all earlier layers' codes likewise; of equals the highest layer's.
     """
     (x, y), (x_test, y_test) = train_part, test_part
     started = time.perf_counter()
-    plain, mirrored = (codes_by_depth(model, pixels, layers, grid) for pixels in (x, x[:, :, ::-1]))
+    versions = [codes_by_depth(model, pixels, layers, grid) for pixels in ([x, x[:, :, ::-1]] if mirror else [x])]
     extraction, seconds, depth = time.perf_counter() - started, {}, {}
     codes_test = codes_by_depth(model, x_test, layers, grid)
     for name in layers:
         started = time.perf_counter()
         depth[name] = {
-            kind: vars(classify(np.stack([codes, mirrored[name][kind]]), y, codes_test[name][kind], y_test, folds, seed))
-            for kind, codes in plain[name].items()
+            kind: vars(classify(np.stack([codes[name][kind] for codes in versions]), y, test, y_test, folds, seed))
+            for kind, test in codes_test[name].items()
         }
         seconds[name] = time.perf_counter() - started
 

@@ -24,6 +24,7 @@ STRATEGIES = {
 LECTURE = {(False, True): "last", (True, True): "all", (False, False): "earlier", (True, False): "all"}
 
 MANY = 200  # pictures to learn from, per class on average: enough to fit a whole network to
+ENOUGH = 300  # parameters of the network per picture, up to which fewer of a class are many for so small a network
 SURE = 2.0  # standard errors of a difference; more than 1, because it is the best of several layers that is looked at
 # Of the mistakes that are made almost without a network, the share that the last codes may leave: then the network knows these
 # pictures better than few of them could teach it
@@ -56,7 +57,7 @@ def choose(evidence: Evidence) -> Choice:
     """The rules, from the top; the first that applies decides.
 
     1. The network is small enough to be retrained, and its higher codes are not surely better than pixels or the lowest layer's
-       (for similar pictures: surely worse): from scratch.
+       (for similar pictures: surely worse): many pictures train one from scratch, few a linear classifier on earlier codes.
     2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
     3. Few, no earlier codes are surely better than the last ones, and these leave at most half of the mistakes that are made
        almost without a network: a linear classifier on the last codes.
@@ -65,7 +66,8 @@ def choose(evidence: Evidence) -> Choice:
     6. Few otherwise: fine-tune the upper layers.
     """
     last, earlier = evidence.last.probe, evidence.earlier
-    many = evidence.per_class >= MANY
+    share = evidence.parameters / evidence.pictures
+    many = evidence.per_class >= MANY or share <= ENOUGH
     gain, gain_error = (0.0, 0.0) if earlier is None else earlier.probe.better_than(last)
     earlier_is_better = gain > SURE * gain_error
     similar = evidence.similarity.similar
@@ -74,13 +76,13 @@ def choose(evidence: Evidence) -> Choice:
     best = evidence.last if gain <= 0 else earlier
     worth, worth_error = best.probe.better_than(evidence.plain)
     mistakes = 1 - last.accuracy
-    retrainable = evidence.parameters <= RETRAINABLE * evidence.pictures
+    retrainable = share <= RETRAINABLE
 
-    share = evidence.parameters / evidence.pictures
     reasons = [
-        f"{evidence.per_class:.0f} pictures to learn from per class: {'many' if many else 'few'} ({MANY} and more are many); "
-        f"{share:,.0f} parameters of the network for each picture: {'few enough' if retrainable else 'too many'} to retrain "
-        f"it whole where pictures are few (up to {RETRAINABLE:,}).",
+        f"{evidence.per_class:.0f} pictures to learn from per class, and {share:,.0f} parameters of the network for each "
+        f"picture: {'many' if many else 'few'} ({MANY} and more of a class are many, and so are fewer for a network of up to "
+        f"{ENOUGH} parameters a picture). It is {'small enough' if retrainable else 'too large'} to be retrained whole by few "
+        f"(up to {RETRAINABLE:,} a picture).",
         *evidence.similarity.words(),
     ]
     if evidence.similarity.similar is None:
@@ -105,7 +107,10 @@ def choose(evidence: Evidence) -> Choice:
     useless = worth < -SURE * worth_error if similar else worth <= SURE * worth_error
     if retrainable and useless:
         finding = "are surely worse" if similar else "are not surely better"
-        return decided("scratch", f"Higher codes {finding} than that: what the network has learned is of no use here.")
+        finding = f"Higher codes {finding} than that: what the network has learned is of no use here"
+        if many or earlier is None:
+            return decided("scratch", f"{finding}.")
+        return decided("earlier", f"{finding}, and few pictures train no new one; its lower layers see edges, at least.")
     if many and mistakes > SOLVED:
         return decided("all", "So many pictures can retrain the whole network, which goes on where a linear classifier ends.")
     if many:

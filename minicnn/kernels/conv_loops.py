@@ -261,11 +261,50 @@ def depthwise_backward_input(
 
 
 @_sum_loop
-def _dot(u, v, n):
-    total = u[0] * v[0]
-    for k in range(1, n):
-        total += u[k] * v[k]
-    return total
+def _add_inner_products(line, offsets, dy, dw):
+    """dw[t] += sum over k of dy[k] * line[offsets[t] + k], nine taps in a pass, then three: fewer visits to dy."""
+    taps = len(dw)
+    for begin in range(0, len(dy), NEAR):
+        n, t = min(NEAR, len(dy) - begin), 0
+        near, upstream = line[begin:], dy[begin:]
+        while t + 9 <= taps:
+            _nine_inner_products(near, offsets[t : t + 9], upstream, dw[t : t + 9], n)
+            t += 9
+        while t + 3 <= taps:
+            _three_inner_products(near, offsets[t : t + 3], upstream, dw[t : t + 3], n)
+            t += 3
+        while t < taps:
+            u, total = near[offsets[t] :], dw.dtype.type(0)
+            for k in range(n):
+                total += upstream[k] * u[k]
+            dw[t] += total
+            t += 1
+
+
+@_sum_loop
+def _nine_inner_products(line, offsets, dy, dw, n):
+    a, b, c = line[offsets[0] :], line[offsets[1] :], line[offsets[2] :]
+    d, e, f = line[offsets[3] :], line[offsets[4] :], line[offsets[5] :]
+    g, h, i = line[offsets[6] :], line[offsets[7] :], line[offsets[8] :]
+    wa = wb = wc = wd = we = wf = wg = wh = wi = dw.dtype.type(0)
+    for k in range(n):
+        v = dy[k]
+        wa, wb, wc = wa + v * a[k], wb + v * b[k], wc + v * c[k]
+        wd, we, wf = wd + v * d[k], we + v * e[k], wf + v * f[k]
+        wg, wh, wi = wg + v * g[k], wh + v * h[k], wi + v * i[k]
+    dw[0], dw[1], dw[2] = dw[0] + wa, dw[1] + wb, dw[2] + wc
+    dw[3], dw[4], dw[5] = dw[3] + wd, dw[4] + we, dw[5] + wf
+    dw[6], dw[7], dw[8] = dw[6] + wg, dw[7] + wh, dw[8] + wi
+
+
+@_sum_loop
+def _three_inner_products(line, offsets, dy, dw, n):
+    a, b, c = line[offsets[0] :], line[offsets[1] :], line[offsets[2] :]
+    wa = wb = wc = dw.dtype.type(0)
+    for k in range(n):
+        v = dy[k]
+        wa, wb, wc = wa + v * a[k], wb + v * b[k], wc + v * c[k]
+    dw[0], dw[1], dw[2] = dw[0] + wa, dw[1] + wb, dw[2] + wc
 
 
 @_loop
@@ -281,8 +320,7 @@ def depthwise_backward_weights(start, stop, samples, dy, x, offsets, sh, sw, top
                 _to_lines(x[first + n, c], line_x, n * rows, rows, row, sh, sw, top, left)
                 _to_line(dy[first + n, c], line_dy, n * rows * pitch, pitch)
             length = ((count - 1) * rows + OH - 1) * pitch + OW
-            for t in range(len(offsets)):
-                dw[c, t] += _dot(flat_x[offsets[t] :], line_dy, length)
+            _add_inner_products(flat_x, offsets, line_dy[:length], dw[c])
 
 
 # ---- direct convolution: a plane for each channel and column of the filter, all of a sample's in one long line

@@ -23,6 +23,7 @@ import minicnn
 from minicnn.cache import write_atomically
 from minicnn.data.augmentation import Augmentation
 from minicnn.data.mnist import load_mnist
+from minicnn.errors import DataError
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import Model, lenet5
 from minicnn.optim import SGD
@@ -71,7 +72,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    x, y, x_test, y_test = load_mnist(options.mnist)
+    try:
+        x, y, x_test, y_test = load_mnist(options.mnist)
+    except DataError as error:
+        sys.exit(f"train_lenet5.py: {error}")
     order = np.random.default_rng(options.seed).permutation(len(x))
     val, train = order[:VALIDATION], order[VALIDATION:]
     parts = x[train], y[train], x[val], y[val]

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from minicnn.cache import cache_folder, write_atomically
 from minicnn.kernels.threads import get_threads, set_threads
 
@@ -139,8 +141,15 @@ class Workshop:
 
 
 def _begin_worker() -> None:
-    """One thread for this process; and it ends when the one that started it is gone: killed, that one tells nobody to stop."""
+    """One thread for this process; and it ends when the one that started it is gone: killed, that one tells nobody to stop.
+
+    SciPy has a BLAS of its own, which is to be loaded before it can be told: two processes with as many BLAS threads each as
+    there are cores would mostly wait for each other.
+    """
     set_threads(1)
+    import scipy.linalg  # noqa: F401
+
+    threadpool_limits(1, "blas")
     parent = multiprocessing.parent_process().sentinel
 
     def watch() -> None:

@@ -15,7 +15,7 @@ from .windows import Windows
 ALGORITHMS = ("depthwise", "pointwise", "winograd4", "winograd2", "direct", "im2col")
 
 CHANNELS = 16  # on both sides; with fewer, the transforms cost more than the products save
-TILES = {"forward": 32, "inference": 64, "dx": 32, "dw": 16}  # of 4x4 in the batch; with fewer, filters take too long
+TILES = {"forward": 32, "inference": 32, "dx": 32, "dw": 16}  # of 4x4 in the batch; with fewer, filters take too long
 TAPS = 512  # of a filter; with more, the inner dimension of im2col's product is long enough for BLAS to be at its best
 PIXELS = 64  # of an output; with fewer, the lines of the direct sum are too short
 FEW_TILES = {"forward": 16, "inference": 4}  # of 4x4, from which on tiles of 2x2 pay; in inference transformed filters are kept

@@ -35,6 +35,7 @@ from .threads import free_threads, parallel_for, workspace
 SMALL = 10**6  # multiply-adds of a product that OpenBLAS does without copying its factors first, which is faster
 BLOCK = 1 << 18  # floats of V and M in a block of tiles: 1 MB, about what a core's second-level cache holds
 CORRELATED = 64  # tiles at a time in the weight gradient, about: more do not fit the cache, fewer visit dU too often
+LARGE, MANY = 1 << 20, 16  # numbers in the transformed filters, and tiles that use them, above both of which they are not kept
 SIDE_BY_SIDE = 512  # numbers in a line of a transform, neighbouring tiles times channels: long enough for any vector unit
 
 
@@ -106,16 +107,18 @@ def forward(
     """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C, 3, 3) contiguous.
 
     ``origin`` is (top, left), the padding before the first row and column; y's size tells what comes after the last. In
-    ``kept``, if given, the transformed filters stay for the next call with the same filters.
+    ``kept``, if given, transformed filters stay for the next call with the same filters; not those of wide layers that have
+    some tiles to use them for, which would fill the memory and save a tenth of the layer's time.
     """
     C = x.shape[1]
-    _convolve(x, w, 0, (9 * C, 9, 1), b, origin, low, high, y, transform, kept)
+    _convolve(x, w.reshape(len(w), C, 9), b, origin, low, high, y, transform, kept)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, origin: tuple[int, int], dx: np.ndarray, transform: Transform = F4) -> None:
     """Fill dx (N, C, H, W): dy padded by 2 - top and 2 - left, convolved with w (F, C, 3, 3), turned and its axes exchanged."""
-    C, (low, high) = dx.shape[1], map(dx.dtype.type, (-np.inf, np.inf))
-    _convolve(dy, w, 8, (9, 9 * C, -1), None, (2 - origin[0], 2 - origin[1]), low, high, dx, transform)
+    turned = w.reshape(*w.shape[:2], 9)[..., ::-1].transpose(1, 0, 2)
+    low, high = map(dx.dtype.type, (-np.inf, np.inf))
+    _convolve(dy, turned, None, (2 - origin[0], 2 - origin[1]), low, high, dx, transform)
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw: np.ndarray, transform: Transform = F4) -> None:
@@ -166,8 +169,6 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
 def _convolve(
     x: np.ndarray,
     w: np.ndarray,
-    first: int,
-    strides: tuple[int, int, int],
     b: np.ndarray | None,
     origin: tuple[int, int],
     low: float,
@@ -176,39 +177,40 @@ def _convolve(
     transform: Transform,
     kept: dict[int, np.ndarray] | None = None,
 ) -> None:
-    """y = clamp(b + w * x); the tap k of filter f and channel c is the flat w's element first + (f, c, k) . strides.
+    """y = clamp(b + w * x) with w (F, C, 9) of any strides.
 
-    All filters are transformed first. A block of tiles is then transformed, multiplied with a block of filters and brought back
-    while it is in a core's cache. Threads take ranges of tiles; where there are too few of those, ranges of filters.
+    Threads take ranges of tiles: a block of tiles is transformed, multiplied with a block of filters and brought back while it
+    is in a core's cache. All filters are transformed before that. Where there are too few tiles to share, threads take ranges
+    of filters, and (unless they are kept) it is a block of filters that is transformed and used while it is in the cache.
     """
     C, F, m, K, dtype = x.shape[1], y.shape[1], transform.m, transform.alpha**2, x.dtype
-    BT, AT = _sparse(transform, "BT", dtype), _sparse(transform, "AT", dtype)
+    BT, AT, G = (_sparse(transform, name, dtype) for name in ("BT", "AT", "G"))
     grid, tiles = _tiling(y, m)
     width = F if 32 * C * F <= SMALL else 32  # filters in a block
-    size = max(min(SMALL // (C * width), BLOCK // (K * (C + F)) if width == F else SMALL), 32)  # tiles in a block
-    U = None if kept is None else kept.get(m)
-    if U is None:
-        U = workspace("winograd U", (K * C * F,), dtype) if kept is None else np.empty(K * C * F, dtype)
-        _transform_filters(w, first, strides, C, F, width, transform, U)
-        if kept is not None:
-            kept.clear()  # of the other transform
-            kept[m] = U
     bias = np.zeros(F, dtype) if b is None else b
     rest = AT, m, bias, low, high, grid, SIDE_BY_SIDE, y
 
-    def tile_range(start: int, stop: int) -> None:
-        V, M = workspace("winograd V", (K * size * C,), dtype), workspace("winograd M", (K * size * width,), dtype)
-        loops.convolve(start, stop, size, x, *origin, BT, V, U, width, M, *rest)
+    if tiles > MANY and K * C * F > LARGE:
+        kept = None
 
     if tiles >= 32 * free_threads() or width == F:
+        size = max(min(SMALL // (C * width), BLOCK // (K * (C + F)) if width == F else SMALL), 32)  # tiles in a block
+        U = _all_filters(w, G, K, width, kept)
+
+        def tile_range(start: int, stop: int) -> None:
+            V, M = workspace("winograd V", (K * size * C,), dtype), workspace("winograd M", (K * size * width,), dtype)
+            loops.convolve(start, stop, size, x, *origin, BT, V, U, width, M, *rest)
+
         parallel_for(tiles, tile_range, last=True)
         return
 
     V = workspace("winograd V", (K, tiles, C), dtype)
+    whole = None if kept is None else _all_filters(w, G, K, width, kept)
 
     def filter_range(start: int, stop: int) -> None:
+        U = workspace("winograd U", (K * C * width,), dtype) if whole is None else whole
         M = workspace("winograd M", (K * tiles * width,), dtype)
-        loops.multiply(0, tiles, V, U, width, start * width, min(stop * width, F), M, *rest)
+        loops.convolve_filters(start * width, min(stop * width, F), w, G, V, U, whole is not None, width, M, *rest)
 
     parallel_for(
         tiles, lambda start, stop: loops.transform_tiles(start, stop, BT, m + 2, m, x, 0, *origin, grid, SIDE_BY_SIDE, V, 0)
@@ -216,19 +218,24 @@ def _convolve(
     parallel_for(-(-F // width), filter_range)
 
 
-def _transform_filters(
-    w: np.ndarray, first: int, strides: tuple[int, int, int], C: int, F: int, width: int, transform: Transform, U: np.ndarray
-) -> None:
-    """Fill the flat U with a block (alpha^2, C, filters) of ``width`` filters after the other."""
-    G, K, w = _sparse(transform, "G", w.dtype), transform.alpha**2, w.ravel()
+def _all_filters(w: np.ndarray, G: tuple, K: int, width: int, kept: dict[int, np.ndarray] | None) -> np.ndarray:
+    """U, flat: a block (alpha^2, C, filters) of ``width`` filters after the other. From ``kept``, or put there, if given."""
+    (F, C, _), dtype = w.shape, w.dtype
+    if kept is not None and K in kept:
+        return kept[K]
+    U = workspace("winograd U", (K * C * F,), dtype) if kept is None else np.empty(K * C * F, dtype)
 
     def piece(start: int, stop: int) -> None:
-        for begin in range(0, F, width):
-            end = min(begin + width, F)
-            block = U[K * C * begin : K * C * end].reshape(K, C, end - begin)
-            loops.transform_filters(start, stop, G, w, first + begin * strides[0], strides, SIDE_BY_SIDE, block)
+        for first in range(0, F, width):
+            last = min(first + width, F)
+            block = U[K * C * first : K * C * last].reshape(K, C, last - first)
+            loops.transform_filters(start, stop, G, w[first:last], SIDE_BY_SIDE, block)
 
     parallel_for(C, piece)
+    if kept is not None:
+        kept.clear()  # of the other transform
+        kept[K] = U
+    return U
 
 
 def _tiling(y: np.ndarray, m: int) -> tuple[tuple[int, int], int]:

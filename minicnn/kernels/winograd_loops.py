@@ -171,30 +171,49 @@ def _add_and_clamp(line, bias, low, high):
 
 
 @_loop
-def multiply(begin, end, V, U, width, first, last, M, AT, m, bias, low, high, grid, side_by_side, y):
-    """Products with the filters first to last, ``width`` at a time, and back: tiles begin to end of y[:, first:last].
+def _multiply(begin, end, V, U, first, M, AT, m, bias, low, high, grid, side_by_side, y):
+    """Products with some filters, ``first`` and those after it, and back: tiles begin to end of y[:, first : first + filters].
 
-    V (alpha^2, end - begin, C); U holds a block (alpha^2, C, filters) after the other, flat; M is a flat workspace.
+    V (alpha^2, end - begin, C), U (alpha^2, C, filters); M is a flat workspace.
     """
-    K, tiles, C = V.shape
-    for block in range(first, last, width):
-        filters = min(width, last - block)
-        U_block = U[K * C * block : K * C * (block + filters)].reshape(K, C, filters)
-        M_block = M[: K * tiles * filters].reshape(K, tiles, filters)
-        for k in range(K):
-            np.dot(V[k], U_block[k], M_block[k])
-        _restore_tiles(begin, end, AT, m, M_block, block, bias, low, high, grid, side_by_side, y)
+    (K, tiles, _), filters = V.shape, U.shape[2]
+    M_block = M[: K * tiles * filters].reshape(K, tiles, filters)
+    for k in range(K):
+        np.dot(V[k], U[k], M_block[k])
+    _restore_tiles(begin, end, AT, m, M_block, first, bias, low, high, grid, side_by_side, y)
 
 
 @_loop
 def convolve(start, stop, size, x, top, left, BT, V, U, width, M, AT, m, bias, low, high, grid, side_by_side, y):
-    """All three steps for tiles start to stop, ``size`` at a time; V and M are flat workspaces."""
-    C, F, alpha, zero = x.shape[1], y.shape[1], m + 2, np.int64(0)
+    """All filters for tiles start to stop, ``size`` tiles and ``width`` filters at a time; V and M are flat workspaces.
+
+    U holds a block (alpha^2, C, filters) after the other, flat.
+    """
+    C, F, K, zero = x.shape[1], y.shape[1], (m + 2) * (m + 2), np.int64(0)
     for begin in range(start, stop, size):
         end = min(begin + size, stop)
-        V_block = V[: alpha * alpha * (end - begin) * C].reshape(alpha * alpha, end - begin, C)
-        transform_tiles(begin, end, BT, alpha, m, x, zero, top, left, grid, side_by_side, V_block, begin)
-        multiply(begin, end, V_block, U, width, zero, F, M, AT, m, bias, low, high, grid, side_by_side, y)
+        V_block = V[: K * (end - begin) * C].reshape(K, end - begin, C)
+        transform_tiles(begin, end, BT, m + 2, m, x, zero, top, left, grid, side_by_side, V_block, begin)
+        for first in range(0, F, width):
+            last = min(first + width, F)
+            U_block = U[K * C * first : K * C * last].reshape(K, C, last - first)
+            _multiply(begin, end, V_block, U_block, first, M, AT, m, bias, low, high, grid, side_by_side, y)
+
+
+@_loop
+def convolve_filters(start, stop, w, G, V, U, is_whole, width, M, AT, m, bias, low, high, grid, side_by_side, y):
+    """Filters start to stop, ``width`` at a time, for all tiles: V (alpha^2, tiles, C); M is a flat workspace.
+
+    U has all of them, as in `convolve`; or it is a workspace, in which each block is made when it is needed.
+    """
+    (K, tiles, C), zero = V.shape, np.int64(0)
+    for first in range(start, stop, width):
+        last = min(first + width, stop)
+        begin = first if is_whole else zero
+        U_block = U[K * C * begin : K * C * (begin + last - first)].reshape(K, C, last - first)
+        if not is_whole:
+            transform_filters(zero, C, G, w[first:last], side_by_side, U_block)
+        _multiply(zero, tiles, V, U_block, first, M, AT, m, bias, low, high, grid, side_by_side, y)
 
 
 @_loop
@@ -233,22 +252,17 @@ def correlate(start, stop, size, width, x, top, left, BT, V, dy, A, dM, m, grid,
 
 
 @_loop
-def transform_filters(start, stop, matrix, w, first, strides, side_by_side, U):
-    """U[(i, j), c, f] = sum over p, q of matrix[i, p] * matrix[j, q] * w[f, c, p, q], for channels start <= c < stop.
-
-    w is flat, w[f, c, p, q] its element first + f*strides[0] + c*strides[1] + (3*p + q)*strides[2].
-    """
+def transform_filters(start, stop, matrix, w, side_by_side, U):
+    """U[(i, j), c, f] = sum over p, q of matrix[i, p] * matrix[j, q] * w[f, c, 3*p + q], for channels start <= c < stop."""
     alpha, (_, C, F), flat, zero = len(matrix[0]), U.shape, U.ravel(), np.int64(0)
     together = max(side_by_side // F, 1)
     nine, half = np.empty(9 * together * F, w.dtype), np.empty(3 * alpha * together * F, w.dtype)
     for begin in range(start, stop, together):
         channels = min(together, stop - begin)
         n = channels * F
-        for f in range(F):
-            for c in range(channels):
-                tap, out = first + f * strides[0] + (begin + c) * strides[1], nine[c * F + f :]
-                for k in range(9):
-                    out[k * n] = w[tap + k * strides[2]]
+        slots = np.arange(9) * n
+        for c in range(channels):
+            _channels_last(w[:, begin + c], slots, nine[c * F :])
         _apply(matrix, nine, zero, np.arange(3) * (3 * n), half, zero, 3 * n, 3 * n)
         for i in range(alpha):
             _apply(matrix, half, 3 * i * n, np.arange(3) * n, flat, (i * alpha * C + begin) * F, C * F, n)

@@ -1,11 +1,13 @@
 """Batch normalisation: its statistics, its three modes (train, eval, frozen), and the exactness of the gradient in each."""
 
+import copy
+
 import numpy as np
 import pytest
 
 from minicnn.gradcheck import check_layer
 from minicnn.kernels import norm, reference
-from minicnn.layers import BatchNorm1d, BatchNorm2d
+from minicnn.layers import BatchNorm1d, BatchNorm2d, ReLU, ReLU6, Sequential
 
 rng = np.random.default_rng(0)
 PICTURES = 3 + 2 * rng.standard_normal((3, 4, 5, 2))
@@ -254,3 +256,45 @@ def test_pytorch_gives_the_same(training):
     np.testing.assert_allclose(ours.beta.grad, theirs.bias.grad.numpy(), atol=1e-12)
     np.testing.assert_allclose(ours.running_mean, theirs.running_mean.numpy(), atol=1e-12)
     np.testing.assert_allclose(ours.running_var, theirs.running_var.numpy(), atol=1e-12)
+
+
+# ---- a ReLU right above, in the same pass
+
+
+@pytest.mark.parametrize("activation", [ReLU, ReLU6])
+@pytest.mark.parametrize("mode", ["train", "eval", "frozen"])
+@pytest.mark.parametrize("needs_dx", [True, False])
+def test_a_batch_norm_and_the_relu_above_it_are_the_same_to_the_bit_together_and_apart(activation, mode, needs_dx):
+    rng = np.random.default_rng(0)
+    x, dy = 3 * rng.standard_normal((2, 4, 5, 6, 7), np.float32)
+    net = Sequential(norm=BatchNorm2d(5), relu=activation())
+    net.layers["norm"].gamma.value[...] = rng.uniform(0.5, 4, 5)
+    net.layers["norm"].beta.value[...] = rng.standard_normal(5)
+    apart = copy.deepcopy(net)
+    for each in (net, apart):
+        each.train() if mode != "eval" else each.eval(backward=True)
+        each.needs_dx = needs_dx
+        if mode == "frozen":
+            each.freeze()
+            each.needs_dx = True
+    y = net.forward(x)
+    norm, relu = apart.layers.values()
+    for layer in (norm, relu):
+        layer.needs_dx, layer.remembers = True, True
+    norm.needs_dx = net.needs_dx
+    np.testing.assert_array_equal(y, relu.forward(norm.forward(x)))
+    assert (y == 0).any() and (y == 6).any() == (activation is ReLU6)
+    dx, expected = net.backward(dy), norm.backward(relu.backward(dy))
+    assert (dx is None) == (expected is None) == (not net.needs_dx)
+    if dx is not None:
+        np.testing.assert_array_equal(dx, expected)
+    for name, parameter in net.layers["norm"].parameters().items():
+        np.testing.assert_array_equal(parameter.grad, norm.parameters()[name].grad)
+    np.testing.assert_array_equal(net.layers["norm"].running_var, norm.running_var)
+
+
+@pytest.mark.parametrize("activation", [ReLU, ReLU6])
+def test_the_gradient_of_both_together_is_that_of_the_definition(activation):
+    net = Sequential(norm=trained(), relu=activation()).astype(np.float64).train()
+    report = check_layer(net, 3 * PICTURES)
+    assert report.ok, str(report)

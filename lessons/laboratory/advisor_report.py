@@ -210,10 +210,11 @@ def regret(checked: Sequence[Checked]) -> plt.Figure:
         for number, key in enumerate(cell.accuracies):
             label = "the five strategies" if row == number == 0 else None
             ax.plot(100 * (cell.mean(key) - best), row, "|", color=GREY, markersize=9, label=label)
-        for key in {advice["strategy"] for advice in cell.advice} & set(cell.accuracies):
+        for number, key in enumerate(sorted({advice["strategy"] for advice in cell.advice} & set(cell.accuracies))):
             loss = 100 * (cell.mean(key) - best)
             ax.plot(loss, row, "o", color=ORANGE if cell.seen else BLUE, markersize=6)
-            ax.annotate(key, (loss, row), (0, 7), textcoords="offset points", ha="center", fontsize=7, color=INK)
+            above_or_below = (0, 7 if number % 2 == 0 else -12)  # two that are close would lie on each other
+            ax.annotate(key, (loss, row), above_or_below, textcoords="offset points", ha="center", fontsize=7, color=INK)
     for seen, colour in ((True, ORANGE), (False, BLUE)):
         if any(cell.seen == seen for cell in checked):
             ax.plot([], [], "o", color=colour, label=f"advised ({'seen' if seen else 'not seen'})")

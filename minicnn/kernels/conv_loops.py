@@ -220,9 +220,9 @@ def _add_three_taps(line, offsets, weights, total, n):
 
 
 @_loop
-def depthwise_forward(start, stop, samples, x, filters, bias, offsets, sh, sw, top, left, line_x, line_y, low, high, y):
+def depthwise_forward(start, stop, samples, rows, x, filters, bias, offsets, sh, sw, top, left, line_x, line_y, low, high, y):
     N, _, OH, OW = y.shape
-    rows, pitch, flat_x = line_x.shape[1] // samples, line_x.shape[2], line_x.ravel()
+    pitch, flat_x = line_x.shape[2], line_x.ravel()
     row = np.zeros(sw * pitch, x.dtype)
     for c in range(start, stop):
         for first in range(0, N, samples):
@@ -308,9 +308,9 @@ def _three_inner_products(line, offsets, dy, dw, n):
 
 
 @_loop
-def depthwise_backward_weights(start, stop, samples, dy, x, offsets, sh, sw, top, left, line_x, line_dy, dw):
+def depthwise_backward_weights(start, stop, samples, rows, dy, x, offsets, sh, sw, top, left, line_x, line_dy, dw):
     N, _, OH, OW = dy.shape
-    rows, pitch, flat_x = line_x.shape[1] // samples, line_x.shape[2], line_x.ravel()
+    pitch, flat_x = line_x.shape[2], line_x.ravel()
     row = np.zeros(sw * pitch, x.dtype)
     for c in range(start, stop):
         dw[c] = 0

@@ -8,9 +8,10 @@ one long line, row after row ("pitch" elements each), shifting it by (p, q) is s
 line_y[k] = sum over taps t of w[t] * line_x[offset[t] + k]
 
 which is a loop that the processor's vector unit can run over all rows without stopping at their ends. The last elements of each
-row of line_y mix two rows of x; they are left out when y is copied from its line. A stride of (sh, sw) deals the rows and
-columns of x out to sh * sw lines (its phases), so that neighbours in y are neighbours in a line again. Small planes of several
-samples share a line, with as many rows of zeros between them as a filter reaches.
+row of line_y mix two rows of x; they are left out when y is copied from its line. With a stride of 1, the zeros after a row are
+those before the next one, too, and likewise the rows of zeros between samples: small planes would be half padding otherwise. A
+stride of (sh, sw) deals the rows and columns of x out to sh * sw lines (its phases), so that neighbours in y are neighbours in
+a line again. Small planes of several samples share a line.
 
 Memory traffic is all there is to it: x is read once and y written once, the lines stay in the core's cache.
 """
@@ -38,12 +39,15 @@ class Lines(NamedTuple):
         Padded row r lies in phase r % sh, as its row r // sh; columns likewise.
     shape : (rows, pitch)
         Of the line of one phase of one plane.
+    beyond : int
+        Rows of zeros after the last plane, for windows that reach there.
     phase, shift : int64 (KH*KW,)
         For each tap, the phase that it reads (a number below sh * sw) and where in that line it starts.
     """
 
     phases: tuple[int, int]
     shape: tuple[int, int]
+    beyond: int
     phase: np.ndarray
     shift: np.ndarray
 
@@ -55,12 +59,15 @@ class Lines(NamedTuple):
 @lru_cache(maxsize=256)
 def lay_out(windows: Windows, OH: int, OW: int) -> Lines:
     """The lines for these windows."""
-    (KH, KW), (sh, sw), _, (dh, dw) = windows
-    rows, pitch = OH + (KH - 1) * dh // sh, OW + (KW - 1) * dw // sw
+    (KH, KW), (sh, sw), (top, bottom, left, right), (dh, dw) = windows
+    rows, pitch, beyond = OH + (KH - 1) * dh // sh, OW + (KW - 1) * dw // sw, 0
+    if sh == sw == 1:
+        shared = min(top, bottom, rows - OH)
+        rows, pitch, beyond = rows - shared, pitch - min(left, right, pitch - OW), shared + 1
     p, q = np.divmod(np.arange(KH * KW), KW)
     phase = p * dh % sh * sw + q * dw % sw
     shift = p * dh // sh * pitch + q * dw // sw
-    return Lines((sh, sw), (rows, pitch), phase, shift)
+    return Lines((sh, sw), (rows, pitch), beyond, phase, shift)
 
 
 def forward(
@@ -69,15 +76,16 @@ def forward(
     """Fill y (N, C, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) contiguous, w (C, 1, KH, KW), b (C,)."""
     lines = lay_out(windows, *y.shape[2:])
     (N, C), (sh, sw), (rows, pitch), samples = x.shape[:2], lines.phases, lines.shape, lines.samples(len(x))
-    offsets = lines.phase * (samples * rows * pitch) + lines.shift
+    all_rows = samples * rows + lines.beyond
+    offsets = lines.phase * (all_rows * pitch) + lines.shift
     filters, bias = w.reshape(C, -1), np.zeros(C, x.dtype) if b is None else b
 
     def body(start: int, stop: int) -> None:
-        line_x = workspace("line x", (sh * sw, samples * rows, pitch), x.dtype)
+        line_x = workspace("line x", (sh * sw, all_rows, pitch), x.dtype)
         line_x[:] = 0  # the padding; the rest is written anew for each plane
         line_y = workspace("line y", (samples * rows * pitch,), x.dtype)
         loops.depthwise_forward(
-            start, stop, samples, x, filters, bias, offsets, sh, sw, *windows.origin, line_x, line_y, low, high, y
+            start, stop, samples, rows, x, filters, bias, offsets, sh, sw, *windows.origin, line_x, line_y, low, high, y
         )
 
     parallel_for(C if N else 0, body, last=True)
@@ -107,14 +115,15 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, dw: np.nda
     """Fill dw (C, 1, KH, KW): for each tap the inner product of line_dy and its view of line_x, summed over samples."""
     lines = lay_out(windows, *dy.shape[2:])
     (sh, sw), (rows, pitch), samples = lines.phases, lines.shape, lines.samples(len(dy))
-    offsets, filters = lines.phase * (samples * rows * pitch) + lines.shift, dw.reshape(len(dw), -1)
+    all_rows = samples * rows + lines.beyond
+    offsets, filters = lines.phase * (all_rows * pitch) + lines.shift, dw.reshape(len(dw), -1)
 
     def body(start: int, stop: int) -> None:
-        line_x = workspace("line x", (sh * sw, samples * rows, pitch), x.dtype)
+        line_x = workspace("line x", (sh * sw, all_rows, pitch), x.dtype)
         line_dy = workspace("line y", (samples * rows * pitch,), x.dtype)
         line_x[:], line_dy[:] = 0, 0
         loops.depthwise_backward_weights(
-            start, stop, samples, dy, x, offsets, sh, sw, *windows.origin, line_x, line_dy, filters
+            start, stop, samples, rows, dy, x, offsets, sh, sw, *windows.origin, line_x, line_dy, filters
         )
 
     parallel_for(len(dw), body)

@@ -6,10 +6,14 @@ Inputs are (N, C) or (N, C, H, W); threads take whole channels (or, with given s
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
 from .threads import parallel_for
+
+NO_LIMITS = (-math.inf, math.inf)
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 # the terms of a sum may be added in any order, or it could not be vectorised; NaN and infinity still pass through
@@ -17,13 +21,14 @@ _sum_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy",
 
 
 def batch_norm_forward(
-    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, limits: tuple[float, float] = NO_LIMITS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y, and the batch's mean and (biased) variance (C,) in float64."""
+    """y, and the batch's mean and (biased) variance (C,) in float64. ``limits``: y = min(max(norm(x), low), high)."""
     planes = _planes(x)
     C = planes.shape[1]
     y, mean, variance = np.empty_like(planes), np.empty(C), np.empty(C)
-    parallel_for(C, lambda start, stop: _forward(start, stop, planes, gamma, beta, eps, mean, variance, y))
+    low, high = map(x.dtype.type, limits)
+    parallel_for(C, lambda start, stop: _forward(start, stop, planes, gamma, beta, eps, mean, variance, low, high, y))
     return _like(x, y), mean, variance
 
 
@@ -35,28 +40,44 @@ def batch_norm_backward(
     variance: np.ndarray,
     eps: float,
     needs_dx: bool = True,
+    y: np.ndarray | None = None,
+    limits: tuple[float, float] = NO_LIMITS,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """dx (None unless needed), dgamma, dbeta, for the statistics of the batch itself."""
+    """dx (None unless needed), dgamma, dbeta, for the statistics of the batch itself.
+
+    With ``y``, what came out between limits, dy passes only where y is strictly between them.
+    """
     planes, upstream = _planes(x), _planes(dy)
-    dx, dgamma, dbeta = np.empty_like(planes if needs_dx else planes[:0]), np.empty_like(gamma), np.empty_like(gamma)
+    dx = np.empty_like(planes if needs_dx or y is not None else planes[:0])
+    dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
+    gate, (low, high) = (planes if y is None else _planes(y)), map(x.dtype.type, limits)
 
     def piece(start: int, stop: int) -> None:
-        _backward(start, stop, upstream, planes, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta)
+        backward = _backward if y is None else _backward_between
+        how = gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta
+        backward(start, stop, upstream, planes, gate, low, high, *how)
 
     parallel_for(planes.shape[1], piece)
     return _like(x, dx) if needs_dx else None, dgamma, dbeta
 
 
 def running_norm_forward(
-    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray, eps: float
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    eps: float,
+    limits: tuple[float, float] = NO_LIMITS,
 ) -> np.ndarray:
-    """y for a given mean and variance."""
+    """y for a given mean and variance; ``limits`` as in `batch_norm_forward`."""
     planes = _planes(x)
     y = np.empty_like(planes)
     scale = gamma / np.sqrt(variance + eps).astype(x.dtype, copy=False)
     mean = mean.astype(x.dtype, copy=False)
     N, C, _ = planes.shape
-    parallel_for(N * C, lambda start, stop: _scale_planes(start, stop, planes, mean, scale, beta, y))
+    low, high = map(x.dtype.type, limits)
+    parallel_for(N * C, lambda start, stop: _scale_planes(start, stop, planes, mean, scale, beta, low, high, y))
     return _like(x, y)
 
 
@@ -137,10 +158,12 @@ def _sums(dy, x, c, mean):
 
 
 @_loop
-def _scale(x, mean, scale, shift, y):
-    """y = (x - mean) * scale + shift, in the arrays' own dtype."""
+def _scale(x, mean, scale, shift, low, high, y):
+    """y = min(max((x - mean) * scale + shift, low), high), in the arrays' own dtype. A NaN fails both comparisons and stays."""
     for i in range(x.size):
-        y[i] = (x[i] - mean) * scale + shift
+        value = (x[i] - mean) * scale + shift
+        value = low if value < low else value
+        y[i] = high if value > high else value
 
 
 @_loop
@@ -151,28 +174,63 @@ def _combine(dy, x, mean, a, b, shift, dx):
 
 
 @_loop
-def _forward(start, stop, x, gamma, beta, eps, mean, variance, y):
+def _forward(start, stop, x, gamma, beta, eps, mean, variance, low, high, y):
     number = x.dtype.type  # float32 arithmetic for float32 arrays: twice as many at a time
     for c in range(start, stop):
         mean[c], variance[c] = _mean_and_variance(x, c)
         scale = gamma[c] / np.sqrt(variance[c] + eps)
         for n in range(x.shape[0]):
-            _scale(x[n, c], number(mean[c]), number(scale), beta[c], y[n, c])
+            _scale(x[n, c], number(mean[c]), number(scale), beta[c], low, high, y[n, c])
 
 
 @_loop
-def _backward(start, stop, dy, x, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
+def _pass_between(dy, y, low, high, dx):
+    """dx = dy where y is strictly between the limits, else 0."""
+    zero = dx.dtype.type(0)
+    for i in range(dy.size):
+        dx[i] = dy[i] if y[i] > low and y[i] < high else zero
+
+
+@_loop
+def _combine_in_place(x, mean, a, b, shift, dx):
+    """dx = a * dx + b * (x - mean) + shift"""
+    for i in range(x.size):
+        dx[i] = a * dx[i] + (b * (x[i] - mean) + shift)
+
+
+@_loop
+def _backward(start, stop, dy, x, y, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
+    """Without limits; y is not read."""
     number = x.dtype.type
-    count = x.shape[0] * x.shape[2]
     for c in range(start, stop):
         total, product = _sums(dy, x, c, mean[c])
-        inverse_std = 1 / np.sqrt(variance[c] + eps)
-        dgamma[c], dbeta[c] = product * inverse_std, total
+        a, b, shift = _coefficients(c, x.shape[0] * x.shape[2], total, product, gamma, variance, eps, dgamma, dbeta)
         if needs_dx:
-            a = gamma[c] * inverse_std
-            b, shift = -a * inverse_std * inverse_std * product / count, -a * total / count
             for n in range(x.shape[0]):
                 _combine(dy[n, c], x[n, c], number(mean[c]), number(a), number(b), number(shift), dx[n, c])
+
+
+@_loop
+def _backward_between(start, stop, dy, x, y, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
+    """With limits: dx first holds what passes of dy."""
+    number = x.dtype.type
+    for c in range(start, stop):
+        for n in range(x.shape[0]):
+            _pass_between(dy[n, c], y[n, c], low, high, dx[n, c])
+        total, product = _sums(dx, x, c, mean[c])
+        a, b, shift = _coefficients(c, x.shape[0] * x.shape[2], total, product, gamma, variance, eps, dgamma, dbeta)
+        if needs_dx:
+            for n in range(x.shape[0]):
+                _combine_in_place(x[n, c], number(mean[c]), number(a), number(b), number(shift), dx[n, c])
+
+
+@_loop
+def _coefficients(c, count, total, product, gamma, variance, eps, dgamma, dbeta):
+    """Of dx = a * dy + b * (x - mean) + shift in channel c; the gradients of gamma and beta are written on the way."""
+    inverse_std = 1 / np.sqrt(variance[c] + eps)
+    dgamma[c], dbeta[c] = product * inverse_std, total
+    a = gamma[c] * inverse_std
+    return a, -a * inverse_std * inverse_std * product / count, -a * total / count
 
 
 @_loop
@@ -183,8 +241,8 @@ def _parameter_gradients(start, stop, dy, x, mean, variance, eps, dgamma, dbeta)
 
 
 @_loop
-def _scale_planes(start, stop, x, mean, scale, shift, y):
+def _scale_planes(start, stop, x, mean, scale, shift, low, high, y):
     C = x.shape[1]
     for plane in range(start, stop):
         n, c = plane // C, plane % C
-        _scale(x[n, c], mean[c], scale[c], shift[c], y[n, c])
+        _scale(x[n, c], mean[c], scale[c], shift[c], low, high, y[n, c])

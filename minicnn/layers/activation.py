@@ -6,6 +6,7 @@ NaN goes through all of them, forward and backward: a network must not hide that
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,9 @@ class ReLU6(Activation):
 
     def _gradient(self, dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         return elementwise.relu6_backward(dy, y)
+
+
+LIMITS = {ReLU: (0.0, math.inf), ReLU6: (0.0, 6.0)}  # y = min(max(x, low), high), and dx = dy where y is strictly between
 
 
 class LeakyReLU(Activation):

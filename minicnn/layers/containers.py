@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from ..kernels.elementwise import add, join_channels
 from ..kernels.threads import one_blas_thread
+from .activation import LIMITS
 from .base import Layer
+from .norm import BatchNorm2d
 
 
 class Sequential(Layer):
@@ -47,19 +50,33 @@ class Sequential(Layer):
         return self.layers
 
     def forward(self, x: np.ndarray) -> np.ndarray:
+        layers, is_applied = _plan(self, self.layers.values()), False
         with one_blas_thread():
-            for layer in _plan(self, self.layers.values()):
-                x = layer.forward(x)
+            for layer, above in zip_longest(layers, layers[1:]):
+                limits = _limits(layer, above)
+                if is_applied:  # by the batch norm below it
+                    is_applied = False
+                elif limits:
+                    x, is_applied = layer.forward(x, limits), True
+                    above.remember(y=x)
+                else:
+                    x = layer.forward(x)
         self.remember()  # that there was a forward pass
         return x
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         self.recall()
+        layers = list(self.layers.values())
         with one_blas_thread():
-            for layer in reversed(self.layers.values()):
+            while layers:
+                layer = layers.pop()
                 if not layer.remembers:  # nothing below is trainable, and nobody wants dx
                     return None
-                dy = layer.backward(dy)
+                limits = _limits(layers[-1], layer) if layers else None
+                if limits and layers[-1].is_of_the_batch:
+                    dy = layers.pop().backward(dy, layer.recall().y, limits)
+                else:
+                    dy = layer.backward(dy)
         return dy
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -178,6 +195,17 @@ class Concat(Layer):
 
     def config(self) -> dict[str, Any]:
         return dict(self.branches)
+
+
+def _limits(layer: Layer, above: Layer | None) -> tuple[float, float] | None:
+    """Of a ReLU or ReLU6 right above a batch norm, which applies it on its way; None for all others.
+
+    Maps are large, and each pass over memory that is saved counts. Where somebody watches one of the two, by a ``forward`` of
+    their own in its place, each does its own work.
+    """
+    if type(layer) is not BatchNorm2d or type(above) not in LIMITS or "forward" in vars(layer) or "forward" in vars(above):
+        return None
+    return LIMITS[type(above)]
 
 
 def _plan(parent: Layer, layers):

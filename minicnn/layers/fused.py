@@ -13,7 +13,6 @@ become one layer: their wide maps are not written to memory at all.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,17 +21,15 @@ import numpy as np
 from ..kernels import inverted_residual
 from ..kernels.algorithm import threads_for_work
 from ..kernels.conv import conv2d_forward
+from ..kernels.norm import NO_LIMITS
 from ..kernels.threads import gathered_loops
 from ..kernels.windows import Windows
-from .activation import ReLU, ReLU6
+from .activation import LIMITS
 from .base import Layer, Parameter
 from .containers import Concat, Residual, Sequential
 from .conv import Conv2d
 from .norm import BatchNorm2d
 from .side import SideHead
-
-NO_LIMITS = (-math.inf, math.inf)
-LIMITS = {ReLU: (0.0, math.inf), ReLU6: (0.0, 6.0)}
 
 
 class FusedConv2d(Conv2d):
@@ -167,7 +164,7 @@ def fuse(layer: Layer, keep: Iterable[str] = ()) -> Layer:
     keep : paths of layers, as in ``layer.walk()``
         Somebody wants to see what they give: they take over nothing that follows them, so that they are still there.
 
-    >>> from minicnn.layers import GlobalAvgPool2d
+    >>> from minicnn.layers import GlobalAvgPool2d, ReLU
     >>> net = Sequential(conv=Conv2d(3, 8, 3), norm=BatchNorm2d(8), relu=ReLU(), pool=GlobalAvgPool2d())
     >>> list(fuse(net).children()), list(fuse(net, keep=["norm"]).children())
     (['relu', 'pool'], ['norm', 'relu', 'pool'])

@@ -74,35 +74,47 @@ class BatchNorm(Layer):
         self.running_mean = np.zeros(self.num_features, np.float32)
         self.running_var = np.ones(self.num_features, np.float32)
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    @property
+    def is_of_the_batch(self) -> bool:
+        """Whether the statistics are those of the batch: in training, unless frozen."""
+        return self.training and self.trainable
+
+    def forward(self, x: np.ndarray, limits: tuple[float, float] = kernels.NO_LIMITS) -> np.ndarray:
+        """``limits`` are those of a ReLU (0, inf) or ReLU6 (0, 6) right above, which is then applied in the same pass."""
         self.check_input(x, self.ndim)
         self.output_shape(x.shape)
         gamma, beta = self.gamma.value, self.beta.value
-        if self.training and self.trainable:
+        if self.is_of_the_batch:
             count = x.size // self.num_features
             if count < 2:
                 raise ValueError(
                     f"{self} has a single value a channel to take the variance of in training: x {x.shape}. "
                     "Use larger batches (drop a last batch of one), eval mode, or freeze the layer"
                 )
-            y, mean, variance = kernels.batch_norm_forward(x, gamma, beta, self.eps)
+            y, mean, variance = kernels.batch_norm_forward(x, gamma, beta, self.eps, limits)
             self._update_running("running_mean", mean)
             self._update_running("running_var", variance * (count / (count - 1)))
             self.remember(x=x, mean=mean, variance=variance, of_the_batch=True)
             return y
-        y = kernels.running_norm_forward(x, gamma, beta, self.running_mean, self.running_var, self.eps)
+        y = kernels.running_norm_forward(x, gamma, beta, self.running_mean, self.running_var, self.eps, limits)
         # frozen, the gradient of x is a constant times dy, and x need not be kept
         mean, variance = self.running_mean.copy(), self.running_var.copy()
         self.remember(x=x if self.trainable else None, mean=mean, variance=variance, of_the_batch=False, shape=x.shape)
         return y
 
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+    def backward(
+        self, dy: np.ndarray, y: np.ndarray | None = None, limits: tuple[float, float] = kernels.NO_LIMITS
+    ) -> np.ndarray | None:
+        """With ``y`` and ``limits``, dy is the gradient of y, which ``forward`` gave with these limits in training."""
         saved, gamma = self.recall(), self.gamma.value
         self.check_gradient(dy, saved.shape if saved.x is None else saved.x.shape, gamma.dtype)
         if saved.x is None:
             return kernels.running_norm_dx(dy, gamma, saved.variance, self.eps) if self.needs_dx else None
-        backward = kernels.batch_norm_backward if saved.of_the_batch else kernels.running_norm_backward
-        dx, dgamma, dbeta = backward(dy, saved.x, gamma, saved.mean, saved.variance, self.eps, self.needs_dx)
+        how = saved.x, gamma, saved.mean, saved.variance, self.eps, self.needs_dx
+        if saved.of_the_batch:
+            dx, dgamma, dbeta = kernels.batch_norm_backward(dy, *how, y, limits)
+        else:
+            dx, dgamma, dbeta = kernels.running_norm_backward(dy, *how)
         if self.gamma.trainable:
             self.gamma.grad = dgamma
         if self.beta.trainable:

@@ -4,7 +4,7 @@
 
     python -m benchmarks.recipe [--quick] [--threads N]
 
-A run of the recipe is some hundred thousand pictures through the network, of a few kinds: through the frozen layers once, in
+A run of the recipe is tens of thousands of pictures through the network, of a few kinds: through the frozen layers once, in
 training steps of two sizes of network and of picture, and through the network without training. A batch of each kind is timed
 on both sides in turns, and multiplied by how many there are. Both sides vary and normalise the pictures with the same NumPy
 code; their steps are forward, softmax cross-entropy, backward and AdamW. PyTorch's are eager, in the faster of its two memory
@@ -41,7 +41,7 @@ NETWORK, PICTURES, CLASSES = models.efficientnet_lite0, 2624, 2
 BATCH, RATE = Phase.batch_size, 1e-4  # so slow that numbers stay ordinary over all repetitions
 VERSIONS = SYMMETRIES["square"]
 HEADINGS = {
-    "title": "batches of 16 pictures",
+    "title": f"batches of {BATCH} pictures",
     "batches": "batches",
     "ours_ms": "ours ms",
     "torch_ms": "torch ms",

@@ -50,12 +50,11 @@ def batch_norm_backward(
     planes, upstream = _planes(x), _planes(dy)
     dx = np.empty_like(planes if needs_dx or y is not None else planes[:0])
     dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
-    gate, (low, high) = (planes if y is None else _planes(y)), map(x.dtype.type, limits)
+    between, gate, (low, high) = y is not None, (planes if y is None else _planes(y)), map(x.dtype.type, limits)
 
     def piece(start: int, stop: int) -> None:
-        backward = _backward if y is None else _backward_between
-        how = gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta
-        backward(start, stop, upstream, planes, gate, low, high, *how)
+        how = between, gate, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta
+        _backward(start, stop, upstream, planes, *how)
 
     parallel_for(planes.shape[1], piece)
     return _like(x, dx) if needs_dx else None, dgamma, dbeta
@@ -199,38 +198,26 @@ def _combine_in_place(x, mean, a, b, shift, dx):
 
 
 @_loop
-def _backward(start, stop, dy, x, y, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
-    """Without limits; y is not read."""
+def _backward(start, stop, dy, x, between, y, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
+    """With ``between``, of the dy whose y is between the limits, which dx holds at first; otherwise y is not read."""
     number = x.dtype.type
+    count = x.shape[0] * x.shape[2]
     for c in range(start, stop):
-        total, product = _sums(dy, x, c, mean[c])
-        a, b, shift = _coefficients(c, x.shape[0] * x.shape[2], total, product, gamma, variance, eps, dgamma, dbeta)
-        if needs_dx:
+        if between:
             for n in range(x.shape[0]):
-                _combine(dy[n, c], x[n, c], number(mean[c]), number(a), number(b), number(shift), dx[n, c])
-
-
-@_loop
-def _backward_between(start, stop, dy, x, y, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
-    """With limits: dx first holds what passes of dy."""
-    number = x.dtype.type
-    for c in range(start, stop):
-        for n in range(x.shape[0]):
-            _pass_between(dy[n, c], y[n, c], low, high, dx[n, c])
-        total, product = _sums(dx, x, c, mean[c])
-        a, b, shift = _coefficients(c, x.shape[0] * x.shape[2], total, product, gamma, variance, eps, dgamma, dbeta)
+                _pass_between(dy[n, c], y[n, c], low, high, dx[n, c])
+        total, product = _sums(dx if between else dy, x, c, mean[c])
+        inverse_std = 1 / np.sqrt(variance[c] + eps)
+        dgamma[c], dbeta[c] = product * inverse_std, total
         if needs_dx:
+            a = gamma[c] * inverse_std
+            b, shift = -a * inverse_std * inverse_std * product / count, -a * total / count
+            how = number(mean[c]), number(a), number(b), number(shift)
             for n in range(x.shape[0]):
-                _combine_in_place(x[n, c], number(mean[c]), number(a), number(b), number(shift), dx[n, c])
-
-
-@_loop
-def _coefficients(c, count, total, product, gamma, variance, eps, dgamma, dbeta):
-    """Of dx = a * dy + b * (x - mean) + shift in channel c; the gradients of gamma and beta are written on the way."""
-    inverse_std = 1 / np.sqrt(variance[c] + eps)
-    dgamma[c], dbeta[c] = product * inverse_std, total
-    a = gamma[c] * inverse_std
-    return a, -a * inverse_std * inverse_std * product / count, -a * total / count
+                if between:
+                    _combine_in_place(x[n, c], *how, dx[n, c])
+                else:
+                    _combine(dy[n, c], x[n, c], *how, dx[n, c])
 
 
 @_loop

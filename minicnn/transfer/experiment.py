@@ -194,12 +194,12 @@ class Experiment:
             pictures.notes.append(note)
         self.say(f"{len(pictures)} pictures of {len(pictures.classes)} classes: {pictures.name}")
 
-        self.fitted, self.pictures = pictures.fitted(model.preprocessing, settings.progress)
-        self.fitted_at = {model.preprocessing.size: self.fitted}
+        fitted, self.pictures = pictures.fitted(model.preprocessing, settings.progress)
+        self.fitted_at = {model.preprocessing.size: fitted}
         layer = settings.layer or default_layer(model)
         self.base = with_new_head(model, layer, self.pictures.classes)
         started = time.perf_counter()
-        self.codes = extract_features(model, self.fitted, layer, progress=settings.progress)
+        self.codes = extract_features(model, fitted, layer, progress=settings.progress)
         self.codes_seconds = time.perf_counter() - started
         self.say(
             f"CNN codes at '{layer}': {self.codes.shape[1]} numbers a picture, "
@@ -236,7 +236,7 @@ class Experiment:
     def fine_tuning(self, seed: int) -> None:
         """A new head, trained together with the upper layers; then more layers, from there on."""
         train, val, test = self.parts.values()
-        x_train, x_val = (self.fitted[part] for part in (train, val))
+        x_train, x_val = (self.fitted_for(self.base)[part] for part in (train, val))
         y_train, y_val = self.pictures.targets[train], self.pictures.labels[val]
         model = self.base.copy()
         model.replace_head(self.pictures.classes, rng=seed)

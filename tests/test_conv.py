@@ -268,9 +268,9 @@ def test_the_loops_run_as_plain_python_too():
 import numpy as np
 from minicnn.kernels import algorithm, conv, im2col, reference
 rng = np.random.default_rng(0)
-for groups, stride, kernel in ((1, (1, 1), 1), (1, (2, 2), 3), (2, (3, 1), 2), (4, (1, 1), 3), (4, (2, 3), 3)):
-    x, w, b = rng.standard_normal((2, 4, 6, 5)), rng.standard_normal((4, 4 // groups, kernel, kernel)), rng.standard_normal(4)
-    how = stride, (0, 1, 2, 1), (1, 2), groups
+for C, groups, stride, kernel in ((4, 1, 1, 1), (4, 1, 2, 2), (4, 2, 3, 2), (4, 4, 1, 3), (4, 4, 2, 3), (20, 20, 1, 2)):
+    x, w, b = rng.standard_normal((2, C, 6, 5)), rng.standard_normal((C, C // groups, kernel, kernel)), rng.standard_normal(C)
+    how = (stride, 3 - stride if stride < 3 else 1), (0, 1, 2, 1), (1, 2), groups
     y = reference.conv2d_forward(x, w, b, *how)
     np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-12)
     dx, dw, db = reference.conv2d_backward(y, x, w, *how)

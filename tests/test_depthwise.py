@@ -1,9 +1,10 @@
-"""Depthwise convolution: its lines and phases must give what the definition of a convolution with one channel a group gives."""
+"""Depthwise convolution: vectors of channels must give what the definition of a convolution with one channel a group gives."""
 
 import numpy as np
 import pytest
 
 from minicnn.kernels import conv, depthwise, reference
+from minicnn.kernels.lanes import LANES
 from minicnn.kernels.threads import get_threads, set_threads
 from minicnn.kernels.windows import Windows, same_pads
 
@@ -37,11 +38,20 @@ def test_backward_worked_by_hand_at_stride_two():
     np.testing.assert_array_equal(dw.ravel(), [2 * 1 + 3 * 3, 2 * 2 + 3 * 4, 2 * 3 + 3 * 5])
 
 
-def test_the_lines_of_stride_two_are_even_and_odd_rows_and_columns():
-    lines = depthwise.lay_out(Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 4, 4)
-    assert lines.phases == (2, 2) and lines.shape == (5, 5)
-    assert lines.phase.tolist() == [0, 1, 0, 2, 3, 2, 0, 1, 0]  # even-even, even-odd, ... as the taps go
-    assert lines.shift.tolist() == [0, 0, 1, 0, 0, 1, 5, 5, 6]
+def test_a_stride_of_two_deals_even_and_odd_rows_and_columns_to_four_pictures():
+    plan = depthwise.plan_forward(Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 8, 8, LANES)
+    picture = 5 * 5  # vectors: a row and a column more than y has, for the filter's last taps
+    places, offsets = plan.x.places.reshape(8, 8) // LANES, plan.offsets[:9].reshape(3, 3) // LANES
+    assert plan.shape == (4, 4) and plan.sizes[0] == 4 * picture * LANES
+    assert places[0, :4].tolist() == [0, picture, 1, picture + 1]  # even, odd, even, odd column of the even rows
+    assert places[3, :2].tolist() == [2 * picture + 5, 3 * picture + 5]  # the second odd row
+    assert offsets.tolist() == [[0, 25, 1], [50, 75, 51], [5, 30, 6]]  # as the taps go
+
+
+def test_the_gradient_of_stride_two_is_made_in_four_pictures_of_the_taps_that_reach_them():
+    plan = depthwise.plan_backward(Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 8, 8, LANES)
+    assert plan.shape == (4, 4)
+    assert np.argsort(plan.w.places).tolist() == [0, 2, 6, 8, 1, 7, 3, 5, 4] and plan.first_taps.tolist() == [0, 4, 6, 8, 9]
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -65,6 +75,31 @@ def test_any_kernel_stride_padding_and_dilation(seed):
     x, w = rng.standard_normal((int(rng.integers(1, 4)), C, H, W)), rng.standard_normal((C, 1, *kernel))
     how = tuple(tuple(map(int, numbers)) for numbers in (stride, pads, dilation))
     compare(x, w, rng.standard_normal(C) if seed % 2 else None, *how, C)
+
+
+@pytest.mark.parametrize("channels", [1, LANES - 1, LANES, LANES + 1, 2 * LANES, 3 * LANES - 3])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(3, 5), (4, 4), (9, 7)])  # fewer pixels than a block of the transposition, as many, more
+def test_full_blocks_of_channels_and_what_is_left_of_them(channels, stride, size):
+    rng = np.random.default_rng(channels)
+    x, w, b = (rng.standard_normal(shape) for shape in ((3, channels, *size), (channels, 1, 3, 3), (channels,)))
+    compare(x, w, b, (stride, stride), (1, 1, 1, 1), (1, 1), channels)
+
+
+def test_more_samples_than_groups_that_add_up_the_gradient():
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((depthwise.GROUPS + 3, 2, 5, 5)), rng.standard_normal((2, 1, 3, 3))
+    compare(x, w, None, (1, 1), (1, 1, 1, 1), (1, 1), 2)
+
+
+def test_the_limits_are_applied_and_nan_stays_in_every_lane():
+    x = np.zeros((1, LANES + 2, 4, 4), np.float32)
+    x[0, :, 1, 1] = np.arange(LANES + 2) - 5
+    x[0, 3, 2, 2] = np.nan
+    w, how = np.ones((LANES + 2, 1, 1, 1), np.float32), ((1, 1), (0, 0, 0, 0), (1, 1), LANES + 2)
+    y = conv.conv2d_forward(x, w, None, *how, clamp=(0, 6))
+    np.testing.assert_array_equal(y, np.where(np.isnan(x), x, np.clip(x, 0, 6)))
+    assert np.isnan(y).sum() == 1
 
 
 def test_the_fast_kernel_is_really_taken(monkeypatch):

@@ -21,7 +21,7 @@ PIXELS = 64  # of an output; with fewer, the lines of the direct sum are too sho
 FEW_TILES = {"forward": 16, "inference": 4}  # of 4x4, from which on tiles of 2x2 pay; in inference transformed filters are kept
 
 # multiply-adds in 0.06 ms, which it takes to give another thread work and wait for it
-SHORT = {"depthwise": 200_000, "direct": 2_000_000, "im2col": 3_000_000}
+SHORT = {"depthwise": 800_000, "direct": 2_000_000, "im2col": 3_000_000}
 
 _forced: str | None = None
 
@@ -39,7 +39,7 @@ def choose_algorithm(
 
     "inference" is a forward pass with filters that do not change any more.
 
-    - "depthwise": each channel has a filter of its own. No matrix product in it, so a loop that runs at the memory's speed.
+    - "depthwise": each channel has a filter of its own. No matrix product in it: vectors of channels.
     - "pointwise": 1x1 filters with a stride of 1, a plain matrix product.
     - "winograd4", "winograd2": 3x3 filters with a stride of 1 in float32, tiles of 4x4 or 2x2 outputs. Worth it where there
       are enough channels to pay for the transforms, and enough tiles to pay for transforming the filters. With few tiles, those

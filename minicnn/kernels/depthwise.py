@@ -2,128 +2,204 @@
 
 y[n, c, i, j] = b[c] + sum over p, q of w[c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
 
-A plane of y is thus a sum of shifted copies of a plane of x, one for each tap of the filter. With the padded plane laid out in
-one long line, row after row ("pitch" elements each), shifting it by (p, q) is starting p*pitch + q elements later:
+All channels do the same with different numbers, so LANES of them make a vector (see ``lanes``), and x is a picture of vectors:
+LANES planes are transposed when they come into the core's cache, padding around them, and those of y when they leave it. A tap
+of the filter is then a vector, too, that multiplies a shifted copy of the picture:
 
-line_y[k] = sum over taps t of w[t] * line_x[offset[t] + k]
+y[i, j] = b + sum over taps t of w[t] * x[offset[t] + (i, j)]
 
-which is a loop that the processor's vector unit can run over all rows without stopping at their ends. The last elements of each
-row of line_y mix two rows of x; they are left out when y is copied from its line. With a stride of 1, the zeros after a row are
-those before the next one, too, and likewise the rows of zeros between samples: small planes would be half padding otherwise. A
-stride of (sh, sw) deals the rows and columns of x out to sh * sw lines (its phases), so that neighbours in y are neighbours in
-a line again. Small planes of several samples share a line.
-
-Memory traffic is all there is to it: x is read once and y written once, the lines stay in the core's cache.
+A stride of (sh, sw) deals the rows and columns of x out to sh * sw smaller pictures (its phases), so that what neighbours in y
+read of it for one tap are neighbours again: row r of the padded picture is row r // sh of a phase r % sh, columns likewise.
+The gradient to x is the same kind of sum, one for each phase of x: over those taps that read it, shifted the other way.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from . import conv_loops as loops
+from . import depthwise_loops as loops
+from .depthwise_loops import TAPS, TILE
+from .lanes import LANES
 from .threads import parallel_for, workspace
 from .windows import Windows
 
-LINE = 2048  # elements of a line: some planes together, where they are small
+GROUPS = 8  # of samples, at most, whose weight gradients threads make each for itself: there may be few blocks of channels
 
 
-class Lines(NamedTuple):
-    """How the planes of one depthwise convolution are laid out in lines.
+class Planes(NamedTuple):
+    """Where LANES planes stand in the memory, and where as a picture of vectors.
 
     Attributes
     ----------
-    phases : (sh, sw)
-        Padded row r lies in phase r % sh, as its row r // sh; columns likewise.
-    shape : (rows, pitch)
-        Of the line of one phase of one plane.
-    beyond : int
-        Rows of zeros after the last plane, for windows that reach there.
-    phase, shift : int64 (KH*KW,)
-        For each tap, the phase that it reads (a number below sh * sw) and where in that line it starts.
+    rows : int64 (LANES,), fewer where there are fewer channels
+        Where each of the planes begins.
+    places : int64 (H*W,)
+        Where the vector of each pixel begins.
+    pitch : int
+        From one row of vectors to the next.
     """
 
-    phases: tuple[int, int]
-    shape: tuple[int, int]
-    beyond: int
-    phase: np.ndarray
-    shift: np.ndarray
+    rows: np.ndarray
+    places: np.ndarray
+    pitch: int
 
-    def samples(self, N: int) -> int:
-        """How many of N samples go into one line: long enough that starting the loops over it costs nothing."""
-        return max(min(LINE // (self.shape[0] * self.shape[1]), N), 1)
+
+class Plan(NamedTuple):
+    """y[phase, i, j] = sum over taps t of the phase of w[t] * x[offsets[t] + (i, j)], for i, j within ``shape``.
+
+    Attributes
+    ----------
+    x, y : Planes
+    w : Planes
+        Filters (KH*KW,), whose taps come to lie in the order in which the phases take them.
+    shape : (rows, columns)
+        Of a phase of y.
+    sizes : (int, int)
+        Numbers in the pictures of vectors that x and y are.
+    offsets : int64 (taps,)
+        In that order; repeats of the last fill up to a multiple of TAPS.
+    first_taps : int64 (phases + 1,)
+        Where in it those of each phase begin.
+    """
+
+    x: Planes
+    y: Planes
+    w: Planes
+    shape: tuple[int, int]
+    sizes: tuple[int, int]
+    offsets: np.ndarray
+    first_taps: np.ndarray
 
 
 @lru_cache(maxsize=256)
-def lay_out(windows: Windows, OH: int, OW: int) -> Lines:
-    """The lines for these windows."""
-    (KH, KW), (sh, sw), (top, bottom, left, right), (dh, dw) = windows
-    rows, pitch, beyond = OH + (KH - 1) * dh // sh, OW + (KW - 1) * dw // sw, 0
-    if sh == sw == 1:
-        shared = min(top, bottom, rows - OH)
-        rows, pitch, beyond = rows - shared, pitch - min(left, right, pitch - OW), shared + 1
-    p, q = np.divmod(np.arange(KH * KW), KW)
+def plan_forward(windows: Windows, H: int, W: int, channels: int) -> Plan:
+    """From planes x (H, W) to their y, ``channels`` at a time."""
+    (KH, KW), (sh, sw), (top, _, left, _), (dh, dw) = windows
+    OH, OW = windows.count(H, W)
+    r, s = _pixels(H, W, top, left)
+    p, q = _pixels(KH, KW)
+    rows = max(OH + (KH - 1) * dh // sh, (top + H - 1) // sh + 1)
+    columns = max(_tiled(OW) + (KW - 1) * dw // sw, (left + W - 1) // sw + 1)
+
+    def place(row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        phase = row % sh * sw + column % sw
+        return ((phase * rows + row // sh) * columns + column // sw) * LANES
+
+    return Plan(
+        x=Planes(_starts(channels, H * W), place(r, s), columns * LANES),
+        y=_picture(channels, OH, OW, _tiled(OW)),
+        w=_picture(channels, KH, KW, KW),
+        shape=(OH, OW),
+        sizes=(sh * sw * rows * columns * LANES, OH * _tiled(OW) * LANES),
+        first_taps=np.array([0, KH * KW]),
+        offsets=_filled_up(place(p * dh, q * dw)),
+    )
+
+
+@lru_cache(maxsize=256)
+def plan_backward(windows: Windows, H: int, W: int, channels: int) -> Plan:
+    """From dy to the planes dx (H, W); the plan calls dy "x" and dx "y", and dx has the phases."""
+    (KH, KW), (sh, sw), (top, _, left, _), (dh, dw) = windows
+    OH, OW = windows.count(H, W)
+    r, s = _pixels(H, W, top, left)
+    p, q = _pixels(KH, KW)
     phase = p * dh % sh * sw + q * dw % sw
-    shift = p * dh // sh * pitch + q * dw // sw
-    return Lines((sh, sw), (rows, pitch), beyond, phase, shift)
+    taps = np.argsort(phase, kind="stable")
+    up, back = (p * dh // sh)[taps], (q * dw // sw)[taps]  # rows and columns of dy before those of dx
+
+    row, column = top // sh, left // sw  # the first of a phase that are not all padding
+    rows, columns = (top + H - 1) // sh + 1 - row, (left + W - 1) // sw + 1 - column
+    above, before = max(up.max() - row, 0), max(back.max() - column, 0)  # zeros around dy
+    below = max(OH, row + rows)
+    pitch = before + max(OW, column + _tiled(columns))
+    place = ((r % sh * sw + s % sw) * rows + r // sh - row) * _tiled(columns) + s // sw - column
+    return Plan(
+        x=_picture(channels, OH, OW, pitch, above, before),
+        y=Planes(_starts(channels, H * W), place * LANES, _tiled(columns) * LANES),
+        w=Planes(_starts(channels, KH * KW), np.argsort(taps) * LANES, LANES),
+        shape=(rows, columns),
+        sizes=((above + below) * pitch * LANES, sh * sw * rows * _tiled(columns) * LANES),
+        first_taps=np.searchsorted(phase[taps], np.arange(sh * sw + 1)),
+        offsets=_filled_up(((row + above - up) * pitch + column + before - back) * LANES),
+    )
+
+
+def _pixels(H: int, W: int, top: int = 0, left: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of each pixel in the padded picture, int64 (H*W,)."""
+    r, s = np.divmod(np.arange(H * W), W)
+    return r + top, s + left
+
+
+def _picture(channels: int, H: int, W: int, pitch: int, above: int = 0, before: int = 0) -> Planes:
+    """Planes (H, W) as a picture of one phase, with zeros before the first row and column."""
+    r, s = _pixels(H, W, above, before)
+    return Planes(_starts(channels, H * W), (r * pitch + s) * LANES, pitch * LANES)
+
+
+def _starts(channels: int, pixels: int) -> np.ndarray:
+    return np.arange(min(channels, LANES)) * pixels
+
+
+def _tiled(columns: int) -> int:
+    return -(-columns // TILE) * TILE
+
+
+def _filled_up(offsets: np.ndarray) -> np.ndarray:
+    return np.pad(offsets, (0, -len(offsets) % TAPS), mode="edge")
 
 
 def forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, windows: Windows, low: float, high: float, y: np.ndarray
 ) -> None:
     """Fill y (N, C, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) contiguous, w (C, 1, KH, KW), b (C,)."""
-    lines = lay_out(windows, *y.shape[2:])
-    (N, C), (sh, sw), (rows, pitch), samples = x.shape[:2], lines.phases, lines.shape, lines.samples(len(x))
-    all_rows = samples * rows + lines.beyond
-    offsets = lines.phase * (all_rows * pitch) + lines.shift
-    filters, bias = w.reshape(C, -1), np.zeros(C, x.dtype) if b is None else b
-
-    def body(start: int, stop: int) -> None:
-        line_x = workspace("line x", (sh * sw, all_rows, pitch), x.dtype)
-        line_x[:] = 0  # the padding; the rest is written anew for each plane
-        line_y = workspace("line y", (samples * rows * pitch,), x.dtype)
-        loops.depthwise_forward(
-            start, stop, samples, rows, x, filters, bias, offsets, sh, sw, *windows.origin, line_x, line_y, low, high, y
-        )
-
-    parallel_for(C if N else 0, body, last=True)
+    _, C, H, W = x.shape
+    _filter(x, w, b, plan_forward(windows, H, W, min(C, LANES)), low, high, y)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, dx: np.ndarray) -> None:
-    """Fill dx (N, C, H, W): its line of phase a is the sum over a's taps of w[t] * line_dy, shifted the other way."""
-    N, C, OH, OW = dy.shape
-    lines = lay_out(windows, OH, OW)
-    (sh, sw), (rows, pitch), samples, margin = lines.phases, lines.shape, lines.samples(N), int(lines.shift.max())
-    order = np.argsort(lines.phase, kind="stable")
-    filters, offsets = np.ascontiguousarray(w.reshape(C, -1)[:, order]), margin - lines.shift[order]
-    first_taps = np.searchsorted(lines.phase[order], np.arange(sh * sw + 1))
+    """Fill dx (N, C, H, W)."""
+    _, C, H, W = dx.shape
+    low, high = map(dy.dtype.type, (-math.inf, math.inf))
+    _filter(dy, w, None, plan_backward(windows, H, W, min(C, LANES)), low, high, dx)
+
+
+def _filter(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, plan: Plan, low: float, high: float, y: np.ndarray) -> None:
+    (N, C), blocks = x.shape[:2], -(-x.shape[1] // LANES)
+    bias = np.zeros(max(C, LANES), x.dtype)
+    bias[:C] = 0 if b is None else b
 
     def body(start: int, stop: int) -> None:
-        line_dy = workspace("line y", (margin + samples * rows * pitch,), dy.dtype)
-        line_dy[:] = 0  # before the first row and between the rows; the rest is written anew for each plane
-        line_dx = workspace("line x", (sh * sw, samples * rows, pitch), dy.dtype)
-        loops.depthwise_backward_input(
-            start, stop, samples, dy, filters, offsets, first_taps, sh, sw, *windows.origin, margin, line_dy, line_dx, dx
-        )
+        lanes_x, lanes_y = _workspaces(plan, x.dtype)
+        lanes_w = workspace("lanes w", (blocks, len(plan.w.places) * LANES), x.dtype)
+        how = *plan.x, *plan.y, plan.w.rows, plan.w.places, *plan.shape, plan.offsets, plan.first_taps
+        loops.filter_planes(start, stop, C, x.ravel(), w.ravel(), bias, low, high, *how, lanes_x, lanes_w, lanes_y, y.ravel())
 
-    parallel_for(C if N else 0, body)
+    parallel_for(N * blocks, body, last=True)
+
+
+def _workspaces(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    lanes_x, lanes_y = (workspace(f"lanes {name}", (size,), dtype) for name, size in zip("xy", plan.sizes, strict=True))
+    lanes_x[:] = 0  # the padding; the rest is written anew for each unit
+    return lanes_x, lanes_y
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, dw: np.ndarray) -> None:
-    """Fill dw (C, 1, KH, KW): for each tap the inner product of line_dy and its view of line_x, summed over samples."""
-    lines = lay_out(windows, *dy.shape[2:])
-    (sh, sw), (rows, pitch), samples = lines.phases, lines.shape, lines.samples(len(dy))
-    all_rows = samples * rows + lines.beyond
-    offsets, filters = lines.phase * (all_rows * pitch) + lines.shift, dw.reshape(len(dw), -1)
+    """Fill dw (C, 1, KH, KW): dw[t] = sum over samples, i and j of dy[i, j] * x[offset[t] + (i, j)]."""
+    (N, C, H, W), taps = x.shape, math.prod(windows.kernel)
+    plan, blocks, groups = plan_forward(windows, H, W, min(C, LANES)), -(-C // LANES), min(N, GROUPS)
+    sums = np.zeros((groups, blocks, len(plan.offsets) * LANES), x.dtype)
 
     def body(start: int, stop: int) -> None:
-        line_x = workspace("line x", (sh * sw, all_rows, pitch), x.dtype)
-        line_dy = workspace("line y", (samples * rows * pitch,), x.dtype)
-        line_x[:], line_dy[:] = 0, 0
-        loops.depthwise_backward_weights(
-            start, stop, samples, rows, dy, x, offsets, sh, sw, *windows.origin, line_x, line_dy, filters
-        )
+        lanes_x, lanes_dy = _workspaces(plan, x.dtype)
+        how = *plan.x, *plan.y, *plan.shape, plan.offsets
+        loops.backward_weights(start, stop, C, N, x.ravel(), dy.ravel(), *how, lanes_x, lanes_dy, sums)
 
-    parallel_for(len(dw), body)
+    parallel_for(groups * blocks, body)
+    by_channel = sums.sum(axis=0).reshape(blocks, -1, LANES)[:, :taps].transpose(0, 2, 1).reshape(-1, taps)
+    last = C - LANES * (blocks - 1)  # channels of the last block that are not in the one before, its last lanes
+    dw.reshape(C, taps)[: C - last] = by_channel[: C - last]
+    dw.reshape(C, taps)[C - last :] = by_channel[-last:] if blocks > 1 else by_channel[:last]

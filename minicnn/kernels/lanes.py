@@ -1,0 +1,206 @@
+"""Vectors of LANES numbers, one for each of as many channels, for Numba loops that keep them in the processor's registers.
+
+Numba leaves it to the compiler to find vectors in a loop over single numbers. What it does not find: that the sums of some
+neighbouring pixels may stay in registers while all taps of a filter are added to them, and that a block of LANES x LANES
+numbers can be transposed within registers. These functions say so. Each is its own definition in Python, which also runs where
+the JIT is switched off; below it stand the instructions that it is compiled to.
+
+Vectors are written for one length on all processors: where registers are shorter, the compiler takes two or four.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.datamodel import models
+from numba.extending import lower_builtin, register_model, type_callable
+
+LANES = 16  # a power of 2; of float32 they are a register of AVX-512 and a line of the cache
+TOGETHER = ("contract",)  # a multiplication and an addition may become one instruction, as in the other loops
+INT = ir.IntType(32)  # what the instructions number lanes with
+
+
+class Lanes(types.Type):
+    """Numba's type of a vector."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Lanes({dtype})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, lanes):
+        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), LANES))
+
+
+def _returns(function, result):
+    """Numba is to compile calls of ``function``; ``result`` makes the result's type of the arguments'."""
+    type_callable(function)(lambda context: result)
+
+
+def _place(context, builder, array_type, array, at):
+    """The address of array[at] as that of a vector, and the alignment that it is sure to have."""
+    data = context.make_array(array_type)(context, builder, array).data
+    vector = context.get_value_type(Lanes(array_type.dtype))
+    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer()), context.get_abi_sizeof(data.type.pointee)
+
+
+def _constants(numbers):
+    return ir.Constant(ir.VectorType(INT, len(numbers)), numbers)
+
+
+# ---- memory
+
+
+def load(array, at):
+    """array[at + lane] for each lane"""
+    return array[at : at + LANES].copy()
+
+
+_returns(load, lambda array, at: Lanes(array.dtype))
+
+
+@lower_builtin(load, types.Array, types.Integer)
+def _load(context, builder, signature, arguments):
+    place, alignment = _place(context, builder, signature.args[0], *arguments)
+    return builder.load(place, align=alignment)
+
+
+def store(lanes, array, at):
+    """array[at + lane] = lanes[lane]"""
+    array[at : at + LANES] = lanes
+
+
+_returns(store, lambda lanes, array, at: types.none)
+
+
+@lower_builtin(store, Lanes, types.Array, types.Integer)
+def _store(context, builder, signature, arguments):
+    lanes, array, at = arguments
+    place, alignment = _place(context, builder, signature.args[1], array, at)
+    builder.store(lanes, place, align=alignment)
+    return context.get_dummy_value()
+
+
+def prefetch(array, at):
+    """Nothing but a hint that array[at] will be read soon; it need not exist."""
+
+
+_returns(prefetch, lambda array, at: types.none)
+
+
+@lower_builtin(prefetch, types.Array, types.Integer)
+def _prefetch(context, builder, signature, arguments):
+    place, _ = _place(context, builder, signature.args[0], *arguments)
+    place = builder.bitcast(place, ir.IntType(8).as_pointer())
+    hint = ir.FunctionType(ir.VoidType(), [place.type, INT, INT, INT])
+    hint = builder.module.declare_intrinsic("llvm.prefetch", [place.type], hint)
+    builder.call(hint, [place, INT(0), INT(2), INT(1)])  # to read, from the second-level cache, data
+    return context.get_dummy_value()
+
+
+# ---- arithmetic
+
+
+def spread(number):
+    """The same number in each lane"""
+    return np.full(LANES, number)
+
+
+_returns(spread, lambda number: Lanes(number))
+
+
+@lower_builtin(spread, types.Float)
+def _spread(context, builder, signature, arguments):
+    vector = context.get_value_type(signature.return_type)
+    first = builder.insert_element(vector(ir.Undefined), arguments[0], INT(0))
+    return builder.shuffle_vector(first, first, _constants([0] * LANES))
+
+
+def add(a, b):
+    """a + b"""
+    return a + b
+
+
+_returns(add, lambda a, b: a)
+
+
+@lower_builtin(add, Lanes, Lanes)
+def _add(context, builder, signature, arguments):
+    return builder.fadd(*arguments)
+
+
+def multiply_add(a, b, c):
+    """a * b + c"""
+    return a * b + c
+
+
+_returns(multiply_add, lambda a, b, c: a)
+
+
+@lower_builtin(multiply_add, Lanes, Lanes, Lanes)
+def _multiply_add(context, builder, signature, arguments):
+    a, b, c = arguments
+    return builder.fadd(builder.fmul(a, b, flags=TOGETHER), c, flags=TOGETHER)
+
+
+def clamp(a, low, high):
+    """min(max(a, low), high); a NaN fails both comparisons and stays"""
+    a = np.where(a < low, low, a)
+    return np.where(a > high, high, a)
+
+
+_returns(clamp, lambda a, low, high: a)
+
+
+@lower_builtin(clamp, Lanes, Lanes, Lanes)
+def _clamp(context, builder, signature, arguments):
+    a, low, high = arguments
+    a = builder.select(builder.fcmp_ordered("<", a, low), low, a)
+    return builder.select(builder.fcmp_ordered(">", a, high), high, a)
+
+
+# ---- transposition
+
+
+def transpose(source, rows, target, columns):
+    """target[columns[k] + lane] = source[rows[lane] + k] for k, lane < LANES
+
+    ``rows`` and ``columns`` are int64, and at least LANES of them.
+    """
+    for k in range(LANES):
+        for lane in range(LANES):
+            target[columns[k] + lane] = source[rows[lane] + k]
+
+
+_returns(transpose, lambda source, rows, target, columns: types.none)
+
+
+@lower_builtin(transpose, types.Array, types.Array, types.Array, types.Array)
+def _transpose(context, builder, signature, arguments):
+    """Shuffle like cards, so that a vector of the first half and one of the second alternate: LANES = 16 takes four times.
+
+    A number's vector and lane are four bits each. Once rotates the eight by one place: the vector's first bit, in which half it
+    is, becomes the lane's last, and the lane's first the vector's last. After four times, vector and lane have changed places.
+    """
+    (source, rows, target, columns), (source_type, rows_type, target_type, columns_type) = arguments, signature.args
+    half, vectors = LANES // 2, []
+    for at in _numbers(context, builder, rows_type, rows):
+        place, alignment = _place(context, builder, source_type, source, at)
+        vectors.append(builder.load(place, align=alignment))
+    first, second = ([start + lane // 2 + lane % 2 * LANES for lane in range(LANES)] for start in (0, half))
+    for _ in range(LANES.bit_length() - 1):
+        pairs = zip(vectors[:half], vectors[half:], strict=True)
+        vectors = [builder.shuffle_vector(*pair, _constants(chosen)) for pair in pairs for chosen in (first, second)]
+    for at, vector in zip(_numbers(context, builder, columns_type, columns), vectors, strict=True):
+        place, alignment = _place(context, builder, target_type, target, at)
+        builder.store(vector, place, align=alignment)
+    return context.get_dummy_value()
+
+
+def _numbers(context, builder, array_type, array):
+    """The first LANES elements of an array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return [builder.load(builder.gep(data, [INT(k)])) for k in range(LANES)]

@@ -1,0 +1,72 @@
+"""Vectors of channels: what is compiled must do what the definitions in Python, which stand above it, do."""
+
+import numpy as np
+import pytest
+from numba import njit, types
+
+from minicnn.kernels import lanes
+from minicnn.kernels.lanes import LANES, add, clamp, load, multiply_add, prefetch, spread, store, transpose
+
+DTYPES = [np.float32, np.float64]
+
+
+@njit
+def arithmetic(x, y):
+    a, b, c = load(x, 1), load(x, 2 + LANES), spread(x[0])
+    prefetch(x, 10**9)  # far beyond the end, and harmless
+    store(clamp(multiply_add(a, b, add(b, c)), spread(x[3]), spread(x[4])), y, 3)
+
+
+@njit
+def transposed(x, rows, y, columns):
+    transpose(x, rows, y, columns)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arithmetic_is_that_of_each_lane(dtype):
+    x = np.random.default_rng(0).standard_normal(3 * LANES).astype(dtype)
+    x[3], x[4] = -0.5, 1
+    y, expected = np.zeros((2, LANES + 5), dtype)
+    arithmetic(x, y)
+    a, b = x[1 : 1 + LANES], x[2 + LANES : 2 + 2 * LANES]
+    expected[3 : 3 + LANES] = np.clip(a * b + b + x[0], -0.5, 1)
+    np.testing.assert_allclose(y, expected, atol=8 * np.finfo(dtype).eps)
+    assert (y == -0.5).any() and (y == 1).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_compiled_and_plain_python_are_the_same(dtype):
+    x = np.random.default_rng(1).standard_normal(3 * LANES).astype(dtype)
+    y, plain = np.zeros((2, LANES + 5), dtype)
+    arithmetic(x, y)
+    arithmetic.py_func(x, plain)
+    np.testing.assert_allclose(y, plain, atol=8 * np.finfo(dtype).eps)
+
+
+def test_limits_leave_nan_as_it_is_and_take_infinities():
+    x = np.zeros(3 * LANES, np.float32)
+    x[3], x[4] = 0, 6
+    x[1 + 5 : 1 + 8] = np.nan, np.inf, -np.inf
+    x[2 + LANES :] = 1
+    y = np.zeros(LANES + 5, np.float32)
+    arithmetic(x, y)
+    np.testing.assert_array_equal(y[3 + 5 : 3 + 8], [np.nan, 6, 0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_block_is_transposed_from_any_rows_to_any_columns(dtype):
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal(LANES * 20).astype(dtype)
+    rows, columns = rng.permutation(LANES) * 20 + 3, rng.permutation(LANES) * 17 + 1
+    y, plain = np.zeros((2, LANES * 18), dtype)
+    transposed(x, rows, y, columns)
+    transposed.py_func(x, rows, plain, columns)
+    np.testing.assert_array_equal(y, plain)
+    for k in range(LANES):
+        np.testing.assert_array_equal(y[columns[k] :][:LANES], x[rows + k])
+    assert np.count_nonzero(y) == LANES * LANES  # nothing else is touched
+
+
+def test_numba_knows_vectors_of_both_kinds_of_numbers_apart():
+    assert lanes.Lanes(types.float32) != lanes.Lanes(types.float64)
+    assert lanes.Lanes(types.float32) == lanes.Lanes(types.float32)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.kernels import inverted_residual, reference
+from minicnn.kernels.lanes import LANES
 from minicnn.kernels.threads import get_threads, parallel_for, set_threads
 from minicnn.kernels.windows import Windows, same_pads
 from minicnn.layers import BatchNorm2d, Conv2d, ReLU, ReLU6, Residual, Sequential
@@ -28,8 +29,8 @@ def in_one_go(x, w1, b1, w2, b2, w3, b3, windows, shortcut=False, limits=(0, 6),
     flat = [w.reshape(len(w), -1) for w in (w1, w2, w3)]
     steps = (
         (flat[0], b1, limits),
-        (np.ascontiguousarray(flat[1].T), b2, limits),
-        (np.ascontiguousarray(flat[2].T), b3, (-50, 50)),
+        (flat[1], b2, limits),
+        (flat[2], b3, (-50, 50)),
     )
     steps = [inverted_residual.Step(*step) for step in steps]
     return inverted_residual.forward(x, *steps, windows, shortcut, {} if kept is None else kept)
@@ -116,7 +117,7 @@ def test_what_threads_get_of_the_filters_is_kept_by_their_number():
         set_threads(threads)
         y = in_one_go(x, *weights, windows, kept=kept)
         np.testing.assert_allclose(y, one_after_another(x, *weights, windows), atol=1e-12)
-    assert sorted(kept) == [1, 2, 3] and [len(share.w1) for share in kept[3]] == [2, 3, 3]
+    assert sorted(kept) == [1, 2, 3] and [share.w3.shape[1] // LANES for share in kept[3]] == [2, 3, 3]
 
 
 def test_within_a_piece_of_another_loop_it_runs_where_it_is():

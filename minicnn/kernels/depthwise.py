@@ -144,12 +144,29 @@ def _starts(channels: int, pixels: int) -> np.ndarray:
     return np.arange(min(channels, LANES)) * pixels
 
 
+@lru_cache(maxsize=256)
+def planes(channels: int, pixels: int, places: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and places of `Planes` of which no pixel has padding."""
+    return _starts(channels, pixels), np.arange(places) * LANES
+
+
 def _tiled(columns: int) -> int:
     return -(-columns // TILE) * TILE
 
 
 def _filled_up(offsets: np.ndarray) -> np.ndarray:
     return np.pad(offsets, (0, -len(offsets) % TAPS), mode="edge")
+
+
+def in_lanes(numbers: np.ndarray) -> np.ndarray:
+    """numbers (C, taps) by blocks of channels: (blocks, taps * LANES), the channels of a tap side by side."""
+    C, taps = numbers.shape
+    first = np.maximum(np.minimum(np.arange(0, C, LANES), C - LANES), 0)  # where C is no multiple, the last ones overlap
+    lanes = np.zeros((len(first), taps, LANES), numbers.dtype)
+    for block, channel in zip(lanes, first, strict=True):
+        some = numbers[channel : channel + LANES].T
+        block[:, : some.shape[1]] = some
+    return lanes.reshape(len(first), -1)
 
 
 def forward(

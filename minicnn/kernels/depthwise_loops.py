@@ -1,4 +1,6 @@
-"""The Numba loops of ``depthwise``: sequential, called on pieces of the work by several threads at once.
+"""The Numba loops of ``depthwise`` and ``inverted_residual``: sequential, called on pieces of the work by several threads.
+
+They stand in one file because Numba's cache on disk notices a change in the file of a loop, but not in that of a loop it calls.
 
 A unit of work is a block of up to LANES channels of one sample. Its planes are transposed, a pixel's channels side by side:
 then a vector is a pixel, its neighbours in all directions are whole vectors away, and no row ends in the middle of one.
@@ -6,9 +8,10 @@ then a vector is a pixel, its neighbours in all directions are whole vectors awa
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
-from .lanes import LANES, add, clamp, load, multiply_add, prefetch, spread, store, transpose
+from .lanes import LANES, ROWS, add, add_products, clamp, load, multiply_add, prefetch, spread, store, store_products, transpose
 
 TILE = 4  # neighbouring pixels of y whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient
@@ -48,10 +51,11 @@ def _to_planes(lanes, places, planes, rows):
 
 
 @_loop
-def _filter(x, offsets, w, b, low, high, rows, columns, x_pitch, y, y_pitch, ahead):
+def _filter(x, offsets, w, b, low, high, rows, columns, x_pitch, y, y_pitch, y_step, ahead):
     """y[i, j] = min(max(b + sum over t of w[t] * x[offsets[t] + (i, j)], low), high), all of them vectors.
 
-    (i, j) begins at i * x_pitch + j * LANES in x, likewise in y, which has room for a multiple of TILE columns. ``ahead`` is
+    (i, j) begins at i * x_pitch + j * LANES in x and at i * y_pitch + j * y_step in y. A row is made TILE columns at a time,
+    from left to right; what that makes beyond its end is overwritten by the next row, or there is room for it. ``ahead`` is
     what will be read next: asked for a row at a time, it has come from the memory by then.
     """
     for i in range(rows):
@@ -66,11 +70,11 @@ def _filter(x, offsets, w, b, low, high, rows, columns, x_pitch, y, y_pitch, ahe
                 y1 = multiply_add(w_t, load(x, at + LANES), y1)
                 y2 = multiply_add(w_t, load(x, at + 2 * LANES), y2)
                 y3 = multiply_add(w_t, load(x, at + 3 * LANES), y3)
-            there = i * y_pitch + j * LANES
+            there = i * y_pitch + j * y_step
             store(clamp(y0, low, high), y, there)
-            store(clamp(y1, low, high), y, there + LANES)
-            store(clamp(y2, low, high), y, there + 2 * LANES)
-            store(clamp(y3, low, high), y, there + 3 * LANES)
+            store(clamp(y1, low, high), y, there + y_step)
+            store(clamp(y2, low, high), y, there + 2 * y_step)
+            store(clamp(y3, low, high), y, there + 3 * y_step)
 
 
 @_loop
@@ -80,7 +84,7 @@ def filter_planes(
 ):  # fmt: skip
     """Units ``start`` to ``stop`` - 1 of y = min(max(b + the sums of a `Plan`, low), high); x, w and y are flat."""
     blocks, phases, taps = len(lanes_w), len(first_taps) - 1, len(w_places)
-    lowest, highest = spread(low), spread(high)
+    low, high = spread(low), spread(high)
     for block in range(blocks):
         _to_lanes(w[_first_channel(block, C) * taps :], w_rows, lanes_w[block], w_places)
     for unit in range(start, stop):
@@ -93,8 +97,8 @@ def filter_planes(
             w_phase, y_phase = lanes_w[block, first * LANES :], lanes_y[phase * rows * y_pitch :]
             some = ahead[len(ahead) * phase // phases : len(ahead) * (phase + 1) // phases]
             _filter(
-                lanes_x, offsets[first:last], w_phase, load(b, _first_channel(block, C)), lowest, highest, rows, columns,
-                x_pitch, y_phase, y_pitch, some
+                lanes_x, offsets[first:last], w_phase, load(b, _first_channel(block, C)), low, high, rows, columns,
+                x_pitch, y_phase, y_pitch, LANES, some
             )  # fmt: skip
         _to_planes(lanes_y, y_places, y[channel * len(y_places) :], y_rows)
 
@@ -151,3 +155,101 @@ def backward_weights(
             for t in range(0, len(offsets), TAPS):
                 near = sums[group, block, t * LANES :]
                 _add_inner_products(lanes_x, offsets[t:], lanes_dy, rows, columns, x_pitch, y_pitch, near)
+
+
+# ---- inverted residual: a pixel's channels are made side by side from the beginning
+
+
+@_loop
+def _widen(x, w, v, b, c, low, high, places, pixels, nowhere, y, z):
+    """y[places[p]] = clamp(b + sum over k of x[k, p] * w[k]) and z[places[p]] with v and c, p < pixels; x has room for more."""
+    K, pitch = x.shape
+    some_places = np.empty(ROWS, np.int64)
+    for p in range(0, pixels, ROWS):
+        where = places[p:]
+        if p + ROWS > pixels:
+            for i in range(ROWS):
+                some_places[i] = where[i] if p + i < pixels else nowhere
+            where = some_places
+        sums = add_products(x.ravel(), p, pitch, 1, K, w, v, (b, b, b, b, b, b, c, c, c, c, c, c))
+        store_products(sums, low, high, y, z, where)
+
+
+@_loop
+def _narrow(x, w, v, K, pixels, places, y, z):
+    """y[places[p]] = sum over k < K of x[p, k] * w[k] and z[places[p]] with v, for p < pixels; x has room for more."""
+    zero, low, high = spread(x.dtype.type(0)), spread(x.dtype.type(-np.inf)), spread(x.dtype.type(np.inf))
+    for p in range(0, pixels, ROWS):
+        zeros = (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
+        store_products(add_products(x, p * K, 1, K, K, w, v, zeros), low, high, y, z, places[p:])
+
+
+@_loop
+def add_channels(
+    x, H, W, w1, b1, low1, high1, w2, b2, low2, high2, w3, F, KH, sh, top, OW, rows, places, x_pitch, offsets, y_rows, y_places,
+    tile_x, lanes_h, d, lanes_y, product
+):  # fmt: skip
+    """product (F * OH*OW,) = w3^T d, with d = clamp(w2 * h + b2) and h = clamp(w1 x + b1), ``rows`` of its rows at a time.
+
+    x (C, H*W), and by blocks of channels, see `depthwise.in_lanes`, w1 (blocks, C * LANES), w2 (blocks, taps * LANES),
+    w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). ``places``, of the pixels of the (rows - 1)*sh + KH rows under
+    ``rows`` of y, ``x_pitch`` and ``offsets`` as in a `Plan`; y_rows and y_places those of y's planes. tile_x (C, pixels),
+    lanes_h (2, numbers), d (pixels * E) and lanes_y (2, pixels * LANES) are workspaces; of lanes_h, what is no
+    pixel is 0, and what lies at its end is not looked at.
+    """
+    C, E, blocks, OH = len(tile_x), w3.shape[1] // LANES, len(w1), len(product) // (F * OW)
+    low1, high1, low2, high2 = spread(low1), spread(high1), spread(low2), spread(high2)
+    zero = spread(x.dtype.type(0))
+    nowhere, nothing = lanes_h.shape[1] - LANES, x[0, :0]
+    for i in range(0, OH, rows):
+        some = min(rows, OH - i)
+        above = i * sh - top  # the row of h, or of the padding, under the first tap
+        r, end = min(max(above, 0), H), max(min(above + (some - 1) * sh + KH, H), 0)
+        pixels = max(end - r, 0) * W
+        for c in range(C):
+            source, target = x[c, r * W : r * W + pixels], tile_x[c]
+            for k in range(pixels):
+                target[k] = source[k]
+        first = (r - above) * W  # of the places
+        for k in range(len(places)):
+            if k < first or k >= first + pixels:
+                store(zero, lanes_h[0], places[k])
+                store(zero, lanes_h[1], places[k])
+        for block in range(0, blocks, 2):
+            other = min(block + 1, blocks - 1)
+            _widen(
+                tile_x, w1[block], w1[other], load(b1[block], 0), load(b1[other], 0), low1, high1, places[first:], pixels,
+                nowhere, lanes_h[0], lanes_h[1]
+            )  # fmt: skip
+            _filter(
+                lanes_h[0], offsets, w2[block], load(b2[block], 0), low2, high2, some, OW, x_pitch,
+                d[_first_channel(block, E) :], OW * E, E, nothing
+            )  # fmt: skip
+            if other > block:
+                _filter(
+                    lanes_h[1], offsets, w2[other], load(b2[other], 0), low2, high2, some, OW, x_pitch,
+                    d[_first_channel(other, E) :], OW * E, E, nothing
+                )  # fmt: skip
+        for block in range(0, len(w3), 2):
+            other = min(block + 1, len(w3) - 1)
+            _narrow(d, w3[block], w3[other], E, some * OW, y_places, lanes_y[0], lanes_y[1])
+            f, g = _first_channel(block, F), _first_channel(other, F)
+            _to_planes(lanes_y[0], y_places[: some * OW], product[f * OH * OW + i * OW :], y_rows)
+            _to_planes(lanes_y[1], y_places[: some * OW], product[g * OH * OW + i * OW :], y_rows)
+
+
+@_loop
+def collect(products, bias, low, high, shortcut, y):
+    """y (F, pixels) = min(max(sum of products (parts, F, pixels) + bias, low), high), and + shortcut (1, F, pixels) if any."""
+    for f in range(len(y)):
+        row = y[f]
+        for k in range(len(row)):
+            value = products[0, f, k] + bias[f]
+            for part in range(1, len(products)):
+                value += products[part, f, k]
+            value = low if value < low else value
+            row[k] = high if value > high else value
+        if len(shortcut):
+            x = shortcut[0, f]
+            for k in range(len(row)):
+                row[k] += x[k]

@@ -5,10 +5,10 @@ d[n] = clamp(w2 * h[n] + b2)  (E, OH, OW)    depthwise, see ``depthwise``
 y[n] = clamp(w3 d[n] + b3)    (F, OH, OW)    1x1, F channels from E, and + x[n] where there is a shortcut
 
 E is several times C and F. One after another, these layers write and read the wide maps h and d as a whole, which no core's
-cache can hold. Here some rows of y are made at a time: just the rows of h that they need, which the cache still holds when the
-filters come to them, and from those the rows of d. (Where the next rows of y begin, the filters' height in rows of h is made
-twice.) h and d exist with the channels last, so that vectors run along the channels. x and y need not: a matrix product takes
-either factor transposed.
+cache can hold. Here two vectors of channels of h are made at a time, which go right into the padded pictures that the filters
+read (see ``lanes`` and ``depthwise``), and from those the same channels of d, pixel by pixel with all channels side by side.
+Where d would be too much for the cache, some rows of y are made at a time, and the rows of h that they need. (Where the next
+rows of y begin, some rows of h are made twice.)
 
 As each channel of h becomes one of d, and y is a sum over them, threads can also share a picture without waiting for each
 other: each takes some of the channels all the way, and the parts of y are added up in the end.
@@ -23,18 +23,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import inverted_residual_loops as loops
+from . import depthwise_loops as loops
+from .depthwise import in_lanes, plan_forward, planes
+from .depthwise_loops import TILE as COLUMNS
+from .lanes import LANES, ROWS
 from .threads import parallel_for, threads_per_sample, workspace
 from .windows import Windows
 
-LINE = 512  # numbers that the depthwise filters make at a time, channels times pixels: so that starting a loop costs little
-TILE = 2**18  # elements of h at a time; with fewer, the matrix products are too small to be quick
+TILE = 200_000  # elements of d, or of two vectors of h, at a time: they stay in the core's second-level cache
 
 
 class Step(NamedTuple):
     """One of the three convolutions: filters, bias, and the limits of what comes out.
 
-    ``w`` is w1 (E, C), w2 transposed (KH*KW, E) or w3 transposed (E, F).
+    ``w`` is w1 (E, C), w2 (E, KH*KW) or w3 (F, E).
     """
 
     w: np.ndarray
@@ -43,7 +45,7 @@ class Step(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What some of the wide channels take: w1 and b1; w2 and b2, over and over as for neighbouring pixels; w3."""
+    """What some of the wide channels take, in vectors of channels: see `depthwise.in_lanes`."""
 
     w1: np.ndarray
     b1: np.ndarray
@@ -54,10 +56,9 @@ class Share(NamedTuple):
 
 def _share(expand: Step, depthwise: Step, project: Step, part: int, parts: int) -> Share:
     E = len(expand.w)
-    channels = slice(E * part // parts, E * (part + 1) // parts)
-    pixels = max(LINE // (channels.stop - channels.start), 1)
-    w2, b2 = np.tile(depthwise.w[:, channels], (1, pixels)), np.tile(depthwise.b[channels], pixels)
-    return Share(expand.w[channels], expand.b[channels], w2, b2, project.w[channels])
+    some = slice(E * part // parts, E * (part + 1) // parts)
+    by_channel = expand.w[some], expand.b[some, None], depthwise.w[some], depthwise.b[some, None], project.w[:, some]
+    return Share(*map(in_lanes, by_channel))
 
 
 def forward(
@@ -83,7 +84,7 @@ def forward(
     x = np.ascontiguousarray(x)
     (N, C, H, W), E, F = x.shape, len(expand.w), len(project.b)
     OH, OW = windows.count(H, W)
-    (KH, KW), (sh, sw), (top, left) = windows.kernel, windows.stride, windows.origin
+    (KH, KW), (sh, _), (top, _, left, right) = windows.kernel, windows.stride, windows.pads
     parts = min(threads_per_sample(N), E)
     if parts not in kept:
         kept[parts] = [_share(expand, depthwise, project, part, parts) for part in range(parts)]
@@ -93,15 +94,21 @@ def forward(
 
     def add_channels(n: int, part: int) -> None:
         w1, b1, w2, b2, w3 = kept[parts][part]
-        width = len(w1)
-        rows = min(max(TILE // (W * width * sh), 1), OH)  # of y at a time
-        pixels = min((rows - 1) * sh + KH, H) * W  # of h under them
-        tile_x, tile_y = workspace("x", (C * pixels,), x.dtype), workspace("y", (F * rows * OW,), x.dtype)
-        h, d = workspace("h", (pixels * width,), x.dtype), workspace("d", (rows * OW * width,), x.dtype)
+        width = w3.shape[1] // LANES
+        most = max(TILE // max(OW * width, 2 * LANES * W * sh), 1)
+        rows = -(-OH // -(-OH // most))  # of y at a time
+        height = (rows - 1) * sh + KH  # of h under them
+        plan = plan_forward(windows._replace(pads=(0, 0, left, right)), height, W, LANES)
+        tile_x = workspace("x", (C, min(height, H) * W + ROWS), x.dtype)
+        lanes_h = workspace("lanes x", (2, plan.sizes[0] + LANES), x.dtype)
+        lanes_h[:] = 0
+        d = workspace("d", ((rows * OW + max(ROWS, COLUMNS)) * width + LANES,), x.dtype)
+        y_rows, y_places = planes(F, OH * OW, rows * OW + ROWS)
+        lanes_y = workspace("lanes y", (2, len(y_places) * LANES), x.dtype)
         # all of it in one call: between calls, threads would wait for each other to get Python's lock
         loops.add_channels(
-            x_flat[n], H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, KH, KW, sh, sw, top, left, OW, rows,
-            tile_x, h, d, tile_y, products[part, n]
+            x_flat[n], H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, F, KH, sh, top, OW, rows, plan.x.places, plan.x.pitch,
+            plan.offsets[: KH * KW], y_rows, y_places, tile_x, lanes_h, d, lanes_y, products[part, n].ravel()
         )  # fmt: skip
 
     def collect(n: int) -> None:

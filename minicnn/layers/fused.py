@@ -124,7 +124,6 @@ class FusedInvertedResidual(Layer):
         if not self._steps:  # the filters stay as they are
             for conv in (expand, depthwise, project):
                 w = conv.w.value.reshape(len(conv.w.value), -1)
-                w = w if conv is expand else np.ascontiguousarray(w.T)
                 self._steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
         with threads_for_work("im2col", work):
             return inverted_residual.forward(x, *self._steps, windows, self.shortcut, self._kept)

@@ -1,4 +1,4 @@
-"""Direct convolution: the definition's sum, eight filters and three taps at a time."""
+"""Direct convolution: the definition's sums, for vectors of filters and some pixels at a time."""
 
 import numpy as np
 import pytest

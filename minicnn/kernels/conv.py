@@ -26,7 +26,7 @@ def conv2d_forward(
     dilation: tuple[int, int],
     groups: int,
     clamp: tuple[float, float] | None = None,
-    kept: dict[int, np.ndarray] | None = None,
+    kept: dict[int | str, np.ndarray] | None = None,
     y: np.ndarray | None = None,
 ) -> np.ndarray:
     """y = clamp(b + w * x), see ``reference.conv2d_forward`` for the equation.
@@ -59,7 +59,7 @@ def conv2d_forward(
         elif algorithm in TRANSFORMS:
             winograd.forward(x, w, b, windows.origin, low, high, y, TRANSFORMS[algorithm], kept)
         elif algorithm == "direct":
-            direct.forward(x, w, b, windows, groups, low, high, y)
+            direct.forward(x, w, b, windows, groups, low, high, y, kept)
         else:
             im2col.forward(x, w, b, windows, groups, low, high, y)
     return y

@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 
 LENGTH = 512  # outputs computed together: their sums and what they read of x stay in the first-level cache
-PITCH = LENGTH + 16  # from one filter's sums to the next; a power of 2 would put them all into the same places of the cache
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 # sums of many products may be taken in any order, or they could not be vectorised; NaN and infinity still pass through
@@ -149,73 +148,6 @@ def _load_planes(x, KH, KW, sh, sw, top, left, dh, dw, planes):
                 source, target = phases[q * dw % sw, 0, q * dw // sw :], planes[c * KW + q, a, i]
                 for j in range(OW):
                     target[j] = source[j]
-
-
-@_loop
-def _add_taps_of_eight(line_x, first, offsets, weights, sums, vectors):
-    """sums[f*PITCH + k] += sum over t of weights[t, f] * line_x[first + offsets[t] + k] for k < 16 * vectors.
-
-    Three taps in a pass. What is read of line_x is given names first: the compiler cannot know that sums is not a part of it.
-    """
-    n, taps = 16 * vectors, len(offsets)  # no scalar loop for a rest, whose 24 weights would take up the vector registers
-    for t in range(0, taps - 2, 3):
-        u, v, w = line_x[first + offsets[t] :], line_x[first + offsets[t + 1] :], line_x[first + offsets[t + 2] :]
-        u0, u1, u2, u3 = weights[t, 0], weights[t, 1], weights[t, 2], weights[t, 3]
-        u4, u5, u6, u7 = weights[t, 4], weights[t, 5], weights[t, 6], weights[t, 7]
-        v0, v1, v2, v3 = weights[t + 1, 0], weights[t + 1, 1], weights[t + 1, 2], weights[t + 1, 3]
-        v4, v5, v6, v7 = weights[t + 1, 4], weights[t + 1, 5], weights[t + 1, 6], weights[t + 1, 7]
-        w0, w1, w2, w3 = weights[t + 2, 0], weights[t + 2, 1], weights[t + 2, 2], weights[t + 2, 3]
-        w4, w5, w6, w7 = weights[t + 2, 4], weights[t + 2, 5], weights[t + 2, 6], weights[t + 2, 7]
-        for k in range(n):
-            p, q, r = u[k], v[k], w[k]
-            sums[k] = sums[k] + u0 * p + v0 * q + w0 * r
-            sums[k + PITCH] = sums[k + PITCH] + u1 * p + v1 * q + w1 * r
-            sums[k + 2 * PITCH] = sums[k + 2 * PITCH] + u2 * p + v2 * q + w2 * r
-            sums[k + 3 * PITCH] = sums[k + 3 * PITCH] + u3 * p + v3 * q + w3 * r
-            sums[k + 4 * PITCH] = sums[k + 4 * PITCH] + u4 * p + v4 * q + w4 * r
-            sums[k + 5 * PITCH] = sums[k + 5 * PITCH] + u5 * p + v5 * q + w5 * r
-            sums[k + 6 * PITCH] = sums[k + 6 * PITCH] + u6 * p + v6 * q + w6 * r
-            sums[k + 7 * PITCH] = sums[k + 7 * PITCH] + u7 * p + v7 * q + w7 * r
-    for t in range(taps - taps % 3, taps):
-        u = line_x[first + offsets[t] :]
-        u0, u1, u2, u3 = weights[t, 0], weights[t, 1], weights[t, 2], weights[t, 3]
-        u4, u5, u6, u7 = weights[t, 4], weights[t, 5], weights[t, 6], weights[t, 7]
-        for k in range(n):
-            p = u[k]
-            sums[k] += u0 * p
-            sums[k + PITCH] += u1 * p
-            sums[k + 2 * PITCH] += u2 * p
-            sums[k + 3 * PITCH] += u3 * p
-            sums[k + 4 * PITCH] += u4 * p
-            sums[k + 5 * PITCH] += u5 * p
-            sums[k + 6 * PITCH] += u6 * p
-            sums[k + 7 * PITCH] += u7 * p
-
-
-@_loop
-def direct_forward(pieces, x, line_x, planes, geometry, offsets, weights, bias, sums, low, high, y):
-    """y[n, g, f, k] = clamp(bias[g, f] + sum over t of weights[g, f // 8, t, f % 8] * line_x[offsets[t] + k]).
-
-    A piece is (n, g, first, last): a sample, a group, and the rows first to last - 1 of y. x (N, groups, C, H, W),
-    y (N, groups, F, pixels).
-    """
-    KH, KW, sh, sw, top, left, dh, dw = geometry
-    F, OW = y.shape[2], planes.shape[3]
-    for n, g, first, last in pieces:
-        _load_planes(x[n, g], KH, KW, sh, sw, top - first * sh, left, dh, dw, planes)
-        pixels = (last - first) * OW
-        for begin in range(0, pixels, LENGTH):
-            count = min(LENGTH, pixels - begin)
-            for eight in range(weights.shape[1]):
-                filters = min(8, F - eight * 8)
-                for f in range(filters):
-                    sums[f * PITCH : f * PITCH + LENGTH] = bias[g, eight * 8 + f]
-                _add_taps_of_eight(line_x, begin, offsets, weights[g, eight], sums, (count + 15) // 16)
-                for f in range(filters):
-                    source, target = sums[f * PITCH :], y[n, g, eight * 8 + f, first * OW + begin : first * OW + begin + count]
-                    for k in range(count):
-                        value = low if source[k] < low else source[k]  # a NaN fails both comparisons and stays
-                        target[k] = high if value > high else value
 
 
 @_sum_loop

@@ -24,28 +24,11 @@ import numpy as np
 from . import depthwise_loops as loops
 from .depthwise_loops import TAPS, TILE
 from .lanes import LANES
+from .planes import Planes, starts
 from .threads import parallel_for, workspace
 from .windows import Windows
 
 GROUPS = 8  # of samples, at most, whose weight gradients threads make each for itself: there may be few blocks of channels
-
-
-class Planes(NamedTuple):
-    """Where LANES planes stand in the memory, and where as a picture of vectors.
-
-    Attributes
-    ----------
-    rows : int64 (LANES,), fewer where there are fewer channels
-        Where each of the planes begins.
-    places : int64 (H*W,)
-        Where the vector of each pixel begins.
-    pitch : int
-        From one row of vectors to the next.
-    """
-
-    rows: np.ndarray
-    places: np.ndarray
-    pitch: int
 
 
 class Plan(NamedTuple):
@@ -90,7 +73,7 @@ def plan_forward(windows: Windows, H: int, W: int, channels: int) -> Plan:
         return ((phase * rows + row // sh) * columns + column // sw) * LANES
 
     return Plan(
-        x=Planes(_starts(channels, H * W), place(r, s), columns * LANES),
+        x=Planes(starts(channels, H * W), place(r, s), columns * LANES),
         y=_picture(channels, OH, OW, _tiled(OW)),
         w=_picture(channels, KH, KW, KW),
         shape=(OH, OW),
@@ -119,8 +102,8 @@ def plan_backward(windows: Windows, H: int, W: int, channels: int) -> Plan:
     place = ((r % sh * sw + s % sw) * rows + r // sh - row) * _tiled(columns) + s // sw - column
     return Plan(
         x=_picture(channels, OH, OW, pitch, above, before),
-        y=Planes(_starts(channels, H * W), place * LANES, _tiled(columns) * LANES),
-        w=Planes(_starts(channels, KH * KW), np.argsort(taps) * LANES, LANES),
+        y=Planes(starts(channels, H * W), place * LANES, _tiled(columns) * LANES),
+        w=Planes(starts(channels, KH * KW), np.argsort(taps) * LANES, LANES),
         shape=(rows, columns),
         sizes=((above + below) * pitch * LANES, sh * sw * rows * _tiled(columns) * LANES),
         first_taps=np.searchsorted(phase[taps], np.arange(sh * sw + 1)),
@@ -137,17 +120,7 @@ def _pixels(H: int, W: int, top: int = 0, left: int = 0) -> tuple[np.ndarray, np
 def _picture(channels: int, H: int, W: int, pitch: int, above: int = 0, before: int = 0) -> Planes:
     """Planes (H, W) as a picture of one phase, with zeros before the first row and column."""
     r, s = _pixels(H, W, above, before)
-    return Planes(_starts(channels, H * W), (r * pitch + s) * LANES, pitch * LANES)
-
-
-def _starts(channels: int, pixels: int) -> np.ndarray:
-    return np.arange(min(channels, LANES)) * pixels
-
-
-@lru_cache(maxsize=256)
-def planes(channels: int, pixels: int, places: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and places of `Planes` of which no pixel has padding."""
-    return _starts(channels, pixels), np.arange(places) * LANES
+    return Planes(starts(channels, H * W), (r * pitch + s) * LANES, pitch * LANES)
 
 
 def _tiled(columns: int) -> int:
@@ -156,17 +129,6 @@ def _tiled(columns: int) -> int:
 
 def _filled_up(offsets: np.ndarray) -> np.ndarray:
     return np.pad(offsets, (0, -len(offsets) % TAPS), mode="edge")
-
-
-def in_lanes(numbers: np.ndarray) -> np.ndarray:
-    """numbers (C, taps) by blocks of channels: (blocks, taps * LANES), the channels of a tap side by side."""
-    C, taps = numbers.shape
-    first = np.maximum(np.minimum(np.arange(0, C, LANES), C - LANES), 0)  # where C is no multiple, the last ones overlap
-    lanes = np.zeros((len(first), taps, LANES), numbers.dtype)
-    for block, channel in zip(lanes, first, strict=True):
-        some = numbers[channel : channel + LANES].T
-        block[:, : some.shape[1]] = some
-    return lanes.reshape(len(first), -1)
 
 
 def forward(

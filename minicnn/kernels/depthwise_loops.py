@@ -11,43 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .lanes import LANES, ROWS, add, add_products, clamp, load, multiply_add, prefetch, spread, store, store_products, transpose
+from .lanes import LANES, add, clamp, load, multiply_add, prefetch, spread, store
+from .lanes_loops import ROWS, first_channel, multiply_tile, to_lanes, to_planes
 
 TILE = 4  # neighbouring pixels of y whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient
 NEAR = 1024  # pixels of which they are made before they are added to the others: long sums of float32 are inexact
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-
-
-@_loop
-def _to_lanes(planes, rows, lanes, places):
-    """lanes[places[k] + lane] = planes[rows[lane] + k]: pixel k of the lane's channel"""
-    pixels = len(places)
-    if len(rows) == LANES and pixels >= LANES:
-        for k in range(0, pixels - LANES, LANES):
-            transpose(planes[k:], rows, lanes, places[k:])
-        k = pixels - LANES  # the last block overlaps the one before
-        transpose(planes[k:], rows, lanes, places[k:])
-    else:
-        for lane in range(len(rows)):
-            for k in range(pixels):
-                lanes[places[k] + lane] = planes[rows[lane] + k]
-
-
-@_loop
-def _to_planes(lanes, places, planes, rows):
-    """planes[rows[lane] + k] = lanes[places[k] + lane]"""
-    pixels = len(places)
-    if len(rows) == LANES and pixels >= LANES:
-        for k in range(0, pixels - LANES, LANES):
-            transpose(lanes, places[k:], planes[k:], rows)
-        k = pixels - LANES
-        transpose(lanes, places[k:], planes[k:], rows)
-    else:
-        for lane in range(len(rows)):
-            for k in range(pixels):
-                planes[rows[lane] + k] = lanes[places[k] + lane]
 
 
 @_loop
@@ -86,27 +57,21 @@ def filter_planes(
     blocks, phases, taps = len(lanes_w), len(first_taps) - 1, len(w_places)
     low, high = spread(low), spread(high)
     for block in range(blocks):
-        _to_lanes(w[_first_channel(block, C) * taps :], w_rows, lanes_w[block], w_places)
+        to_lanes(w[first_channel(block, C) * taps :], w_rows, lanes_w[block], w_places)
     for unit in range(start, stop):
         n, block = unit // blocks, unit % blocks
-        channel = n * C + _first_channel(block, C)
-        _to_lanes(x[channel * len(x_places) :], x_rows, lanes_x, x_places)
+        channel = n * C + first_channel(block, C)
+        to_lanes(x[channel * len(x_places) :], x_rows, lanes_x, x_places)
         ahead = x[(channel + LANES) * len(x_places) :][: LANES * len(x_places)]
         for phase in range(phases):
             first, last = first_taps[phase], first_taps[phase + 1]
             w_phase, y_phase = lanes_w[block, first * LANES :], lanes_y[phase * rows * y_pitch :]
             some = ahead[len(ahead) * phase // phases : len(ahead) * (phase + 1) // phases]
             _filter(
-                lanes_x, offsets[first:last], w_phase, load(b, _first_channel(block, C)), low, high, rows, columns,
+                lanes_x, offsets[first:last], w_phase, load(b, first_channel(block, C)), low, high, rows, columns,
                 x_pitch, y_phase, y_pitch, LANES, some
             )  # fmt: skip
-        _to_planes(lanes_y, y_places, y[channel * len(y_places) :], y_rows)
-
-
-@_loop
-def _first_channel(block, C):
-    """Of a block; where C is no multiple of LANES, the last block overlaps the one before."""
-    return max(min(block * LANES, C - LANES), 0)
+        to_planes(lanes_y, y_places, y[channel * len(y_places) :], y_rows)
 
 
 @_loop
@@ -149,9 +114,9 @@ def backward_weights(
     for unit in range(start, stop):
         group, block = unit // blocks, unit % blocks
         for n in range(N * group // groups, N * (group + 1) // groups):
-            channel = n * C + _first_channel(block, C)
-            _to_lanes(x[channel * len(x_places) :], x_rows, lanes_x, x_places)
-            _to_lanes(dy[channel * len(y_places) :], y_rows, lanes_dy, y_places)
+            channel = n * C + first_channel(block, C)
+            to_lanes(x[channel * len(x_places) :], x_rows, lanes_x, x_places)
+            to_lanes(dy[channel * len(y_places) :], y_rows, lanes_dy, y_places)
             for t in range(0, len(offsets), TAPS):
                 near = sums[group, block, t * LANES :]
                 _add_inner_products(lanes_x, offsets[t:], lanes_dy, rows, columns, x_pitch, y_pitch, near)
@@ -164,24 +129,23 @@ def backward_weights(
 def _widen(x, w, v, b, c, low, high, places, pixels, nowhere, y, z):
     """y[places[p]] = clamp(b + sum over k of x[k, p] * w[k]) and z[places[p]] with v and c, p < pixels; x has room for more."""
     K, pitch = x.shape
-    some_places = np.empty(ROWS, np.int64)
+    some_places, offsets = np.empty(ROWS, np.int64), np.arange(K) * pitch
     for p in range(0, pixels, ROWS):
         where = places[p:]
         if p + ROWS > pixels:
             for i in range(ROWS):
                 some_places[i] = where[i] if p + i < pixels else nowhere
             where = some_places
-        sums = add_products(x.ravel(), p, pitch, 1, K, w, v, (b, b, b, b, b, b, c, c, c, c, c, c))
-        store_products(sums, low, high, y, z, where)
+        multiply_tile(x.ravel(), p, offsets, 1, w, v, b, c, low, high, y, z, where)
 
 
 @_loop
 def _narrow(x, w, v, K, pixels, places, y, z):
     """y[places[p]] = sum over k < K of x[p, k] * w[k] and z[places[p]] with v, for p < pixels; x has room for more."""
     zero, low, high = spread(x.dtype.type(0)), spread(x.dtype.type(-np.inf)), spread(x.dtype.type(np.inf))
+    offsets = np.arange(K)
     for p in range(0, pixels, ROWS):
-        zeros = (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
-        store_products(add_products(x, p * K, 1, K, K, w, v, zeros), low, high, y, z, places[p:])
+        multiply_tile(x, p * K, offsets, K, w, v, zero, zero, low, high, y, z, places[p:])
 
 
 @_loop
@@ -191,7 +155,7 @@ def add_channels(
 ):  # fmt: skip
     """product (F * OH*OW,) = w3^T d, with d = clamp(w2 * h + b2) and h = clamp(w1 x + b1), ``rows`` of its rows at a time.
 
-    x (C, H*W), and by blocks of channels, see `depthwise.in_lanes`, w1 (blocks, C * LANES), w2 (blocks, taps * LANES),
+    x (C, H*W), and by blocks of channels, see `planes.in_lanes`, w1 (blocks, C * LANES), w2 (blocks, taps * LANES),
     w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). ``places``, of the pixels of the (rows - 1)*sh + KH rows under
     ``rows`` of y, ``x_pitch`` and ``offsets`` as in a `Plan`; y_rows and y_places those of y's planes. tile_x (C, pixels),
     lanes_h (2, numbers), d (pixels * E) and lanes_y (2, pixels * LANES) are workspaces; of lanes_h, what is no
@@ -223,19 +187,19 @@ def add_channels(
             )  # fmt: skip
             _filter(
                 lanes_h[0], offsets, w2[block], load(b2[block], 0), low2, high2, some, OW, x_pitch,
-                d[_first_channel(block, E) :], OW * E, E, nothing
+                d[first_channel(block, E) :], OW * E, E, nothing
             )  # fmt: skip
             if other > block:
                 _filter(
                     lanes_h[1], offsets, w2[other], load(b2[other], 0), low2, high2, some, OW, x_pitch,
-                    d[_first_channel(other, E) :], OW * E, E, nothing
+                    d[first_channel(other, E) :], OW * E, E, nothing
                 )  # fmt: skip
         for block in range(0, len(w3), 2):
             other = min(block + 1, len(w3) - 1)
             _narrow(d, w3[block], w3[other], E, some * OW, y_places, lanes_y[0], lanes_y[1])
-            f, g = _first_channel(block, F), _first_channel(other, F)
-            _to_planes(lanes_y[0], y_places[: some * OW], product[f * OH * OW + i * OW :], y_rows)
-            _to_planes(lanes_y[1], y_places[: some * OW], product[g * OH * OW + i * OW :], y_rows)
+            f, g = first_channel(block, F), first_channel(other, F)
+            to_planes(lanes_y[0], y_places[: some * OW], product[f * OH * OW + i * OW :], y_rows)
+            to_planes(lanes_y[1], y_places[: some * OW], product[g * OH * OW + i * OW :], y_rows)
 
 
 @_loop

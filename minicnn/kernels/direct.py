@@ -1,17 +1,19 @@
-"""Direct convolution: the sums in the definition, for some filters, taps and a few hundred pixels at a time.
+"""Direct convolution: the sums in the definition, for some filters, taps and pixels at a time.
 
 y[n, f, i, j] = b[f] + sum over c, p, q of w[f, c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
 
-For each channel c and column q of the filter there is a plane of the columns j*sw + q*dw of x, as wide as y. With all planes of
-some rows of a sample in one long line, a tap t = (c, p, q) is the same line from another start on, and pixels k = i*OW + j
-follow each other in it as they do in y:
+For y, LANES filters are a vector (see ``lanes``), and so are their numbers k = (c, p, q). Each number of x that they meet is
+spread over a vector; the sums of ROWS neighbouring pixels of y for two vectors of filters stay in registers until all k are
+added. Some rows of x stay in the core's cache, padded, and nothing is copied to columns:
 
-y[f, k] = b[f] + sum over t of w[f, t] * line_x[offset[t] + k]
-dw[f, t] = sum over n, k of dy[f, k] * line_x[offset[t] + k]
+y[pixel] = b + sum over k of x_padded[offset[k] + place of the pixel] * w[k]
 
-Eight filters and three taps (four and three for dw) share what is read, and their sums stay in registers and the core's
-first-level cache. There are KW copies of the picture, not KH*KW as in im2col, and no matrix product whose inner dimension could
-be too short for BLAS: for pictures with few channels this is the quickest way.
+For dw, there is a plane for each channel c and column q of the filter, of the columns j*sw + q*dw of x, as wide as y. With all
+planes of a sample in one long line, k is the same line from another start on, and pixels follow each other as they do in dy:
+
+dw[f, k] = sum over n, pixels of dy[f, pixel] * line_x[offset[k] + pixel]
+
+Four filters and three k share what is read.
 """
 
 from __future__ import annotations
@@ -20,38 +22,81 @@ import math
 
 import numpy as np
 
-from . import conv_loops as loops
+from . import conv_loops as line_loops
+from . import direct_loops as loops
+from .lanes import LANES
+from .lanes_loops import ROWS
+from .planes import planes
 from .threads import parallel_for, parallel_sum, pieces_of_batch, threads_per_sample, workspace
 from .windows import Windows
 
-FILTERS = 8  # of y computed together
-PLANES = 1 << 16  # elements of a line, about: its planes stay in the core's second-level cache
+PIECE = 1 << 16  # numbers of x in a piece, about: they stay in the core's second-level cache
 SLACK = 16  # numbers that the last vector may read beyond the end of the line
 
 
 def forward(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, windows: Windows, groups: int, low: float, high: float, y: np.ndarray
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    windows: Windows,
+    groups: int,
+    low: float,
+    high: float,
+    y: np.ndarray,
+    kept: dict[str, np.ndarray] | None = None,
 ) -> None:
-    """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous."""
+    """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous.
+
+    ``kept``, if given, belongs to these filters: as vectors, they stay there for the next call.
+    """
     (N, F, OH, OW), channels = y.shape, w.shape[1]
-    rows = _rows_at_once(windows, channels, N, OH, OW)
-    offsets, eights = _offsets(windows, channels, rows, OW), -(-F // groups // FILTERS)
-    x_groups, y_groups = x.reshape(N, groups, channels, *x.shape[2:]), y.reshape(N, groups, F // groups, OH * OW)
-    bias = (np.zeros(F, x.dtype) if b is None else b).reshape(groups, -1)
-    filters, weights = w.reshape(groups, F // groups, -1), np.zeros((groups, eights, len(offsets), FILTERS), x.dtype)
-    for f in range(FILTERS):
-        one_of_eight = filters[:, f::FILTERS]
-        weights[:, : one_of_eight.shape[1], :, f] = one_of_eight
-    n, g, first = np.indices((N, groups, -(-OH // rows))).reshape(3, -1)
-    pieces = np.stack([n, g, first * rows, np.minimum((first + 1) * rows, OH)], axis=1)
+    (KH, KW), (sh, sw), (top, _, left, _), (dh, dw) = windows
+    kept = {} if kept is None else kept
+    if "direct" not in kept:
+        kept["direct"] = _packed(w, groups)
+    filters = kept["direct"]
+    F_group, blocks = F // groups, filters.shape[1]
+    bias = np.zeros((groups, max(F_group, LANES)), x.dtype)
+    if b is not None:
+        bias[:, :F_group] = b.reshape(groups, -1)
+    pitch = max((OW - 1) * sw + (KW - 1) * dw + 1, left)
+    rows, shares = _shares(windows, channels, N * groups, OH, pitch, F_group, blocks)
+    c, p, q = np.indices((channels, KH, KW)).reshape(3, -1)
+    offsets = np.stack([c, p * dh * pitch + q * dw])
+    n, g, row, share = np.indices((N, groups, -(-OH // rows), shares)).reshape(4, -1)
+    last_row = np.minimum((row + 1) * rows, OH)
+    pieces = np.stack([n, g, row * rows, last_row, blocks * share // shares, blocks * (share + 1) // shares], axis=1)
+    reach = (KH - 1) * dh + 1
+    rows_x = (rows - 1) * sh + reach
+    y_rows, y_places = planes(F_group, OH * OW, rows * OW + ROWS)
+    x_groups, y_groups = x.reshape(N, groups, channels, *x.shape[2:]), y.reshape(N, groups, F_group, OH * OW)
 
     def body(start: int, stop: int) -> None:
-        line, planes = _line(windows, channels, rows, OW, x.dtype)
-        sums = workspace("sums", (FILTERS * loops.PITCH,), x.dtype)
-        how = line, planes, windows.flat, offsets, weights, bias, sums, low, high
-        loops.direct_forward(pieces[start:stop], x_groups, *how, y_groups)
+        padded = workspace("padded", (channels * rows_x * pitch + ROWS * sw,), x.dtype)
+        lanes_y = workspace("lanes y", (2, len(y_places) * LANES), x.dtype)
+        how = reach, sh, sw, top, left, pitch, padded, offsets, filters, bias, low, high, lanes_y, y_rows, y_places, OW
+        loops.convolve(pieces[start:stop], x_groups, *how, y_groups)
 
     parallel_for(len(pieces), body, last=True)
+
+
+def _packed(w: np.ndarray, groups: int) -> np.ndarray:
+    """Filters as vectors, (groups, blocks, K * LANES): LANES of them side by side for each of their K numbers."""
+    F, K = len(w) // groups, w[0].size
+    lanes = np.zeros((groups, -(-F // LANES), K * LANES), w.dtype)
+    rows, places = np.arange(min(F, LANES)) * K, np.arange(K) * LANES
+    for group in range(groups):
+        loops.pack_filters(w[group * F : (group + 1) * F].ravel(), F, rows, places, lanes[group])
+    return lanes
+
+
+def _shares(windows: Windows, channels: int, pictures: int, OH: int, pitch: int, F: int, blocks: int) -> tuple[int, int]:
+    """Rows of y in a piece, and how many pieces share the filters: few pictures are shared by the longer of the two."""
+    most = max(PIECE // (channels * pitch * windows.stride[0]), 1)
+    threads = threads_per_sample(pictures)
+    if OH * pitch < F:
+        return min(most, OH), min(threads, -(-blocks // 2))
+    return min(most, -(-OH // threads)), 1
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: int, dw: np.ndarray) -> None:
@@ -64,15 +109,9 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: in
     def add(start: int, stop: int, total: np.ndarray) -> None:
         line, planes = _line(windows, channels, OH, OW, x.dtype)
         how = line, planes, windows.flat, offsets
-        loops.direct_backward_weights(pieces[start:stop], x_groups, *how, dy_groups, total)
+        line_loops.direct_backward_weights(pieces[start:stop], x_groups, *how, dy_groups, total)
 
     dw.reshape(-1)[:] = parallel_sum(len(pieces), add, (groups, F // groups, len(offsets)), x.dtype).ravel()
-
-
-def _rows_at_once(windows: Windows, channels: int, N: int, OH: int, OW: int) -> int:
-    """Rows of y made from one line: all, unless that were too long a line or there are fewer samples than threads."""
-    fair = -(-OH // threads_per_sample(N))
-    return max(min(fair, PLANES // (channels * windows.kernel[1] * windows.stride[0] * OW)), 1)
 
 
 def _rows(windows: Windows, OH: int) -> int:

@@ -24,9 +24,11 @@ from typing import NamedTuple
 import numpy as np
 
 from . import depthwise_loops as loops
-from .depthwise import in_lanes, plan_forward, planes
+from .depthwise import plan_forward
 from .depthwise_loops import TILE as COLUMNS
-from .lanes import LANES, ROWS
+from .lanes import LANES
+from .lanes_loops import ROWS
+from .planes import in_lanes, planes
 from .threads import parallel_for, threads_per_sample, workspace
 from .windows import Windows
 
@@ -45,7 +47,7 @@ class Step(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What some of the wide channels take, in vectors of channels: see `depthwise.in_lanes`."""
+    """What some of the wide channels take, in vectors of channels: see `planes.in_lanes`."""
 
     w1: np.ndarray
     b1: np.ndarray

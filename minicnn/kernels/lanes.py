@@ -11,8 +11,8 @@ Vectors are written for one length on all processors: where registers are shorte
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import njit, types
+from llvmlite import ir
+from numba import types
 from numba.core.datamodel import models
 from numba.extending import lower_builtin, register_model, type_callable
 
@@ -204,73 +204,3 @@ def _numbers(context, builder, array_type, array):
     """The first LANES elements of an array."""
     data = context.make_array(array_type)(context, builder, array).data
     return [builder.load(builder.gep(data, [INT(k)])) for k in range(LANES)]
-
-
-# ---- matrix products
-
-ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
-# AVX2 has 16 registers of half a vector: 6 sums of one vector take 12 of them, and more would not stay in registers
-TWO_AT_ONCE = "avx512f" in binding.get_host_cpu_features()
-
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-
-
-@_loop
-def add_products(x, at, k_step, i_step, K, w, v, sums):
-    """sums[i] += sum over k < K of x[at + k*k_step + i*i_step] * w[k], and sums[ROWS + i] likewise with v, for i < ROWS.
-
-    All of w (K * LANES,), v and sums, a tuple, are vectors; a number of x is spread over one.
-    """
-    a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
-    if TWO_AT_ONCE:
-        for k in range(K):
-            w_k, v_k, here = load(w, k * LANES), load(v, k * LANES), at + k * k_step
-            x_k = spread(x[here])
-            a0, b0 = multiply_add(x_k, w_k, a0), multiply_add(x_k, v_k, b0)
-            x_k = spread(x[here + i_step])
-            a1, b1 = multiply_add(x_k, w_k, a1), multiply_add(x_k, v_k, b1)
-            x_k = spread(x[here + 2 * i_step])
-            a2, b2 = multiply_add(x_k, w_k, a2), multiply_add(x_k, v_k, b2)
-            x_k = spread(x[here + 3 * i_step])
-            a3, b3 = multiply_add(x_k, w_k, a3), multiply_add(x_k, v_k, b3)
-            x_k = spread(x[here + 4 * i_step])
-            a4, b4 = multiply_add(x_k, w_k, a4), multiply_add(x_k, v_k, b4)
-            x_k = spread(x[here + 5 * i_step])
-            a5, b5 = multiply_add(x_k, w_k, a5), multiply_add(x_k, v_k, b5)
-    else:
-        a0, a1, a2, a3, a4, a5 = _add_one(x, at, k_step, i_step, K, w, (a0, a1, a2, a3, a4, a5))
-        b0, b1, b2, b3, b4, b5 = _add_one(x, at, k_step, i_step, K, v, (b0, b1, b2, b3, b4, b5))
-    return a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5
-
-
-@_loop
-def _add_one(x, at, k_step, i_step, K, w, sums):
-    """The same with one vector for each k."""
-    a0, a1, a2, a3, a4, a5 = sums
-    for k in range(K):
-        w_k, here = load(w, k * LANES), at + k * k_step
-        a0 = multiply_add(spread(x[here]), w_k, a0)
-        a1 = multiply_add(spread(x[here + i_step]), w_k, a1)
-        a2 = multiply_add(spread(x[here + 2 * i_step]), w_k, a2)
-        a3 = multiply_add(spread(x[here + 3 * i_step]), w_k, a3)
-        a4 = multiply_add(spread(x[here + 4 * i_step]), w_k, a4)
-        a5 = multiply_add(spread(x[here + 5 * i_step]), w_k, a5)
-    return a0, a1, a2, a3, a4, a5
-
-
-@_loop
-def store_products(sums, low, high, y, z, places):
-    """y[places[i]] = sums[i] and z[places[i]] = sums[ROWS + i], all of them vectors, kept within ``low`` and ``high``."""
-    a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
-    store(clamp(a0, low, high), y, places[0])
-    store(clamp(a1, low, high), y, places[1])
-    store(clamp(a2, low, high), y, places[2])
-    store(clamp(a3, low, high), y, places[3])
-    store(clamp(a4, low, high), y, places[4])
-    store(clamp(a5, low, high), y, places[5])
-    store(clamp(b0, low, high), z, places[0])
-    store(clamp(b1, low, high), z, places[1])
-    store(clamp(b2, low, high), z, places[2])
-    store(clamp(b3, low, high), z, places[3])
-    store(clamp(b4, low, high), z, places[4])
-    store(clamp(b5, low, high), z, places[5])

@@ -1,0 +1,76 @@
+"""The Numba loops of ``direct``: sequential, called on pieces of the work by several threads at once."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from .lanes import load, spread
+from .lanes_loops import ROWS, add_products_of_one, first_channel, multiply_tile, store_rows, to_lanes, to_planes
+
+_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+
+
+@_loop
+def pack_filters(w, F, rows, places, lanes_w):
+    """lanes_w[block, k] = the vector of number k of the block's filters, of w (F * K,)."""
+    for block in range(len(lanes_w)):
+        to_lanes(w[first_channel(block, F) * len(places) :], rows, lanes_w[block], places)
+
+
+@_loop
+def _pad(x, first_row, rows, left, pitch, padded):
+    """padded[(c * rows + r) * pitch + left + j] = x[c, first_row + r, j], and zeros around; what lies beyond pitch is not there."""
+    C, H, W = x.shape
+    reached = min(W, pitch - left)
+    for c in range(C):
+        for r in range(rows):
+            target = padded[(c * rows + r) * pitch :]
+            if first_row + r < 0 or first_row + r >= H:
+                target[:pitch] = 0
+                continue
+            source, inside = x[c, first_row + r], target[left:]
+            for j in range(left):
+                target[j] = 0
+            for j in range(reached):
+                inside[j] = source[j]
+            for j in range(left + reached, pitch):
+                target[j] = 0
+
+
+@_loop
+def convolve(
+    pieces, x, reach, sh, sw, top, left, pitch, padded, all_offsets, filters, bias, low, high, lanes_y, y_rows, y_places, OW, y
+):  # fmt: skip
+    """y[n, g, f, i, j] = clamp(bias[g, f] + sum over k of w[g, f, k] * x_padded[n, g, offset[k] + (i*sh, j*sw)], low, high).
+
+    A piece is (n, g, first row, last row, first block, last block). x (N, groups, C, H, W), y (N, groups, F, OH * OW), filters
+    (groups, blocks, K * LANES), bias (groups, F or LANES if that is more). A window has ``reach`` rows; all_offsets (2, K) have
+    the channel of k, and the rest of its offset.
+    """
+    F = y.shape[2]
+    low, high = spread(low), spread(high)
+    for n, g, first, last, first_block, last_block in pieces:
+        rows = last - first
+        rows_x = (rows - 1) * sh + reach
+        _pad(x[n, g], first * sh - top, rows_x, left, pitch, padded)
+        offsets = all_offsets[0] * (rows_x * pitch) + all_offsets[1]
+        lines, length = rows, OW
+        if pitch == OW and sh == 1 and sw == 1:  # the end of a row is the beginning of the next
+            lines, length = 1, rows * OW
+        out = y[n, g].ravel()
+        for block in range(first_block, last_block, 2):
+            f, other = first_channel(block, F), min(block + 1, last_block - 1)
+            w, b = filters[g, block], load(bias[g], f)
+            e = first_channel(other, F)
+            v, c = filters[g, other], load(bias[g], e)
+            for i in range(lines):
+                for j in range(0, length, ROWS):  # what is made beyond the end of a line is overwritten by the next
+                    at, places = i * sh * pitch + j * sw, y_places[i * length + j :]
+                    if other > block:
+                        multiply_tile(padded, at, offsets, sw, w, v, b, c, low, high, lanes_y[0], lanes_y[1], places)
+                    else:
+                        sums = add_products_of_one(padded, at, offsets, sw, w, (b, b, b, b, b, b))
+                        store_rows(sums, low, high, lanes_y[0], places)
+            to_planes(lanes_y[0], y_places[: rows * OW], out[f * y.shape[3] + first * OW :], y_rows)
+            if other > block:
+                to_planes(lanes_y[1], y_places[: rows * OW], out[e * y.shape[3] + first * OW :], y_rows)

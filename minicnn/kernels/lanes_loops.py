@@ -1,0 +1,123 @@
+"""What loops over vectors of channels or pixels have in common: transposed blocks of planes, and products of matrices.
+
+Numba's cache on disk does not notice a change in here when it loads a loop of another file that calls one of these.
+"""
+
+from __future__ import annotations
+
+from llvmlite import binding
+from numba import njit
+
+from .lanes import LANES, clamp, load, multiply_add, spread, store, transpose
+
+ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
+# AVX2 has 16 registers of half a vector: 6 sums of one vector take 12 of them, and more would not stay in registers
+TWO_AT_ONCE = "avx512f" in binding.get_host_cpu_features()
+
+_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+
+
+# ---- planes
+
+
+@_loop
+def to_lanes(planes, rows, lanes, places):
+    """lanes[places[k] + lane] = planes[rows[lane] + k]: pixel k of the lane's channel"""
+    pixels = len(places)
+    if len(rows) == LANES and pixels >= LANES:
+        for k in range(0, pixels - LANES, LANES):
+            transpose(planes[k:], rows, lanes, places[k:])
+        k = pixels - LANES  # the last block overlaps the one before
+        transpose(planes[k:], rows, lanes, places[k:])
+    else:
+        for lane in range(len(rows)):
+            for k in range(pixels):
+                lanes[places[k] + lane] = planes[rows[lane] + k]
+
+
+@_loop
+def to_planes(lanes, places, planes, rows):
+    """planes[rows[lane] + k] = lanes[places[k] + lane]"""
+    pixels = len(places)
+    if len(rows) == LANES and pixels >= LANES:
+        for k in range(0, pixels - LANES, LANES):
+            transpose(lanes, places[k:], planes[k:], rows)
+        k = pixels - LANES
+        transpose(lanes, places[k:], planes[k:], rows)
+    else:
+        for lane in range(len(rows)):
+            for k in range(pixels):
+                planes[rows[lane] + k] = lanes[places[k] + lane]
+
+
+@_loop
+def first_channel(block, C):
+    """Of a block; where C is no multiple of LANES, the last block overlaps the one before."""
+    return max(min(block * LANES, C - LANES), 0)
+
+
+# ---- products
+
+
+@_loop
+def add_products(x, at, offsets, step, w, v, sums):
+    """sums[i] += sum over k of x[at + offsets[k] + i*step] * w[k], and sums[ROWS + i] likewise with v, for i < ROWS.
+
+    All of w (K * LANES,), v and sums, a tuple, are vectors; a number of x is spread over one.
+    """
+    a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
+    if TWO_AT_ONCE:
+        for k in range(len(offsets)):
+            w_k, v_k, here = load(w, k * LANES), load(v, k * LANES), at + offsets[k]
+            x_k = spread(x[here])
+            a0, b0 = multiply_add(x_k, w_k, a0), multiply_add(x_k, v_k, b0)
+            x_k = spread(x[here + step])
+            a1, b1 = multiply_add(x_k, w_k, a1), multiply_add(x_k, v_k, b1)
+            x_k = spread(x[here + 2 * step])
+            a2, b2 = multiply_add(x_k, w_k, a2), multiply_add(x_k, v_k, b2)
+            x_k = spread(x[here + 3 * step])
+            a3, b3 = multiply_add(x_k, w_k, a3), multiply_add(x_k, v_k, b3)
+            x_k = spread(x[here + 4 * step])
+            a4, b4 = multiply_add(x_k, w_k, a4), multiply_add(x_k, v_k, b4)
+            x_k = spread(x[here + 5 * step])
+            a5, b5 = multiply_add(x_k, w_k, a5), multiply_add(x_k, v_k, b5)
+    else:
+        a0, a1, a2, a3, a4, a5 = add_products_of_one(x, at, offsets, step, w, (a0, a1, a2, a3, a4, a5))
+        b0, b1, b2, b3, b4, b5 = add_products_of_one(x, at, offsets, step, v, (b0, b1, b2, b3, b4, b5))
+    return a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5
+
+
+@_loop
+def add_products_of_one(x, at, offsets, step, w, sums):
+    """The same with one vector for each k, and ROWS sums."""
+    a0, a1, a2, a3, a4, a5 = sums
+    for k in range(len(offsets)):
+        w_k, here = load(w, k * LANES), at + offsets[k]
+        a0 = multiply_add(spread(x[here]), w_k, a0)
+        a1 = multiply_add(spread(x[here + step]), w_k, a1)
+        a2 = multiply_add(spread(x[here + 2 * step]), w_k, a2)
+        a3 = multiply_add(spread(x[here + 3 * step]), w_k, a3)
+        a4 = multiply_add(spread(x[here + 4 * step]), w_k, a4)
+        a5 = multiply_add(spread(x[here + 5 * step]), w_k, a5)
+    return a0, a1, a2, a3, a4, a5
+
+
+@_loop
+def store_rows(sums, low, high, y, places):
+    """y[places[i]] = sums[i], vectors, kept within ``low`` and ``high``, for i < ROWS."""
+    a0, a1, a2, a3, a4, a5 = sums
+    store(clamp(a0, low, high), y, places[0])
+    store(clamp(a1, low, high), y, places[1])
+    store(clamp(a2, low, high), y, places[2])
+    store(clamp(a3, low, high), y, places[3])
+    store(clamp(a4, low, high), y, places[4])
+    store(clamp(a5, low, high), y, places[5])
+
+
+@_loop
+def multiply_tile(x, at, offsets, step, w, v, b, c, low, high, y, z, places):
+    """y[places[i]] = clamp(b + sum over k of x[at + offsets[k] + i*step] * w[k]), z with v and c: i < ROWS; w to c vectors."""
+    sums = add_products(x, at, offsets, step, w, v, (b, b, b, b, b, b, c, c, c, c, c, c))
+    a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
+    store_rows((a0, a1, a2, a3, a4, a5), low, high, y, places)
+    store_rows((b0, b1, b2, b3, b4, b5), low, high, z, places)

@@ -10,6 +10,7 @@ from minicnn.kernels.windows import Windows, same_pads
 from minicnn.layers import BatchNorm2d, Conv2d, ReLU, ReLU6, Residual, Sequential
 from minicnn.layers.fused import FusedInvertedResidual, fuse
 from minicnn.models import mobilenet_v2
+from minicnn.models.mobilenet import separable
 
 
 @pytest.fixture(autouse=True)
@@ -112,12 +113,12 @@ def test_an_empty_batch_and_float32():
 
 def test_what_threads_get_of_the_filters_is_kept_by_their_number():
     rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
-    x, weights, kept = rng.standard_normal((1, 2, 6, 6)), filters(rng, 2, 8, 2, (3, 3)), {}
+    x, weights, kept = rng.standard_normal((1, 2, 2, 3)), filters(rng, 2, 8, 2, (3, 3)), {}
     for threads in (1, 3, 2, 3, 1):
         set_threads(threads)
         y = in_one_go(x, *weights, windows, kept=kept)
         np.testing.assert_allclose(y, one_after_another(x, *weights, windows), atol=1e-12)
-    assert sorted(kept) == [1, 2, 3] and [share.w3.shape[1] // LANES for share in kept[3]] == [2, 3, 3]
+    assert sorted(kept) == [1, 2, 3] and [share.w3.shape[1] // LANES for _, share in kept[3]] == [2, 3, 3]
 
 
 def test_within_a_piece_of_another_loop_it_runs_where_it_is():
@@ -144,6 +145,28 @@ def block(E=24, activation=ReLU6, dilation=1, pad="same"):
         depthwise=Sequential(conv=Conv2d(E, E, 3, 1, pad, dilation, groups=E, rng=rng), norm=BatchNorm2d(E), relu=activation()),
         project=Sequential(conv=Conv2d(E, 4, 1, rng=rng), norm=BatchNorm2d(4)),
     )
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("E", "F", "H", "W"), [(3, 2, 5, 9), (20, 5, 2, 3), (37, 40, 8, 6)])
+def test_without_the_first_convolution_the_filters_see_the_input(E, F, H, W, stride, threads):
+    set_threads(threads)
+    rng, windows = np.random.default_rng(E), Windows((3, 3), (stride, stride), (1, 1, 1, 1), (1, 1))
+    x, (_, _, w2, b2, w3, b3) = rng.standard_normal((2, E, H, W)), filters(rng, 1, E, F, (3, 3))
+    steps = [inverted_residual.Step(w.reshape(len(w), -1), b, (0, 6)) for w, b in ((w2, b2), (w3, b3))]
+    d = np.clip(reference.conv2d_forward(x, w2, b2, *windows[1:], E), 0, 6)
+    expected = np.clip(reference.conv2d_forward(d, w3, b3, (1, 1), (0, 0, 0, 0), (1, 1), 1), 0, 6)
+    for some in (x, x[:1]):
+        y = inverted_residual.forward(some, None, *steps, windows, False, {})
+        np.testing.assert_allclose(y, expected[: len(some)], atol=1e-12)
+
+
+def test_a_depthwise_and_a_pointwise_convolution_become_one_layer():
+    net = Sequential(block=separable(24, 40, 2, rng=0)).eval()
+    fused, x = fuse(net), np.random.default_rng(0).standard_normal((2, 24, 9, 8), np.float32)
+    assert isinstance(fused.layers["block"], FusedInvertedResidual)
+    np.testing.assert_allclose(fused.forward(x), net.forward(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("activation", [ReLU, ReLU6])

@@ -140,33 +140,33 @@ def _widen(x, w, v, b, c, low, high, places, pixels, nowhere, y, z):
 
 
 @_loop
-def _narrow(x, w, v, K, pixels, places, y, z):
-    """y[places[p]] = sum over k < K of x[p, k] * w[k] and z[places[p]] with v, for p < pixels; x has room for more."""
+def _narrow(x, pitch, w, v, K, pixels, places, y, z):
+    """y[places[p]] = sum over k < K of x[p * pitch + k] * w[k] and z[places[p]] with v, p < pixels; x has room for more."""
     zero, low, high = spread(x.dtype.type(0)), spread(x.dtype.type(-np.inf)), spread(x.dtype.type(np.inf))
     offsets = np.arange(K)
     for p in range(0, pixels, ROWS):
-        multiply_tile(x, p * K, offsets, K, w, v, zero, zero, low, high, y, z, places[p:])
+        multiply_tile(x, p * pitch, offsets, pitch, w, v, zero, zero, low, high, y, z, places[p:])
 
 
 @_loop
 def add_channels(
-    x, H, W, w1, b1, low1, high1, w2, b2, low2, high2, w3, F, KH, sh, top, OW, rows, places, x_pitch, offsets, y_rows, y_places,
-    tile_x, lanes_h, d, lanes_y, product
+    first_row, last_row, x, H, W, w1, b1, low1, high1, w2, b2, low2, high2, w3, F, KH, sh, top, OW, rows, x_rows, places,
+    x_pitch, offsets, y_rows, y_places, tile_x, lanes_h, d, d_pitch, lanes_y, product
 ):  # fmt: skip
     """product (F * OH*OW,) = w3^T d, with d = clamp(w2 * h + b2) and h = clamp(w1 x + b1), ``rows`` of its rows at a time.
 
-    x (C, H*W), and by blocks of channels, see `planes.in_lanes`, w1 (blocks, C * LANES), w2 (blocks, taps * LANES),
-    w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). ``places``, of the pixels of the (rows - 1)*sh + KH rows under
+    That is, its rows ``first_row`` to ``last_row`` - 1. x (C, H*W), and by blocks of channels, see `planes.in_lanes`, w1 (blocks, C * LANES), w2 (blocks, taps * LANES),
+    w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). Without blocks in w1, h is x; x_rows are those of its planes. ``places``, of the pixels of the (rows - 1)*sh + KH rows under
     ``rows`` of y, ``x_pitch`` and ``offsets`` as in a `Plan`; y_rows and y_places those of y's planes. tile_x (C, pixels),
-    lanes_h (2, numbers), d (pixels * E) and lanes_y (2, pixels * LANES) are workspaces; of lanes_h, what is no
+    lanes_h (2, numbers), d (pixels * d_pitch) and lanes_y (2, pixels * LANES) are workspaces; of lanes_h, what is no
     pixel is 0, and what lies at its end is not looked at.
     """
-    C, E, blocks, OH = len(tile_x), w3.shape[1] // LANES, len(w1), len(product) // (F * OW)
+    C, E, blocks, OH = len(tile_x), w3.shape[1] // LANES, len(w2), len(product) // (F * OW)
     low1, high1, low2, high2 = spread(low1), spread(high1), spread(low2), spread(high2)
     zero = spread(x.dtype.type(0))
     nowhere, nothing = lanes_h.shape[1] - LANES, x[0, :0]
-    for i in range(0, OH, rows):
-        some = min(rows, OH - i)
+    for i in range(first_row, last_row, rows):
+        some = min(rows, last_row - i)
         above = i * sh - top  # the row of h, or of the padding, under the first tap
         r, end = min(max(above, 0), H), max(min(above + (some - 1) * sh + KH, H), 0)
         pixels = max(end - r, 0) * W
@@ -181,39 +181,47 @@ def add_channels(
                 store(zero, lanes_h[1], places[k])
         for block in range(0, blocks, 2):
             other = min(block + 1, blocks - 1)
-            _widen(
-                tile_x, w1[block], w1[other], load(b1[block], 0), load(b1[other], 0), low1, high1, places[first:], pixels,
-                nowhere, lanes_h[0], lanes_h[1]
-            )  # fmt: skip
+            if len(w1) > 0:
+                _widen(
+                    tile_x, w1[block], w1[other], load(b1[block], 0), load(b1[other], 0), low1, high1, places[first:], pixels,
+                    nowhere, lanes_h[0], lanes_h[1]
+                )  # fmt: skip
+            elif pixels > 0:
+                here = places[first : first + pixels]
+                to_lanes(x[first_channel(block, E), r * W :], x_rows, lanes_h[0], here)
+                to_lanes(x[first_channel(other, E), r * W :], x_rows, lanes_h[1], here)
             _filter(
                 lanes_h[0], offsets, w2[block], load(b2[block], 0), low2, high2, some, OW, x_pitch,
-                d[first_channel(block, E) :], OW * E, E, nothing
+                d[first_channel(block, E) :], OW * d_pitch, d_pitch, nothing
             )  # fmt: skip
             if other > block:
                 _filter(
                     lanes_h[1], offsets, w2[other], load(b2[other], 0), low2, high2, some, OW, x_pitch,
-                    d[first_channel(other, E) :], OW * E, E, nothing
+                    d[first_channel(other, E) :], OW * d_pitch, d_pitch, nothing
                 )  # fmt: skip
         for block in range(0, len(w3), 2):
             other = min(block + 1, len(w3) - 1)
-            _narrow(d, w3[block], w3[other], E, some * OW, y_places, lanes_y[0], lanes_y[1])
+            _narrow(d, d_pitch, w3[block], w3[other], E, some * OW, y_places, lanes_y[0], lanes_y[1])
             f, g = first_channel(block, F), first_channel(other, F)
             to_planes(lanes_y[0], y_places[: some * OW], product[f * OH * OW + i * OW :], y_rows)
             to_planes(lanes_y[1], y_places[: some * OW], product[g * OH * OW + i * OW :], y_rows)
 
 
 @_loop
-def collect(products, bias, low, high, shortcut, y):
-    """y (F, pixels) = min(max(sum of products (parts, F, pixels) + bias, low), high), and + shortcut (1, F, pixels) if any."""
+def collect(products, bias, low, high, shortcut, begin, end, y):
+    """y (F, pixels) = min(max(sum of products (parts, F, pixels) + bias, low), high), and + shortcut (1, F, pixels) if any.
+
+    For the pixels ``begin`` to ``end`` - 1.
+    """
     for f in range(len(y)):
-        row = y[f]
+        row = y[f, begin:end]
         for k in range(len(row)):
-            value = products[0, f, k] + bias[f]
+            value = products[0, f, begin + k] + bias[f]
             for part in range(1, len(products)):
-                value += products[part, f, k]
+                value += products[part, f, begin + k]
             value = low if value < low else value
             row[k] = high if value > high else value
         if len(shortcut):
-            x = shortcut[0, f]
+            x = shortcut[0, f, begin:end]
             for k in range(len(row)):
                 row[k] += x[k]

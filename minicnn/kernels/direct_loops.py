@@ -19,7 +19,7 @@ def pack_filters(w, F, rows, places, lanes_w):
 
 @_loop
 def _pad(x, first_row, rows, left, pitch, padded):
-    """padded[(c * rows + r) * pitch + left + j] = x[c, first_row + r, j], and zeros around; what lies beyond pitch is not there."""
+    """padded[(c * rows + r) * pitch + left + j] = x[c, first_row + r, j], and zeros around; nothing from pitch on."""
     C, H, W = x.shape
     reached = min(W, pitch - left)
     for c in range(C):

@@ -10,8 +10,9 @@ read (see ``lanes`` and ``depthwise``), and from those the same channels of d, p
 Where d would be too much for the cache, some rows of y are made at a time, and the rows of h that they need. (Where the next
 rows of y begin, some rows of h are made twice.)
 
-As each channel of h becomes one of d, and y is a sum over them, threads can also share a picture without waiting for each
-other: each takes some of the channels all the way, and the parts of y are added up in the end.
+Threads share a picture without waiting for each other: each takes some rows of a large map; of a small one some of the
+channels all the way, as each channel of h becomes one of d and y is a sum over them, and the parts of y are added up in the end.
+The first step may be missing: then it is a depthwise and a pointwise convolution, of which MobileNet is made.
 
 Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", section 5, "memory efficient inference", takes
 the wide maps some channels at a time for the same reason.
@@ -28,7 +29,7 @@ from .depthwise import plan_forward
 from .depthwise_loops import TILE as COLUMNS
 from .lanes import LANES
 from .lanes_loops import ROWS
-from .planes import in_lanes, planes
+from .planes import in_lanes, planes, starts
 from .threads import parallel_for, threads_per_sample, workspace
 from .windows import Windows
 
@@ -56,26 +57,28 @@ class Share(NamedTuple):
     w3: np.ndarray
 
 
-def _share(expand: Step, depthwise: Step, project: Step, part: int, parts: int) -> Share:
-    E = len(expand.w)
-    some = slice(E * part // parts, E * (part + 1) // parts)
-    by_channel = expand.w[some], expand.b[some, None], depthwise.w[some], depthwise.b[some, None], project.w[:, some]
-    return Share(*map(in_lanes, by_channel))
+def _share(expand: Step | None, depthwise: Step, project: Step, some: slice) -> Share:
+    by_channel = [] if expand is None else [expand.w[some], expand.b[some, None]]
+    by_channel += [depthwise.w[some], depthwise.b[some, None], project.w[:, some]]
+    nothing = [in_lanes(np.zeros((0, 1), depthwise.w.dtype))] * (5 - len(by_channel))
+    return Share(*nothing, *map(in_lanes, by_channel))
 
 
 def forward(
     x: np.ndarray,
-    expand: Step,
+    expand: Step | None,
     depthwise: Step,
     project: Step,
     windows: Windows,
     shortcut: bool,
-    kept: dict[int, list[Share]],
+    kept: dict[int, list[tuple[slice, Share]]],
 ) -> np.ndarray:
     """y (N, F, OH, OW) of x (N, C, H, W), by the equations above.
 
     Parameters
     ----------
+    expand : Step, optional
+        Without it, h is x.
     windows : Windows
         Of the depthwise convolution on a map of x's height and width; without dilation.
     shortcut : bool
@@ -84,47 +87,56 @@ def forward(
         Belongs to these filters, which do not change any more: what threads get of them stays there for the next call.
     """
     x = np.ascontiguousarray(x)
-    (N, C, H, W), E, F = x.shape, len(expand.w), len(project.b)
+    (N, C, H, W), E, F = x.shape, len(depthwise.w), len(project.b)
     OH, OW = windows.count(H, W)
     (KH, KW), (sh, _), (top, _, left, right) = windows.kernel, windows.stride, windows.pads
-    parts = min(threads_per_sample(N), E)
+    threads = threads_per_sample(N)
+    # of a large map with few channels, threads take some rows each, and there is nothing to be added up
+    by_rows = min(threads, OH) if OH * OW > E else 1
+    parts = 1 if by_rows > 1 else min(threads, E)
     if parts not in kept:
-        kept[parts] = [_share(expand, depthwise, project, part, parts) for part in range(parts)]
+        shares = [slice(E * part // parts, E * (part + 1) // parts) for part in range(parts)]
+        kept[parts] = [(some, _share(expand, depthwise, project, some)) for some in shares]
     x_flat, y = x.reshape(N, C, H * W), np.empty((N, F, OH * OW), x.dtype)
     products = y[None] if parts == 1 else np.empty((parts, N, F, OH * OW), x.dtype)
-    limits = [tuple(map(x.dtype.type, step.limits)) for step in (expand, depthwise, project)]
+    steps = (depthwise, depthwise, project) if expand is None else (expand, depthwise, project)
+    limits = [tuple(map(x.dtype.type, step.limits)) for step in steps]
 
-    def add_channels(n: int, part: int) -> None:
-        w1, b1, w2, b2, w3 = kept[parts][part]
+    def add_channels(n: int, part: int, first: int, last: int) -> None:
+        some, (w1, b1, w2, b2, w3) = kept[parts][part]
+        seen = x_flat[n] if expand else x_flat[n, some]
         width = w3.shape[1] // LANES
         most = max(TILE // max(OW * width, 2 * LANES * W * sh), 1)
-        rows = -(-OH // -(-OH // most))  # of y at a time
+        rows = -(-(last - first) // -(-(last - first) // most))  # of y at a time
         height = (rows - 1) * sh + KH  # of h under them
         plan = plan_forward(windows._replace(pads=(0, 0, left, right)), height, W, LANES)
         tile_x = workspace("x", (C, min(height, H) * W + ROWS), x.dtype)
         lanes_h = workspace("lanes x", (2, plan.sizes[0] + LANES), x.dtype)
         lanes_h[:] = 0
-        d = workspace("d", ((rows * OW + max(ROWS, COLUMNS)) * width + LANES,), x.dtype)
+        d_pitch = width + LANES  # a power of 2 would put neighbouring pixels into the same places of the cache
+        d = workspace("d", ((rows * OW + max(ROWS, COLUMNS)) * d_pitch,), x.dtype)
         y_rows, y_places = planes(F, OH * OW, rows * OW + ROWS)
         lanes_y = workspace("lanes y", (2, len(y_places) * LANES), x.dtype)
         # all of it in one call: between calls, threads would wait for each other to get Python's lock
         loops.add_channels(
-            x_flat[n], H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, F, KH, sh, top, OW, rows, plan.x.places, plan.x.pitch,
-            plan.offsets[: KH * KW], y_rows, y_places, tile_x, lanes_h, d, lanes_y, products[part, n].ravel()
+            first, last, seen, H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, F, KH, sh, top, OW, rows,
+            starts(width, H * W), plan.x.places, plan.x.pitch, plan.offsets[: KH * KW], y_rows, y_places,
+            tile_x, lanes_h, d, d_pitch, lanes_y, products[part, n].ravel()
         )  # fmt: skip
 
-    def collect(n: int) -> None:
-        loops.collect(products[:, n], project.b, *limits[2], x_flat[n : n + shortcut], y[n])
+    def collect(n: int, first: int, last: int) -> None:
+        loops.collect(products[:, n], project.b, *limits[2], x_flat[n : n + shortcut], first * OW, last * OW, y[n])
 
     def body(start: int, stop: int) -> None:
         for piece in range(start, stop):
-            n, part = divmod(piece, parts)
-            add_channels(n, part)
+            n, part = divmod(piece, parts * by_rows)
+            first, last = (OH * part // by_rows, OH * (part + 1) // by_rows) if by_rows > 1 else (0, OH)
+            add_channels(n, 0 if by_rows > 1 else part, first, last)
             if parts == 1:
-                collect(n)
+                collect(n, first, last)
 
-    parallel_for(N * parts, body)
+    parallel_for(N * parts * by_rows, body)
     if parts > 1:
         for n in range(N):
-            collect(n)
+            collect(n, 0, OH)
     return y.reshape(N, F, OH, OW)

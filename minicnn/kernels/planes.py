@@ -47,4 +47,4 @@ def in_lanes(numbers: np.ndarray) -> np.ndarray:
     for block, channel in zip(lanes, first, strict=True):
         some = numbers[channel : channel + LANES].T
         block[:, : some.shape[1]] = some
-    return lanes.reshape(len(first), -1)
+    return lanes.reshape(len(first), taps * LANES)

@@ -102,27 +102,30 @@ class FusedInvertedResidual(Layer):
 
     Parameters
     ----------
-    expand, depthwise, project : FusedConv2d
-        1x1, one filter a channel without dilation, and 1x1.
+    *convolutions : FusedConv2d
+        1x1 or nothing, one filter a channel without dilation, and 1x1.
     shortcut : bool
     """
 
-    def __init__(self, expand: FusedConv2d, depthwise: FusedConv2d, project: FusedConv2d, shortcut: bool = False):
+    def __init__(self, *convolutions: FusedConv2d, shortcut: bool = False):
         super().__init__()
-        self.body, self.shortcut = Sequential(expand=expand, depthwise=depthwise, project=project), shortcut
-        self._steps: list[inverted_residual.Step] = []
-        self._kept: dict[int, list[inverted_residual.Share]] = {}
+        names = ("expand", "depthwise", "project")[-len(convolutions) :]
+        self.body, self.shortcut = Sequential(**dict(zip(names, convolutions, strict=True))), shortcut
+        self._steps: list[inverted_residual.Step | None] = []
+        self._kept: dict[int, list[tuple[slice, inverted_residual.Share]]] = {}
         self._known: dict[tuple[int, ...], tuple[Windows, int]] = {}  # of each shape of x that has been seen
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
-        expand, depthwise, project = self.body.layers.values()
-        expand.check_input(x, ndim=4)
+        *expand, depthwise, _ = convolutions = list(self.body.layers.values())
+        convolutions[0].check_input(x, ndim=4)
         if x.shape not in self._known:
-            self._known[x.shape] = depthwise.windows(expand.output_shape(x.shape)), self.multiply_adds(x.shape)
+            wide = expand[0].output_shape(x.shape) if expand else x.shape
+            self._known[x.shape] = depthwise.windows(wide), self.multiply_adds(x.shape)
         windows, work = self._known[x.shape]
         if not self._steps:  # the filters stay as they are
-            for conv in (expand, depthwise, project):
+            self._steps = [] if expand else [None]
+            for conv in convolutions:
                 w = conv.w.value.reshape(len(conv.w.value), -1)
                 self._steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
         with threads_for_work("im2col", work):
@@ -212,12 +215,12 @@ def _as_one_layer(layer: Layer) -> Layer:
         return layer
     shortcut = isinstance(layer, Residual) and layer.shortcut is None
     convolutions = list(_in_a_row(layer.body if shortcut else layer))
-    if len(convolutions) != 3 or not all(type(conv) is FusedConv2d for conv in convolutions):
+    if len(convolutions) not in (2, 3) or not all(type(conv) is FusedConv2d for conv in convolutions):
         return layer
-    expand, depthwise, project = convolutions
-    plain = all(conv.groups == 1 and conv.windows((1, conv.in_channels, 1, 1)).is_pointwise for conv in (expand, project))
+    *expand, depthwise, project = convolutions
+    plain = all(conv.groups == 1 and conv.windows((1, conv.in_channels, 1, 1)).is_pointwise for conv in (*expand, project))
     by_channel = depthwise.groups == depthwise.in_channels == depthwise.out_channels and depthwise.dilation == (1, 1)
-    return FusedInvertedResidual(expand, depthwise, project, shortcut) if plain and by_channel else layer
+    return FusedInvertedResidual(*convolutions, shortcut=shortcut) if plain and by_channel else layer
 
 
 def _in_a_row(layer: Layer) -> Iterator[Layer]:

@@ -155,11 +155,12 @@ def add_channels(
 ):  # fmt: skip
     """product (F * OH*OW,) = w3^T d, with d = clamp(w2 * h + b2) and h = clamp(w1 x + b1), ``rows`` of its rows at a time.
 
-    That is, its rows ``first_row`` to ``last_row`` - 1. x (C, H*W), and by blocks of channels, see `planes.in_lanes`, w1 (blocks, C * LANES), w2 (blocks, taps * LANES),
-    w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). Without blocks in w1, h is x; x_rows are those of its planes. ``places``, of the pixels of the (rows - 1)*sh + KH rows under
-    ``rows`` of y, ``x_pitch`` and ``offsets`` as in a `Plan`; y_rows and y_places those of y's planes. tile_x (C, pixels),
-    lanes_h (2, numbers), d (pixels * d_pitch) and lanes_y (2, pixels * LANES) are workspaces; of lanes_h, what is no
-    pixel is 0, and what lies at its end is not looked at.
+    That is, its rows ``first_row`` to ``last_row`` - 1. x (C, H*W), and by blocks of channels, see `planes.in_lanes`, w1
+    (blocks, C * LANES), w2 (blocks, taps * LANES), w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). Without blocks in
+    w1, h is x, and x_rows are those of its planes. ``places``, of the pixels of the (rows - 1)*sh + KH rows under ``rows`` of
+    y, ``x_pitch`` and ``offsets`` as in a `Plan`; y_rows and y_places those of y's planes. tile_x (C, pixels), lanes_h
+    (2, numbers), d (pixels * d_pitch) and lanes_y (2, pixels * LANES) are workspaces; of lanes_h, what is no pixel is 0, and
+    what lies at its end is not looked at.
     """
     C, E, blocks, OH = len(tile_x), w3.shape[1] // LANES, len(w2), len(product) // (F * OW)
     low1, high1, low2, high2 = spread(low1), spread(high1), spread(low2), spread(high2)

@@ -11,8 +11,8 @@ Where d would be too much for the cache, some rows of y are made at a time, and 
 rows of y begin, some rows of h are made twice.)
 
 Threads share a picture without waiting for each other: each takes some rows of a large map; of a small one some of the
-channels all the way, as each channel of h becomes one of d and y is a sum over them, and the parts of y are added up in the end.
-The first step may be missing: then it is a depthwise and a pointwise convolution, of which MobileNet is made.
+channels all the way, as each channel of h becomes one of d and y is a sum over them, and the parts of y are added up in the
+end. The first step may be missing: then it is a depthwise and a pointwise convolution, of which MobileNet is made.
 
 Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", section 5, "memory efficient inference", takes
 the wide maps some channels at a time for the same reason.

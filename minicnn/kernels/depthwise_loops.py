@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from .lanes import LANES, add, clamp, load, multiply_add, prefetch, spread, store
-from .lanes_loops import ROWS, first_channel, multiply_tile, to_lanes, to_planes
+from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, to_lanes, to_planes
 
 TILE = 4  # neighbouring pixels of y whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient
@@ -126,8 +126,11 @@ def backward_weights(
 
 
 @_loop
-def _widen(x, w, v, b, c, low, high, places, pixels, nowhere, y, z):
-    """y[places[p]] = clamp(b + sum over k of x[k, p] * w[k]) and z[places[p]] with v and c, p < pixels; x has room for more."""
+def _widen(x, w, v, b, c, low, high, places, pixels, nowhere, y, z, both):
+    """y[places[p]] = clamp(b + sum over k of x[k, p] * w[k]) for p < pixels; x has room for more.
+
+    If ``both``, z likewise with v and c.
+    """
     K, pitch = x.shape
     some_places, offsets = np.empty(ROWS, np.int64), np.arange(K) * pitch
     for p in range(0, pixels, ROWS):
@@ -136,16 +139,22 @@ def _widen(x, w, v, b, c, low, high, places, pixels, nowhere, y, z):
             for i in range(ROWS):
                 some_places[i] = where[i] if p + i < pixels else nowhere
             where = some_places
-        multiply_tile(x.ravel(), p, offsets, 1, w, v, b, c, low, high, y, z, where)
+        if both:
+            multiply_two_tiles(x.ravel(), p, offsets, 1, w, v, b, c, low, high, y, z, where)
+        else:
+            multiply_tile(x.ravel(), p, offsets, 1, w, b, low, high, y, where)
 
 
 @_loop
-def _narrow(x, pitch, w, v, K, pixels, places, y, z):
-    """y[places[p]] = sum over k < K of x[p * pitch + k] * w[k] and z[places[p]] with v, p < pixels; x has room for more."""
+def _narrow(x, pitch, w, v, K, pixels, places, y, z, both):
+    """y[places[p]] = sum over k < K of x[p * pitch + k] * w[k] for p < pixels; x has room for more. If ``both``, z with v."""
     zero, low, high = spread(x.dtype.type(0)), spread(x.dtype.type(-np.inf)), spread(x.dtype.type(np.inf))
     offsets = np.arange(K)
     for p in range(0, pixels, ROWS):
-        multiply_tile(x, p * pitch, offsets, pitch, w, v, zero, zero, low, high, y, z, places[p:])
+        if both:
+            multiply_two_tiles(x, p * pitch, offsets, pitch, w, v, zero, zero, low, high, y, z, places[p:])
+        else:
+            multiply_tile(x, p * pitch, offsets, pitch, w, zero, low, high, y, places[p:])
 
 
 @_loop
@@ -185,12 +194,13 @@ def add_channels(
             if len(w1) > 0:
                 _widen(
                     tile_x, w1[block], w1[other], load(b1[block], 0), load(b1[other], 0), low1, high1, places[first:], pixels,
-                    nowhere, lanes_h[0], lanes_h[1]
+                    nowhere, lanes_h[0], lanes_h[1], other > block
                 )  # fmt: skip
             elif pixels > 0:
                 here = places[first : first + pixels]
                 to_lanes(x[first_channel(block, E), r * W :], x_rows, lanes_h[0], here)
-                to_lanes(x[first_channel(other, E), r * W :], x_rows, lanes_h[1], here)
+                if other > block:
+                    to_lanes(x[first_channel(other, E), r * W :], x_rows, lanes_h[1], here)
             _filter(
                 lanes_h[0], offsets, w2[block], load(b2[block], 0), low2, high2, some, OW, x_pitch,
                 d[first_channel(block, E) :], OW * d_pitch, d_pitch, nothing
@@ -202,10 +212,11 @@ def add_channels(
                 )  # fmt: skip
         for block in range(0, len(w3), 2):
             other = min(block + 1, len(w3) - 1)
-            _narrow(d, d_pitch, w3[block], w3[other], E, some * OW, y_places, lanes_y[0], lanes_y[1])
+            _narrow(d, d_pitch, w3[block], w3[other], E, some * OW, y_places, lanes_y[0], lanes_y[1], other > block)
             f, g = first_channel(block, F), first_channel(other, F)
             to_planes(lanes_y[0], y_places[: some * OW], product[f * OH * OW + i * OW :], y_rows)
-            to_planes(lanes_y[1], y_places[: some * OW], product[g * OH * OW + i * OW :], y_rows)
+            if other > block:
+                to_planes(lanes_y[1], y_places[: some * OW], product[g * OH * OW + i * OW :], y_rows)
 
 
 @_loop

@@ -19,6 +19,7 @@ Four filters and three k share what is read.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,34 +51,49 @@ def forward(
     ``kept``, if given, belongs to these filters: as vectors, they stay there for the next call.
     """
     (N, F, OH, OW), channels = y.shape, w.shape[1]
-    (KH, KW), (sh, sw), (top, _, left, _), (dh, dw) = windows
+    (KH, _), (sh, sw), (top, _, left, _), (dh, _) = windows
     kept = {} if kept is None else kept
     if "direct" not in kept:
         kept["direct"] = _packed(w, groups)
-    filters = kept["direct"]
-    F_group, blocks = F // groups, filters.shape[1]
+    filters, F_group = kept["direct"], F // groups
     bias = np.zeros((groups, max(F_group, LANES)), x.dtype)
     if b is not None:
         bias[:, :F_group] = b.reshape(groups, -1)
-    pitch = max((OW - 1) * sw + (KW - 1) * dw + 1, left)
-    rows, shares = _shares(windows, channels, N * groups, OH, pitch, F_group, blocks)
-    c, p, q = np.indices((channels, KH, KW)).reshape(3, -1)
-    offsets = np.stack([c, p * dh * pitch + q * dw])
-    n, g, row, share = np.indices((N, groups, -(-OH // rows), shares)).reshape(4, -1)
-    last_row = np.minimum((row + 1) * rows, OH)
-    pieces = np.stack([n, g, row * rows, last_row, blocks * share // shares, blocks * (share + 1) // shares], axis=1)
+    pieces, rows, pitch, offsets = _divide(windows, N, groups, channels, F_group, OH, OW, threads_per_sample(N * groups))
     reach = (KH - 1) * dh + 1
-    rows_x = (rows - 1) * sh + reach
     y_rows, y_places = planes(F_group, OH * OW, rows * OW + ROWS)
     x_groups, y_groups = x.reshape(N, groups, channels, *x.shape[2:]), y.reshape(N, groups, F_group, OH * OW)
 
     def body(start: int, stop: int) -> None:
-        padded = workspace("padded", (channels * rows_x * pitch + ROWS * sw,), x.dtype)
+        padded = workspace("padded", (channels * ((rows - 1) * sh + reach) * pitch + ROWS * sw,), x.dtype)
         lanes_y = workspace("lanes y", (2, len(y_places) * LANES), x.dtype)
         how = reach, sh, sw, top, left, pitch, padded, offsets, filters, bias, low, high, lanes_y, y_rows, y_places, OW
         loops.convolve(pieces[start:stop], x_groups, *how, y_groups)
 
     parallel_for(len(pieces), body, last=True)
+
+
+@lru_cache(maxsize=256)
+def _divide(
+    windows: Windows, N: int, groups: int, channels: int, F: int, OH: int, OW: int, threads: int
+) -> tuple[np.ndarray, int, int, np.ndarray]:
+    """The pieces of the work, and rows of y in each; from a padded row of x to the next, and what ``direct_loops`` adds for k.
+
+    A piece is (n, g, first row, last row, first block of filters, last block). So many threads share a picture: its rows or,
+    if those are fewer numbers, its filters.
+    """
+    (KH, KW), (sh, sw), (_, _, left, _), (dh, dw) = windows
+    pitch, blocks = max((OW - 1) * sw + (KW - 1) * dw + 1, left), -(-F // LANES)
+    rows, shares = max(PIECE // (channels * pitch * sh), 1), 1
+    if OH * pitch < F:
+        rows, shares = min(rows, OH), min(threads, -(-blocks // 2))
+    else:
+        rows = min(rows, -(-OH // threads))
+    n, g, row, share = np.indices((N, groups, -(-OH // rows), shares)).reshape(4, -1)
+    last_row = np.minimum((row + 1) * rows, OH)
+    pieces = np.stack([n, g, row * rows, last_row, blocks * share // shares, blocks * (share + 1) // shares], axis=1)
+    c, p, q = np.indices((channels, KH, KW)).reshape(3, -1)
+    return pieces, rows, pitch, np.stack([c, p * dh * pitch + q * dw])
 
 
 def _packed(w: np.ndarray, groups: int) -> np.ndarray:
@@ -88,15 +104,6 @@ def _packed(w: np.ndarray, groups: int) -> np.ndarray:
     for group in range(groups):
         loops.pack_filters(w[group * F : (group + 1) * F].ravel(), F, rows, places, lanes[group])
     return lanes
-
-
-def _shares(windows: Windows, channels: int, pictures: int, OH: int, pitch: int, F: int, blocks: int) -> tuple[int, int]:
-    """Rows of y in a piece, and how many pieces share the filters: few pictures are shared by the longer of the two."""
-    most = max(PIECE // (channels * pitch * windows.stride[0]), 1)
-    threads = threads_per_sample(pictures)
-    if OH * pitch < F:
-        return min(most, OH), min(threads, -(-blocks // 2))
-    return min(most, -(-OH // threads)), 1
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: int, dw: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from .lanes import load, spread
-from .lanes_loops import ROWS, add_products_of_one, first_channel, multiply_tile, store_rows, to_lanes, to_planes
+from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, to_lanes, to_planes
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
@@ -67,10 +67,9 @@ def convolve(
                 for j in range(0, length, ROWS):  # what is made beyond the end of a line is overwritten by the next
                     at, places = i * sh * pitch + j * sw, y_places[i * length + j :]
                     if other > block:
-                        multiply_tile(padded, at, offsets, sw, w, v, b, c, low, high, lanes_y[0], lanes_y[1], places)
+                        multiply_two_tiles(padded, at, offsets, sw, w, v, b, c, low, high, lanes_y[0], lanes_y[1], places)
                     else:
-                        sums = add_products_of_one(padded, at, offsets, sw, w, (b, b, b, b, b, b))
-                        store_rows(sums, low, high, lanes_y[0], places)
+                        multiply_tile(padded, at, offsets, sw, w, b, low, high, lanes_y[0], places)
             to_planes(lanes_y[0], y_places[: rows * OW], out[f * y.shape[3] + first * OW :], y_rows)
             if other > block:
                 to_planes(lanes_y[1], y_places[: rows * OW], out[e * y.shape[3] + first * OW :], y_rows)

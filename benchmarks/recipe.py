@@ -103,22 +103,23 @@ def works() -> Iterator[Work]:
     model.replace_head(CLASSES, rng=0)
     lower, upper = model.split(freeze_point(model, UPPER_FROZEN))
     side = model.input_shape[1]
-    sizes = {scale: (epochs, round(scale * side)) for epochs, _, scale in effort.final}
-    prepare = {scale: _pictures(rng, side) for scale, (_, side) in sizes.items()}
+    final_epochs, _, scale = effort.final
+    large = round(scale * side)
+    prepare = {side: _pictures(rng, side) for side in (side, large)}
     codes = rng.standard_normal(lower.output_shape((BATCH, *model.input_shape)), np.float32)
 
-    yield Work("frozen lower layers", _batches(train * views + val), lower, prepare[1.0], "fused")
+    yield Work("frozen lower layers", _batches(train * views + val), lower, prepare[side], "fused")
     yield Work("steps of the upper layers", upper_epochs * _batches(train), upper, codes.copy, "step")
     yield Work("upper layers, validation", upper_epochs * _batches(val), upper, codes.copy, "forward")
     model.freeze(until=freeze_point(model, effort.frozen))
-    yield Work("validation after each epoch", more_epochs * _batches(val), model, prepare[1.0], "forward")
-    for scale, (epochs, side) in sizes.items():
-        steps = epochs * _batches(train + val) + (more_epochs * _batches(train) if scale == 1 else 0)
-        yield Work(f"steps of all but the lowest, {side}x{side}", steps, model, prepare[scale], "step")
-    scored = {1.0: 2 * val + test}  # by both strategies and, for the first, the test pictures; those of the second are larger
-    for scale, (_, side) in sizes.items():
-        batches = VERSIONS * _batches(scored.get(scale, test))
-        yield Work(f"scores of all versions, {side}x{side}", batches, model, prepare[scale], "fused")
+    yield Work("validation after each epoch", more_epochs * _batches(val), model, prepare[side], "forward")
+    # both strategies are scored on the validation pictures; on the test pictures the first at one size, the second at the other
+    for size, steps, scored in (
+        (side, more_epochs * _batches(train), 2 * val + test),
+        (large, final_epochs * _batches(train + val), test),
+    ):
+        yield Work(f"steps of all but the lowest, {size}x{size}", steps, model, prepare[size], "step")
+        yield Work(f"scores of all versions, {size}x{size}", VERSIONS * _batches(scored), model, prepare[size], "fused")
 
 
 def _pictures(rng: np.random.Generator, side: int) -> Callable[[], np.ndarray]:

@@ -269,9 +269,9 @@ def test_the_full_mode_ends_with_validation_pictures_and_lower_layers_in_trainin
     words = ["--data", str(folder), "--model", str(model_file), "--out", str(out), "--full", "--seeds", "1", "--epochs", "1"]
     assert main(["transfer", *words, "--strategy", "finetune-more"]) == 0
     (strategy,) = json.loads((out / "results.json").read_text())["strategies"]
-    *chosen, both, last = strategy["runs"][0]["phases"]
-    without = [phase["history"][0]["val_accuracy"] is None for phase in (*chosen, both, last)]
-    assert without == [False] * len(chosen) + [True, True]
+    *chosen, last = strategy["runs"][0]["phases"]
+    without = [phase["history"][0]["val_accuracy"] is None for phase in (*chosen, last)]
+    assert without == [False] * len(chosen) + [True]
     names = list(small_model().layers)
     assert names.index(last["frozen_until"]) <= names.index(chosen[-1]["frozen_until"])
     assert strategy["frozen"] == f"{names[0]} to {last['frozen_until']}"

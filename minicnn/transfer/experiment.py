@@ -7,7 +7,7 @@ which strategy to recommend, which run to keep) is made on the validation part.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,7 +46,7 @@ STRATEGIES = {
 @dataclass(frozen=True)
 class Effort:
     """How much work a mode does: seeds, and (epochs, views of each picture, learning rate of the head) for the two phases of
-    fine-tuning. A single epoch of the second phase can only refine what the first has found, with a lower rate; fourteen can
+    fine-tuning. A single epoch of the second phase can only refine what the first has found, with a lower rate; ten can
     afford to leave it and find something better. ``frozen`` is the share of the multiply-adds that stays frozen from the second
     phase on. With so many epochs a fixed number of views is learned by heart (95 % of the training cells right, and validation
     stands still), so there each picture is varied anew each time (0 views).
@@ -55,10 +55,10 @@ class Effort:
     four of them it costs more than it brings. And only the full mode takes the mean of a network's scores over all versions of
     a test picture that the augmentation holds for the same: with turned cells that is eight times the work.
 
-    ``final`` has (epochs, learning rate, scale) of the last phases: once the best epoch is known, the network goes on from
-    there, on training and validation pictures together (as the linear classifiers do), each varied anew each time. ``scale``
-    is how much larger the pictures get: what is a pixel wide, as a crack in a cell, is then seen, for a few epochs' work and
-    not for all (Touvron et al. 2019, "Fixing the train-test resolution discrepancy", which trains small and ends large).
+    ``final`` has (epochs, learning rate, scale) of a last phase: once the best epoch is known, the network goes on from there,
+    on training and validation pictures together (as the linear classifiers do), each varied anew each time. ``scale`` is how
+    much larger the pictures get: what is a pixel wide, as a crack in a cell, is then seen (Touvron et al. 2019, "Fixing the
+    train-test resolution discrepancy", which trains small and ends large).
     """
 
     linear_seeds: int
@@ -66,7 +66,7 @@ class Effort:
     upper: tuple[int, int, float]
     more: tuple[int, int, float]
     frozen: float = MORE_FROZEN
-    final: tuple[tuple[int, float, float], ...] = ()
+    final: tuple[int, float, float] | None = None
     quarter_turns: bool = False
     all_versions: bool = False
     pictures: int | None = None
@@ -79,9 +79,9 @@ MODES = {
         5,
         3,
         upper=(4, 4, 2e-3),
-        more=(14, 0, 2e-3),
+        more=(10, 0, 2e-3),
         frozen=0.1,
-        final=((6, 1e-3, 1.0), (4, 1e-3, 1.34)),
+        final=(10, 1e-3, 1.34),
         quarter_turns=True,
         all_versions=True,
     ),
@@ -262,10 +262,10 @@ class Experiment:
                 val_accuracy = history.best["val_accuracy"]
                 if self.effort.all_versions:
                     val_accuracy = float(np.mean(self.scores(model, x_val, "validation").argmax(1) == y_val))
-                if key == "finetune-more" and not history.interrupted:
+                if key == "finetune-more" and self.effort.final and not history.interrupted:
                     started = time.perf_counter()
-                    for phase, history in self.final_phases(model, more, seed):
-                        phases.append(phase.record(history))
+                    phase, history = self.final_phase(model, more, seed)
+                    phases.append(phase.record(history))
                     seconds += time.perf_counter() - started
                 record = {"val_accuracy": val_accuracy, "seconds": seconds, "phases": list(phases)}
                 x_test = self.fitted_for(model)[test]
@@ -273,24 +273,19 @@ class Experiment:
             if history.interrupted:
                 raise KeyboardInterrupt
 
-    def final_phases(self, model: Model, freeze_until: str, seed: int) -> Iterator[tuple[Phase, History]]:
+    def final_phase(self, model: Model, freeze_until: str, seed: int) -> tuple[Phase, History]:
         """Go on with training and validation pictures together, and with larger ones; the model wants such from then on."""
+        epochs, learning_rate, scale = self.effort.final
+        title, larger = "on validation pictures too", model.preprocessing.scaled(scale)
+        if takes(model, larger.size):
+            model.preprocessing, model.input_shape = larger, (model.input_shape[0], *larger.size)
+            title += ", {}x{}".format(*larger.size)
+        else:
+            self.say(f"{model.architecture} takes pictures of one size only: they stay as they are in the last phase")
+        phase = Phase(title, freeze_until, self.settings.epochs or epochs, learning_rate, views=0)
         learning = np.r_[self.parts["train"], self.parts["val"]]
-        for epochs, learning_rate, scale in self.effort.final:
-            title = "on validation pictures too"
-            if scale != 1:
-                larger = model.preprocessing.scaled(scale)
-                if not takes(model, larger.size):
-                    self.say(f"{model.architecture} takes pictures of one size only: the phase with larger ones is left out")
-                    continue
-                model.preprocessing, model.input_shape = larger, (model.input_shape[0], *larger.size)
-                title += ", {}x{}".format(*larger.size)
-            phase = Phase(title, freeze_until, self.settings.epochs or epochs, learning_rate, views=0)
-            pictures = self.fitted_for(model)[learning], self.pictures.targets[learning]
-            history = fine_tune(model, phase, pictures, None, self.augmentation, seed, self.settings.progress)
-            yield phase, history
-            if history.interrupted:
-                return
+        pictures = self.fitted_for(model)[learning], self.pictures.targets[learning]
+        return phase, fine_tune(model, phase, pictures, None, self.augmentation, seed, self.settings.progress)
 
     def fitted_for(self, model: Model) -> np.ndarray:
         """All pictures at the size that this network wants, uint8 (N, H, W, C)."""

@@ -1,5 +1,9 @@
 """Vectors of channels: what is compiled must do what the definitions in Python, which stand above it, do."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numba import njit, types
@@ -70,3 +74,25 @@ def test_a_block_is_transposed_from_any_rows_to_any_columns(dtype):
 def test_numba_knows_vectors_of_both_kinds_of_numbers_apart():
     assert lanes.Lanes(types.float32) != lanes.Lanes(types.float64)
     assert lanes.Lanes(types.float32) == lanes.Lanes(types.float32)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_processors_with_fewer_registers_take_one_vector_after_the_other(at_once):
+    """Which of both is compiled is decided on import; as plain Python, both can be run anywhere."""
+    script = f"""
+import numpy as np
+from minicnn.kernels import lanes_loops
+from minicnn.kernels.lanes_loops import LANES, ROWS, multiply_two_tiles
+lanes_loops.TWO_AT_ONCE = {at_once}
+rng = np.random.default_rng(0)
+x, w, v, b, c = (rng.standard_normal(n) for n in (100, 5 * LANES, 5 * LANES, LANES, LANES))
+offsets, places = rng.integers(0, 40, 5), np.arange(ROWS) * LANES
+y, z = np.zeros((2, ROWS * LANES))
+multiply_two_tiles(x, 3, offsets, 7, w, v, b, c, np.full(LANES, -1.0), np.full(LANES, 2.0), y, z, places)
+seen = x[3 + offsets + 7 * np.arange(ROWS)[:, None]]
+for out, filters, bias in ((y, w, b), (z, v, c)):
+    np.testing.assert_allclose(out.reshape(ROWS, LANES), np.clip(bias + seen @ filters.reshape(5, LANES), -1, 2), atol=1e-12)
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr

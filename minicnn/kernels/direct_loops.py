@@ -38,6 +38,21 @@ def _pad(x, first_row, rows, left, pitch, padded):
 
 
 @_loop
+def _multiply_lines(x, lines, length, line_step, step, offsets, w, v, b, c, low, high, y, z, places, both):
+    """y[i, j] = clamp(b + sum over k of x[offsets[k] + i*line_step + j*step] * w[k]); if ``both``, z with v and c.
+
+    A function of its own, and a small one, so that the compiler has all registers for its sums.
+    """
+    for i in range(lines):
+        for j in range(0, length, ROWS):  # what is made beyond the end of a line is overwritten by the next
+            at, where = i * line_step + j * step, places[i * length + j :]
+            if both:
+                multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, where)
+            else:
+                multiply_tile(x, at, offsets, step, w, b, low, high, y, where)
+
+
+@_loop
 def convolve(
     pieces, x, reach, sh, sw, top, left, pitch, padded, all_offsets, filters, bias, low, high, lanes_y, y_rows, y_places, OW, y
 ):  # fmt: skip
@@ -63,13 +78,10 @@ def convolve(
             w, b = filters[g, block], load(bias[g], f)
             e = first_channel(other, F)
             v, c = filters[g, other], load(bias[g], e)
-            for i in range(lines):
-                for j in range(0, length, ROWS):  # what is made beyond the end of a line is overwritten by the next
-                    at, places = i * sh * pitch + j * sw, y_places[i * length + j :]
-                    if other > block:
-                        multiply_two_tiles(padded, at, offsets, sw, w, v, b, c, low, high, lanes_y[0], lanes_y[1], places)
-                    else:
-                        multiply_tile(padded, at, offsets, sw, w, b, low, high, lanes_y[0], places)
+            _multiply_lines(
+                padded, lines, length, sh * pitch, sw, offsets, w, v, b, c, low, high, lanes_y[0], lanes_y[1], y_places,
+                other > block
+            )  # fmt: skip
             to_planes(lanes_y[0], y_places[: rows * OW], out[f * y.shape[3] + first * OW :], y_rows)
             if other > block:
                 to_planes(lanes_y[1], y_places[: rows * OW], out[e * y.shape[3] + first * OW :], y_rows)

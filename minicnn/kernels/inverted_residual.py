@@ -20,6 +20,7 @@ the wide maps some channels at a time for the same reason.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ from .depthwise import plan_forward
 from .depthwise_loops import TILE as COLUMNS
 from .lanes import LANES
 from .lanes_loops import ROWS
-from .planes import in_lanes, planes, starts
+from .planes import in_lanes, starts
 from .threads import parallel_for, threads_per_sample, workspace
 from .windows import Windows
 
@@ -64,6 +65,21 @@ def _share(expand: Step | None, depthwise: Step, project: Step, some: slice) -> 
     return Share(*nothing, *map(in_lanes, by_channel))
 
 
+@lru_cache(maxsize=256)
+def _lay_out(windows: Windows, H: int, W: int, width: int, F: int, count: int, most_numbers: int) -> tuple:
+    """For ``count`` rows of y, made of ``width`` wide channels: what does not depend on the numbers.
+
+    How many rows are made at a time; where the planes of x begin; places, pitch and offsets of the plan for the rows of h under
+    them; where the planes of y begin, and its vectors; and how many numbers the vectors of h are.
+    """
+    (OH, OW), (KH, KW), (sh, _), (_, _, left, right) = windows.count(H, W), windows.kernel, windows.stride, windows.pads
+    most = max(most_numbers // max(OW * width, 2 * LANES * W * sh), 1)
+    rows = -(-count // -(-count // most))
+    plan = plan_forward(windows._replace(pads=(0, 0, left, right)), (rows - 1) * sh + KH, W, LANES)
+    of_x, of_y = starts(width, H * W), (starts(F, OH * OW), np.arange(rows * OW + ROWS) * LANES)
+    return rows, of_x, plan.x.places, plan.x.pitch, plan.offsets[: KH * KW], *of_y, plan.sizes[0] + LANES
+
+
 def forward(
     x: np.ndarray,
     expand: Step | None,
@@ -89,7 +105,7 @@ def forward(
     x = np.ascontiguousarray(x)
     (N, C, H, W), E, F = x.shape, len(depthwise.w), len(project.b)
     OH, OW = windows.count(H, W)
-    (KH, KW), (sh, _), (top, _, left, right) = windows.kernel, windows.stride, windows.pads
+    (KH, _), (sh, _), (top, _) = windows.kernel, windows.stride, windows.origin
     threads = threads_per_sample(N)
     # of a large map with few channels, threads take some rows each, and there is nothing to be added up
     by_rows = min(threads, OH) if OH * OW > E else 1
@@ -104,24 +120,19 @@ def forward(
 
     def add_channels(n: int, part: int, first: int, last: int) -> None:
         some, (w1, b1, w2, b2, w3) = kept[parts][part]
-        seen = x_flat[n] if expand else x_flat[n, some]
-        width = w3.shape[1] // LANES
-        most = max(TILE // max(OW * width, 2 * LANES * W * sh), 1)
-        rows = -(-(last - first) // -(-(last - first) // most))  # of y at a time
-        height = (rows - 1) * sh + KH  # of h under them
-        plan = plan_forward(windows._replace(pads=(0, 0, left, right)), height, W, LANES)
-        tile_x = workspace("x", (C, min(height, H) * W + ROWS), x.dtype)
-        lanes_h = workspace("lanes x", (2, plan.sizes[0] + LANES), x.dtype)
+        seen, width = (x_flat[n] if expand else x_flat[n, some]), w3.shape[1] // LANES
+        rows, x_rows, places, x_pitch, offsets, y_rows, y_places, size_h = _lay_out(windows, H, W, width, F, last - first, TILE)
+        tile_x = workspace("x", (C, min((rows - 1) * sh + KH, H) * W + ROWS), x.dtype)
+        lanes_h = workspace("lanes x", (2, size_h), x.dtype)
         lanes_h[:] = 0
         d_pitch = width + LANES  # a power of 2 would put neighbouring pixels into the same places of the cache
         d = workspace("d", ((rows * OW + max(ROWS, COLUMNS)) * d_pitch,), x.dtype)
-        y_rows, y_places = planes(F, OH * OW, rows * OW + ROWS)
         lanes_y = workspace("lanes y", (2, len(y_places) * LANES), x.dtype)
         # all of it in one call: between calls, threads would wait for each other to get Python's lock
         loops.add_channels(
             first, last, seen, H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, F, KH, sh, top, OW, rows,
-            starts(width, H * W), plan.x.places, plan.x.pitch, plan.offsets[: KH * KW], y_rows, y_places,
-            tile_x, lanes_h, d, d_pitch, lanes_y, products[part, n].ravel()
+            x_rows, places, x_pitch, offsets, y_rows, y_places, tile_x, lanes_h, d, d_pitch,
+            lanes_y, products[part, n].ravel()
         )  # fmt: skip
 
     def collect(n: int, first: int, last: int) -> None:

@@ -11,7 +11,7 @@ from numba import njit
 from .lanes import LANES, clamp, load, multiply_add, spread, store, transpose
 
 ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
-# AVX2 has 16 registers of half a vector: 6 sums of one vector take 12 of them, and more would not stay in registers
+# AVX2 has 16 registers of half a vector: six sums of one vector take twelve of them, and more would not stay there
 TWO_AT_ONCE = "avx512f" in binding.get_host_cpu_features()
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
@@ -60,36 +60,8 @@ def first_channel(block, C):
 
 
 @_loop
-def _add_products(x, at, offsets, step, w, v, sums):
-    """sums[i] += sum over k of x[at + offsets[k] + i*step] * w[k], and sums[ROWS + i] likewise with v, for i < ROWS.
-
-    All of w (K * LANES,), v and sums, a tuple, are vectors; a number of x is spread over one.
-    """
-    a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
-    if TWO_AT_ONCE:
-        for k in range(len(offsets)):
-            w_k, v_k, here = load(w, k * LANES), load(v, k * LANES), at + offsets[k]
-            x_k = spread(x[here])
-            a0, b0 = multiply_add(x_k, w_k, a0), multiply_add(x_k, v_k, b0)
-            x_k = spread(x[here + step])
-            a1, b1 = multiply_add(x_k, w_k, a1), multiply_add(x_k, v_k, b1)
-            x_k = spread(x[here + 2 * step])
-            a2, b2 = multiply_add(x_k, w_k, a2), multiply_add(x_k, v_k, b2)
-            x_k = spread(x[here + 3 * step])
-            a3, b3 = multiply_add(x_k, w_k, a3), multiply_add(x_k, v_k, b3)
-            x_k = spread(x[here + 4 * step])
-            a4, b4 = multiply_add(x_k, w_k, a4), multiply_add(x_k, v_k, b4)
-            x_k = spread(x[here + 5 * step])
-            a5, b5 = multiply_add(x_k, w_k, a5), multiply_add(x_k, v_k, b5)
-    else:
-        a0, a1, a2, a3, a4, a5 = _add_products_of_one(x, at, offsets, step, w, (a0, a1, a2, a3, a4, a5))
-        b0, b1, b2, b3, b4, b5 = _add_products_of_one(x, at, offsets, step, v, (b0, b1, b2, b3, b4, b5))
-    return a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5
-
-
-@_loop
-def _add_products_of_one(x, at, offsets, step, w, sums):
-    """The same with one vector for each k, and ROWS sums."""
+def _add_products(x, at, offsets, step, w, sums):
+    """sums[i] + sum over k of x[at + offsets[k] + i*step] * w[k] for i < ROWS; w (K * LANES,) and sums are vectors."""
     a0, a1, a2, a3, a4, a5 = sums
     for k in range(len(offsets)):
         w_k, here = load(w, k * LANES), at + offsets[k]
@@ -100,6 +72,27 @@ def _add_products_of_one(x, at, offsets, step, w, sums):
         a4 = multiply_add(spread(x[here + 4 * step]), w_k, a4)
         a5 = multiply_add(spread(x[here + 5 * step]), w_k, a5)
     return a0, a1, a2, a3, a4, a5
+
+
+@_loop
+def _add_products_of_two(x, at, offsets, step, w, v, sums):
+    """The same with two vectors for each k; the sums of w come first."""
+    a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
+    for k in range(len(offsets)):
+        w_k, v_k, here = load(w, k * LANES), load(v, k * LANES), at + offsets[k]
+        x_k = spread(x[here])
+        a0, b0 = multiply_add(x_k, w_k, a0), multiply_add(x_k, v_k, b0)
+        x_k = spread(x[here + step])
+        a1, b1 = multiply_add(x_k, w_k, a1), multiply_add(x_k, v_k, b1)
+        x_k = spread(x[here + 2 * step])
+        a2, b2 = multiply_add(x_k, w_k, a2), multiply_add(x_k, v_k, b2)
+        x_k = spread(x[here + 3 * step])
+        a3, b3 = multiply_add(x_k, w_k, a3), multiply_add(x_k, v_k, b3)
+        x_k = spread(x[here + 4 * step])
+        a4, b4 = multiply_add(x_k, w_k, a4), multiply_add(x_k, v_k, b4)
+        x_k = spread(x[here + 5 * step])
+        a5, b5 = multiply_add(x_k, w_k, a5), multiply_add(x_k, v_k, b5)
+    return a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5
 
 
 @_loop
@@ -116,14 +109,18 @@ def _store_rows(sums, low, high, y, places):
 
 @_loop
 def multiply_tile(x, at, offsets, step, w, b, low, high, y, places):
-    """y[places[i]] = clamp(b + sum over k of x[at + offsets[k] + i*step] * w[k]) for i < ROWS, w to high and y vectors."""
-    _store_rows(_add_products_of_one(x, at, offsets, step, w, (b, b, b, b, b, b)), low, high, y, places)
+    """y[places[i]] = clamp(b + sum over k of x[at + offsets[k] + i*step] * w[k]) for i < ROWS; w, b to high, y are vectors."""
+    _store_rows(_add_products(x, at, offsets, step, w, (b, b, b, b, b, b)), low, high, y, places)
 
 
 @_loop
 def multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places):
     """The same of y with w and b, and of z with v and c, in less than twice the time where there are registers for both."""
-    sums = _add_products(x, at, offsets, step, w, v, (b, b, b, b, b, b, c, c, c, c, c, c))
-    a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
-    _store_rows((a0, a1, a2, a3, a4, a5), low, high, y, places)
-    _store_rows((b0, b1, b2, b3, b4, b5), low, high, z, places)
+    if TWO_AT_ONCE:
+        sums = _add_products_of_two(x, at, offsets, step, w, v, (b, b, b, b, b, b, c, c, c, c, c, c))
+        a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
+        _store_rows((a0, a1, a2, a3, a4, a5), low, high, y, places)
+        _store_rows((b0, b1, b2, b3, b4, b5), low, high, z, places)
+    else:
+        multiply_tile(x, at, offsets, step, w, b, low, high, y, places)
+        multiply_tile(x, at, offsets, step, v, c, low, high, z, places)

@@ -226,11 +226,13 @@ def collect(products, bias, low, high, shortcut, begin, end, y):
     For the pixels ``begin`` to ``end`` - 1.
     """
     for f in range(len(y)):
-        row = y[f, begin:end]
+        row, total, b = y[f, begin:end], products[0, f, begin:end], bias[f]
+        for part in range(1, len(products)):
+            term = products[part, f, begin:end]
+            for k in range(len(total)):
+                total[k] += term[k]
         for k in range(len(row)):
-            value = products[0, f, begin + k] + bias[f]
-            for part in range(1, len(products)):
-                value += products[part, f, begin + k]
+            value = total[k] + b
             value = low if value < low else value
             row[k] = high if value > high else value
         if len(shortcut):

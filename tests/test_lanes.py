@@ -88,7 +88,7 @@ rng = np.random.default_rng(0)
 x, w, v, b, c = (rng.standard_normal(n) for n in (100, 5 * LANES, 5 * LANES, LANES, LANES))
 offsets, places = rng.integers(0, 40, 5), np.arange(ROWS) * LANES
 y, z = np.zeros((2, ROWS * LANES))
-multiply_two_tiles(x, 3, offsets, 7, w, v, b, c, np.full(LANES, -1.0), np.full(LANES, 2.0), y, z, places)
+multiply_two_tiles(x, 3, offsets, 7, w, v, b, c, np.full(LANES, -1.0), np.full(LANES, 2.0), y, z, places, 0)
 seen = x[3 + offsets + 7 * np.arange(ROWS)[:, None]]
 for out, filters, bias in ((y, w, b), (z, v, c)):
     np.testing.assert_allclose(out.reshape(ROWS, LANES), np.clip(bias + seen @ filters.reshape(5, LANES), -1, 2), atol=1e-12)

@@ -126,23 +126,23 @@ def backward_weights(
 
 
 @_loop
-def _widen(x, w, v, b, c, low, high, places, pixels, nowhere, y, z, both):
-    """y[places[p]] = clamp(b + sum over k of x[k, p] * w[k]) for p < pixels; x has room for more.
+def _widen(x, w, v, b, c, low, high, places, first, pixels, nowhere, y, z, both):
+    """y[places[first + p]] = clamp(b + sum over k of x[k, p] * w[k]) for p < pixels; x has room for more.
 
     If ``both``, z likewise with v and c.
     """
     K, pitch = x.shape
-    some_places, offsets = np.empty(ROWS, np.int64), np.arange(K) * pitch
+    flat, offsets, some_places = x.ravel(), np.arange(K) * pitch, np.empty(ROWS, np.int64)
     for p in range(0, pixels, ROWS):
-        where = places[p:]
+        where, at = places, first + p
         if p + ROWS > pixels:
             for i in range(ROWS):
-                some_places[i] = where[i] if p + i < pixels else nowhere
-            where = some_places
+                some_places[i] = places[first + p + i] if p + i < pixels else nowhere
+            where, at = some_places, 0
         if both:
-            multiply_two_tiles(x.ravel(), p, offsets, 1, w, v, b, c, low, high, y, z, where)
+            multiply_two_tiles(flat, p, offsets, 1, w, v, b, c, low, high, y, z, where, at)
         else:
-            multiply_tile(x.ravel(), p, offsets, 1, w, b, low, high, y, where)
+            multiply_tile(flat, p, offsets, 1, w, b, low, high, y, where, at)
 
 
 @_loop
@@ -152,9 +152,9 @@ def _narrow(x, pitch, w, v, K, pixels, places, y, z, both):
     offsets = np.arange(K)
     for p in range(0, pixels, ROWS):
         if both:
-            multiply_two_tiles(x, p * pitch, offsets, pitch, w, v, zero, zero, low, high, y, z, places[p:])
+            multiply_two_tiles(x, p * pitch, offsets, pitch, w, v, zero, zero, low, high, y, z, places, p)
         else:
-            multiply_tile(x, p * pitch, offsets, pitch, w, zero, low, high, y, places[p:])
+            multiply_tile(x, p * pitch, offsets, pitch, w, zero, low, high, y, places, p)
 
 
 @_loop
@@ -193,7 +193,7 @@ def add_channels(
             other = min(block + 1, blocks - 1)
             if len(w1) > 0:
                 _widen(
-                    tile_x, w1[block], w1[other], load(b1[block], 0), load(b1[other], 0), low1, high1, places[first:], pixels,
+                    tile_x, w1[block], w1[other], load(b1[block], 0), load(b1[other], 0), low1, high1, places, first, pixels,
                     nowhere, lanes_h[0], lanes_h[1], other > block
                 )  # fmt: skip
             elif pixels > 0:

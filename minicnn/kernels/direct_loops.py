@@ -45,11 +45,11 @@ def _multiply_lines(x, lines, length, line_step, step, offsets, w, v, b, c, low,
     """
     for i in range(lines):
         for j in range(0, length, ROWS):  # what is made beyond the end of a line is overwritten by the next
-            at, where = i * line_step + j * step, places[i * length + j :]
+            at, first = i * line_step + j * step, i * length + j
             if both:
-                multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, where)
+                multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places, first)
             else:
-                multiply_tile(x, at, offsets, step, w, b, low, high, y, where)
+                multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first)
 
 
 @_loop

@@ -14,6 +14,8 @@ ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic bu
 # AVX2 has 16 registers of half a vector: six sums of one vector take twelve of them, and more would not stay there
 TWO_AT_ONCE = "avx512f" in binding.get_host_cpu_features()
 
+# written into the caller: a call for each tile would count anew who uses each of its arrays
+_inlined = njit(inline="always", nogil=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
 
@@ -59,7 +61,7 @@ def first_channel(block, C):
 # ---- products
 
 
-@_loop
+@_inlined
 def _add_products(x, at, offsets, step, w, sums):
     """sums[i] + sum over k of x[at + offsets[k] + i*step] * w[k] for i < ROWS; w (K * LANES,) and sums are vectors."""
     a0, a1, a2, a3, a4, a5 = sums
@@ -74,7 +76,7 @@ def _add_products(x, at, offsets, step, w, sums):
     return a0, a1, a2, a3, a4, a5
 
 
-@_loop
+@_inlined
 def _add_products_of_two(x, at, offsets, step, w, v, sums):
     """The same with two vectors for each k; the sums of w come first."""
     a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
@@ -95,32 +97,35 @@ def _add_products_of_two(x, at, offsets, step, w, v, sums):
     return a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5
 
 
-@_loop
-def _store_rows(sums, low, high, y, places):
-    """y[places[i]] = sums[i], vectors, kept within ``low`` and ``high``, for i < ROWS."""
+@_inlined
+def _store_rows(sums, low, high, y, places, first):
+    """y[places[first + i]] = sums[i], vectors, kept within ``low`` and ``high``, for i < ROWS."""
     a0, a1, a2, a3, a4, a5 = sums
-    store(clamp(a0, low, high), y, places[0])
-    store(clamp(a1, low, high), y, places[1])
-    store(clamp(a2, low, high), y, places[2])
-    store(clamp(a3, low, high), y, places[3])
-    store(clamp(a4, low, high), y, places[4])
-    store(clamp(a5, low, high), y, places[5])
+    store(clamp(a0, low, high), y, places[first])
+    store(clamp(a1, low, high), y, places[first + 1])
+    store(clamp(a2, low, high), y, places[first + 2])
+    store(clamp(a3, low, high), y, places[first + 3])
+    store(clamp(a4, low, high), y, places[first + 4])
+    store(clamp(a5, low, high), y, places[first + 5])
 
 
-@_loop
-def multiply_tile(x, at, offsets, step, w, b, low, high, y, places):
-    """y[places[i]] = clamp(b + sum over k of x[at + offsets[k] + i*step] * w[k]) for i < ROWS; w, b to high, y are vectors."""
-    _store_rows(_add_products(x, at, offsets, step, w, (b, b, b, b, b, b)), low, high, y, places)
+@_inlined
+def multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first):
+    """y[places[first + i]] = clamp(b + sum over k of x[at + offsets[k] + i*step] * w[k]) for i < ROWS.
+
+    w, b, low, high and y are vectors.
+    """
+    _store_rows(_add_products(x, at, offsets, step, w, (b, b, b, b, b, b)), low, high, y, places, first)
 
 
-@_loop
-def multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places):
+@_inlined
+def multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places, first):
     """The same of y with w and b, and of z with v and c, in less than twice the time where there are registers for both."""
     if TWO_AT_ONCE:
         sums = _add_products_of_two(x, at, offsets, step, w, v, (b, b, b, b, b, b, c, c, c, c, c, c))
         a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
-        _store_rows((a0, a1, a2, a3, a4, a5), low, high, y, places)
-        _store_rows((b0, b1, b2, b3, b4, b5), low, high, z, places)
+        _store_rows((a0, a1, a2, a3, a4, a5), low, high, y, places, first)
+        _store_rows((b0, b1, b2, b3, b4, b5), low, high, z, places, first)
     else:
-        multiply_tile(x, at, offsets, step, w, b, low, high, y, places)
-        multiply_tile(x, at, offsets, step, v, c, low, high, z, places)
+        multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first)
+        multiply_tile(x, at, offsets, step, v, c, low, high, z, places, first)

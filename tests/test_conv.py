@@ -266,7 +266,8 @@ def test_the_loops_run_as_plain_python_too():
     """With the JIT switched off one can step through the kernels; indices out of range would show here, too."""
     script = """
 import numpy as np
-from minicnn.kernels import algorithm, conv, im2col, reference
+from minicnn.kernels import algorithm, conv, im2col, inverted_residual, reference
+from minicnn.kernels.windows import Windows
 rng = np.random.default_rng(0)
 for C, groups, stride, kernel in ((4, 1, 1, 1), (4, 1, 2, 2), (4, 2, 3, 2), (4, 4, 1, 3), (4, 4, 2, 3), (20, 20, 1, 2)):
     x, w, b = rng.standard_normal((2, C, 6, 5)), rng.standard_normal((C, C // groups, kernel, kernel)), rng.standard_normal(C)
@@ -276,6 +277,14 @@ for C, groups, stride, kernel in ((4, 1, 1, 1), (4, 1, 2, 2), (4, 2, 3, 2), (4, 
     dx, dw, db = reference.conv2d_backward(y, x, w, *how)
     np.testing.assert_allclose(conv.conv2d_dx(y, w, (6, 5), *how), dx, atol=1e-11)
     np.testing.assert_allclose(conv.conv2d_dw(y, x, (kernel, kernel), *how), dw, atol=1e-11)
+x, w, b = rng.standard_normal((1, 20, 5, 4)), rng.standard_normal((20, 1, 3, 3)), rng.standard_normal(20)
+w3, windows = rng.standard_normal((3, 20)), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+steps = [inverted_residual.Step(*step, (-9, 9)) for step in ((w[:, 0, :, 0], b), (w.reshape(20, 9), b), (w3, b[:3]))]
+for expand, seen in ((None, x), (steps[0], x[:, :3])):
+    h = x if expand is None else np.clip(np.einsum("ec,nchw->nehw", steps[0].w, seen) + b[:, None, None], -9, 9)
+    d = np.clip(reference.conv2d_forward(h, w, b, *windows[1:], 20), -9, 9)
+    y = np.clip(np.einsum("fe,nehw->nfhw", w3, d) + b[:3, None, None], -9, 9)
+    np.testing.assert_allclose(inverted_residual.forward(seen, expand, *steps[1:], windows, False, {}), y, atol=1e-12)
 print(type(im2col.loops.im2col).__name__)
 """
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}

@@ -180,10 +180,11 @@ def add_channels(
         above = i * sh - top  # the row of h, or of the padding, under the first tap
         r, end = min(max(above, 0), H), max(min(above + (some - 1) * sh + KH, H), 0)
         pixels = max(end - r, 0) * W
-        for c in range(C):
-            source, target = x[c, r * W : r * W + pixels], tile_x[c]
-            for k in range(pixels):
-                target[k] = source[k]
+        if len(w1) > 0:
+            for c in range(C):
+                source, target = x[c, r * W : r * W + pixels], tile_x[c]
+                for k in range(pixels):
+                    target[k] = source[k]
         first = (r - above) * W  # of the places
         for k in range(len(places)):
             if k < first or k >= first + pixels:
@@ -198,9 +199,9 @@ def add_channels(
                 )  # fmt: skip
             elif pixels > 0:
                 here = places[first : first + pixels]
-                to_lanes(x[first_channel(block, E), r * W :], x_rows, lanes_h[0], here)
+                to_lanes(x.ravel()[first_channel(block, E) * H * W + r * W :], x_rows, lanes_h[0], here)
                 if other > block:
-                    to_lanes(x[first_channel(other, E), r * W :], x_rows, lanes_h[1], here)
+                    to_lanes(x.ravel()[first_channel(other, E) * H * W + r * W :], x_rows, lanes_h[1], here)
             _filter(
                 lanes_h[0], offsets, w2[block], load(b2[block], 0), low2, high2, some, OW, x_pitch,
                 d[first_channel(block, E) :], OW * d_pitch, d_pitch, nothing

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from .lanes import LANES, add, clamp, load, multiply_add, prefetch, spread, store
-from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, to_lanes, to_planes
+from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, pack, to_lanes, to_planes
 
 TILE = 4  # neighbouring pixels of y whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient
@@ -54,10 +54,9 @@ def filter_planes(
     offsets, first_taps, lanes_x, lanes_w, lanes_y, y
 ):  # fmt: skip
     """Units ``start`` to ``stop`` - 1 of y = min(max(b + the sums of a `Plan`, low), high); x, w and y are flat."""
-    blocks, phases, taps = len(lanes_w), len(first_taps) - 1, len(w_places)
+    blocks, phases = len(lanes_w), len(first_taps) - 1
     low, high = spread(low), spread(high)
-    for block in range(blocks):
-        to_lanes(w[first_channel(block, C) * taps :], w_rows, lanes_w[block], w_places)
+    pack(w, C, w_rows, w_places, lanes_w)
     for unit in range(start, stop):
         n, block = unit // blocks, unit % blocks
         channel = n * C + first_channel(block, C)

@@ -27,7 +27,7 @@ from . import conv_loops as line_loops
 from . import direct_loops as loops
 from .lanes import LANES
 from .lanes_loops import ROWS
-from .planes import planes
+from .planes import in_lanes, planes
 from .threads import parallel_for, parallel_sum, pieces_of_batch, threads_per_sample, workspace
 from .windows import Windows
 
@@ -54,7 +54,7 @@ def forward(
     (KH, _), (sh, sw), (top, _, left, _), (dh, _) = windows
     kept = {} if kept is None else kept
     if "direct" not in kept:
-        kept["direct"] = _packed(w, groups)
+        kept["direct"] = np.stack([in_lanes(group.reshape(len(group), -1)) for group in np.split(w, groups)])
     filters, F_group = kept["direct"], F // groups
     bias = np.zeros((groups, max(F_group, LANES)), x.dtype)
     if b is not None:
@@ -94,16 +94,6 @@ def _divide(
     pieces = np.stack([n, g, row * rows, last_row, blocks * share // shares, blocks * (share + 1) // shares], axis=1)
     c, p, q = np.indices((channels, KH, KW)).reshape(3, -1)
     return pieces, rows, pitch, np.stack([c, p * dh * pitch + q * dw])
-
-
-def _packed(w: np.ndarray, groups: int) -> np.ndarray:
-    """Filters as vectors, (groups, blocks, K * LANES): LANES of them side by side for each of their K numbers."""
-    F, K = len(w) // groups, w[0].size
-    lanes = np.zeros((groups, -(-F // LANES), K * LANES), w.dtype)
-    rows, places = np.arange(min(F, LANES)) * K, np.arange(K) * LANES
-    for group in range(groups):
-        loops.pack_filters(w[group * F : (group + 1) * F].ravel(), F, rows, places, lanes[group])
-    return lanes
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, windows: Windows, groups: int, dw: np.ndarray) -> None:

@@ -5,16 +5,9 @@ from __future__ import annotations
 from numba import njit
 
 from .lanes import load, spread
-from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, to_lanes, to_planes
+from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, to_planes
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-
-
-@_loop
-def pack_filters(w, F, rows, places, lanes_w):
-    """lanes_w[block, k] = the vector of number k of the block's filters, of w (F * K,)."""
-    for block in range(len(lanes_w)):
-        to_lanes(w[first_channel(block, F) * len(places) :], rows, lanes_w[block], places)
 
 
 @_loop

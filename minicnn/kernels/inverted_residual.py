@@ -30,7 +30,7 @@ from .depthwise import plan_forward
 from .depthwise_loops import TILE as COLUMNS
 from .lanes import LANES
 from .lanes_loops import ROWS
-from .planes import in_lanes, starts
+from .planes import in_lanes, planes, starts
 from .threads import parallel_for, threads_per_sample, workspace
 from .windows import Windows
 
@@ -76,7 +76,7 @@ def _lay_out(windows: Windows, H: int, W: int, width: int, F: int, count: int, m
     most = max(most_numbers // (OW * width + 2 * LANES * W * sh), 1)
     rows = -(-count // -(-count // most))
     plan = plan_forward(windows._replace(pads=(0, 0, left, right)), (rows - 1) * sh + KH, W, LANES)
-    of_x, of_y = starts(width, H * W), (starts(F, OH * OW), np.arange(rows * OW + ROWS) * LANES)
+    of_x, of_y = starts(width, H * W), planes(F, OH * OW, rows * OW + ROWS)
     return rows, of_x, plan.x.places, plan.x.pitch, plan.offsets[: KH * KW], *of_y, plan.sizes[0] + LANES
 
 

@@ -58,6 +58,13 @@ def first_channel(block, C):
     return max(min(block * LANES, C - LANES), 0)
 
 
+@_loop
+def pack(planes, C, rows, places, lanes):
+    """The planes of C channels as vectors, lanes[block] (numbers,) for each block of channels."""
+    for block in range(len(lanes)):
+        to_lanes(planes[first_channel(block, C) * len(places) :], rows, lanes[block], places)
+
+
 # ---- products
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .lanes import LANES
+from .lanes_loops import pack
 
 
 class Planes(NamedTuple):
@@ -40,11 +41,11 @@ def planes(channels: int, pixels: int, places: int) -> tuple[np.ndarray, np.ndar
 
 
 def in_lanes(numbers: np.ndarray) -> np.ndarray:
-    """numbers (C, taps) by blocks of channels: (blocks, taps * LANES), the channels of a tap side by side."""
+    """numbers (C, taps) by blocks of channels: (blocks, taps * LANES), the channels of a tap side by side.
+
+    Where C is no multiple of LANES, the last blocks overlap; where it is less, the other lanes are 0.
+    """
     C, taps = numbers.shape
-    first = np.maximum(np.minimum(np.arange(0, C, LANES), C - LANES), 0)  # where C is no multiple, the last ones overlap
-    lanes = np.zeros((len(first), taps, LANES), numbers.dtype)
-    for block, channel in zip(lanes, first, strict=True):
-        some = numbers[channel : channel + LANES].T
-        block[:, : some.shape[1]] = some
-    return lanes.reshape(len(first), taps * LANES)
+    lanes = np.zeros((-(-C // LANES), taps * LANES), numbers.dtype)
+    pack(numbers.ravel(), C, *planes(C, taps, taps), lanes)
+    return lanes

@@ -67,19 +67,14 @@ def plan_forward(windows: Windows, H: int, W: int, channels: int) -> Plan:
     p, q = _pixels(KH, KW)
     rows = max(OH + (KH - 1) * dh // sh, (top + H - 1) // sh + 1)
     columns = max(_tiled(OW) + (KW - 1) * dw // sw, (left + W - 1) // sw + 1)
-
-    def place(row: np.ndarray, column: np.ndarray) -> np.ndarray:
-        phase = row % sh * sw + column % sw
-        return ((phase * rows + row // sh) * columns + column // sw) * LANES
-
     return Plan(
-        x=Planes(starts(channels, H * W), place(r, s), columns * LANES),
+        x=Planes(starts(channels, H * W), _deal(r, s, windows, rows, columns) * LANES, columns * LANES),
         y=_picture(channels, OH, OW, _tiled(OW)),
         w=_picture(channels, KH, KW, KW),
         shape=(OH, OW),
         sizes=(sh * sw * rows * columns * LANES, OH * _tiled(OW) * LANES),
         first_taps=np.array([0, KH * KW]),
-        offsets=_filled_up(place(p * dh, q * dw)),
+        offsets=_filled_up(_deal(p * dh, q * dw, windows, rows, columns) * LANES),
     )
 
 
@@ -99,7 +94,7 @@ def plan_backward(windows: Windows, H: int, W: int, channels: int) -> Plan:
     above, before = max(up.max() - row, 0), max(back.max() - column, 0)  # zeros around dy
     below = max(OH, row + rows)
     pitch = before + max(OW, column + _tiled(columns))
-    place = ((r % sh * sw + s % sw) * rows + r // sh - row) * _tiled(columns) + s // sw - column
+    place = _deal(r, s, windows, rows, _tiled(columns)) - row * _tiled(columns) - column
     return Plan(
         x=_picture(channels, OH, OW, pitch, above, before),
         y=Planes(starts(channels, H * W), place * LANES, _tiled(columns) * LANES),
@@ -109,6 +104,12 @@ def plan_backward(windows: Windows, H: int, W: int, channels: int) -> Plan:
         first_taps=np.searchsorted(phase[taps], np.arange(sh * sw + 1)),
         offsets=_filled_up(((row + above - up) * pitch + column + before - back) * LANES),
     )
+
+
+def _deal(r: np.ndarray, s: np.ndarray, windows: Windows, rows: int, columns: int) -> np.ndarray:
+    """Where row r and column s of a picture are among its phases (phases, rows, columns)."""
+    sh, sw = windows.stride
+    return ((r % sh * sw + s % sw) * rows + r // sh) * columns + s // sw
 
 
 def _pixels(H: int, W: int, top: int = 0, left: int = 0) -> tuple[np.ndarray, np.ndarray]:

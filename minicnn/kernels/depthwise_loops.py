@@ -197,26 +197,20 @@ def add_channels(
                     nowhere, lanes_h[0], lanes_h[1], other > block
                 )  # fmt: skip
             elif pixels > 0:
-                here = places[first : first + pixels]
-                to_lanes(x.ravel()[first_channel(block, E) * H * W + r * W :], x_rows, lanes_h[0], here)
-                if other > block:
-                    to_lanes(x.ravel()[first_channel(other, E) * H * W + r * W :], x_rows, lanes_h[1], here)
-            _filter(
-                lanes_h[0], offsets, w2[block], load(b2[block], 0), low2, high2, some, OW, x_pitch,
-                d[first_channel(block, E) :], OW * d_pitch, d_pitch, nothing
-            )  # fmt: skip
-            if other > block:
+                for e in range(block, other + 1):
+                    plane = first_channel(e, E) * H * W + r * W
+                    to_lanes(x.ravel()[plane:], x_rows, lanes_h[e - block], places[first : first + pixels])
+            for e in range(block, other + 1):
                 _filter(
-                    lanes_h[1], offsets, w2[other], load(b2[other], 0), low2, high2, some, OW, x_pitch,
-                    d[first_channel(other, E) :], OW * d_pitch, d_pitch, nothing
+                    lanes_h[e - block], offsets, w2[e], load(b2[e], 0), low2, high2, some, OW, x_pitch,
+                    d[first_channel(e, E) :], OW * d_pitch, d_pitch, nothing
                 )  # fmt: skip
         for block in range(0, len(w3), 2):
             other = min(block + 1, len(w3) - 1)
             _narrow(d, d_pitch, w3[block], w3[other], E, some * OW, y_places, lanes_y[0], lanes_y[1], other > block)
-            f, g = first_channel(block, F), first_channel(other, F)
-            to_planes(lanes_y[0], y_places[: some * OW], product[f * OH * OW + i * OW :], y_rows)
-            if other > block:
-                to_planes(lanes_y[1], y_places[: some * OW], product[g * OH * OW + i * OW :], y_rows)
+            for f in range(block, other + 1):
+                plane = first_channel(f, F) * OH * OW + i * OW
+                to_planes(lanes_y[f - block], y_places[: some * OW], product[plane:], y_rows)
 
 
 @_loop

@@ -67,14 +67,14 @@ def convolve(
             lines, length = 1, rows * OW
         out = y[n, g].ravel()
         for block in range(first_block, last_block, 2):
-            f, other = first_channel(block, F), min(block + 1, last_block - 1)
-            w, b = filters[g, block], load(bias[g], f)
-            e = first_channel(other, F)
-            v, c = filters[g, other], load(bias[g], e)
+            other = min(block + 1, last_block - 1)
+            w, b = filters[g, block], load(bias[g], first_channel(block, F))
+            v, c = filters[g, other], load(bias[g], first_channel(other, F))
             _multiply_lines(
                 padded, lines, length, sh * pitch, sw, offsets, w, v, b, c, low, high, lanes_y[0], lanes_y[1], y_places,
                 other > block
             )  # fmt: skip
-            to_planes(lanes_y[0], y_places[: rows * OW], out[f * y.shape[3] + first * OW :], y_rows)
-            if other > block:
-                to_planes(lanes_y[1], y_places[: rows * OW], out[e * y.shape[3] + first * OW :], y_rows)
+            for e in range(block, other + 1):
+                to_planes(
+                    lanes_y[e - block], y_places[: rows * OW], out[first_channel(e, F) * y.shape[3] + first * OW :], y_rows
+                )

@@ -9,7 +9,7 @@ import pytest
 from numba import njit, types
 
 from minicnn.kernels import lanes
-from minicnn.kernels.lanes import LANES, add, clamp, load, multiply_add, prefetch, spread, store, transpose
+from minicnn.kernels.lanes import LANES, PIECE, add, clamp, load, multiply_add, prefetch, spread, store, transpose
 
 DTYPES = [np.float32, np.float64]
 
@@ -61,14 +61,14 @@ def test_limits_leave_nan_as_it_is_and_take_infinities():
 def test_a_block_is_transposed_from_any_rows_to_any_columns(dtype):
     rng = np.random.default_rng(2)
     x = rng.standard_normal(LANES * 20).astype(dtype)
-    rows, columns = rng.permutation(LANES) * 20 + 3, rng.permutation(LANES) * 17 + 1
-    y, plain = np.zeros((2, LANES * 18), dtype)
+    rows, columns = rng.permutation(LANES) * 20 + 3, rng.permutation(PIECE) * 17 + 1
+    y, plain = np.zeros((2, PIECE * 18), dtype)
     transposed(x, rows, y, columns)
     transposed.py_func(x, rows, plain, columns)
     np.testing.assert_array_equal(y, plain)
-    for k in range(LANES):
+    for k in range(PIECE):
         np.testing.assert_array_equal(y[columns[k] :][:LANES], x[rows + k])
-    assert np.count_nonzero(y) == LANES * LANES  # nothing else is touched
+    assert np.count_nonzero(y) == PIECE * LANES  # nothing else is touched
 
 
 def test_numba_knows_vectors_of_both_kinds_of_numbers_apart():

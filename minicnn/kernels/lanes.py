@@ -17,6 +17,7 @@ from numba.core.datamodel import models
 from numba.extending import lower_builtin, register_model, type_callable
 
 LANES = 16  # a power of 2; of float32 they are a register of AVX-512 and a line of the cache
+PIECE = 4  # of a vector that is transposed with others
 TOGETHER = ("contract",)  # a multiplication and an addition may become one instruction, as in the other loops
 INT = ir.IntType(32)  # what the instructions number lanes with
 
@@ -166,11 +167,11 @@ def _clamp(context, builder, signature, arguments):
 
 
 def transpose(source, rows, target, columns):
-    """target[columns[k] + lane] = source[rows[lane] + k] for k, lane < LANES
+    """target[columns[k] + lane] = source[rows[lane] + k] for lane < LANES and k < PIECE
 
-    ``rows`` and ``columns`` are int64, and at least LANES of them.
+    ``rows`` and ``columns`` are int64, and at least so many.
     """
-    for k in range(LANES):
+    for k in range(PIECE):
         for lane in range(LANES):
             target[columns[k] + lane] = source[rows[lane] + k]
 
@@ -180,27 +181,40 @@ _returns(transpose, lambda source, rows, target, columns: types.none)
 
 @lower_builtin(transpose, types.Array, types.Array, types.Array, types.Array)
 def _transpose(context, builder, signature, arguments):
-    """Shuffle like cards, so that a vector of the first half and one of the second alternate: LANES = 16 takes four times.
+    """Shuffle like cards, so that a piece of the first half and one of the second alternate: PIECE = 4 takes two times.
 
-    A number's vector and lane are four bits each. Once rotates the eight by one place: the vector's first bit, in which half it
-    is, becomes the lane's last, and the lane's first the vector's last. After four times, vector and lane have changed places.
+    Four vectors are read, each of four pieces that lie PIECE rows apart. A number's vector and its place in its piece are two
+    bits each. Once rotates the four by one place: the vector's first bit, in which half it is, becomes the place's last, and
+    the place's first the vector's last. After two times, vector and place have changed places. No number leaves its column of
+    pieces: registers of AVX2 and AVX-512 are made of such pieces, and exchange numbers between them in more time.
     """
     (source, rows, target, columns), (source_type, rows_type, target_type, columns_type) = arguments, signature.args
-    half, vectors = LANES // 2, []
-    for at in _numbers(context, builder, rows_type, rows):
+    pieces = []
+    for at in _numbers(context, builder, rows_type, rows, LANES):
         place, alignment = _place(context, builder, source_type, source, at)
-        vectors.append(builder.load(place, align=alignment))
-    first, second = ([start + lane // 2 + lane % 2 * LANES for lane in range(LANES)] for start in (0, half))
-    for _ in range(LANES.bit_length() - 1):
+        piece = ir.VectorType(place.type.pointee.element, PIECE)
+        pieces.append(builder.load(builder.bitcast(place, piece.as_pointer()), align=alignment))
+    vectors = [_concatenate(builder, pieces[k::PIECE]) for k in range(PIECE)]
+    half, places = PIECE // 2, [(at, i) for at in range(0, LANES, PIECE) for i in range(PIECE)]
+    first, second = ([at + start + i // 2 + i % 2 * LANES for at, i in places] for start in (0, half))
+    for _ in range(PIECE.bit_length() - 1):
         pairs = zip(vectors[:half], vectors[half:], strict=True)
         vectors = [builder.shuffle_vector(*pair, _constants(chosen)) for pair in pairs for chosen in (first, second)]
-    for at, vector in zip(_numbers(context, builder, columns_type, columns), vectors, strict=True):
+    for at, vector in zip(_numbers(context, builder, columns_type, columns, PIECE), vectors, strict=True):
         place, alignment = _place(context, builder, target_type, target, at)
         builder.store(vector, place, align=alignment)
     return context.get_dummy_value()
 
 
-def _numbers(context, builder, array_type, array):
-    """The first LANES elements of an array."""
+def _concatenate(builder, pieces):
+    """One vector of all pieces."""
+    while len(pieces) > 1:
+        whole = _constants(list(range(2 * pieces[0].type.count)))
+        pieces = [builder.shuffle_vector(a, b, whole) for a, b in zip(pieces[::2], pieces[1::2], strict=True)]
+    return pieces[0]
+
+
+def _numbers(context, builder, array_type, array, count):
+    """The first elements of an array."""
     data = context.make_array(array_type)(context, builder, array).data
-    return [builder.load(builder.gep(data, [INT(k)])) for k in range(LANES)]
+    return [builder.load(builder.gep(data, [INT(k)])) for k in range(count)]

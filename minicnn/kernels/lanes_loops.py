@@ -8,7 +8,7 @@ from __future__ import annotations
 from llvmlite import binding
 from numba import njit
 
-from .lanes import LANES, clamp, load, multiply_add, spread, store, transpose
+from .lanes import LANES, PIECE, clamp, load, multiply_add, spread, store, transpose
 
 ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
 # AVX2 has 16 registers of half a vector: six sums of one vector take twelve of them, and more would not stay there
@@ -26,10 +26,10 @@ _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fas
 def to_lanes(planes, rows, lanes, places):
     """lanes[places[k] + lane] = planes[rows[lane] + k]: pixel k of the lane's channel"""
     pixels = len(places)
-    if len(rows) == LANES and pixels >= LANES:
-        for k in range(0, pixels - LANES, LANES):
+    if len(rows) == LANES and pixels >= PIECE:
+        for k in range(0, pixels - PIECE, PIECE):
             transpose(planes[k:], rows, lanes, places[k:])
-        k = pixels - LANES  # the last block overlaps the one before
+        k = pixels - PIECE  # the last pieces overlap those before
         transpose(planes[k:], rows, lanes, places[k:])
     else:
         for lane in range(len(rows)):
@@ -42,10 +42,10 @@ def to_planes(lanes, places, planes, rows):
     """planes[rows[lane] + k] = lanes[places[k] + lane]"""
     pixels = len(places)
     if len(rows) == LANES and pixels >= LANES:
-        for k in range(0, pixels - LANES, LANES):
-            transpose(lanes, places[k:], planes[k:], rows)
-        k = pixels - LANES
-        transpose(lanes, places[k:], planes[k:], rows)
+        for first in range(0, pixels, LANES):
+            k = min(first, pixels - LANES)  # the last pixels overlap those before
+            for lane in range(0, LANES, PIECE):
+                transpose(lanes[lane:], places[k:], planes[k:], rows[lane:])
     else:
         for lane in range(len(rows)):
             for k in range(pixels):

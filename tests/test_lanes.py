@@ -9,14 +9,14 @@ import pytest
 from numba import njit, types
 
 from minicnn.kernels import lanes
-from minicnn.kernels.lanes import LANES, PIECE, add, clamp, load, multiply_add, prefetch, spread, store, transpose
+from minicnn.kernels.lanes import LANES, PIECE, add, clamp, load, load_one, multiply_add, prefetch, spread, store, transpose
 
 DTYPES = [np.float32, np.float64]
 
 
 @njit
 def arithmetic(x, y):
-    a, b, c = load(x, 1), load(x, 2 + LANES), spread(x[0])
+    a, b, c = load(x, 1), load(x, 2 + LANES), load_one(x, 0)
     prefetch(x, 10**9)  # far beyond the end, and harmless
     store(clamp(multiply_add(a, b, add(b, c)), spread(x[3]), spread(x[4])), y, 3)
 
@@ -74,6 +74,13 @@ def test_a_block_is_transposed_from_any_rows_to_any_columns(dtype):
 def test_numba_knows_vectors_of_both_kinds_of_numbers_apart():
     assert lanes.Lanes(types.float32) != lanes.Lanes(types.float64)
     assert lanes.Lanes(types.float32) == lanes.Lanes(types.float32)
+
+
+@pytest.mark.parametrize("features, at_once", [("+avx2,+fma", False), ("+avx2,+fma,+avx512f", True)])
+def test_how_many_vectors_are_taken_at_once_follows_from_what_numba_compiles_for(features, at_once):
+    script = f"from minicnn.kernels import lanes_loops; assert lanes_loops.TWO_AT_ONCE is {at_once}"
+    result = subprocess.run([sys.executable, "-c", script], env=os.environ | {"NUMBA_CPU_FEATURES": features}, timeout=120)
+    assert result.returncode == 0
 
 
 @pytest.mark.parametrize("at_once", [True, False])

@@ -48,6 +48,12 @@ def _place(context, builder, array_type, array, at):
     return builder.bitcast(builder.gep(data, [at]), vector.as_pointer()), context.get_abi_sizeof(data.type.pointee)
 
 
+def _in_each_lane(context, builder, signature, number):
+    vector = context.get_value_type(signature.return_type)
+    first = builder.insert_element(vector(ir.Undefined), number, INT(0))
+    return builder.shuffle_vector(first, first, _constants([0] * LANES))
+
+
 def _constants(numbers):
     return ir.Constant(ir.VectorType(INT, len(numbers)), numbers)
 
@@ -67,6 +73,21 @@ _returns(load, lambda array, at: Lanes(array.dtype))
 def _load(context, builder, signature, arguments):
     place, alignment = _place(context, builder, signature.args[0], *arguments)
     return builder.load(place, align=alignment)
+
+
+def load_one(array, at):
+    """array[at] in each lane; ``at`` is not negative, which a plain index would look at each time"""
+    return np.full(LANES, array[at])
+
+
+_returns(load_one, lambda array, at: Lanes(array.dtype))
+
+
+@lower_builtin(load_one, types.Array, types.Integer)
+def _load_one(context, builder, signature, arguments):
+    (array, at), array_type = arguments, signature.args[0]
+    data = context.make_array(array_type)(context, builder, array).data
+    return _in_each_lane(context, builder, signature, builder.load(builder.gep(data, [at])))
 
 
 def store(lanes, array, at):
@@ -115,9 +136,7 @@ _returns(spread, lambda number: Lanes(number))
 
 @lower_builtin(spread, types.Float)
 def _spread(context, builder, signature, arguments):
-    vector = context.get_value_type(signature.return_type)
-    first = builder.insert_element(vector(ir.Undefined), arguments[0], INT(0))
-    return builder.shuffle_vector(first, first, _constants([0] * LANES))
+    return _in_each_lane(context, builder, signature, arguments[0])
 
 
 def add(a, b):

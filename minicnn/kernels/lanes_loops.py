@@ -5,14 +5,14 @@ Numba's cache on disk does not notice a change in here when it loads a loop of a
 
 from __future__ import annotations
 
-from llvmlite import binding
 from numba import njit
+from numba.core.registry import cpu_target
 
-from .lanes import LANES, PIECE, clamp, load, multiply_add, spread, store, transpose
+from .lanes import LANES, PIECE, clamp, load, load_one, multiply_add, store, transpose
 
 ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
 # AVX2 has 16 registers of half a vector: six sums of one vector take twelve of them, and more would not stay there
-TWO_AT_ONCE = "avx512f" in binding.get_host_cpu_features()
+TWO_AT_ONCE = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]  # what Numba compiles for
 
 # written into the caller: a call for each tile would count anew who uses each of its arrays
 _inlined = njit(inline="always", nogil=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
@@ -74,12 +74,12 @@ def _add_products(x, at, offsets, step, w, sums):
     a0, a1, a2, a3, a4, a5 = sums
     for k in range(len(offsets)):
         w_k, here = load(w, k * LANES), at + offsets[k]
-        a0 = multiply_add(spread(x[here]), w_k, a0)
-        a1 = multiply_add(spread(x[here + step]), w_k, a1)
-        a2 = multiply_add(spread(x[here + 2 * step]), w_k, a2)
-        a3 = multiply_add(spread(x[here + 3 * step]), w_k, a3)
-        a4 = multiply_add(spread(x[here + 4 * step]), w_k, a4)
-        a5 = multiply_add(spread(x[here + 5 * step]), w_k, a5)
+        a0 = multiply_add(load_one(x, here), w_k, a0)
+        a1 = multiply_add(load_one(x, here + step), w_k, a1)
+        a2 = multiply_add(load_one(x, here + 2 * step), w_k, a2)
+        a3 = multiply_add(load_one(x, here + 3 * step), w_k, a3)
+        a4 = multiply_add(load_one(x, here + 4 * step), w_k, a4)
+        a5 = multiply_add(load_one(x, here + 5 * step), w_k, a5)
     return a0, a1, a2, a3, a4, a5
 
 
@@ -89,17 +89,17 @@ def _add_products_of_two(x, at, offsets, step, w, v, sums):
     a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
     for k in range(len(offsets)):
         w_k, v_k, here = load(w, k * LANES), load(v, k * LANES), at + offsets[k]
-        x_k = spread(x[here])
+        x_k = load_one(x, here)
         a0, b0 = multiply_add(x_k, w_k, a0), multiply_add(x_k, v_k, b0)
-        x_k = spread(x[here + step])
+        x_k = load_one(x, here + step)
         a1, b1 = multiply_add(x_k, w_k, a1), multiply_add(x_k, v_k, b1)
-        x_k = spread(x[here + 2 * step])
+        x_k = load_one(x, here + 2 * step)
         a2, b2 = multiply_add(x_k, w_k, a2), multiply_add(x_k, v_k, b2)
-        x_k = spread(x[here + 3 * step])
+        x_k = load_one(x, here + 3 * step)
         a3, b3 = multiply_add(x_k, w_k, a3), multiply_add(x_k, v_k, b3)
-        x_k = spread(x[here + 4 * step])
+        x_k = load_one(x, here + 4 * step)
         a4, b4 = multiply_add(x_k, w_k, a4), multiply_add(x_k, v_k, b4)
-        x_k = spread(x[here + 5 * step])
+        x_k = load_one(x, here + 5 * step)
         a5, b5 = multiply_add(x_k, w_k, a5), multiply_add(x_k, v_k, b5)
     return a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5
 

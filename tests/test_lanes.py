@@ -9,7 +9,23 @@ import pytest
 from numba import njit, types
 
 from minicnn.kernels import lanes
-from minicnn.kernels.lanes import LANES, PIECE, add, clamp, load, load_one, multiply_add, prefetch, spread, store, transpose
+from minicnn.kernels.lanes import (
+    LANES,
+    PIECE,
+    add,
+    clamp,
+    constant_matrix,
+    load,
+    load_one,
+    multiply_add,
+    multiply_add_rows,
+    prefetch,
+    spread,
+    store,
+    store_rows,
+    transpose,
+)
+from minicnn.kernels.lanes_loops import ROWS, multiply
 
 DTYPES = [np.float32, np.float64]
 
@@ -69,6 +85,72 @@ def test_a_block_is_transposed_from_any_rows_to_any_columns(dtype):
     for k in range(PIECE):
         np.testing.assert_array_equal(y[columns[k] :][:LANES], x[rows + k])
     assert np.count_nonzero(y) == PIECE * LANES  # nothing else is touched
+
+
+@njit
+def rows_together(x, w, y):
+    a, b = load(x, 0), load(x, 1)
+    store_rows(multiply_add_rows(x, 2, 7, load(w, 3), (a, b)), y, 4, LANES + 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_are_multiplied_and_stored_together(dtype):
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((2, 3 * LANES)).astype(dtype)
+    y, plain = np.zeros((2, 3 * LANES), dtype)
+    rows_together(x, w, y)
+    rows_together.py_func(x, w, plain)
+    for i, first in enumerate((4, 5 + LANES)):
+        np.testing.assert_allclose(
+            y[first:][:LANES], x[i:][:LANES] + x[2 + 7 * i] * w[3:][:LANES], rtol=8 * np.finfo(dtype).eps
+        )
+    np.testing.assert_allclose(plain, y, rtol=8 * np.finfo(dtype).eps)
+
+
+MATRIX = ((1, 0, -2.5), (0, 0, 0.5), (1 / 3, -1, 0), (1, 1, 1))
+apply_matrix = constant_matrix(MATRIX)
+
+
+@njit
+def with_matrix(x, y):
+    apply_matrix(x, 5, LANES + 2, y, 3, LANES + 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_constant_matrix_is_applied_to_each_lane(dtype):
+    x = np.random.default_rng(4).standard_normal(5 * LANES).astype(dtype)
+    y, plain = np.zeros((2, 5 * LANES + 9), dtype)
+    with_matrix(x, y)
+    with_matrix.py_func(x, plain)
+    expected = np.array(MATRIX) @ [x[5 + j * (LANES + 2) :][:LANES] for j in range(3)]
+    for i in range(4):
+        np.testing.assert_allclose(y[3 + i * (LANES + 1) :][:LANES], expected[i], atol=8 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(plain, y, atol=8 * np.finfo(dtype).eps)
+
+
+def test_what_a_matrix_does_not_look_at_may_be_infinite():
+    x, y = np.full(5 * LANES, np.inf, np.float32), np.zeros(5 * LANES, np.float32)
+    x[5 + 2 * (LANES + 2) :][:LANES] = 1
+    with_matrix(x, y)
+    np.testing.assert_array_equal(y[3 + LANES + 1 :][:LANES], 0.5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "blocks"), [(1, 1), (6, 2), (7, 3), (17, 2)])
+def test_a_matrix_product_of_any_size_is_made_or_added(dtype, rows, blocks):
+    rng, K, step, skip = np.random.default_rng(5), 5, 2, 60
+    x, w = (
+        rng.standard_normal(step * max(rows, ROWS) + skip * K).astype(dtype),
+        rng.standard_normal((blocks, K, LANES)).astype(dtype),
+    )
+    y = np.full((blocks * rows + ROWS) * LANES, np.nan, dtype)
+    used = x[np.arange(rows)[:, None] * step + np.arange(K) * skip]
+    multiply(x, rows, step, K, skip, w.ravel(), blocks, y, True)
+    expected = used @ w
+    np.testing.assert_allclose(y[: blocks * rows * LANES].reshape(expected.shape), expected, atol=50 * np.finfo(dtype).eps)
+    multiply(x, rows, step, K, skip, w.ravel(), blocks, y, False)
+    np.testing.assert_allclose(y[: blocks * rows * LANES].reshape(expected.shape), 2 * expected, atol=100 * np.finfo(dtype).eps)
+    assert np.isnan(y[blocks * rows * LANES :]).all()  # nothing else is touched
 
 
 def test_numba_knows_vectors_of_both_kinds_of_numbers_apart():

@@ -9,9 +9,10 @@ from minicnn.kernels import algorithm, conv, reference, winograd
 from minicnn.kernels.algorithm import choose_algorithm, forced_algorithm
 from minicnn.kernels.threads import get_threads, set_threads
 from minicnn.kernels.windows import Windows
+from minicnn.kernels.winograd_transforms import F2, F4
 from minicnn.layers import Conv2d
 
-TRANSFORMS = {"winograd2": winograd.F2, "winograd4": winograd.F4}
+TRANSFORMS = {"winograd2": F2, "winograd4": F4}
 
 
 def case(N=2, C=5, F=7, H=9, W=13, pads=(1, 1, 1, 1), dtype=np.float64, seed=0):
@@ -89,7 +90,6 @@ def test_results_do_not_depend_on_how_the_work_is_cut_into_blocks(monkeypatch):
         before = y, *backward(y, x, w, how)
         monkeypatch.setattr(winograd, "BLOCK", 1)
         monkeypatch.setattr(winograd, "CORRELATED", 1)
-        monkeypatch.setattr(winograd, "SIDE_BY_SIDE", 1)
         for array, same in zip((conv.conv2d_forward(x, w, b, *how), *backward(y, x, w, how)), before, strict=True):
             np.testing.assert_allclose(array, same, rtol=1e-10, atol=1e-10)
 

@@ -13,8 +13,9 @@ from . import depthwise, direct, im2col, pointwise, winograd
 from .algorithm import choose_algorithm, threads_for
 from .threads import parallel_for
 from .windows import Windows
+from .winograd_transforms import F2, F4
 
-TRANSFORMS = {"winograd4": winograd.F4, "winograd2": winograd.F2}
+TRANSFORMS = {"winograd4": F4, "winograd2": F2}
 
 
 def conv2d_forward(

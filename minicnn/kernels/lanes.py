@@ -48,10 +48,16 @@ def _place(context, builder, array_type, array, at):
     return builder.bitcast(builder.gep(data, [at]), vector.as_pointer()), context.get_abi_sizeof(data.type.pointee)
 
 
-def _in_each_lane(context, builder, signature, number):
-    vector = context.get_value_type(signature.return_type)
+def _in_each_lane(builder, vector, number):
     first = builder.insert_element(vector(ir.Undefined), number, INT(0))
     return builder.shuffle_vector(first, first, _constants([0] * LANES))
+
+
+def _steps(builder, first, step, count):
+    """first, first + step, and so on."""
+    for _ in range(count):
+        yield first
+        first = builder.add(first, step)
 
 
 def _constants(numbers):
@@ -87,7 +93,7 @@ _returns(load_one, lambda array, at: Lanes(array.dtype))
 def _load_one(context, builder, signature, arguments):
     (array, at), array_type = arguments, signature.args[0]
     data = context.make_array(array_type)(context, builder, array).data
-    return _in_each_lane(context, builder, signature, builder.load(builder.gep(data, [at])))
+    return _in_each_lane(builder, context.get_value_type(signature.return_type), builder.load(builder.gep(data, [at])))
 
 
 def store(lanes, array, at):
@@ -103,6 +109,24 @@ def _store(context, builder, signature, arguments):
     lanes, array, at = arguments
     place, alignment = _place(context, builder, signature.args[1], array, at)
     builder.store(lanes, place, align=alignment)
+    return context.get_dummy_value()
+
+
+def store_rows(rows, array, at, step):
+    """array[at + i*step + lane] = rows[i][lane]; ``rows`` is a tuple of vectors"""
+    for i, row in enumerate(rows):
+        store(row, array, at + i * step)
+
+
+_returns(store_rows, lambda rows, array, at, step: types.none)
+
+
+@lower_builtin(store_rows, types.UniTuple, types.Array, types.Integer, types.Integer)
+def _store_rows(context, builder, signature, arguments):
+    (rows, array, at, step), (rows_type, array_type, *_) = arguments, signature.args
+    for i, at_i in enumerate(_steps(builder, at, step, rows_type.count)):
+        place, alignment = _place(context, builder, array_type, array, at_i)
+        builder.store(builder.extract_value(rows, i), place, align=alignment)
     return context.get_dummy_value()
 
 
@@ -136,7 +160,7 @@ _returns(spread, lambda number: Lanes(number))
 
 @lower_builtin(spread, types.Float)
 def _spread(context, builder, signature, arguments):
-    return _in_each_lane(context, builder, signature, arguments[0])
+    return _in_each_lane(builder, context.get_value_type(signature.return_type), arguments[0])
 
 
 def add(a, b):
@@ -166,6 +190,25 @@ def _multiply_add(context, builder, signature, arguments):
     return builder.fadd(builder.fmul(a, b, flags=TOGETHER), c, flags=TOGETHER)
 
 
+def multiply_add_rows(x, at, step, w, sums):
+    """sums[i] + x[at + i*step] * w for each i; ``sums`` is a tuple of vectors"""
+    return tuple(multiply_add(load_one(x, at + i * step), w, total) for i, total in enumerate(sums))
+
+
+_returns(multiply_add_rows, lambda x, at, step, w, sums: sums)
+
+
+@lower_builtin(multiply_add_rows, types.Array, types.Integer, types.Integer, Lanes, types.UniTuple)
+def _multiply_add_rows(context, builder, signature, arguments):
+    (x, at, step, w, sums), x_type = arguments, signature.args[0]
+    data = context.make_array(x_type)(context, builder, x).data
+    for i, at_i in enumerate(_steps(builder, at, step, signature.return_type.count)):
+        x_i = _in_each_lane(builder, w.type, builder.load(builder.gep(data, [at_i])))
+        product = builder.fmul(x_i, w, flags=TOGETHER)
+        sums = builder.insert_value(sums, builder.fadd(product, builder.extract_value(sums, i), flags=TOGETHER), i)
+    return sums
+
+
 def clamp(a, low, high):
     """min(max(a, low), high); a NaN fails both comparisons and stays"""
     a = np.where(a < low, low, a)
@@ -180,6 +223,46 @@ def _clamp(context, builder, signature, arguments):
     a, low, high = arguments
     a = builder.select(builder.fcmp_ordered("<", a, low), low, a)
     return builder.select(builder.fcmp_ordered(">", a, high), high, a)
+
+
+def constant_matrix(rows):
+    """A function that multiplies vectors with a matrix, whose numbers become part of the compiled code; zeros cost nothing."""
+
+    def multiply(source, at, step, target, first, pitch):
+        """target[first + i*pitch + lane] = sum over j of rows[i][j] * source[at + j*step + lane]"""
+        vectors = [load(source, at + j * step) for j in range(len(rows[0]))]
+        for i, row in enumerate(rows):
+            store(sum(number * vector for number, vector in zip(row, vectors, strict=True)), target, first + i * pitch)
+
+    _returns(multiply, lambda source, at, step, target, first, pitch: types.none)
+
+    @lower_builtin(multiply, types.Array, types.Integer, types.Integer, types.Array, types.Integer, types.Integer)
+    def _multiply(context, builder, signature, arguments):
+        source, at, step, target, first, pitch = arguments
+        source_type, target_type = signature.args[0], signature.args[3]
+        columns = list(_steps(builder, at, step, len(rows[0])))
+        places = [_place(context, builder, source_type, source, at) for at in columns]
+        vectors = [builder.load(place, align=alignment) for place, alignment in places]
+        for row, at in zip(rows, _steps(builder, first, pitch, len(rows)), strict=True):
+            place, alignment = _place(context, builder, target_type, target, at)
+            builder.store(_combine(builder, row, vectors), place, align=alignment)
+        return context.get_dummy_value()
+
+    return multiply
+
+
+def _combine(builder, row, vectors):
+    """The sum of row[j] * vectors[j]."""
+    terms = sorted(
+        ((number, vector) for number, vector in zip(row, vectors, strict=True) if number), key=lambda term: term[0] != 1
+    )
+    total = None
+    for number, vector in terms:
+        if number != 1:
+            factor = ir.Constant(vector.type, [number] * LANES)
+            vector = builder.fmul(factor, vector, flags=TOGETHER)
+        total = vector if total is None else builder.fadd(total, vector, flags=TOGETHER)
+    return total
 
 
 # ---- transposition

@@ -5,10 +5,11 @@ Numba's cache on disk does not notice a change in here when it loads a loop of a
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 from numba.core.registry import cpu_target
 
-from .lanes import LANES, PIECE, clamp, load, load_one, multiply_add, store, transpose
+from .lanes import LANES, PIECE, clamp, load, multiply_add_rows, spread, store, store_rows, transpose
 
 ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
 # AVX2 has 16 registers of half a vector: six sums of one vector take twelve of them, and more would not stay there
@@ -53,6 +54,12 @@ def to_planes(lanes, places, planes, rows):
 
 
 @_loop
+def blocks_of(C):
+    """How many vectors it takes for so many channels."""
+    return (C + LANES - 1) // LANES
+
+
+@_loop
 def first_channel(block, C):
     """Of a block; where C is no multiple of LANES, the last block overlaps the one before."""
     return max(min(block * LANES, C - LANES), 0)
@@ -71,37 +78,19 @@ def pack(planes, C, rows, places, lanes):
 @_inlined
 def _add_products(x, at, offsets, step, w, sums):
     """sums[i] + sum over k of x[at + offsets[k] + i*step] * w[k] for i < ROWS; w (K * LANES,) and sums are vectors."""
-    a0, a1, a2, a3, a4, a5 = sums
     for k in range(len(offsets)):
-        w_k, here = load(w, k * LANES), at + offsets[k]
-        a0 = multiply_add(load_one(x, here), w_k, a0)
-        a1 = multiply_add(load_one(x, here + step), w_k, a1)
-        a2 = multiply_add(load_one(x, here + 2 * step), w_k, a2)
-        a3 = multiply_add(load_one(x, here + 3 * step), w_k, a3)
-        a4 = multiply_add(load_one(x, here + 4 * step), w_k, a4)
-        a5 = multiply_add(load_one(x, here + 5 * step), w_k, a5)
-    return a0, a1, a2, a3, a4, a5
+        sums = multiply_add_rows(x, at + offsets[k], step, load(w, k * LANES), sums)
+    return sums
 
 
 @_inlined
-def _add_products_of_two(x, at, offsets, step, w, v, sums):
-    """The same with two vectors for each k; the sums of w come first."""
-    a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
+def _add_products_of_two(x, at, offsets, step, w, v, sums, others):
+    """The same with two vectors for each k: what they have in common is read once."""
     for k in range(len(offsets)):
-        w_k, v_k, here = load(w, k * LANES), load(v, k * LANES), at + offsets[k]
-        x_k = load_one(x, here)
-        a0, b0 = multiply_add(x_k, w_k, a0), multiply_add(x_k, v_k, b0)
-        x_k = load_one(x, here + step)
-        a1, b1 = multiply_add(x_k, w_k, a1), multiply_add(x_k, v_k, b1)
-        x_k = load_one(x, here + 2 * step)
-        a2, b2 = multiply_add(x_k, w_k, a2), multiply_add(x_k, v_k, b2)
-        x_k = load_one(x, here + 3 * step)
-        a3, b3 = multiply_add(x_k, w_k, a3), multiply_add(x_k, v_k, b3)
-        x_k = load_one(x, here + 4 * step)
-        a4, b4 = multiply_add(x_k, w_k, a4), multiply_add(x_k, v_k, b4)
-        x_k = load_one(x, here + 5 * step)
-        a5, b5 = multiply_add(x_k, w_k, a5), multiply_add(x_k, v_k, b5)
-    return a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5
+        here = at + offsets[k]
+        sums = multiply_add_rows(x, here, step, load(w, k * LANES), sums)
+        others = multiply_add_rows(x, here, step, load(v, k * LANES), others)
+    return sums, others
 
 
 @_inlined
@@ -129,10 +118,63 @@ def multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first):
 def multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places, first):
     """The same of y with w and b, and of z with v and c, in less than twice the time where there are registers for both."""
     if TWO_AT_ONCE:
-        sums = _add_products_of_two(x, at, offsets, step, w, v, (b, b, b, b, b, b, c, c, c, c, c, c))
-        a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5 = sums
-        _store_rows((a0, a1, a2, a3, a4, a5), low, high, y, places, first)
-        _store_rows((b0, b1, b2, b3, b4, b5), low, high, z, places, first)
+        sums, others = _add_products_of_two(x, at, offsets, step, w, v, (b, b, b, b, b, b), (c, c, c, c, c, c))
+        _store_rows(sums, low, high, y, places, first)
+        _store_rows(others, low, high, z, places, first)
     else:
         multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first)
         multiply_tile(x, at, offsets, step, v, c, low, high, z, places, first)
+
+
+@_inlined
+def _load_rows(y, at, is_zero):
+    """y[at + i*LANES] for i < ROWS, vectors; or zeros"""
+    if is_zero:
+        a = spread(y.dtype.type(0))
+        return a, a, a, a, a, a
+    a, b, c = load(y, at), load(y, at + LANES), load(y, at + 2 * LANES)
+    return a, b, c, load(y, at + 3 * LANES), load(y, at + 4 * LANES), load(y, at + 5 * LANES)
+
+
+@_inlined
+def _keep_rows(sums, y, i, first, last, some):
+    """y[r] = sums[r - i] for the rows r from i on with first <= r < last; vectors, and ``some`` has room for ROWS of them."""
+    if first == i and i + ROWS <= last:
+        store_rows(sums, y, i * LANES, LANES)
+    else:
+        store_rows(sums, some, 0, LANES)
+        for r in range(first, min(i + ROWS, last)):
+            store(load(some, (r - i) * LANES), y, r * LANES)
+
+
+@_loop
+def multiply(x, rows, step, K, skip, w, blocks, y, is_first):
+    """y[block, i] (+)= sum over k < K of x[i*step + k*skip] * w[block, k] for i < rows: a matrix product.
+
+    w (blocks, K) and y (blocks, rows) are vectors, flat. If ``is_first``, y is new; else the sums are added to it. x and y can
+    be read as if they had at least ROWS rows.
+    """
+    some, at_once = np.empty(ROWS * LANES, y.dtype), 2 if TWO_AT_ONCE else 1
+    for block in range(0, blocks, at_once):
+        other = min(block + at_once - 1, blocks - 1)
+        w_block, y_block, v, z = (
+            w[block * K * LANES :],
+            y[block * rows * LANES :],
+            w[other * K * LANES :],
+            y[other * rows * LANES :],
+        )
+        for first in range(0, rows, ROWS):
+            i = max(min(first, rows - ROWS), 0)  # the last rows overlap those before
+            at, sums = i * step, _load_rows(y_block, i * LANES, is_first)
+            if other > block:
+                others = _load_rows(z, i * LANES, is_first)
+                for k in range(K):
+                    sums = multiply_add_rows(x, at, step, load(w_block, k * LANES), sums)
+                    others = multiply_add_rows(x, at, step, load(v, k * LANES), others)
+                    at += skip
+                _keep_rows(others, z, i, first, rows, some)
+            else:
+                for k in range(K):
+                    sums = multiply_add_rows(x, at, step, load(w_block, k * LANES), sums)
+                    at += skip
+            _keep_rows(sums, y_block, i, first, rows, some)

@@ -78,17 +78,31 @@ def choose_algorithm(
     return "im2col"
 
 
+def is_too_short(algorithm: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...], windows: Windows, groups: int) -> bool:
+    """Whether one step of this convolution takes less time than to wake another thread for it."""
+    return _is_short(algorithm, math.prod(y_shape) * x_shape[1] // groups * math.prod(windows.kernel))
+
+
 def threads_for(
     algorithm: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...], windows: Windows, groups: int
 ) -> AbstractContextManager:
     """In here, one step of this convolution runs on all threads or, if it is too short to wake others for, on this one."""
-    return threads_for_work(algorithm, math.prod(y_shape) * x_shape[1] // groups * math.prod(windows.kernel))
+    return on_this_thread() if is_too_short(algorithm, x_shape, y_shape, windows, groups) else nullcontext()
 
 
 def threads_for_work(algorithm: str, multiply_adds: int) -> AbstractContextManager:
-    """The same for what an algorithm does with so many multiply-adds. Loops that are gathered wake nobody by themselves."""
-    is_short = multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not is_gathering()
-    return on_this_thread() if is_short else nullcontext()
+    """The same for what an algorithm does with so many multiply-adds."""
+    return on_this_thread() if _is_short(algorithm, multiply_adds) else nullcontext()
+
+
+def _is_short(algorithm: str, multiply_adds: int) -> bool:
+    """Loops that are gathered wake nobody by themselves."""
+    return multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not is_gathering()
+
+
+def forced() -> str | None:
+    """The algorithm that is forced at the moment."""
+    return _forced
 
 
 @contextmanager

@@ -6,16 +6,19 @@ The definition is ``reference.conv2d_forward``; the equations of each algorithm 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 
 from . import depthwise, direct, im2col, pointwise, winograd
-from .algorithm import choose_algorithm, threads_for
-from .threads import parallel_for
+from .algorithm import choose_algorithm, forced, is_too_short, threads_for
+from .threads import free_threads, is_gathering, on_this_thread, parallel_for
 from .windows import Windows
 from .winograd_transforms import F2, F4
 
 TRANSFORMS = {"winograd4": F4, "winograd2": F2}
+SHAPES = 64  # of x, for which `FixedFilters` keep what they have prepared
 
 
 def conv2d_forward(
@@ -27,8 +30,6 @@ def conv2d_forward(
     dilation: tuple[int, int],
     groups: int,
     clamp: tuple[float, float] | None = None,
-    kept: dict[int | str, np.ndarray] | None = None,
-    y: np.ndarray | None = None,
 ) -> np.ndarray:
     """y = clamp(b + w * x), see ``reference.conv2d_forward`` for the equation.
 
@@ -37,33 +38,89 @@ def conv2d_forward(
     x, w, b, stride, pads, dilation, groups : as in ``reference.conv2d_forward``; x of any strides
     clamp : (low, high), optional
         Limits put on y in the same pass that adds the bias: (0, 6) is a ReLU6 and (0, inf) a ReLU. NaN stays NaN.
-    kept : dict, optional
-        Belongs to these filters, which do not change any more: what an algorithm makes of them stays there for the next call.
-    y : contiguous array, optional
-        Where the result goes. Within `gathered_loops` it may be there only when they end.
 
     Returns
     -------
     y : (N, F, OH, OW), of x's dtype
     """
-    x, w, windows = np.ascontiguousarray(x), np.ascontiguousarray(w), Windows(w.shape[2:], stride, pads, dilation)
-    if y is None:
-        y = np.empty((len(x), len(w), *windows.count(*x.shape[2:])), x.dtype)
-    low, high = map(x.dtype.type, (-math.inf, math.inf) if clamp is None else clamp)
-    step = "forward" if kept is None else "inference"
-    algorithm = choose_algorithm(step, x.shape, y.shape, windows, groups, x.dtype)
-    with threads_for(algorithm, x.shape, y.shape, windows, groups):
+    w, windows = np.ascontiguousarray(w), Windows(w.shape[2:], stride, pads, dilation)
+    return _prepare("forward", x.shape, w, b, windows, groups, clamp, None)(x)
+
+
+class FixedFilters:
+    """The same with filters that do not change any more, as in inference: what can be prepared is prepared once.
+
+    What an algorithm makes of the filters stays for all calls; where everything is, and who does which part of it, for those
+    with an x of the same shape. Between two layers there is then little left to do, which matters with small ones: while one
+    thread does it, the others wait.
+    """
+
+    def __init__(self, w: np.ndarray, b: np.ndarray, groups: int, clamp: tuple[float, float]):
+        self.w, self.b, self.groups, self.clamp = np.ascontiguousarray(w), b, groups, clamp
+        self.kept: dict[int | str, np.ndarray] = {}
+        self.prepared: dict[tuple, Callable] = {}
+
+    def __reduce__(self) -> tuple:  # a copy, or what another process gets, prepares for itself
+        return FixedFilters, (self.w, self.b, self.groups, self.clamp)
+
+    def knows(self, x: np.ndarray) -> bool:
+        """Whether an array like this one has been here before."""
+        return type(x) is np.ndarray and self._key(x) in self.prepared
+
+    def prepare(self, x: np.ndarray, windows: Windows) -> None:
+        """Make everything ready for an x like this one."""
+        if len(self.prepared) >= SHAPES:
+            self.prepared.clear()
+        how = self.w, self.b, windows, self.groups, self.clamp, self.kept
+        self.prepared[self._key(x)] = _prepare("inference", x.shape, *how)
+
+    def convolve(self, x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+        """``y`` is a contiguous array for the result. Within `gathered_loops` that may be there only when they end."""
+        return self.prepared[self._key(x)](x, y)
+
+    def _key(self, x: np.ndarray) -> tuple:
+        return x.shape, x.dtype, free_threads(), is_gathering(), forced()
+
+
+def _prepare(
+    step: str,
+    x_shape: tuple[int, ...],
+    w: np.ndarray,
+    b: np.ndarray | None,
+    windows: Windows,
+    groups: int,
+    clamp: tuple[float, float] | None,
+    kept: dict[int | str, np.ndarray] | None,
+) -> Callable[..., np.ndarray]:
+    """A function of x, of this shape, and y, if there is already a place for it, that makes y and returns it."""
+    y_shape, dtype = (x_shape[0], len(w), *windows.count(*x_shape[2:])), w.dtype
+    low, high = map(dtype.type, (-math.inf, math.inf) if clamp is None else clamp)
+    algorithm = choose_algorithm(step, x_shape, y_shape, windows, groups, dtype)
+    is_short = is_too_short(algorithm, x_shape, y_shape, windows, groups)
+    with on_this_thread() if is_short else nullcontext():
         if algorithm == "depthwise":
-            depthwise.forward(x, w, b, windows, low, high, y)
+            run = depthwise.prepare(x_shape, w, b, windows, low, high)
         elif algorithm == "pointwise":
-            pointwise.forward(x, w, b, low, high, y)
+            run = pointwise.prepare(x_shape, w, b, low, high)
         elif algorithm in TRANSFORMS:
-            winograd.forward(x, w, b, windows.origin, low, high, y, TRANSFORMS[algorithm], kept)
+            run = winograd.prepare(x_shape, y_shape, w, b, windows.origin, low, high, TRANSFORMS[algorithm], kept)
         elif algorithm == "direct":
-            direct.forward(x, w, b, windows, groups, low, high, y, kept)
+            run = direct.prepare(x_shape, y_shape, w, b, windows, groups, low, high, kept)
         else:
-            im2col.forward(x, w, b, windows, groups, low, high, y)
-    return y
+            run = im2col.prepare(x_shape, y_shape, w, b, windows, groups, low, high)
+
+    def convolve(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+        x = np.ascontiguousarray(x)
+        if y is None:
+            y = np.empty(y_shape, dtype)
+        if is_short:
+            with on_this_thread():
+                run(x, y)
+        else:
+            run(x, y)
+        return y
+
+    return convolve
 
 
 def conv2d_dx(

@@ -16,6 +16,7 @@ The gradient to x is the same kind of sum, one for each phase of x: over those t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -132,12 +133,16 @@ def _filled_up(offsets: np.ndarray) -> np.ndarray:
     return np.pad(offsets, (0, -len(offsets) % TAPS), mode="edge")
 
 
-def forward(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, windows: Windows, low: float, high: float, y: np.ndarray
-) -> None:
-    """Fill y (N, C, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) contiguous, w (C, 1, KH, KW), b (C,)."""
-    _, C, H, W = x.shape
-    _filter(x, w, b, plan_forward(windows, H, W, min(C, LANES)), low, high, y)
+def prepare(
+    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, windows: Windows, low: float, high: float
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function that fills y (N, C, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
+
+    w (C, 1, KH, KW), b (C,).
+    """
+    _, C, H, W = x_shape
+    plan = plan_forward(windows, H, W, min(C, LANES))
+    return lambda x, y: _filter(x, w, b, plan, low, high, y)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, dx: np.ndarray) -> None:

@@ -19,6 +19,7 @@ Four filters and three k share what is read.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -35,42 +36,45 @@ PIECE = 1 << 16  # numbers of x in a piece, about: they stay in the core's secon
 SLACK = 16  # numbers that the last vector may read beyond the end of the line
 
 
-def forward(
-    x: np.ndarray,
+def prepare(
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
     w: np.ndarray,
     b: np.ndarray | None,
     windows: Windows,
     groups: int,
     low: float,
     high: float,
-    y: np.ndarray,
     kept: dict[str, np.ndarray] | None = None,
-) -> None:
-    """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous.
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function that fills y (N, F, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
 
-    ``kept``, if given, belongs to these filters: as vectors, they stay there for the next call.
+    w (F, C / groups, KH, KW). ``kept``, if given, belongs to these filters: as vectors, they stay there for the next call.
     """
-    (N, F, OH, OW), channels = y.shape, w.shape[1]
+    (N, F, OH, OW), channels, dtype = y_shape, w.shape[1], w.dtype
     (KH, _), (sh, sw), (top, _, left, _), (dh, _) = windows
     kept = {} if kept is None else kept
     if "direct" not in kept:
         kept["direct"] = np.stack([in_lanes(group.reshape(len(group), -1)) for group in np.split(w, groups)])
     filters, F_group = kept["direct"], F // groups
-    bias = np.zeros((groups, max(F_group, LANES)), x.dtype)
+    bias = np.zeros((groups, max(F_group, LANES)), dtype)
     if b is not None:
         bias[:, :F_group] = b.reshape(groups, -1)
     pieces, rows, pitch, offsets = _divide(windows, N, groups, channels, F_group, OH, OW, threads_per_sample(N * groups))
     reach = (KH - 1) * dh + 1
     y_rows, y_places = planes(F_group, OH * OW, rows * OW + ROWS)
-    x_groups, y_groups = x.reshape(N, groups, channels, *x.shape[2:]), y.reshape(N, groups, F_group, OH * OW)
+    of_x, of_y = (N, groups, channels, *x_shape[2:]), (N, groups, F_group, OH * OW)
 
-    def body(start: int, stop: int) -> None:
-        padded = workspace("padded", (channels * ((rows - 1) * sh + reach) * pitch + ROWS * sw,), x.dtype)
-        lanes_y = workspace("lanes y", (2, len(y_places) * LANES), x.dtype)
-        how = reach, sh, sw, top, left, pitch, padded, offsets, filters, bias, low, high, lanes_y, y_rows, y_places, OW
-        loops.convolve(pieces[start:stop], x_groups, *how, y_groups)
+    def run(x: np.ndarray, y: np.ndarray) -> None:
+        def body(start: int, stop: int) -> None:
+            padded = workspace("padded", (channels * ((rows - 1) * sh + reach) * pitch + ROWS * sw,), dtype)
+            lanes_y = workspace("lanes y", (2, len(y_places) * LANES), dtype)
+            how = reach, sh, sw, top, left, pitch, padded, offsets, filters, bias, low, high, lanes_y, y_rows, y_places, OW
+            loops.convolve(pieces[start:stop], x.reshape(of_x), *how, y.reshape(of_y))
 
-    parallel_for(len(pieces), body, last=True)
+        parallel_for(len(pieces), body, last=True)
+
+    return run
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,8 @@ Source: Chellapilla, Puri, Simard 2006, "High Performance Convolutional Neural N
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import conv_loops as loops
@@ -24,12 +26,22 @@ COLUMNS = 1 << 18  # elements of a column workspace: 1 MB in float32, about what
 LONG = 512  # inner dimension of a weight gradient's product from which BLAS is near its best
 
 
-def forward(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, windows: Windows, groups: int, low: float, high: float, y: np.ndarray
-) -> None:
-    """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C / groups, KH, KW) contiguous."""
-    (N, C), (F, OH, OW) = x.shape[:2], y.shape[1:]
-    filters, y_flat = w.reshape(groups, F // groups, -1), y.reshape(N, F, OH * OW)
+def prepare(
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    w: np.ndarray,
+    b: np.ndarray | None,
+    windows: Windows,
+    groups: int,
+    low: float,
+    high: float,
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function that fills y (N, F, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
+
+    w (F, C / groups, KH, KW).
+    """
+    (N, C), (F, OH, OW) = x_shape[:2], y_shape[1:]
+    filters = w.reshape(groups, F // groups, -1)
     by_filters = groups == 1 and OH * OW < F  # threads that share a picture share the longer side of the product
     parts = min(threads_per_sample(N), F) if by_filters else 1
     rows = OH if by_filters else _rows_at_once(N, C, F // groups, OH, OW, windows)
@@ -37,18 +49,23 @@ def forward(
         (*block, F * part // parts, F * (part + 1) // parts) for block in _row_blocks(N, OH, rows) for part in range(parts)
     ]
     finishes = b is not None or low > -np.inf or high < np.inf
-    bias = np.zeros(F, y.dtype) if b is None else b
+    bias = np.zeros(F, w.dtype) if b is None else b
 
-    def body(start: int, stop: int) -> None:
-        for n, top, bottom, f, f_end in pieces[start:stop]:
-            columns = _columns(x, n, n + 1, top, bottom, OW, windows).reshape(groups, filters.shape[2], -1)
-            some = filters[:, f:f_end] if parts > 1 else filters
-            y_block = y_flat[n, f:f_end].reshape(groups, (f_end - f) // groups, -1)[:, :, top * OW : bottom * OW]
-            np.matmul(some, columns, out=y_block)
-            if finishes:
-                loops.finish(y_flat[n, f:f_end], bias[f:f_end], low, high, top * OW, bottom * OW)
+    def run(x: np.ndarray, y: np.ndarray) -> None:
+        y_flat = y.reshape(N, F, OH * OW)
 
-    parallel_for(len(pieces), body, last=True)
+        def body(start: int, stop: int) -> None:
+            for n, top, bottom, f, f_end in pieces[start:stop]:
+                columns = _columns(x, n, n + 1, top, bottom, OW, windows).reshape(groups, filters.shape[2], -1)
+                some = filters[:, f:f_end] if parts > 1 else filters
+                y_block = y_flat[n, f:f_end].reshape(groups, (f_end - f) // groups, -1)[:, :, top * OW : bottom * OW]
+                np.matmul(some, columns, out=y_block)
+                if finishes:
+                    loops.finish(y_flat[n, f:f_end], bias[f:f_end], low, high, top * OW, bottom * OW)
+
+        parallel_for(len(pieces), body, last=True)
+
+    return run
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, windows: Windows, groups: int, dx: np.ndarray) -> None:

@@ -5,6 +5,8 @@ y[n] (F, H*W) = w (F, C) x[n] (C, H*W),  dx[n] = w^T dy[n],  dw = sum over n of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import conv_loops as loops
@@ -12,38 +14,50 @@ from .im2col import samples_together, side_by_side
 from .threads import parallel_for, parallel_sum, threads_per_sample, workspace
 
 
-def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, low: float, high: float, y: np.ndarray) -> None:
-    """Fill y (N, F, H, W) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C, 1, 1) contiguous."""
-    _multiply(w.reshape(w.shape[:2]), x, y, b, low, high)
+def prepare(
+    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, low: float, high: float
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function that fills y (N, F, H, W) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
+
+    w (F, C, 1, 1). Threads that share a picture share the longer side of the product.
+    """
+    return _prepare(x_shape, w.reshape(w.shape[:2]), b, low, high)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W)."""
-    _multiply(w.reshape(w.shape[:2]).T, dy, dx, None, -np.inf, np.inf)
+    _prepare(dy.shape, w.reshape(w.shape[:2]).T, None, -np.inf, np.inf)(dy, dx)
 
 
-def _multiply(w: np.ndarray, x: np.ndarray, y: np.ndarray, b: np.ndarray | None, low: float, high: float) -> None:
-    """y[n] = min(max(w x[n] + b, low), high). Threads that share a picture share the longer side of the product."""
-    (N, C, H, W), F = x.shape, y.shape[1]
-    x_flat, y_flat = x.reshape(N, C, H * W), y.reshape(N, F, H * W)
-    longer = max(F, H * W)
+def _prepare(
+    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, low: float, high: float
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """y[n] = min(max(w x[n] + b, low), high)"""
+    (N, C, H, W), F = x_shape, len(w)
+    pixels = H * W
+    longer = max(F, pixels)
     parts = min(threads_per_sample(N), longer)
     finishes = b is not None or low > -np.inf or high < np.inf
-    bias = np.zeros(F, y.dtype) if b is None else b
+    bias = np.zeros(F, w.dtype) if b is None else b
 
-    def body(start: int, stop: int) -> None:
-        if parts == 1 and not finishes:
-            np.matmul(w, x_flat[start:stop], out=y_flat[start:stop])
-            return
-        for piece in range(start, stop):
-            n, part = divmod(piece, parts)
-            some = slice(longer * part // parts, longer * (part + 1) // parts)
-            filters, pixels = (some, slice(0, H * W)) if longer == F else (slice(0, F), some)
-            np.matmul(w[filters], x_flat[n, :, pixels], out=y_flat[n, filters, pixels])
-            if finishes:
-                loops.finish(y_flat[n, filters], bias[filters], low, high, pixels.start, pixels.stop)
+    def run(x: np.ndarray, y: np.ndarray) -> None:
+        x_flat, y_flat = x.reshape(N, C, pixels), y.reshape(N, F, pixels)
 
-    parallel_for(N * parts, body, last=True)
+        def body(start: int, stop: int) -> None:
+            if parts == 1 and not finishes:
+                np.matmul(w, x_flat[start:stop], out=y_flat[start:stop])
+                return
+            for piece in range(start, stop):
+                n, part = divmod(piece, parts)
+                some = slice(longer * part // parts, longer * (part + 1) // parts)
+                filters, places = (some, slice(0, pixels)) if longer == F else (slice(0, F), some)
+                np.matmul(w[filters], x_flat[n, :, places], out=y_flat[n, filters, places])
+                if finishes:
+                    loops.finish(y_flat[n, filters], bias[filters], low, high, places.start, places.stop)
+
+        parallel_for(N * parts, body, last=True)
+
+    return run
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, dw: np.ndarray) -> None:

@@ -24,6 +24,8 @@ Networks" (arXiv 1509.09308), sections 4.1 to 4.3 and algorithm 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import winograd_loops as loops
@@ -39,30 +41,30 @@ CORRELATED = 64  # tiles at a time in the weight gradient, about: more do not fi
 LARGE, MANY = 1 << 20, 16  # numbers in the transformed filters, and tiles that use them, above both of which they are not kept
 
 
-def forward(
-    x: np.ndarray,
+def prepare(
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
     w: np.ndarray,
     b: np.ndarray | None,
     origin: tuple[int, int],
     low: float,
     high: float,
-    y: np.ndarray,
     transform: Transform = F4,
     kept: dict[int, np.ndarray] | None = None,
-) -> None:
-    """Fill y (N, F, OH, OW) with min(max(b + w * x, low), high); x (N, C, H, W) and w (F, C, 3, 3) contiguous.
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function that fills y (N, F, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W); w (F, C, 3, 3) contiguous.
 
     ``origin`` is (top, left), the padding before the first row and column; y's size tells what comes after the last. In
     ``kept``, if given, transformed filters stay for the next call with the same filters; not those of wide layers that have
     some tiles to use them for, which would fill the memory and save a tenth of the layer's time.
     """
-    _convolve(x, w, False, b, origin, low, high, y, transform, kept)
+    return _prepare(x_shape, y_shape, w, False, b, origin, low, high, transform, kept)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, origin: tuple[int, int], dx: np.ndarray, transform: Transform = F4) -> None:
     """Fill dx (N, C, H, W): dy padded by 2 - top and 2 - left, convolved with w (F, C, 3, 3), turned and its axes exchanged."""
     low, high = map(dx.dtype.type, (-np.inf, np.inf))
-    _convolve(dy, w, True, None, (2 - origin[0], 2 - origin[1]), low, high, dx, transform)
+    _prepare(dy.shape, dx.shape, w, True, None, (2 - origin[0], 2 - origin[1]), low, high, transform, None)(dy, dx)
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw: np.ndarray, transform: Transform = F4) -> None:
@@ -73,7 +75,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     """
     (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
     width, blocks = max(C, LANES), loops.blocks_of(F)
-    grid, tiles = _tiling(dy, m)
+    grid, tiles = _tiling(dy.shape, m)
     mine = -(-tiles // free_threads())
     size = -(-mine // max(round(mine / CORRELATED), 1))  # tiles at a time, all but equally many
     sums: dict[int, np.ndarray] = {}
@@ -111,32 +113,34 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     parallel_for(C, restore_range)
 
 
-def _convolve(
-    x: np.ndarray,
+def _prepare(
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
     w: np.ndarray,
     is_turned: bool,
     b: np.ndarray | None,
     origin: tuple[int, int],
     low: float,
     high: float,
-    y: np.ndarray,
     transform: Transform,
-    kept: dict[int, np.ndarray] | None = None,
-) -> None:
+    kept: dict[int, np.ndarray] | None,
+) -> Callable[[np.ndarray, np.ndarray], None]:
     """y = clamp(b + w * x); or, if ``is_turned``, with the filters of w turned by 180 degrees and its axes exchanged.
 
     Threads take ranges of tiles: a block of tiles is transformed, multiplied with a pair of blocks of filters and brought back
     while it is in a core's cache. All filters are transformed before that. Where there are too few tiles to share, threads take
     ranges of filters, and (unless they are kept) it is a pair that is transformed and used while it is in the cache.
     """
-    (C, F), m, K, dtype = (x.shape[1], y.shape[1]), transform.m, transform.alpha**2, x.dtype
+    (C, F), m, K, dtype = (x_shape[1], y_shape[1]), transform.m, transform.alpha**2, w.dtype
     blocks = loops.blocks_of(F)
-    grid, tiles = _tiling(y, m)
+    grid, tiles = _tiling(y_shape, m)
     bias = np.zeros(max(F, LANES), dtype)
     bias[:F] = 0 if b is None else b
     # from a filter to the next, and from a channel to the next
     w_flat, w_steps = w.ravel(), np.array([9, 9 * F] if is_turned else [9 * C, 9])
-    rest = m, bias, low, high, grid, y
+    rest = m, bias, low, high, grid
+    if tiles > MANY and K * C * F > LARGE:
+        kept = None
 
     def space_for_V(tiles: int) -> np.ndarray:
         return workspace("winograd V", ((K * tiles + ROWS) * max(C, LANES),), dtype)
@@ -158,33 +162,38 @@ def _convolve(
             kept[K] = U
         return U
 
-    if tiles > MANY and K * C * F > LARGE:
-        kept = None
-
     if tiles >= FEW * free_threads() or C * F <= NARROW:
-        size, U = max(BLOCK // (K * (C + loops.PAIR * LANES)), FEW), all_filters()
+        size = max(BLOCK // (K * (C + loops.PAIR * LANES)), FEW)
 
-        def tile_range(start: int, stop: int) -> None:
-            loops.convolve(start, stop, size, x, *origin, space_for_V(size), U, space_for_M(size), *rest)
+        def run(x: np.ndarray, y: np.ndarray) -> None:
+            U = all_filters()
 
-        parallel_for(tiles, tile_range, last=True)
-        return
+            def tile_range(start: int, stop: int) -> None:
+                loops.convolve(start, stop, size, x, *origin, space_for_V(size), U, space_for_M(size), *rest, y)
 
-    V, whole = space_for_V(tiles), None if kept is None else all_filters()
+            parallel_for(tiles, tile_range, last=True)
 
-    def filter_range(start: int, stop: int) -> None:
-        U = workspace("winograd U", (K * loops.PAIR * C * LANES,), dtype) if whole is None else whole
-        how = w_flat, w_steps, is_turned, C, V, tiles, U, whole is not None, space_for_M(tiles)
-        loops.convolve_filters(start, stop, *how, *rest)
+    else:
 
-    parallel_for(
-        tiles, lambda start, stop: loops.transform_tiles(start, stop, loops.BT, m + 2, m, x, *origin, grid, V, tiles, 0, False)
-    )
-    parallel_for(-(-blocks // loops.PAIR), filter_range)
+        def run(x: np.ndarray, y: np.ndarray) -> None:
+            V, whole = space_for_V(tiles), None if kept is None else all_filters()
+
+            def transform_range(start: int, stop: int) -> None:
+                loops.transform_tiles(start, stop, loops.BT, m + 2, m, x, *origin, grid, V, tiles, 0, False)
+
+            def filter_range(start: int, stop: int) -> None:
+                U = workspace("winograd U", (K * loops.PAIR * C * LANES,), dtype) if whole is None else whole
+                how = w_flat, w_steps, is_turned, C, V, tiles, U, whole is not None, space_for_M(tiles)
+                loops.convolve_filters(start, stop, *how, *rest, y)
+
+            parallel_for(tiles, transform_range)
+            parallel_for(-(-blocks // loops.PAIR), filter_range)
+
+    return run
 
 
-def _tiling(y: np.ndarray, m: int) -> tuple[tuple[int, int], int]:
+def _tiling(y_shape: tuple[int, ...], m: int) -> tuple[tuple[int, int], int]:
     """How many tiles of m x m outputs there are down and across a picture, and in the whole batch, in the order (n, ti, tj)."""
-    N, _, OH, OW = y.shape
+    N, _, OH, OW = y_shape
     grid = -(-OH // m), -(-OW // m)
     return grid, N * grid[0] * grid[1]

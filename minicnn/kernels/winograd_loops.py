@@ -7,8 +7,8 @@ tile and then along its rows, to vectors of LANES channels or filters (see ``lan
 Where channels or filters are no multiple of LANES, the last block of them overlaps the one before; where there are fewer, the
 other lanes hold nothing of interest.
 
-To Numba a 0 that is written down is of another type than a number that comes out as 0, and whatever it is handed to is compiled
-once more for it: hence the variables called ``zero``.
+To Numba a number that is written down is of a type of its own, and whatever it is handed to is compiled once more for it: hence
+the constants that are NumPy's numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from . import winograd_transforms as of
 from .lanes import LANES, add, clamp, load, spread, store
 from .lanes_loops import blocks_of, first_channel, multiply, to_lanes, to_planes
 
-BT, AT, G, A, GT = range(5)  # the matrices
+BT, AT, G, A, GT = np.arange(5)  # the matrices
+ZERO, ONE, VECTOR, YES, NO = np.int64(0), np.int64(1), np.int64(LANES), np.bool_(True), np.bool_(False)
 TOGETHER = 8  # neighbouring tiles, or channels of filters, at most
 PAIR = 2  # blocks of filters that are brought back after each other, while M is in the cache; their products share what is read
 
@@ -100,7 +101,7 @@ def transform_tiles(start, stop, matrix, window, m, x, top, left, grid, V, tiles
     V is flat: (alpha^2, tiles, C or LANES if there are fewer) or, if ``in_blocks``, vectors (alpha^2, blocks, tiles), as
     `multiply` wants the one and the other factor. Neighbours in a tile row go together.
     """
-    (_, C, H, W), (TH, TW), zero = x.shape, grid, np.int64(0)
+    (_, C, H, W), (TH, TW) = x.shape, grid
     alpha, together, blocks = m + 2, _together(TW), blocks_of(C)
     columns, along = m * (together - 1) + window, LANES if in_blocks else max(C, LANES)
     plane = tiles_of_V * (blocks * LANES if in_blocks else along)
@@ -115,10 +116,10 @@ def transform_tiles(start, stop, matrix, window, m, x, top, left, grid, V, tiles
         for block in range(blocks):
             c = first_channel(block, C)
             _load_window(x_planes, n * C + c, x_rows, ti * m - top, tj * m - left, window, columns, places, strip)
-            _apply(matrix, m, strip, zero, pitch, LANES, half, zero, pitch, LANES, columns)
+            _apply(matrix, m, strip, ZERO, pitch, VECTOR, half, ZERO, pitch, VECTOR, columns)
             there = (t - begin) * along + (block * tiles_of_V * LANES if in_blocks else c)
             for i in range(alpha):
-                _apply(matrix, m, half, i * pitch, LANES, m * LANES, V, i * alpha * plane + there, plane, along, tiles)
+                _apply(matrix, m, half, i * pitch, VECTOR, m * LANES, V, i * alpha * plane + there, plane, along, tiles)
         t += tiles
 
 
@@ -129,7 +130,7 @@ def _restore_tiles(start, stop, m, M, first_block, blocks, bias, low, high, grid
     For tiles start <= t < stop and ``blocks`` filter blocks; M (alpha^2, blocks, tiles) are vectors, flat. Rows and columns
     beyond y's end are left out.
     """
-    (_, F, OH, OW), (TH, TW), zero = y.shape, grid, np.int64(0)
+    (_, F, OH, OW), (TH, TW) = y.shape, grid
     alpha, together, tiles_of_M, y_flat = m + 2, _together(TW), stop - start, y.ravel()
     half, strip = np.empty(alpha * m * together * LANES, y.dtype), np.empty(m * m * together * LANES, y.dtype)
     y_rows, places, plane = (
@@ -153,8 +154,8 @@ def _restore_tiles(start, stop, m, M, first_block, blocks, bias, low, high, grid
             f = first_channel(first_block + block, F)
             for i in range(alpha):
                 here = i * alpha * plane + (block * tiles_of_M + t - start) * LANES
-                _apply(AT, m, M, here, plane, LANES, half, i * pitch, LANES, m * LANES, tiles)
-            _apply(AT, m, half, zero, pitch, LANES, strip, zero, pitch, LANES, m * tiles)
+                _apply(AT, m, M, here, plane, VECTOR, half, i * pitch, VECTOR, m * LANES, tiles)
+            _apply(AT, m, half, ZERO, pitch, VECTOR, strip, ZERO, pitch, VECTOR, m * tiles)
             b = load(bias, f)
             for k in range(0, m * pitch, LANES):
                 store(clamp(add(load(strip, k), b), low, high), strip, k)
@@ -173,7 +174,7 @@ def _multiply_and_restore(begin, end, C, V, U, blocks_of_U, block_of_U, first_bl
     tiles, width = end - begin, max(C, LANES)
     for k in range((m + 2) * (m + 2)):
         U_k = U[(k * blocks_of_U + block_of_U) * C * LANES :]
-        multiply(V[k * tiles * width :], tiles, width, C, 1, U_k, blocks, M[k * blocks * tiles * LANES :], True)
+        multiply(V[k * tiles * width :], tiles, width, C, ONE, U_k, blocks, M[k * blocks * tiles * LANES :], YES)
     _restore_tiles(begin, end, m, M, first_block, blocks, bias, low, high, grid, y)
 
 
@@ -186,7 +187,7 @@ def convolve(start, stop, size, x, top, left, V, U, M, m, bias, low, high, grid,
     C, blocks = x.shape[1], blocks_of(y.shape[1])
     for begin in range(start, stop, size):
         end = min(begin + size, stop)
-        transform_tiles(begin, end, BT, m + 2, m, x, top, left, grid, V, end - begin, begin, False)
+        transform_tiles(begin, end, BT, m + 2, m, x, top, left, grid, V, end - begin, begin, NO)
         for first in range(0, blocks, PAIR):
             pair = min(PAIR, blocks - first)
             _multiply_and_restore(begin, end, C, V, U, blocks, first, first, pair, M, m, bias, low, high, grid, y)
@@ -198,14 +199,14 @@ def convolve_filters(start, stop, w, w_steps, is_turned, C, V, tiles, U, is_whol
 
     U has all filters, as in `convolve`; or it is a workspace, in which each pair is made when it is needed.
     """
-    F, zero = y.shape[1], np.int64(0)
+    F = y.shape[1]
     blocks = blocks_of(F)
     for first in range(start * PAIR, min(stop * PAIR, blocks), PAIR):
         pair = min(PAIR, blocks - first)
-        blocks_of_U, block_of_U = (blocks, first) if is_whole else (pair, zero)
+        blocks_of_U, block_of_U = (blocks, first) if is_whole else (pair, ZERO)
         if not is_whole:
-            transform_filters(zero, C, m, w, w_steps, is_turned, C, F, first, pair, U)
-        _multiply_and_restore(zero, tiles, C, V, U, blocks_of_U, block_of_U, first, pair, M, m, bias, low, high, grid, y)
+            transform_filters(ZERO, C, m, w, w_steps, is_turned, C, F, first, pair, U)
+        _multiply_and_restore(ZERO, tiles, C, V, U, blocks_of_U, block_of_U, first, pair, M, m, bias, low, high, grid, y)
 
 
 @_loop
@@ -217,19 +218,19 @@ def add_products(start, stop, tiles, C, V, blocks, dM, is_first, dU):
     width = max(C, LANES)
     for k in range(start, stop):
         x, w = V[k * tiles * width :], dM[k * blocks * tiles * LANES :]
-        multiply(x, C, 1, tiles, width, w, blocks, dU[k * blocks * C * LANES :], is_first)
+        multiply(x, C, ONE, tiles, width, w, blocks, dU[k * blocks * C * LANES :], is_first)
 
 
 @_loop
 def correlate(start, stop, size, x, top, left, V, dy, dM, m, grid, dU):
     """dU[k] = sum of V[k]^T dM[k] over tiles start to stop, ``size`` at a time; V and dM are flat workspaces."""
-    C, blocks, zero = x.shape[1], blocks_of(dy.shape[1]), np.int64(0)
+    C, blocks = x.shape[1], blocks_of(dy.shape[1])
     for begin in range(start, stop, size):
         end = min(begin + size, stop)
         tiles = end - begin
-        transform_tiles(begin, end, A, m, m, dy, zero, zero, grid, dM, tiles, begin, True)
-        transform_tiles(begin, end, BT, m + 2, m, x, top, left, grid, V, tiles, begin, False)
-        add_products(zero, (m + 2) * (m + 2), tiles, C, V, blocks, dM, begin == start, dU)
+        transform_tiles(begin, end, A, m, m, dy, ZERO, ZERO, grid, dM, tiles, begin, YES)
+        transform_tiles(begin, end, BT, m + 2, m, x, top, left, grid, V, tiles, begin, NO)
+        add_products(ZERO, (m + 2) * (m + 2), tiles, C, V, blocks, dM, begin == start, dU)
 
 
 @_loop
@@ -250,7 +251,7 @@ def transform_filters(start, stop, m, w, w_steps, is_turned, C, F, first_block, 
     For ``blocks`` blocks of filters from ``first_block`` on. w is flat, and w_steps lead to its next filter and channel;
     ``is_turned`` if its taps are to be read from the last to the first. U (alpha^2, blocks, C, LANES), flat.
     """
-    alpha, w_rows, w_step, zero = m + 2, np.arange(min(F, LANES)) * w_steps[0], w_steps[1], np.int64(0)
+    alpha, w_rows, w_step = m + 2, np.arange(min(F, LANES)) * w_steps[0], w_steps[1]
     plane = blocks * C * LANES
     nine, half = np.zeros(9 * TOGETHER * LANES, w.dtype), np.empty(3 * alpha * TOGETHER * LANES, w.dtype)
     for begin in range(start, stop, TOGETHER):
@@ -260,10 +261,10 @@ def transform_filters(start, stop, m, w, w_steps, is_turned, C, F, first_block, 
             f = first_channel(first_block + block, F)
             for c in range(together):
                 to_lanes(w[f * w_steps[0] + (begin + c) * w_step :], w_rows, nine, places[c])
-            _apply(G, m, nine, zero, pitch, LANES, half, zero, pitch, LANES, 3 * together)
+            _apply(G, m, nine, ZERO, pitch, VECTOR, half, ZERO, pitch, VECTOR, 3 * together)
             for i in range(alpha):
                 there = i * alpha * plane + (block * C + begin) * LANES
-                _apply(G, m, half, i * pitch, LANES, 3 * LANES, U, there, plane, LANES, together)
+                _apply(G, m, half, i * pitch, VECTOR, 3 * LANES, U, there, plane, VECTOR, together)
 
 
 @_loop
@@ -272,17 +273,17 @@ def restore_filters(start, stop, m, dU, dw):
 
     dU (alpha^2, blocks, C, LANES), flat.
     """
-    (F, C, _), zero = dw.shape, np.int64(0)
+    F, C, _ = dw.shape
     alpha, blocks, dw_flat, dw_rows = m + 2, blocks_of(F), dw.ravel(), np.arange(min(F, LANES)) * (C * 9)
     plane = blocks * C * LANES
     half, nine = np.empty(3 * alpha * TOGETHER * LANES, dw.dtype), np.empty(9 * TOGETHER * LANES, dw.dtype)
     for begin in range(start, stop, TOGETHER):
         together = min(TOGETHER, stop - begin)
-        places, pitch = _taps(together, False), 3 * together * LANES
+        places, pitch = _taps(together, NO), 3 * together * LANES
         for block in range(blocks):
             f = first_channel(block, F)
             for i in range(alpha):
                 here = i * alpha * plane + (block * C + begin) * LANES
-                _apply(GT, m, dU, here, plane, LANES, half, i * pitch, LANES, 3 * LANES, together)
-            _apply(GT, m, half, zero, pitch, LANES, nine, zero, pitch, LANES, 3 * together)
+                _apply(GT, m, dU, here, plane, VECTOR, half, i * pitch, VECTOR, 3 * LANES, together)
+            _apply(GT, m, half, ZERO, pitch, VECTOR, nine, ZERO, pitch, VECTOR, 3 * together)
             to_planes(nine, places.ravel(), dw_flat[(f * C + begin) * 9 :], dw_rows)

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..kernels import inverted_residual
 from ..kernels.algorithm import threads_for_work
-from ..kernels.conv import conv2d_forward
+from ..kernels.conv import FixedFilters
 from ..kernels.norm import NO_LIMITS
 from ..kernels.threads import gathered_loops
 from ..kernels.windows import Windows
@@ -55,19 +55,20 @@ class FusedConv2d(Conv2d):
         self.w.value = w.astype(conv.w.value.dtype)
         self.b.value = np.broadcast_to(b, self.out_channels).astype(conv.w.value.dtype)
         self.limits = limits
-        self._kept: dict[int, np.ndarray] = {}  # what the convolution makes of the filters, which stay as they are
         self.freeze()
+        self._convert(self.w.value.dtype)
 
     def forward(self, x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
         """``y`` is a contiguous array for the result, where there is one already."""
         _refuse_training(self)
-        self.check_input(x, ndim=4)
-        w, b, windows = self.w.value, self.b.value, self.windows(x.shape)
-        return conv2d_forward(x, w, b, *windows[1:], self.groups, clamp=self.limits, kept=self._kept, y=y)
+        if not self._filters.knows(x):
+            self.check_input(x, ndim=4)
+            self._filters.prepare(x, self.windows(x.shape))
+        return self._filters.convolve(x, y)
 
     def _convert(self, dtype: np.dtype) -> None:
         super()._convert(dtype)
-        self._kept = {}
+        self._filters = FixedFilters(self.w.value, self.b.value, self.groups, self.limits)
 
 
 class FusedConcat(Concat):
@@ -79,16 +80,18 @@ class FusedConcat(Concat):
 
     def __init__(self, **branches: FusedConv2d):
         super().__init__(**branches)
-        self._known: dict[tuple[int, ...], tuple[tuple[int, ...], int]] = {}  # of each shape of x that has been seen
+        # of each shape of x that has been seen, whether it goes together, y's shape and the work
+        self._known: dict[tuple[int, ...], tuple[bool, tuple[int, ...], int]] = {}
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
-        pictures = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
-        if len(x) != 1 or len(pictures) > 1:
-            return super().forward(x)
         if x.shape not in self._known:
-            self._known[x.shape] = self.output_shape(x.shape), self.multiply_adds(x.shape)
-        y_shape, work = self._known[x.shape]
+            pictures = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
+            alike = len(x) == 1 and len(pictures) == 1
+            self._known[x.shape] = alike, self.output_shape(x.shape) if alike else (), self.multiply_adds(x.shape)
+        alike, y_shape, work = self._known[x.shape]
+        if not alike:
+            return super().forward(x)
         y, end = np.empty(y_shape, x.dtype), 0
         with threads_for_work("im2col", work), gathered_loops():
             for conv in self.branches.values():

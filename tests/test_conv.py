@@ -284,7 +284,8 @@ for expand, seen in ((None, x), (steps[0], x[:, :3])):
     h = x if expand is None else np.clip(np.einsum("ec,nchw->nehw", steps[0].w, seen) + b[:, None, None], -9, 9)
     d = np.clip(reference.conv2d_forward(h, w, b, *windows[1:], 20), -9, 9)
     y = np.clip(np.einsum("fe,nehw->nfhw", w3, d) + b[:3, None, None], -9, 9)
-    np.testing.assert_allclose(inverted_residual.forward(seen, expand, *steps[1:], windows, False, {}), y, atol=1e-12)
+    run = inverted_residual.prepare(seen.shape, expand, *steps[1:], windows, False, {})
+    np.testing.assert_allclose(run(seen), y, atol=1e-12)
 print(type(im2col.loops.im2col).__name__)
 """
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}

@@ -34,7 +34,7 @@ def in_one_go(x, w1, b1, w2, b2, w3, b3, windows, shortcut=False, limits=(0, 6),
         (flat[2], b3, (-50, 50)),
     )
     steps = [inverted_residual.Step(*step) for step in steps]
-    return inverted_residual.forward(x, *steps, windows, shortcut, {} if kept is None else kept)
+    return inverted_residual.prepare(x.shape, *steps, windows, shortcut, {} if kept is None else kept)(x)
 
 
 def one_after_another(x, w1, b1, w2, b2, w3, b3, windows, shortcut=False, limits=(0, 6)):
@@ -158,7 +158,7 @@ def test_without_the_first_convolution_the_filters_see_the_input(E, F, H, W, str
     d = np.clip(reference.conv2d_forward(x, w2, b2, *windows[1:], E), 0, 6)
     expected = np.clip(reference.conv2d_forward(d, w3, b3, (1, 1), (0, 0, 0, 0), (1, 1), 1), 0, 6)
     for some in (x, x[:1]):
-        y = inverted_residual.forward(some, None, *steps, windows, False, {})
+        y = inverted_residual.prepare(some.shape, None, *steps, windows, False, {})(some)
         np.testing.assert_allclose(y, expected[: len(some)], atol=1e-12)
 
 

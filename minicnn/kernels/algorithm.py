@@ -80,7 +80,12 @@ def choose_algorithm(
 
 def is_too_short(algorithm: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...], windows: Windows, groups: int) -> bool:
     """Whether one step of this convolution takes less time than to wake another thread for it."""
-    return _is_short(algorithm, math.prod(y_shape) * x_shape[1] // groups * math.prod(windows.kernel))
+    return is_short_work(math.prod(y_shape) * x_shape[1] // groups * math.prod(windows.kernel), algorithm)
+
+
+def is_short_work(multiply_adds: int, algorithm: str = "im2col") -> bool:
+    """Whether so many multiply-adds of an algorithm take less. Loops that are gathered wake nobody by themselves."""
+    return multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not is_gathering()
 
 
 def threads_for(
@@ -88,16 +93,6 @@ def threads_for(
 ) -> AbstractContextManager:
     """In here, one step of this convolution runs on all threads or, if it is too short to wake others for, on this one."""
     return on_this_thread() if is_too_short(algorithm, x_shape, y_shape, windows, groups) else nullcontext()
-
-
-def threads_for_work(algorithm: str, multiply_adds: int) -> AbstractContextManager:
-    """The same for what an algorithm does with so many multiply-adds."""
-    return on_this_thread() if _is_short(algorithm, multiply_adds) else nullcontext()
-
-
-def _is_short(algorithm: str, multiply_adds: int) -> bool:
-    """Loops that are gathered wake nobody by themselves."""
-    return multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not is_gathering()
 
 
 def forced() -> str | None:

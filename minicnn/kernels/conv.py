@@ -13,12 +13,12 @@ import numpy as np
 
 from . import depthwise, direct, im2col, pointwise, winograd
 from .algorithm import choose_algorithm, forced, is_too_short, threads_for
+from .prepared import Prepared
 from .threads import free_threads, is_gathering, on_this_thread, parallel_for
 from .windows import Windows
 from .winograd_transforms import F2, F4
 
 TRANSFORMS = {"winograd4": F4, "winograd2": F2}
-SHAPES = 64  # of x, for which `FixedFilters` keep what they have prepared
 
 
 def conv2d_forward(
@@ -58,10 +58,7 @@ class FixedFilters:
     def __init__(self, w: np.ndarray, b: np.ndarray, groups: int, clamp: tuple[float, float]):
         self.w, self.b, self.groups, self.clamp = np.ascontiguousarray(w), b, groups, clamp
         self.kept: dict[int | str, np.ndarray] = {}
-        self.prepared: dict[tuple, Callable] = {}
-
-    def __reduce__(self) -> tuple:  # a copy, or what another process gets, prepares for itself
-        return FixedFilters, (self.w, self.b, self.groups, self.clamp)
+        self.prepared = Prepared()
 
     def knows(self, x: np.ndarray) -> bool:
         """Whether an array like this one has been here before."""
@@ -69,8 +66,6 @@ class FixedFilters:
 
     def prepare(self, x: np.ndarray, windows: Windows) -> None:
         """Make everything ready for an x like this one."""
-        if len(self.prepared) >= SHAPES:
-            self.prepared.clear()
         how = self.w, self.b, windows, self.groups, self.clamp, self.kept
         self.prepared[self._key(x)] = _prepare("inference", x.shape, *how)
 

@@ -159,7 +159,7 @@ def _narrow(x, pitch, w, v, K, pixels, places, y, z, both):
 @_loop
 def add_channels(
     first_row, last_row, x, H, W, w1, b1, low1, high1, w2, b2, low2, high2, w3, F, KH, sh, top, OW, rows, x_rows, places,
-    x_pitch, offsets, y_rows, y_places, tile_x, lanes_h, d, d_pitch, lanes_y, product
+    x_pitch, offsets, y_rows, y_places, d_pitch, tile_x, lanes_h, d, lanes_y, product
 ):  # fmt: skip
     """product (F * OH*OW,) = w3^T d, with d = clamp(w2 * h + b2) and h = clamp(w1 x + b1), ``rows`` of its rows at a time.
 
@@ -167,13 +167,14 @@ def add_channels(
     (blocks, C * LANES), w2 (blocks, taps * LANES), w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). Without blocks in
     w1, h is x, and x_rows are those of its planes. ``places``, of the pixels of the (rows - 1)*sh + KH rows under ``rows`` of
     y, ``x_pitch`` and ``offsets`` as in a `Plan`; y_rows and y_places those of y's planes. tile_x (C, pixels), lanes_h
-    (2, numbers), d (pixels * d_pitch) and lanes_y (2, pixels * LANES) are workspaces; of lanes_h, what is no pixel is 0, and
-    what lies at its end is not looked at.
+    (2, numbers), d (pixels * d_pitch) and lanes_y (2, pixels * LANES) are workspaces; what lies at the end of lanes_h is not
+    looked at.
     """
     C, E, blocks, OH = len(tile_x), w3.shape[1] // LANES, len(w2), len(product) // (F * OW)
     low1, high1, low2, high2 = spread(low1), spread(high1), spread(low2), spread(high2)
     zero = spread(x.dtype.type(0))
     nowhere, nothing = lanes_h.shape[1] - LANES, x[0, :0]
+    lanes_h[:] = 0  # the padding at the sides
     for i in range(first_row, last_row, rows):
         some = min(rows, last_row - i)
         above = i * sh - top  # the row of h, or of the padding, under the first tap

@@ -20,6 +20,7 @@ the wide maps some channels at a time for the same reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -80,16 +81,16 @@ def _lay_out(windows: Windows, H: int, W: int, width: int, F: int, count: int, m
     return rows, of_x, plan.x.places, plan.x.pitch, plan.offsets[: KH * KW], *of_y, plan.sizes[0] + LANES
 
 
-def forward(
-    x: np.ndarray,
+def prepare(
+    x_shape: tuple[int, ...],
     expand: Step | None,
     depthwise: Step,
     project: Step,
     windows: Windows,
     shortcut: bool,
     kept: dict[int, list[tuple[slice, Share]]],
-) -> np.ndarray:
-    """y (N, F, OH, OW) of x (N, C, H, W), by the equations above.
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that returns y (N, F, OH, OW) of x (N, C, H, W), contiguous, by the equations above.
 
     Parameters
     ----------
@@ -102,8 +103,7 @@ def forward(
     kept : dict
         Belongs to these filters, which do not change any more: what threads get of them stays there for the next call.
     """
-    x = np.ascontiguousarray(x)
-    (N, C, H, W), E, F = x.shape, len(depthwise.w), len(project.b)
+    (N, C, H, W), E, F, dtype = x_shape, len(depthwise.w), len(project.b), project.w.dtype
     OH, OW = windows.count(H, W)
     (KH, _), (sh, _), (top, _) = windows.kernel, windows.stride, windows.origin
     threads = threads_per_sample(N)
@@ -113,41 +113,50 @@ def forward(
     if parts not in kept:
         shares = [slice(E * part // parts, E * (part + 1) // parts) for part in range(parts)]
         kept[parts] = [(some, _share(expand, depthwise, project, some)) for some in shares]
-    x_flat, y = x.reshape(N, C, H * W), np.empty((N, F, OH * OW), x.dtype)
-    products = y[None] if parts == 1 else np.empty((parts, N, F, OH * OW), x.dtype)
     steps = (depthwise, depthwise, project) if expand is None else (expand, depthwise, project)
-    limits = [tuple(map(x.dtype.type, step.limits)) for step in steps]
-
-    def add_channels(n: int, part: int, first: int, last: int) -> None:
-        some, (w1, b1, w2, b2, w3) = kept[parts][part]
-        seen, width = (x_flat[n] if expand else x_flat[n, some]), w3.shape[1] // LANES
-        rows, x_rows, places, x_pitch, offsets, y_rows, y_places, size_h = _lay_out(windows, H, W, width, F, last - first, TILE)
-        tile_x = workspace("x", (C, min((rows - 1) * sh + KH, H) * W + ROWS), x.dtype)
-        lanes_h = workspace("lanes x", (2, size_h), x.dtype)
-        lanes_h[:] = 0
+    limits = [tuple(map(dtype.type, step.limits)) for step in steps]
+    pieces = []
+    for piece in range(parts * by_rows):
+        rows_of_y = (OH * piece // by_rows, OH * (piece + 1) // by_rows) if by_rows > 1 else (0, OH)
+        some, (w1, b1, w2, b2, w3) = kept[parts][0 if by_rows > 1 else piece]
+        width = w3.shape[1] // LANES
+        of_rows = rows_of_y[1] - rows_of_y[0]
+        rows, x_rows, places, x_pitch, offsets, y_rows, y_places, size_h = _lay_out(windows, H, W, width, F, of_rows, TILE)
         d_pitch = width + LANES  # a power of 2 would put neighbouring pixels into the same places of the cache
-        d = workspace("d", ((rows * OW + max(ROWS, COLUMNS)) * d_pitch,), x.dtype)
-        lanes_y = workspace("lanes y", (2, len(y_places) * LANES), x.dtype)
-        # all of it in one call: between calls, threads would wait for each other to get Python's lock
-        loops.add_channels(
-            first, last, seen, H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, F, KH, sh, top, OW, rows,
-            x_rows, places, x_pitch, offsets, y_rows, y_places, tile_x, lanes_h, d, d_pitch,
-            lanes_y, products[part, n].ravel()
+        how = (
+            H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, F, KH, sh, top, OW, rows, x_rows, places, x_pitch, offsets,
+            y_rows, y_places, d_pitch
         )  # fmt: skip
+        spaces = {
+            "x": (C, min((rows - 1) * sh + KH, H) * W + ROWS),
+            "lanes x": (2, size_h),
+            "d": ((rows * OW + max(ROWS, COLUMNS)) * d_pitch,),
+            "lanes y": (2, len(y_places) * LANES),
+        }
+        pieces.append((slice(0, C) if expand else some, rows_of_y, how, spaces))
 
-    def collect(n: int, first: int, last: int) -> None:
-        loops.collect(products[:, n], project.b, *limits[2], x_flat[n : n + shortcut], first * OW, last * OW, y[n])
+    def run(x: np.ndarray) -> np.ndarray:
+        x_flat, y = x.reshape(N, C, H * W), np.empty((N, F, OH * OW), dtype)
+        products = y[None] if parts == 1 else np.empty((parts, N, F, OH * OW), dtype)
 
-    def body(start: int, stop: int) -> None:
-        for piece in range(start, stop):
-            n, part = divmod(piece, parts * by_rows)
-            first, last = (OH * part // by_rows, OH * (part + 1) // by_rows) if by_rows > 1 else (0, OH)
-            add_channels(n, 0 if by_rows > 1 else part, first, last)
-            if parts == 1:
-                collect(n, first, last)
+        def body(start: int, stop: int) -> None:
+            for number in range(start, stop):
+                n, piece = divmod(number, len(pieces))
+                some, rows_of_y, how, spaces = pieces[piece]
+                product = products[0 if parts == 1 else piece, n]
+                work = [workspace(use, shape, dtype) for use, shape in spaces.items()]
+                # all of it in one call: between calls, threads would wait for each other to get Python's lock
+                loops.add_channels(*rows_of_y, x_flat[n, some], *how, *work, product.ravel())
+                if parts == 1:
+                    collect(n, *rows_of_y)
 
-    parallel_for(N * parts * by_rows, body)
-    if parts > 1:
-        for n in range(N):
-            collect(n, 0, OH)
-    return y.reshape(N, F, OH, OW)
+        def collect(n: int, first: int, last: int) -> None:
+            loops.collect(products[:, n], project.b, *limits[2], x_flat[n : n + shortcut], first * OW, last * OW, y[n])
+
+        parallel_for(N * len(pieces), body)
+        if parts > 1:
+            for n in range(N):
+                collect(n, 0, OH)
+        return y.reshape(N, F, OH, OW)
+
+    return run

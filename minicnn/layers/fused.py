@@ -13,17 +13,18 @@ become one layer: their wide maps are not written to memory at all.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from ..kernels import inverted_residual
-from ..kernels.algorithm import threads_for_work
+from ..kernels.algorithm import is_short_work
 from ..kernels.conv import FixedFilters
 from ..kernels.norm import NO_LIMITS
-from ..kernels.threads import gathered_loops
-from ..kernels.windows import Windows
+from ..kernels.prepared import Prepared
+from ..kernels.threads import free_threads, gathered_loops, on_this_thread
 from .activation import LIMITS
 from .base import Layer, Parameter
 from .containers import Concat, Residual, Sequential
@@ -80,20 +81,19 @@ class FusedConcat(Concat):
 
     def __init__(self, **branches: FusedConv2d):
         super().__init__(**branches)
-        # of each shape of x that has been seen, whether it goes together, y's shape and the work
-        self._known: dict[tuple[int, ...], tuple[bool, tuple[int, ...], int]] = {}
+        self._prepared = Prepared()
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
-        if x.shape not in self._known:
+        if x.shape not in self._prepared:
             pictures = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
-            alike = len(x) == 1 and len(pictures) == 1
-            self._known[x.shape] = alike, self.output_shape(x.shape) if alike else (), self.multiply_adds(x.shape)
-        alike, y_shape, work = self._known[x.shape]
-        if not alike:
+            shape = self.output_shape(x.shape) if len(x) == 1 and len(pictures) == 1 else None
+            self._prepared[x.shape] = shape, is_short_work(self.multiply_adds(x.shape))
+        y_shape, is_short = self._prepared[x.shape]
+        if y_shape is None:
             return super().forward(x)
         y, end = np.empty(y_shape, x.dtype), 0
-        with threads_for_work("im2col", work), gathered_loops():
+        with on_this_thread() if is_short else nullcontext(), gathered_loops():
             for conv in self.branches.values():
                 begin, end = end, end + conv.out_channels
                 conv.forward(x, y[:, begin:end])
@@ -114,25 +114,30 @@ class FusedInvertedResidual(Layer):
         super().__init__()
         names = ("expand", "depthwise", "project")[-len(convolutions) :]
         self.body, self.shortcut = Sequential(**dict(zip(names, convolutions, strict=True))), shortcut
-        self._steps: list[inverted_residual.Step | None] = []
         self._kept: dict[int, list[tuple[slice, inverted_residual.Share]]] = {}
-        self._known: dict[tuple[int, ...], tuple[Windows, int]] = {}  # of each shape of x that has been seen
+        self._prepared = Prepared()
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
+        kind = (x.shape, x.dtype, free_threads()) if type(x) is np.ndarray else None
+        if kind not in self._prepared:
+            self._prepared[kind] = self._prepare(x)
+        is_short, run = self._prepared[kind]
+        with on_this_thread() if is_short else nullcontext():
+            return run(np.ascontiguousarray(x))
+
+    def _prepare(self, x: np.ndarray) -> tuple[bool, Callable[[np.ndarray], np.ndarray]]:
+        """Whether the work is too short for several threads, and the function that does it."""
         *expand, depthwise, _ = convolutions = list(self.body.layers.values())
         convolutions[0].check_input(x, ndim=4)
-        if x.shape not in self._known:
-            wide = expand[0].output_shape(x.shape) if expand else x.shape
-            self._known[x.shape] = depthwise.windows(wide), self.multiply_adds(x.shape)
-        windows, work = self._known[x.shape]
-        if not self._steps:  # the filters stay as they are
-            self._steps = [] if expand else [None]
-            for conv in convolutions:
-                w = conv.w.value.reshape(len(conv.w.value), -1)
-                self._steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
-        with threads_for_work("im2col", work):
-            return inverted_residual.forward(x, *self._steps, windows, self.shortcut, self._kept)
+        wide = expand[0].output_shape(x.shape) if expand else x.shape
+        is_short = is_short_work(self.multiply_adds(x.shape))
+        steps = [] if expand else [None]
+        for conv in convolutions:
+            w = conv.w.value.reshape(len(conv.w.value), -1)
+            steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
+        with on_this_thread() if is_short else nullcontext():
+            return is_short, inverted_residual.prepare(x.shape, *steps, depthwise.windows(wide), self.shortcut, self._kept)
 
     def parameters(self) -> dict[str, Parameter]:
         return self.body.parameters()
@@ -148,7 +153,7 @@ class FusedInvertedResidual(Layer):
 
     def _convert(self, dtype: np.dtype) -> None:
         self.body.astype(dtype)
-        self._steps, self._kept = [], {}
+        self._kept, self._prepared = {}, Prepared()
 
 
 def _refuse_training(layer: Layer) -> None:

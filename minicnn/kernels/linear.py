@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 
-from .threads import parallel_for
+from .algorithm import is_short_work
+from .threads import on_this_thread, parallel_for
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a b, (M, K) times (K, L), split along the longer side of the result: few samples with many features, or the reverse."""
-    (M, _), L = a.shape, b.shape[1]
+    (M, K), L = a.shape, b.shape[1]
     result = np.empty((M, L), np.result_type(a, b))
 
     def rows(start: int, stop: int) -> None:
         np.matmul(a[start:stop], b, out=result[start:stop])
 
     def columns(start: int, stop: int) -> None:
-        np.matmul(a, b[:, start:stop], out=result[:, start:stop])
+        if M == 1:  # np.matmul would hold Python's lock meanwhile, and the other thread wait for it
+            np.dot(b[:, start:stop].T, a[0], out=result[0, start:stop])
+        else:
+            np.matmul(a, b[:, start:stop], out=result[:, start:stop])
 
-    if M >= L:
-        parallel_for(M, rows)
-    else:
-        parallel_for(L, columns)
+    with on_this_thread() if is_short_work(M * K * L) else nullcontext():
+        if M >= L:
+            parallel_for(M, rows)
+        else:
+            parallel_for(L, columns)
     return result

@@ -9,6 +9,8 @@ import numpy as np
 from .algorithm import is_short_work
 from .threads import on_this_thread, parallel_for
 
+FEW = 4  # rows of a, with which a product takes no less time than with this many: it waits for b to come from the memory
+
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a b, (M, K) times (K, L), split along the longer side of the result: few samples with many features, or the reverse."""
@@ -24,7 +26,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         else:
             np.matmul(a, b[:, start:stop], out=result[:, start:stop])
 
-    with on_this_thread() if is_short_work(M * K * L) else nullcontext():
+    with on_this_thread() if is_short_work(max(M, FEW) * K * L) else nullcontext():
         if M >= L:
             parallel_for(M, rows)
         else:

@@ -209,13 +209,16 @@ def _limits(layer: Layer, above: Layer | None) -> tuple[float, float] | None:
 
 
 def _plan(parent: Layer, layers):
-    """Yield layers in order, telling each what ``backward`` will want of it.
+    """The layers in order, each told what ``backward`` will want of it.
 
     A layer must return dx if the parent must, or if anything before it is trainable. It remembers only if it must return
     dx or is trainable itself: all others are not visited on the way back.
     """
-    needs_dx = parent.needs_dx
-    layers = list(layers)
+    layers, needs_dx = list(layers), parent.needs_dx
+    if not parent.remembers:  # there is no way back: nobody needs to look through all weights for what is trainable
+        for layer in layers:
+            layer.needs_dx = layer.remembers = False
+        return layers
     for layer in layers:
         layer.needs_dx = needs_dx
         layer.remembers = parent.remembers and (needs_dx or layer.trainable)

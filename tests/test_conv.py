@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minicnn.kernels import algorithm, conv, im2col, reference
+from minicnn.kernels import algorithm, conv, im2col, pointwise, reference
 from minicnn.kernels.algorithm import forced_algorithm
 from minicnn.kernels.threads import get_threads, parallel_for, set_threads
 from minicnn.kernels.windows import Windows, same_pads
@@ -461,3 +461,26 @@ def test_other_inputs_than_float_pictures_are_refused():
         layer.forward(np.zeros((1, 3, 5, 5)))
     with pytest.raises(ValueError, match=r"shape \(N, C, H, W\)"):
         layer.forward(np.zeros((3, 5, 5), np.float32))
+
+
+@pytest.mark.parametrize("small", [0, 10**9])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("N", "C", "F", "H", "W"), [(1, 5, 18, 7, 7), (1, 3, 60, 4, 12), (4, 17, 6, 5, 10), (1, 40, 19, 16, 3)]
+)
+def test_1x1_filters_by_blas_and_by_vectors_of_pixels_are_the_same(N, C, F, H, W, threads, small, monkeypatch):
+    monkeypatch.setattr(pointwise, "SMALL", small)
+    monkeypatch.setattr(algorithm, "SHORT", dict.fromkeys(algorithm.SHORT, 0))
+    rng, before = np.random.default_rng(6), get_threads()
+    x, w, b = rng.standard_normal((N, C, H, W)), rng.standard_normal((F, C, 1, 1)), rng.standard_normal(F)
+    how = (1, 1), (0, 0, 0, 0), (1, 1), 1
+    y = reference.conv2d_forward(x, w, b, *how)
+    set_threads(threads)
+    try:
+        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-12)
+        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how, clamp=(-1, 2)), np.clip(y, -1, 2), atol=1e-12)
+        x[0, 0, 1, 2] = np.nan
+        spoilt = np.isnan(conv.conv2d_forward(x, w, b, *how, clamp=(-1, 2)))
+    finally:
+        set_threads(before)
+    assert spoilt[0, :, 1, 2].all() and spoilt.sum() == F  # its own pixel and no other

@@ -1,6 +1,9 @@
-"""1x1 convolution with a stride of 1: a matrix product of the filters with each picture, which needs no columns and no copies.
+"""1x1 convolution with a stride of 1: a matrix product of the filters with each picture, which needs no columns.
 
 y[n] (F, H*W) = w (F, C) x[n] (C, H*W),  dx[n] = w^T dy[n],  dw = sum over n of dy[n] x[n]^T
+
+BLAS copies both factors before it multiplies, so that they lie as it needs them. Where a picture's product is small, that takes
+a good part of the time; there, vectors of pixels (see ``lanes``) are multiplied in loops of our own.
 """
 
 from __future__ import annotations
@@ -9,9 +12,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import conv_loops as loops
+from . import conv_loops, pointwise_loops
 from .im2col import samples_together, side_by_side
+from .lanes import LANES
+from .lanes_loops import ROWS
 from .threads import parallel_for, parallel_sum, threads_per_sample, workspace
+
+SMALL = 7_000_000  # multiply-adds of a picture's product, up to which BLAS is slower
 
 
 def prepare(
@@ -21,7 +28,10 @@ def prepare(
 
     w (F, C, 1, 1). Threads that share a picture share the longer side of the product.
     """
-    return _prepare(x_shape, w.reshape(w.shape[:2]), b, low, high)
+    (N, C, H, W), F = x_shape, len(w)
+    parts = min(threads_per_sample(N), max(F, H * W))
+    is_small = F * C * H * W <= SMALL and parts * ROWS <= F and parts * LANES <= H * W
+    return (_prepare_small if is_small else _prepare)(x_shape, w.reshape(F, C), b, low, high)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
@@ -53,7 +63,32 @@ def _prepare(
                 filters, places = (some, slice(0, pixels)) if longer == F else (slice(0, F), some)
                 np.matmul(w[filters], x_flat[n, :, places], out=y_flat[n, filters, places])
                 if finishes:
-                    loops.finish(y_flat[n, filters], bias[filters], low, high, places.start, places.stop)
+                    conv_loops.finish(y_flat[n, filters], bias[filters], low, high, places.start, places.stop)
+
+        parallel_for(N * parts, body, last=True)
+
+    return run
+
+
+def _prepare_small(
+    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, low: float, high: float
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """The same with vectors of pixels."""
+    (N, C, H, W), F, dtype = x_shape, len(w), w.dtype
+    parts, bias = threads_per_sample(N), np.zeros(F, dtype) if b is None else b
+    pixels = H * W
+    n, part = np.indices((N, parts)).reshape(2, -1)
+    begin, end = (max(F, pixels) * (part + i) // parts for i in range(2))
+    nothing = np.zeros_like(n)
+    ranges = (begin, end, nothing, nothing + pixels) if pixels < F else (nothing, nothing + F, begin, end)
+    pieces = np.stack([n, *ranges], axis=1)
+
+    def run(x: np.ndarray, y: np.ndarray) -> None:
+        x_flat, y_flat = x.reshape(N, C, pixels), y.reshape(N, F, pixels)
+
+        def body(start: int, stop: int) -> None:
+            lanes = workspace("lanes x", (2, C * LANES), dtype)
+            pointwise_loops.convolve(pieces[start:stop], x_flat, w, bias, low, high, lanes, y_flat)
 
         parallel_for(N * parts, body, last=True)
 

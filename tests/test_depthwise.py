@@ -104,13 +104,13 @@ def test_the_limits_are_applied_and_nan_stays_in_every_lane():
 
 def test_the_fast_kernel_is_really_taken(monkeypatch):
     taken = []
-    for name in ("forward", "backward_input", "backward_weights"):
+    for name in ("prepare", "backward_input", "backward_weights"):
         original = getattr(depthwise, name)
         monkeypatch.setattr(depthwise, name, lambda *args, name=name, original=original: taken.append(name) or original(*args))
     x, w = np.ones((1, 4, 3, 3)), np.ones((4, 1, 3, 3))
     how = (1, 1), (1, 1, 1, 1), (1, 1), 4
     gradients(conv.conv2d_forward(x, w, None, *how), x, w, *how)
-    assert taken == ["forward", "backward_input", "backward_weights"]
+    assert taken == ["prepare", "backward_input", "backward_weights"]
 
 
 def test_several_filters_a_channel_are_a_grouped_convolution():

@@ -24,7 +24,7 @@ from ..kernels.algorithm import is_short_work
 from ..kernels.conv import FixedFilters
 from ..kernels.norm import NO_LIMITS
 from ..kernels.prepared import Prepared
-from ..kernels.threads import free_threads, gathered_loops, on_this_thread
+from ..kernels.threads import free_threads, gathered_loops, on_this_thread, parallel_for
 from .activation import LIMITS
 from .base import Layer, Parameter
 from .containers import Concat, Residual, Sequential
@@ -75,8 +75,8 @@ class FusedConv2d(Conv2d):
 class FusedConcat(Concat):
     """y = [F_1(x), F_2(x), ...] with convolutions as branches, as in SqueezeNet's fire modules.
 
-    With one picture, each writes to its place in y instead of a map of its own, and threads are given the work of all of them
-    at once. With several, a branch's places in y are not one piece of memory, and Concat's way is as good.
+    Each picture's go to their places in y at once, instead of maps of their own that are put together afterwards. Threads are
+    given pictures or, if there is only one, the work of all branches at the same time.
     """
 
     def __init__(self, **branches: FusedConv2d):
@@ -87,17 +87,26 @@ class FusedConcat(Concat):
         _refuse_training(self)
         if x.shape not in self._prepared:
             pictures = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
-            shape = self.output_shape(x.shape) if len(x) == 1 and len(pictures) == 1 else None
+            shape = self.output_shape(x.shape) if len(pictures) == 1 else None  # else Concat says what is wrong
             self._prepared[x.shape] = shape, is_short_work(self.multiply_adds(x.shape))
         y_shape, is_short = self._prepared[x.shape]
         if y_shape is None:
             return super().forward(x)
-        y, end = np.empty(y_shape, x.dtype), 0
-        with on_this_thread() if is_short else nullcontext(), gathered_loops():
-            for conv in self.branches.values():
-                begin, end = end, end + conv.out_channels
-                conv.forward(x, y[:, begin:end])
+        y = np.empty(y_shape, x.dtype)
+        with on_this_thread() if is_short else nullcontext():
+            if len(x) == 1:
+                with gathered_loops():
+                    self._fill(y, x)
+            else:
+                parallel_for(len(x), lambda start, stop: [self._fill(y[n : n + 1], x[n : n + 1]) for n in range(start, stop)])
         return y
+
+    def _fill(self, y: np.ndarray, x: np.ndarray) -> None:
+        """y of one picture."""
+        end = 0
+        for conv in self.branches.values():
+            begin, end = end, end + conv.out_channels
+            conv.forward(x, y[:, begin:end])
 
 
 class FusedInvertedResidual(Layer):

@@ -150,8 +150,8 @@ def _prepare(
 
     def all_filters() -> np.ndarray:
         """U; from ``kept``, or put there, if given."""
-        if kept is not None and K in kept:
-            return kept[K]
+        if kept is not None and (U := kept.get(K)) is not None:
+            return U
         size = K * blocks * C * LANES
         U = workspace("winograd U", (size,), dtype) if kept is None else np.empty(size, dtype)
         parallel_for(

@@ -21,9 +21,6 @@ class Transform(NamedTuple):
     def alpha(self) -> int:
         return self.m + 2
 
-    def __hash__(self) -> int:  # of a tuple, it would be that of 72 numbers
-        return self.m
-
 
 F2 = Transform(
     2,

@@ -130,8 +130,8 @@ def assert_same_gradient_in_float32(model, module, shape):
 
 
 def assert_fusing_changes_nothing(model, x):
-    """In float64 to the last digits; in float32 up to its rounding, which in a deep network alone is 1e-5."""
-    for dtype, tolerance in ((np.float32, 3e-5), (np.float64, 1e-12)):
+    """In float64 to the last digits; in float32 up to rounding, of which in a deep network each of both has up to 2e-5."""
+    for dtype, tolerance in ((np.float32, 5e-5), (np.float64, 1e-12)):
         model.astype(dtype)
         y = model.eval().forward(x.astype(dtype))
         np.testing.assert_allclose(model.fuse().forward(x.astype(dtype)), y, atol=tolerance * np.abs(y).max())

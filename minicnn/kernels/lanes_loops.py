@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numba.core.registry import cpu_target
 
-from .lanes import LANES, PIECE, clamp, load, multiply_add_rows, spread, store, store_rows, transpose
+from .lanes import LANES, PIECE, add, clamp, load, multiply_add_rows, spread, store, store_rows, transpose
 
 ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
 # AVX2 has 16 registers of half a vector: six sums of one vector take twelve of them, and more would not stay there
@@ -127,18 +127,13 @@ def multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places
 
 
 @_inlined
-def _load_rows(y, at, is_zero):
-    """y[at + i*LANES] for i < ROWS, vectors; or zeros"""
-    if is_zero:
-        a = spread(y.dtype.type(0))
-        return a, a, a, a, a, a
-    a, b, c = load(y, at), load(y, at + LANES), load(y, at + 2 * LANES)
-    return a, b, c, load(y, at + 3 * LANES), load(y, at + 4 * LANES), load(y, at + 5 * LANES)
-
-
-@_inlined
-def _keep_rows(sums, y, i, first, last, some):
-    """y[r] = sums[r - i] for the rows r from i on with first <= r < last; vectors, and ``some`` has room for ROWS of them."""
+def _keep_rows(sums, y, i, first, last, is_first, some):
+    """y[r] (+)= sums[r - i] for the rows r from i on with first <= r < last, vectors; ``some`` has room for ROWS of them."""
+    if not is_first:
+        at, (a, b, c, d, e, f) = i * LANES, sums
+        a, b, c = add(a, load(y, at)), add(b, load(y, at + LANES)), add(c, load(y, at + 2 * LANES))
+        d, e, f = add(d, load(y, at + 3 * LANES)), add(e, load(y, at + 4 * LANES)), add(f, load(y, at + 5 * LANES))
+        sums = a, b, c, d, e, f
     if first == i and i + ROWS <= last:
         store_rows(sums, y, i * LANES, LANES)
     else:
@@ -151,10 +146,12 @@ def _keep_rows(sums, y, i, first, last, some):
 def multiply(x, rows, step, K, skip, w, blocks, y, is_first):
     """y[block, i] (+)= sum over k < K of x[i*step + k*skip] * w[block, k] for i < rows: a matrix product.
 
-    w (blocks, K) and y (blocks, rows) are vectors, flat. If ``is_first``, y is new; else the sums are added to it. x and y can
-    be read as if they had at least ROWS rows.
+    w (blocks, K) and y (blocks, rows) are vectors, flat. If ``is_first``, y is new; else the sums are added to it when they are
+    finished: long sums of float32 are inexact. x and y can be read as if they had at least ROWS rows.
     """
     some, at_once = np.empty(ROWS * LANES, y.dtype), 2 if TWO_AT_ONCE else 1
+    zero = spread(y.dtype.type(0))
+    zeros = zero, zero, zero, zero, zero, zero
     for block in range(0, blocks, at_once):
         other = min(block + at_once - 1, blocks - 1)
         w_block, y_block, v, z = (
@@ -165,16 +162,15 @@ def multiply(x, rows, step, K, skip, w, blocks, y, is_first):
         )
         for first in range(0, rows, ROWS):
             i = max(min(first, rows - ROWS), 0)  # the last rows overlap those before
-            at, sums = i * step, _load_rows(y_block, i * LANES, is_first)
+            at, sums, others = i * step, zeros, zeros
             if other > block:
-                others = _load_rows(z, i * LANES, is_first)
                 for k in range(K):
                     sums = multiply_add_rows(x, at, step, load(w_block, k * LANES), sums)
                     others = multiply_add_rows(x, at, step, load(v, k * LANES), others)
                     at += skip
-                _keep_rows(others, z, i, first, rows, some)
+                _keep_rows(others, z, i, first, rows, is_first, some)
             else:
                 for k in range(K):
                     sums = multiply_add_rows(x, at, step, load(w_block, k * LANES), sums)
                     at += skip
-            _keep_rows(sums, y_block, i, first, rows, some)
+            _keep_rows(sums, y_block, i, first, rows, is_first, some)

@@ -19,11 +19,13 @@ from minicnn.kernels.lanes import (
     load_one,
     multiply_add,
     multiply_add_rows,
+    overtake,
     prefetch,
     spread,
     store,
     store_rows,
     transpose,
+    where_equal,
 )
 from minicnn.kernels.lanes_loops import ROWS, multiply
 
@@ -105,6 +107,29 @@ def test_rows_are_multiplied_and_stored_together(dtype):
             y[first:][:LANES], x[i:][:LANES] + x[2 + 7 * i] * w[3:][:LANES], rtol=8 * np.finfo(dtype).eps
         )
     np.testing.assert_allclose(plain, y, rtol=8 * np.finfo(dtype).eps)
+
+
+@njit
+def compared(x, y):
+    best, winner = overtake(load(x, 0), load(x, LANES), load(x, 1), load(x, 2 * LANES))
+    store(best, y, 0)
+    store(winner, y, LANES)
+    store(where_equal(load(x, 0), load(x, 3), load(x, 5)), y, 2 * LANES)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_larger_value_or_a_nan_overtakes(dtype):
+    x = np.random.default_rng(6).integers(0, 3, 4 * LANES).astype(dtype)
+    x[3], x[7] = np.nan, np.inf
+    y, plain = np.zeros((2, 3 * LANES), dtype)
+    compared(x, y)
+    compared.py_func(x, plain)
+    np.testing.assert_array_equal(y, plain)
+    best, value = x[:LANES], x[1 : LANES + 1]
+    wins = (value > best) | np.isnan(value)
+    np.testing.assert_array_equal(y[:LANES], np.where(wins, value, best))
+    np.testing.assert_array_equal(y[LANES : 2 * LANES], np.where(wins, x[2 * LANES : 3 * LANES], x[LANES : 2 * LANES]))
+    np.testing.assert_array_equal(y[2 * LANES :], np.where(best == x[3 : 3 + LANES], x[5 : 5 + LANES], 0))
 
 
 MATRIX = ((1, 0, -2.5), (0, 0, 0.5), (1 / 3, -1, 0), (1, 1, 1))

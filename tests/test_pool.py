@@ -9,6 +9,7 @@ import pytest
 
 from minicnn.gradcheck import check_layer
 from minicnn.kernels import pool, reference
+from minicnn.kernels.lanes import LANES
 from minicnn.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 
@@ -171,12 +172,13 @@ def test_nan_survives_averages(layer):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", [3, LANES, LANES + 5])
 @pytest.mark.parametrize("size", [(2, 2), (6, 8), (7, 8), (9, 35)])
-def test_windows_of_two_by_two_have_loops_of_their_own(size, dtype):
+def test_many_channels_have_loops_of_their_own(size, channels, dtype):
     """They find the same winners: of equals the first, and a NaN before all others."""
     rng = np.random.default_rng(0)
-    x = rng.integers(0, 4, (2, 3, *size)).astype(dtype)
-    x[0, 1, 1, 0], x[1, 2, 0, 1] = np.nan, np.nan
+    x = rng.integers(0, 4, (2, channels, *size)).astype(dtype)
+    x[0, 1, 1, 0], x[1, 2, 0, 1], x[1, -1, :2, :2] = np.nan, np.nan, np.nan
     where, count = ((2, 2), (2, 2), (0, 0, 0, 0)), (size[0] // 2, size[1] // 2)
     y, winners = pool.max_pool2d_forward(x, *where, count)
     expected, expected_winners = reference.max_pool2d_forward(x, *where, count)
@@ -201,7 +203,8 @@ def test_gradients_match_numeric_ones(kernel, stride, pad, ceil_mode, shape):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_fast_kernels_agree_with_the_reference_loops(dtype):
-    for kernel, stride, pad, ceil_mode, shape in geometries():
+    for number, (kernel, stride, pad, ceil_mode, (N, C, H, W)) in enumerate(geometries()):
+        shape = (N, C if number % 2 else LANES + C, H, W)
         x = np.random.default_rng(1).integers(-4, 5, shape).astype(dtype)  # many ties
         (_, _, pads, _), size = MaxPool2d(kernel, stride, pad, ceil_mode).windows(shape)
         where, picture_size = (kernel, stride, pads), shape[2:]

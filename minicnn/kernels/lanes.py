@@ -265,6 +265,40 @@ def _combine(builder, row, vectors):
     return total
 
 
+# ---- comparison
+
+
+def overtake(best, winner, value, number):
+    """(value, number) in the lanes where the value is larger than the best or NaN, and in the others (best, winner)"""
+    wins = (value > best) | (value != value)
+    return np.where(wins, value, best), np.where(wins, number, winner)
+
+
+_returns(overtake, lambda best, winner, value, number: types.UniTuple(best, 2))
+
+
+@lower_builtin(overtake, Lanes, Lanes, Lanes, Lanes)
+def _overtake(context, builder, signature, arguments):
+    best, winner, value, number = arguments
+    wins = builder.or_(builder.fcmp_ordered(">", value, best), builder.fcmp_unordered("uno", value, value))
+    both = builder.select(wins, value, best), builder.select(wins, number, winner)
+    return context.make_tuple(builder, signature.return_type, both)
+
+
+def where_equal(a, b, value):
+    """The value in the lanes where a = b, and 0 in the others"""
+    return np.where(a == b, value, 0)
+
+
+_returns(where_equal, lambda a, b, value: value)
+
+
+@lower_builtin(where_equal, Lanes, Lanes, Lanes)
+def _where_equal(context, builder, signature, arguments):
+    a, b, value = arguments
+    return builder.select(builder.fcmp_ordered("==", a, b), value, ir.Constant(value.type, [0.0] * LANES))
+
+
 # ---- transposition
 
 

@@ -2,7 +2,8 @@
 
 The same functions as in ``reference``, whose docstrings have the equations. The loops go row by row and tap by tap (a tap is
 one place in the window), so that the innermost one runs along a row of windows without any test for the border. Where the order
-does not matter, a window is first gathered down its rows and then across its columns: KH + KW steps, not KH * KW.
+does not matter, a window is first gathered down its rows and then across its columns: KH + KW steps, not KH * KW. Which tap of
+a window has won is asked of LANES channels at a time (see ``lanes``): a row of windows is often shorter than a vector.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from .threads import parallel_for
+from .lanes import LANES, add, load, overtake, spread, store, where_equal
+from .lanes_loops import blocks_of, first_channel, to_lanes, to_planes
+from .planes import planes
+from .threads import parallel_for, workspace
 
 _loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 # the terms of a sum may be added in any order, or it could not be vectorised; NaN and infinity still pass through
@@ -31,8 +35,10 @@ def max_pool2d_forward(
         _over_planes(_max, x, kernel, stride, pads, _planes(y))
         return y, None
     winners = np.empty(y.shape, np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32)
-    loop = _max_and_winners_of_four if _in_fours(x.shape[2:], kernel, stride, pads, size) else _max_and_winners
-    _over_planes(loop, x, kernel, stride, pads, _planes(y), _planes(winners))
+    if x.shape[1] < LANES:
+        _over_planes(_max_and_winners, x, kernel, stride, pads, _planes(y), _planes(winners))
+    else:
+        _over_blocks(_max_and_winners_of_lanes, x, y, winners, kernel, stride, pads)
     return y, winners
 
 
@@ -41,8 +47,10 @@ def max_pool2d_backward(
 ) -> np.ndarray:
     """dx (N, C, H, W) for ``picture`` = (H, W): each dy at its winner's place, sums where one won several windows."""
     dx = np.empty((*dy.shape[:2], *picture), dy.dtype)
-    loop = _to_winners_of_four if _in_fours(picture, kernel, stride, pads, dy.shape[2:]) else _to_winners
-    _over_planes(loop, dy, kernel, stride, pads, _planes(winners), _planes(dx))
+    if dy.shape[1] < LANES:
+        _over_planes(_to_winners, dy, kernel, stride, pads, _planes(winners), _planes(dx))
+    else:
+        _over_blocks(_to_winners_of_lanes, dx, np.ascontiguousarray(dy), winners, kernel, stride, pads)
     return dx
 
 
@@ -91,10 +99,21 @@ def _over_planes(loop: Callable, source: np.ndarray, kernel: Pair, stride: Pair,
     parallel_for(len(planes), lambda start, stop: loop(start, stop, planes, *geometry, *arrays))
 
 
-def _in_fours(picture: Pair, kernel: Pair, stride: Pair, pads: Pads, size: Pair) -> bool:
-    """Whether all windows are 2 x 2, side by side, and inside the picture: as most are. That needs no search."""
-    inside = not any(pads) and all(2 * count <= length for count, length in zip(size, picture, strict=True))
-    return kernel == stride == (2, 2) and inside
+def _over_blocks(
+    loop: Callable, x: np.ndarray, y: np.ndarray, winners: np.ndarray, kernel: Pair, stride: Pair, pads: Pads
+) -> None:
+    """The loop over all blocks of LANES channels of x (N, C, H, W), or dx, and y (N, C, OH, OW), or dy."""
+    (N, C, H, W), (OH, OW) = x.shape, y.shape[2:]
+    of_x, of_y = planes(C, H * W, H * W), planes(C, OH * OW, OH * OW)
+    geometry, arrays = (*kernel, *stride, pads[0], pads[2]), [np.ascontiguousarray(a).ravel() for a in (x, y, winners)]
+
+    def body(start: int, stop: int) -> None:
+        lanes_x = workspace("lanes x", (H * W * LANES,), x.dtype)
+        lanes_y = workspace("lanes y", (2, OH * OW * LANES), x.dtype)
+        numbers = workspace("winners", (OH * OW * LANES,), x.dtype)
+        loop(start, stop, C, H, W, OH, OW, *geometry, *of_x, lanes_x, *of_y, lanes_y, numbers, *arrays)
+
+    parallel_for(N * blocks_of(C), body)
 
 
 def _shares(
@@ -200,42 +219,60 @@ def _max_and_winners(start, stop, x, KH, KW, sh, sw, top, left, y, winners):
 
 
 @_loop
-def _max_and_winners_of_four(start, stop, x, KH, KW, sh, sw, top, left, y, winners):
-    for plane in range(start, stop):
-        for i in range(y.shape[1]):
-            _best_of_four(x[plane, 2 * i], x[plane, 2 * i + 1], y[plane, i], winners[plane, i])
-
-
-@_loop
-def _best_of_four(upper, lower, best, winner):
-    number = winner.dtype.type
-    for j in range(len(best)):
-        a, b, c, d = upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]
-        wins = (b > a) | (b != b)
-        value, leader = b if wins else a, number(1) if wins else number(0)
-        wins = (c > value) | (c != c)
-        value, leader = c if wins else value, number(2) if wins else leader
-        wins = (d > value) | (d != d)
-        best[j], winner[j] = d if wins else value, number(3) if wins else leader
-
-
-@_loop
-def _to_winners_of_four(start, stop, dy, KH, KW, sh, sw, top, left, winners, dx):
-    OH, OW = dy.shape[1:]
-    for plane in range(start, stop):
+def _max_and_winners_of_lanes(
+    start, stop, C, H, W, OH, OW, KH, KW, sh, sw, top, left, x_rows, x_places, lanes_x, y_rows, y_places, lanes_y, numbers, x,
+    y, winners
+):  # fmt: skip
+    """The same for blocks ``start`` to ``stop`` - 1 of channels; x, y and winners are flat, the rest are workspaces."""
+    number, blocks, best_of, winner_of = x.dtype.type, blocks_of(C), lanes_y[0], lanes_y[1]
+    for unit in range(start, stop):
+        channel = unit // blocks * C + first_channel(unit % blocks, C)
+        to_lanes(x[channel * H * W :], x_rows, lanes_x, x_places)
         for i in range(OH):
-            _to_the_best_of_four(dy[plane, i], winners[plane, i], dx[plane, 2 * i], dx[plane, 2 * i + 1])
-        dx[plane, : 2 * OH, 2 * OW :] = 0
-        dx[plane, 2 * OH :] = 0
+            p_first, p_last = max(top - i * sh, 0), min(H + top - i * sh, KH)
+            for j in range(OW):
+                q_first, q_last = max(left - j * sw, 0), min(W + left - j * sw, KW)
+                first = (i * sh - top) * W + j * sw - left
+                best, winner = load(lanes_x, (first + p_first * W + q_first) * LANES), spread(number(p_first * KW + q_first))
+                for p in range(p_first, p_last):
+                    for q in range(q_first, q_last):
+                        value = load(lanes_x, (first + p * W + q) * LANES)
+                        best, winner = overtake(best, winner, value, spread(number(p * KW + q)))
+                store(best, best_of, (i * OW + j) * LANES)
+                store(winner, winner_of, (i * OW + j) * LANES)
+        to_planes(best_of, y_places, y[channel * OH * OW :], y_rows)
+        to_planes(winner_of, y_places, numbers, y_rows)
+        target = winners[channel * OH * OW :]
+        for k in range(len(numbers)):
+            target[k] = winners.dtype.type(numbers[k])
 
 
 @_loop
-def _to_the_best_of_four(dy, winner, upper, lower):
-    zero = dy.dtype.type(0)
-    for j in range(len(dy)):
-        gradient, best = dy[j], winner[j]
-        upper[2 * j], upper[2 * j + 1] = gradient if best == 0 else zero, gradient if best == 1 else zero
-        lower[2 * j], lower[2 * j + 1] = gradient if best == 2 else zero, gradient if best == 3 else zero
+def _to_winners_of_lanes(
+    start, stop, C, H, W, OH, OW, KH, KW, sh, sw, top, left, x_rows, x_places, lanes_dx, y_rows, y_places, lanes_y, numbers, dx,
+    dy, winners
+):  # fmt: skip
+    """dx of blocks ``start`` to ``stop`` - 1 of channels; dx, dy and winners are flat, the rest are workspaces."""
+    number, blocks, dy_of, winner_of = dx.dtype.type, blocks_of(C), lanes_y[0], lanes_y[1]
+    for unit in range(start, stop):
+        channel = unit // blocks * C + first_channel(unit % blocks, C)
+        source = winners[channel * OH * OW :]
+        for k in range(len(numbers)):
+            numbers[k] = source[k]
+        to_lanes(dy[channel * OH * OW :], y_rows, dy_of, y_places)
+        to_lanes(numbers, y_rows, winner_of, y_places)
+        lanes_dx[:] = 0
+        for i in range(OH):
+            p_first, p_last = max(top - i * sh, 0), min(H + top - i * sh, KH)
+            for j in range(OW):
+                q_first, q_last = max(left - j * sw, 0), min(W + left - j * sw, KW)
+                first = (i * sh - top) * W + j * sw - left
+                gradient, winner = load(dy_of, (i * OW + j) * LANES), load(winner_of, (i * OW + j) * LANES)
+                for p in range(p_first, p_last):
+                    for q in range(q_first, q_last):
+                        share, at = where_equal(winner, spread(number(p * KW + q)), gradient), (first + p * W + q) * LANES
+                        store(add(load(lanes_dx, at), share), lanes_dx, at)
+        to_planes(lanes_dx, x_places, dx[channel * H * W :], x_rows)
 
 
 @_loop

@@ -10,19 +10,16 @@ loop below runs from 0 to a length over row views, because an index that could b
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from .compilation import loop, sum_loop
 
 LENGTH = 512  # outputs computed together: their sums and what they read of x stay in the first-level cache
-
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-# sums of many products may be taken in any order, or they could not be vectorised; NaN and infinity still pass through
-_sum_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
 
 # ---- rows
 
 
-@_loop
+@loop
 def _deal(row, phases, first, i, sw):
     """phases[first + b, i, j] = row[j*sw + b] for b < sw"""
     pitch = phases.shape[2]
@@ -38,7 +35,7 @@ def _deal(row, phases, first, i, sw):
                 phase[j] = row[j * sw + b]
 
 
-@_loop
+@loop
 def _pad_and_deal(source, left, reached, padded, phases, sw):
     """The row, as far as it is ``reached``, put into padded behind ``left`` zeros, and from there into the phases."""
     target = padded[left:]
@@ -47,7 +44,7 @@ def _pad_and_deal(source, left, reached, padded, phases, sw):
     _deal(padded, phases, 0, 0, sw)
 
 
-@_loop
+@loop
 def _collect(phases, first, i, row, sw):
     """row[j*sw + b] = phases[first + b, i, j] for b < sw"""
     pitch = phases.shape[2]
@@ -66,7 +63,7 @@ def _collect(phases, first, i, row, sw):
 # ---- general convolution
 
 
-@_loop
+@loop
 def im2col(x, columns, first_row, KH, KW, sh, sw, top, left, dh, dw):
     """columns[(c, p, q), n, i, j] = x_padded[n, c, (first_row + i)*sh + p*dh, j*sw + q*dw]"""
     N, C, H, W = x.shape
@@ -90,7 +87,7 @@ def im2col(x, columns, first_row, KH, KW, sh, sw, top, left, dh, dw):
                             target[j] = source[j]
 
 
-@_loop
+@loop
 def col2im(columns, dx, first_row, KH, KW, sh, sw, top, left, dh, dw):
     """dx_padded[c, (first_row + i)*sh + p*dh, j*sw + q*dw] += columns[(c, p, q), i, j], without the padding."""
     C, H, W = dx.shape
@@ -115,7 +112,7 @@ def col2im(columns, dx, first_row, KH, KW, sh, sw, top, left, dh, dw):
                     target[j] += source[j]
 
 
-@_loop
+@loop
 def finish(y, bias, low, high, begin, end):
     """y (F, pixels) = min(max(y + bias, low), high) for pixels begin to end, in place. A NaN fails both and stays."""
     for f in range(len(y)):
@@ -129,7 +126,7 @@ def finish(y, bias, low, high, begin, end):
 # ---- direct convolution: a plane for each channel and column of the filter, all of a sample's in one long line
 
 
-@_loop
+@loop
 def _load_planes(x, KH, KW, sh, sw, top, left, dh, dw, planes):
     """planes[c*KW + q, a, i, j] = x_padded[c, i*sh + a, j*sw + q*dw] for a < sh; x (C, H, W)."""
     C, H, W = x.shape
@@ -150,7 +147,7 @@ def _load_planes(x, KH, KW, sh, sw, top, left, dh, dw, planes):
                     target[j] = source[j]
 
 
-@_sum_loop
+@sum_loop
 def _inner_products(line_x, offsets, t, dy, f, begin, n, products):
     """products[i, j] = sum over k < n of dy[f + i, begin + k] * line_x[offsets[t + j] + begin + k] for i < 4, j < 3."""
     a, b, c, d = dy[f, begin:], dy[f + 1, begin:], dy[f + 2, begin:], dy[f + 3, begin:]
@@ -168,7 +165,7 @@ def _inner_products(line_x, offsets, t, dy, f, begin, n, products):
     products[3, 0], products[3, 1], products[3, 2] = du, dv, dw
 
 
-@_loop
+@loop
 def direct_backward_weights(pieces, x, line_x, planes, geometry, offsets, dy, dw):
     """dw[g, f, t] += sum over k of dy[n, g, f, k] * line_x[offsets[t] + k]; F is at least 4.
 

@@ -9,8 +9,8 @@ then a vector is a pixel, its neighbours in all directions are whole vectors awa
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from .compilation import loop
 from .lanes import LANES, add, clamp, load, multiply_add, prefetch, spread, store
 from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, pack, to_lanes, to_planes
 
@@ -18,10 +18,8 @@ TILE = 4  # neighbouring pixels of y whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient
 NEAR = 1024  # pixels of which they are made before they are added to the others: long sums of float32 are inexact
 
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
-
-@_loop
+@loop
 def _filter(x, offsets, w, b, low, high, rows, columns, x_pitch, y, y_pitch, y_step, ahead):
     """y[i, j] = min(max(b + sum over t of w[t] * x[offsets[t] + (i, j)], low), high), all of them vectors.
 
@@ -48,7 +46,7 @@ def _filter(x, offsets, w, b, low, high, rows, columns, x_pitch, y, y_pitch, y_s
             store(clamp(y3, low, high), y, there + 3 * y_step)
 
 
-@_loop
+@loop
 def filter_planes(
     start, stop, C, x, w, b, low, high, x_rows, x_places, x_pitch, y_rows, y_places, y_pitch, w_rows, w_places, rows, columns,
     offsets, first_taps, lanes_x, lanes_w, lanes_y, y
@@ -73,7 +71,7 @@ def filter_planes(
         to_planes(lanes_y, y_places, y[channel * len(y_places) :], y_rows)
 
 
-@_loop
+@loop
 def _add_inner_products(x, offsets, y, rows, columns, x_pitch, y_pitch, sums):
     """sums[t] += sum over i, j of y[i, j] * x[offsets[t] + (i, j)], all of them vectors; TAPS offsets"""
     at0, at1, at2, at3, at4 = offsets[0], offsets[1], offsets[2], offsets[3], offsets[4]
@@ -99,7 +97,7 @@ def _add_inner_products(x, offsets, y, rows, columns, x_pitch, y_pitch, sums):
         store(add(load(sums, 4 * LANES), s4), sums, 4 * LANES)
 
 
-@_loop
+@loop
 def backward_weights(
     start, stop, C, N, x, dy, x_rows, x_places, x_pitch, y_rows, y_places, y_pitch, rows, columns, offsets, lanes_x, lanes_dy,
     sums
@@ -124,7 +122,7 @@ def backward_weights(
 # ---- inverted residual: a pixel's channels are made side by side from the beginning
 
 
-@_loop
+@loop
 def _widen(x, w, v, b, c, low, high, places, first, pixels, nowhere, y, z, both):
     """y[places[first + p]] = clamp(b + sum over k of x[k, p] * w[k]) for p < pixels; x has room for more.
 
@@ -144,7 +142,7 @@ def _widen(x, w, v, b, c, low, high, places, first, pixels, nowhere, y, z, both)
             multiply_tile(flat, p, offsets, 1, w, b, low, high, y, where, at)
 
 
-@_loop
+@loop
 def _narrow(x, pitch, w, v, K, pixels, places, y, z, both):
     """y[places[p]] = sum over k < K of x[p * pitch + k] * w[k] for p < pixels; x has room for more. If ``both``, z with v."""
     zero, low, high = spread(x.dtype.type(0)), spread(x.dtype.type(-np.inf)), spread(x.dtype.type(np.inf))
@@ -156,7 +154,7 @@ def _narrow(x, pitch, w, v, K, pixels, places, y, z, both):
             multiply_tile(x, p * pitch, offsets, pitch, w, zero, low, high, y, places, p)
 
 
-@_loop
+@loop
 def add_channels(
     first_row, last_row, x, H, W, w1, b1, low1, high1, w2, b2, low2, high2, w3, F, KH, sh, top, OW, rows, x_rows, places,
     x_pitch, offsets, y_rows, y_places, d_pitch, tile_x, lanes_h, d, lanes_y, product
@@ -214,7 +212,7 @@ def add_channels(
                 to_planes(lanes_y[f - block], y_places[: some * OW], product[plane:], y_rows)
 
 
-@_loop
+@loop
 def collect(products, bias, low, high, shortcut, begin, end, y):
     """y (F, pixels) = min(max(sum of products (parts, F, pixels) + bias, low), high), and + shortcut (1, F, pixels) if any.
 

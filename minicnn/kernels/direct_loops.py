@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from .compilation import loop
 from .lanes import load, spread
 from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, to_planes
 
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
-
-@_loop
+@loop
 def _pad(x, first_row, rows, left, pitch, padded):
     """padded[(c * rows + r) * pitch + left + j] = x[c, first_row + r, j], and zeros around; nothing from pitch on."""
     C, H, W = x.shape
@@ -30,7 +27,7 @@ def _pad(x, first_row, rows, left, pitch, padded):
                 target[j] = 0
 
 
-@_loop
+@loop
 def _multiply_lines(x, lines, length, line_step, step, offsets, w, v, b, c, low, high, y, z, places, both):
     """y[i, j] = clamp(b + sum over k of x[offsets[k] + i*line_step + j*step] * w[k]); if ``both``, z with v and c.
 
@@ -45,7 +42,7 @@ def _multiply_lines(x, lines, length, line_step, step, offsets, w, v, b, c, low,
                 multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first)
 
 
-@_loop
+@loop
 def convolve(
     pieces, x, reach, sh, sw, top, left, pitch, padded, all_offsets, filters, bias, low, high, lanes_y, y_rows, y_places, OW, y
 ):  # fmt: skip

@@ -10,13 +10,11 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numba import njit
 
+from .compilation import loop
 from .threads import parallel_for
 
 SMALL = 1 << 14  # elements; below, waking the threads costs more than the work
-
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
@@ -131,7 +129,7 @@ def run_over(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[fl
         parallel_for(flat[0].size, piece)
 
 
-@_loop
+@loop
 def _relu(x, y):
     for i in range(x.size):
         if x[i] <= 0:
@@ -140,7 +138,7 @@ def _relu(x, y):
             y[i] = x[i]
 
 
-@_loop
+@loop
 def _relu_gradient(dy, y, dx):
     for i in range(dx.size):
         if y[i] <= 0:
@@ -149,7 +147,7 @@ def _relu_gradient(dy, y, dx):
             dx[i] = dy[i]
 
 
-@_loop
+@loop
 def _relu6(x, y, six):
     for i in range(x.size):
         capped = six if x[i] >= six else x[i]  # one choice after the other: that the vector unit can do
@@ -159,7 +157,7 @@ def _relu6(x, y, six):
             y[i] = capped
 
 
-@_loop
+@loop
 def _relu6_gradient(dy, y, dx, six):
     for i in range(dx.size):
         if y[i] <= 0 or y[i] >= six:
@@ -168,7 +166,7 @@ def _relu6_gradient(dy, y, dx, six):
             dx[i] = dy[i]
 
 
-@_loop
+@loop
 def _leaky_relu(x, y, slope):
     for i in range(x.size):
         if x[i] <= 0:
@@ -177,7 +175,7 @@ def _leaky_relu(x, y, slope):
             y[i] = x[i]
 
 
-@_loop
+@loop
 def _leaky_relu_gradient(dy, y, dx, slope):
     for i in range(dx.size):
         if y[i] <= 0:
@@ -186,7 +184,7 @@ def _leaky_relu_gradient(dy, y, dx, slope):
             dx[i] = dy[i]
 
 
-@_loop
+@loop
 def _elu(x, y, alpha):
     for i in range(x.size):
         if x[i] <= 0:
@@ -195,7 +193,7 @@ def _elu(x, y, alpha):
             y[i] = x[i]
 
 
-@_loop
+@loop
 def _elu_gradient(dy, y, dx, alpha):
     for i in range(dx.size):
         if y[i] <= 0:
@@ -204,7 +202,7 @@ def _elu_gradient(dy, y, dx, alpha):
             dx[i] = dy[i]
 
 
-@_loop
+@loop
 def _sigmoid(x, y):
     for i in range(x.size):
         small = math.exp(-abs(x[i]))  # at most 1, so it cannot overflow
@@ -214,13 +212,13 @@ def _sigmoid(x, y):
             y[i] = small / (1 + small)
 
 
-@_loop
+@loop
 def _sigmoid_gradient(dy, y, dx):
     for i in range(dx.size):
         dx[i] = dy[i] * y[i] * (1 - y[i])
 
 
-@_loop
+@loop
 def _add(a, b, total):
     for i in range(total.size):
         total[i] = a[i] + b[i]
@@ -230,7 +228,7 @@ def _tanh(x, y):
     np.tanh(x, out=y)  # NumPy's is vectorised
 
 
-@_loop
+@loop
 def _tanh_gradient(dy, y, dx):
     for i in range(dx.size):
         dx[i] = dy[i] * (1 - y[i] * y[i])

@@ -6,24 +6,20 @@ Numba's cache on disk does not notice a change in here when it loads a loop of a
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numba.core.registry import cpu_target
 
+from .compilation import inlined, loop
 from .lanes import LANES, PIECE, add, clamp, load, multiply_add_rows, spread, store, store_rows, transpose
 
 ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
 # AVX2 has 16 registers of half a vector: six sums of one vector take twelve of them, and more would not stay there
 TWO_AT_ONCE = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]  # what Numba compiles for
 
-# written into the caller: a call for each tile would count anew who uses each of its arrays
-_inlined = njit(inline="always", nogil=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-
 
 # ---- planes
 
 
-@_loop
+@loop
 def to_lanes(planes, rows, lanes, places):
     """lanes[places[k] + lane] = planes[rows[lane] + k]: pixel k of the lane's channel"""
     pixels = len(places)
@@ -38,7 +34,7 @@ def to_lanes(planes, rows, lanes, places):
                 lanes[places[k] + lane] = planes[rows[lane] + k]
 
 
-@_loop
+@loop
 def to_planes(lanes, places, planes, rows):
     """planes[rows[lane] + k] = lanes[places[k] + lane]"""
     pixels = len(places)
@@ -53,19 +49,19 @@ def to_planes(lanes, places, planes, rows):
                 planes[rows[lane] + k] = lanes[places[k] + lane]
 
 
-@_loop
+@loop
 def blocks_of(C):
     """How many vectors it takes for so many channels."""
     return (C + LANES - 1) // LANES
 
 
-@_loop
+@loop
 def first_channel(block, C):
     """Of a block; where C is no multiple of LANES, the last block overlaps the one before."""
     return max(min(block * LANES, C - LANES), 0)
 
 
-@_loop
+@loop
 def pack(planes, C, rows, places, lanes):
     """The planes of C channels as vectors, lanes[block] (numbers,) for each block of channels."""
     for block in range(len(lanes)):
@@ -75,7 +71,7 @@ def pack(planes, C, rows, places, lanes):
 # ---- products
 
 
-@_inlined
+@inlined
 def _add_products(x, at, offsets, step, w, sums):
     """sums[i] + sum over k of x[at + offsets[k] + i*step] * w[k] for i < ROWS; w (K * LANES,) and sums are vectors."""
     for k in range(len(offsets)):
@@ -83,7 +79,7 @@ def _add_products(x, at, offsets, step, w, sums):
     return sums
 
 
-@_inlined
+@inlined
 def _add_products_of_two(x, at, offsets, step, w, v, sums, others):
     """The same with two vectors for each k: what they have in common is read once."""
     for k in range(len(offsets)):
@@ -93,7 +89,7 @@ def _add_products_of_two(x, at, offsets, step, w, v, sums, others):
     return sums, others
 
 
-@_inlined
+@inlined
 def _store_rows(sums, low, high, y, places, first):
     """y[places[first + i]] = sums[i], vectors, kept within ``low`` and ``high``, for i < ROWS."""
     a0, a1, a2, a3, a4, a5 = sums
@@ -105,7 +101,7 @@ def _store_rows(sums, low, high, y, places, first):
     store(clamp(a5, low, high), y, places[first + 5])
 
 
-@_inlined
+@inlined
 def multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first):
     """y[places[first + i]] = clamp(b + sum over k of x[at + offsets[k] + i*step] * w[k]) for i < ROWS.
 
@@ -114,7 +110,7 @@ def multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first):
     _store_rows(_add_products(x, at, offsets, step, w, (b, b, b, b, b, b)), low, high, y, places, first)
 
 
-@_inlined
+@inlined
 def multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places, first):
     """The same of y with w and b, and of z with v and c, in less than twice the time where there are registers for both."""
     if TWO_AT_ONCE:
@@ -126,7 +122,7 @@ def multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places
         multiply_tile(x, at, offsets, step, v, c, low, high, z, places, first)
 
 
-@_inlined
+@inlined
 def _keep_rows(sums, y, i, first, last, is_first, some):
     """y[r] (+)= sums[r - i] for the rows r from i on with first <= r < last, vectors; ``some`` has room for ROWS of them."""
     if not is_first:
@@ -142,7 +138,7 @@ def _keep_rows(sums, y, i, first, last, is_first, some):
             store(load(some, (r - i) * LANES), y, r * LANES)
 
 
-@_loop
+@loop
 def multiply(x, rows, step, K, skip, w, blocks, y, is_first):
     """y[block, i] (+)= sum over k < K of x[i*step + k*skip] * w[block, k] for i < rows: a matrix product.
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from .compilation import loop
 from .elementwise import SMALL
 from .threads import parallel_for
 
 BLOCK = 256  # pixels: their rows of a window's channels stay in the first-level cache
-
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
 
 def local_response_norm_forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
@@ -56,13 +54,13 @@ def _over_blocks(loop: Callable, x: np.ndarray, size: int, alpha: float, beta: f
         parallel_for(N * blocks, piece)
 
 
-@_loop
+@loop
 def _add_squares(row, total):
     for i in range(total.size):
         total[i] += row[i] * row[i]
 
 
-@_loop
+@loop
 def _scales(x, n, c, first, half, a, k, scale):
     """k + a * (sum of x^2 over the window of channel c), for the pixels of picture n from ``first`` on."""
     scale[:] = 0
@@ -73,7 +71,7 @@ def _scales(x, n, c, first, half, a, k, scale):
         scale[i] = k + a * scale[i]
 
 
-@_loop
+@loop
 def _powers(scale, beta, power):
     """scale^-beta; for 3/4, which all published networks have, by two roots: several times faster."""
     if beta == 0.75:
@@ -86,13 +84,13 @@ def _powers(scale, beta, power):
             power[i] = scale[i] ** -beta
 
 
-@_loop
+@loop
 def _multiply(row, power, y):
     for i in range(y.size):
         y[i] = row[i] * power[i]
 
 
-@_loop
+@loop
 def _forward(start, stop, x, blocks, half, a, beta, k, y):
     C, pixels = x.shape[1:]
     scales, powers = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
@@ -106,7 +104,7 @@ def _forward(start, stop, x, blocks, half, a, beta, k, y):
             _multiply(x[n, c, first:last], power, y[n, c, first:last])
 
 
-@_loop
+@loop
 def _direct_and_share(dy, x, scale, power, dx, share):
     """dx = dy / scale^beta, what comes through the numerator, and share = dy * y / scale, for what comes through the scales."""
     for i in range(dx.size):
@@ -115,19 +113,19 @@ def _direct_and_share(dy, x, scale, power, dx, share):
         share[i] = direct * x[i] / scale[i]
 
 
-@_loop
+@loop
 def _add(row, total):
     for i in range(total.size):
         total[i] += row[i]
 
 
-@_loop
+@loop
 def _take_away(x, total, factor, dx):
     for i in range(dx.size):
         dx[i] -= factor * x[i] * total[i]
 
 
-@_loop
+@loop
 def _backward(start, stop, x, blocks, half, a, beta, k, dy, dx):
     C, pixels = x.shape[1:]
     window = 2 * half + 1

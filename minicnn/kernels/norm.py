@@ -9,15 +9,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from .compilation import loop, sum_loop
 from .threads import parallel_for
 
 NO_LIMITS = (-math.inf, math.inf)
-
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-# the terms of a sum may be added in any order, or it could not be vectorised; NaN and infinity still pass through
-_sum_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
 
 def batch_norm_forward(
@@ -119,7 +115,7 @@ def _like(x: np.ndarray, planes: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(planes[0].T) if x.ndim == 2 else planes.reshape(x.shape)
 
 
-@_sum_loop
+@sum_loop
 def _mean_and_variance(x, c):
     """Of channel c, from the mean and the sum of squared deviations of each plane: one sweep over memory, and no cancellation.
 
@@ -144,7 +140,7 @@ def _mean_and_variance(x, c):
     return mean, squares / count
 
 
-@_sum_loop
+@sum_loop
 def _sums(dy, x, c, mean):
     """Over channel c: of dy, and of dy * (x - mean)."""
     total, product = 0.0, 0.0
@@ -156,7 +152,7 @@ def _sums(dy, x, c, mean):
     return total, product
 
 
-@_loop
+@loop
 def _scale(x, mean, scale, shift, low, high, y):
     """y = min(max((x - mean) * scale + shift, low), high), in the arrays' own dtype. A NaN fails both comparisons and stays."""
     for i in range(x.size):
@@ -165,14 +161,14 @@ def _scale(x, mean, scale, shift, low, high, y):
         y[i] = high if value > high else value
 
 
-@_loop
+@loop
 def _combine(dy, x, mean, a, b, shift, dx):
     """dx = a * dy + b * (x - mean) + shift"""
     for i in range(x.size):
         dx[i] = a * dy[i] + (b * (x[i] - mean) + shift)
 
 
-@_loop
+@loop
 def _forward(start, stop, x, gamma, beta, eps, mean, variance, low, high, y):
     number = x.dtype.type  # float32 arithmetic for float32 arrays: twice as many at a time
     for c in range(start, stop):
@@ -182,7 +178,7 @@ def _forward(start, stop, x, gamma, beta, eps, mean, variance, low, high, y):
             _scale(x[n, c], number(mean[c]), number(scale), beta[c], low, high, y[n, c])
 
 
-@_loop
+@loop
 def _pass_between(dy, y, low, high, dx):
     """dx = dy where y is strictly between the limits, else 0."""
     zero = dx.dtype.type(0)
@@ -190,14 +186,14 @@ def _pass_between(dy, y, low, high, dx):
         dx[i] = dy[i] if y[i] > low and y[i] < high else zero
 
 
-@_loop
+@loop
 def _combine_in_place(x, mean, a, b, shift, dx):
     """dx = a * dx + b * (x - mean) + shift"""
     for i in range(x.size):
         dx[i] = a * dx[i] + (b * (x[i] - mean) + shift)
 
 
-@_loop
+@loop
 def _backward(start, stop, dy, x, between, y, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
     """With ``between``, of the dy whose y is between the limits, which dx holds at first; otherwise y is not read."""
     number = x.dtype.type
@@ -220,14 +216,14 @@ def _backward(start, stop, dy, x, between, y, low, high, gamma, mean, variance, 
                     _combine(dy[n, c], x[n, c], *how, dx[n, c])
 
 
-@_loop
+@loop
 def _parameter_gradients(start, stop, dy, x, mean, variance, eps, dgamma, dbeta):
     for c in range(start, stop):
         dbeta[c], product = _sums(dy, x, c, mean[c])
         dgamma[c] = product / np.sqrt(variance[c] + eps)
 
 
-@_loop
+@loop
 def _scale_planes(start, stop, x, mean, scale, shift, low, high, y):
     C = x.shape[1]
     for plane in range(start, stop):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from .compilation import inlined, loop
 from .lanes import LANES, clamp, load, multiply_add_rows, spread, store, store_rows
 from .lanes_loops import ROWS, TWO_AT_ONCE
 
-_inlined = njit(inline="always", nogil=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
-
-@_inlined
+@inlined
 def _store_limited(sums, low, high, y, at, pitch):
     """y[at + i*pitch] = clamp(sums[i]), vectors, for i < ROWS."""
     a0, a1, a2, a3, a4, a5 = sums
@@ -19,7 +15,7 @@ def _store_limited(sums, low, high, y, at, pitch):
     store_rows((a0, a1, a2, clamp(a3, low, high), clamp(a4, low, high), clamp(a5, low, high)), y, at, pitch)
 
 
-@_loop
+@loop
 def convolve(pieces, x, w, bias, low, high, lanes, y):
     """y[n, f, p] = clamp(bias[f] + sum over c of w[f, c] * x[n, c, p], low, high), LANES pixels p as a vector.
 

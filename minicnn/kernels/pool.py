@@ -11,16 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from .compilation import loop, sum_loop
 from .lanes import LANES, add, load, overtake, spread, store, where_equal
 from .lanes_loops import blocks_of, first_channel, to_lanes, to_planes
 from .planes import planes
 from .threads import parallel_for, workspace
-
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-# the terms of a sum may be added in any order, or it could not be vectorised; NaN and infinity still pass through
-_sum_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"reassoc", "nsz"})
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -130,7 +126,7 @@ def _shares(
     return shares[0], shares[1]
 
 
-@_loop
+@loop
 def _reach(q, s, before, length, count):
     """Which of ``count`` windows along an axis have their tap q inside the picture: low, low + 1, ..., high - 1; window ``low``
     has it at index ``first``."""
@@ -139,14 +135,14 @@ def _reach(q, s, before, length, count):
     return low, high, low * s + q - before
 
 
-@_loop
+@loop
 def _larger(values, best):
     for k in range(best.size):
         value, old = values[k], best[k]
         best[k] = value if (value > old) | (value != value) else old  # NaN wins
 
 
-@_loop
+@loop
 def _max(start, stop, x, KH, KW, sh, sw, top, left, y):
     H, W = x.shape[1:]
     OH, OW = y.shape[1:]
@@ -171,7 +167,7 @@ def _max(start, stop, x, KH, KW, sh, sw, top, left, y):
                     _larger(padded[q::sw], y[plane, i])
 
 
-@_loop
+@loop
 def _largest_of_rows(first, second, third, best):
     for k in range(best.size):
         a, b, c = first[k], second[k], third[k]
@@ -179,14 +175,14 @@ def _largest_of_rows(first, second, third, best):
         best[k] = c if (c > larger) | (c != c) else larger
 
 
-@_loop
+@loop
 def _largest_of_two(row, y):
     for j in range(len(y)):
         a, b = row[2 * j], row[2 * j + 1]
         y[j] = b if (b > a) | (b != b) else a
 
 
-@_loop
+@loop
 def _largest_of_three(row, y):
     for j in range(len(y)):
         a, b, c = row[2 * j], row[2 * j + 1], row[2 * j + 2]
@@ -194,7 +190,7 @@ def _largest_of_three(row, y):
         y[j] = c if (c > best) | (c != c) else best
 
 
-@_loop
+@loop
 def _max_and_winners(start, stop, x, KH, KW, sh, sw, top, left, y, winners):
     H, W = x.shape[1:]
     OH, OW = y.shape[1:]
@@ -218,7 +214,7 @@ def _max_and_winners(start, stop, x, KH, KW, sh, sw, top, left, y, winners):
                         winner[k] = tap if wins else leader
 
 
-@_loop
+@loop
 def _max_and_winners_of_lanes(
     start, stop, C, H, W, OH, OW, KH, KW, sh, sw, top, left, x_rows, x_places, lanes_x, y_rows, y_places, lanes_y, numbers, x,
     y, winners
@@ -247,7 +243,7 @@ def _max_and_winners_of_lanes(
             target[k] = winners.dtype.type(numbers[k])
 
 
-@_loop
+@loop
 def _to_winners_of_lanes(
     start, stop, C, H, W, OH, OW, KH, KW, sh, sw, top, left, x_rows, x_places, lanes_dx, y_rows, y_places, lanes_y, numbers, dx,
     dy, winners
@@ -275,7 +271,7 @@ def _to_winners_of_lanes(
         to_planes(lanes_dx, x_places, dx[channel * H * W :], x_rows)
 
 
-@_loop
+@loop
 def _to_winners(start, stop, dy, KH, KW, sh, sw, top, left, winners, dx):
     OH, OW = dy.shape[1:]
     for plane in range(start, stop):
@@ -286,7 +282,7 @@ def _to_winners(start, stop, dy, KH, KW, sh, sw, top, left, winners, dx):
                 dx[plane, i * sh - top + tap // KW, j * sw - left + tap % KW] += dy[plane, i, j]
 
 
-@_loop
+@loop
 def _average(start, stop, x, KH, KW, sh, sw, top, left, row_share, column_share, y):
     H, W = x.shape[1:]
     OH, OW = y.shape[1:]
@@ -306,7 +302,7 @@ def _average(start, stop, x, KH, KW, sh, sw, top, left, row_share, column_share,
                 y[plane, i, j] *= row_share[i] * column_share[j]
 
 
-@_loop
+@loop
 def _share_out(start, stop, dy, KH, KW, sh, sw, top, left, row_share, column_share, dx):
     H, W = dx.shape[1:]
     OH, OW = dy.shape[1:]
@@ -326,7 +322,7 @@ def _share_out(start, stop, dy, KH, KW, sh, sw, top, left, row_share, column_sha
                 dx[plane, h] += column_share_of_row
 
 
-@_sum_loop
+@sum_loop
 def _plane_means(start, stop, planes, means):
     for plane in range(start, stop):
         total = 0.0

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from .compilation import loop
 from .elementwise import run_over
-
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
 
 def sgd(w: np.ndarray, g: np.ndarray, v: np.ndarray | None, lr: float, mu: float, nesterov: bool, wd: float) -> None:
@@ -42,20 +40,20 @@ def _run(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[float,
             array[...] = changed.reshape(array.shape)
 
 
-@_loop
+@loop
 def _sgd(w, g, lr, wd):
     for i in range(w.size):
         w[i] -= lr * (g[i] + wd * w[i])
 
 
-@_loop
+@loop
 def _momentum(w, g, v, lr, mu, wd):
     for i in range(w.size):
         v[i] = mu * v[i] + (g[i] + wd * w[i])
         w[i] -= lr * v[i]
 
 
-@_loop
+@loop
 def _nesterov(w, g, v, lr, mu, wd):
     for i in range(w.size):
         gradient = g[i] + wd * w[i]
@@ -63,7 +61,7 @@ def _nesterov(w, g, v, lr, mu, wd):
         w[i] -= lr * (gradient + mu * v[i])
 
 
-@_loop
+@loop
 def _adam(w, g, m, v, lr, beta1, rest1, beta2, rest2, scale2, eps, wd, shrink):
     for i in range(w.size):
         w[i] *= shrink

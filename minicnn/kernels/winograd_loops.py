@@ -14,9 +14,9 @@ the constants that are NumPy's numbers.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from . import winograd_transforms as of
+from .compilation import loop
 from .lanes import LANES, add, clamp, load, spread, store
 from .lanes_loops import blocks_of, first_channel, multiply, to_lanes, to_planes
 
@@ -25,10 +25,8 @@ ZERO, ONE, VECTOR, YES, NO = np.int64(0), np.int64(1), np.int64(LANES), np.bool_
 TOGETHER = 8  # neighbouring tiles, or channels of filters, at most
 PAIR = 2  # blocks of filters that are brought back after each other, while M is in the cache; their products share what is read
 
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 
-
-@_loop
+@loop
 def _apply(matrix, m, source, at, step, across, target, first, pitch, along, n):
     """target[first + k*along + i*pitch] = sum over j of matrix[i, j] * source[at + k*across + j*step] for k < n; vectors."""
     if matrix == BT and m == 4:
@@ -63,14 +61,14 @@ def _apply(matrix, m, source, at, step, across, target, first, pitch, along, n):
             of.apply_GT2(source, at + k * across, step, target, first + k * along, pitch)
 
 
-@_loop
+@loop
 def _together(TW):
     """Neighbouring tiles that go through together: they stay in the first-level cache, and all goes are about equally many."""
     goes = (TW + TOGETHER - 1) // TOGETHER
     return (TW + goes - 1) // goes
 
 
-@_loop
+@loop
 def _load_window(x, plane, rows_of_planes, row, column, rows, columns, places, strip):
     """strip[(p*columns + j) * LANES + lane] = x[plane + lane, row + p, column + j] for p < rows, j < columns; 0 outside of x.
 
@@ -93,7 +91,7 @@ def _load_window(x, plane, rows_of_planes, row, column, rows, columns, places, s
         to_lanes(flat[start:], rows_of_planes, line, places[first:last])
 
 
-@_loop
+@loop
 def transform_tiles(start, stop, matrix, window, m, x, top, left, grid, V, tiles_of_V, begin, in_blocks):
     """V[(i, j), t - begin, c] = sum over p, q of matrix[i, p] * matrix[j, q] * tile_t[p, q, c], for tiles start <= t < stop.
 
@@ -123,7 +121,7 @@ def transform_tiles(start, stop, matrix, window, m, x, top, left, grid, V, tiles
         t += tiles
 
 
-@_loop
+@loop
 def _restore_tiles(start, stop, m, M, first_block, blocks, bias, low, high, grid, y):
     """y[n, f, ti*m + p, tj*m + q] = clamp(b[f] + sum over i, j of AT[p, i] * AT[q, j] * M[(i, j), block of f, t - start]).
 
@@ -165,7 +163,7 @@ def _restore_tiles(start, stop, m, M, first_block, blocks, bias, low, high, grid
         t += tiles
 
 
-@_loop
+@loop
 def _multiply_and_restore(begin, end, C, V, U, blocks_of_U, block_of_U, first_block, blocks, M, m, bias, low, high, grid, y):
     """y of tiles ``begin`` to ``end`` - 1 and ``blocks`` blocks of filters, which lie in U from ``block_of_U`` on.
 
@@ -178,7 +176,7 @@ def _multiply_and_restore(begin, end, C, V, U, blocks_of_U, block_of_U, first_bl
     _restore_tiles(begin, end, m, M, first_block, blocks, bias, low, high, grid, y)
 
 
-@_loop
+@loop
 def convolve(start, stop, size, x, top, left, V, U, M, m, bias, low, high, grid, y):
     """All filters for tiles start to stop, ``size`` tiles and a pair of blocks of filters at a time.
 
@@ -193,7 +191,7 @@ def convolve(start, stop, size, x, top, left, V, U, M, m, bias, low, high, grid,
             _multiply_and_restore(begin, end, C, V, U, blocks, first, first, pair, M, m, bias, low, high, grid, y)
 
 
-@_loop
+@loop
 def convolve_filters(start, stop, w, w_steps, is_turned, C, V, tiles, U, is_whole, M, m, bias, low, high, grid, y):
     """Pairs ``start`` to ``stop`` - 1 of blocks of filters, for all tiles: V (alpha^2, tiles, C); M is a workspace.
 
@@ -209,7 +207,7 @@ def convolve_filters(start, stop, w, w_steps, is_turned, C, V, tiles, U, is_whol
         _multiply_and_restore(ZERO, tiles, C, V, U, blocks_of_U, block_of_U, first, pair, M, m, bias, low, high, grid, y)
 
 
-@_loop
+@loop
 def add_products(start, stop, tiles, C, V, blocks, dM, is_first, dU):
     """dU[k] (+)= V[k]^T dM[k] for start <= k < stop: V (alpha^2, tiles, C), dM (alpha^2, blocks, tiles, LANES), both flat.
 
@@ -221,7 +219,7 @@ def add_products(start, stop, tiles, C, V, blocks, dM, is_first, dU):
         multiply(x, C, ONE, tiles, width, w, blocks, dU[k * blocks * C * LANES :], is_first)
 
 
-@_loop
+@loop
 def correlate(start, stop, size, x, top, left, V, dy, dM, m, grid, dU):
     """dU[k] = sum of V[k]^T dM[k] over tiles start to stop, ``size`` at a time; V and dM are flat workspaces."""
     C, blocks = x.shape[1], blocks_of(dy.shape[1])
@@ -233,7 +231,7 @@ def correlate(start, stop, size, x, top, left, V, dy, dM, m, grid, dU):
         add_products(ZERO, (m + 2) * (m + 2), tiles, C, V, blocks, dM, begin == start, dU)
 
 
-@_loop
+@loop
 def _taps(channels, is_turned):
     """Where tap k of some channels' filters lies among vectors [p, channel, q]; from the last to the first, if turned."""
     places = np.empty((channels, 9), np.int64)
@@ -244,7 +242,7 @@ def _taps(channels, is_turned):
     return places
 
 
-@_loop
+@loop
 def transform_filters(start, stop, m, w, w_steps, is_turned, C, F, first_block, blocks, U):
     """U[(i, j), block, c] = sum over p, q of G[i, p] * G[j, q] * w[f, c, p, q], f a vector, for channels start <= c < stop.
 
@@ -267,7 +265,7 @@ def transform_filters(start, stop, m, w, w_steps, is_turned, C, F, first_block, 
                 _apply(G, m, half, i * pitch, VECTOR, 3 * LANES, U, there, plane, VECTOR, together)
 
 
-@_loop
+@loop
 def restore_filters(start, stop, m, dU, dw):
     """dw[f, c, p, q] = sum over i, j of GT[p, i] * GT[q, j] * dU[(i, j), block of f, c], for channels start <= c < stop.
 

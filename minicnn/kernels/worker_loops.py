@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
+
+from .compilation import loop
 
 # lets other threads run that want this core; and for all the compiler knows it changes the number, which is thus read each time
 _let_others_run = types.ExternalFunction("sched_yield", types.int32())
@@ -10,14 +12,14 @@ _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32
 MONOTONIC = 1  # Linux's number of the clock that nobody sets
 
 
-@njit(nogil=True, cache=True)
+@loop
 def _now(clock):
     """Nanoseconds. ``clock`` int64 (2,) is where the system writes seconds and nanoseconds."""
     _clock_gettime(MONOTONIC, clock.ctypes.data)
     return clock[0] * 1_000_000_000 + clock[1]
 
 
-@njit(nogil=True, cache=True)
+@loop
 def watch(number, value, patience, pause, clock):
     """Whether number[0] becomes ``value`` within ``patience`` nanoseconds; if so, returns ``pause`` nanoseconds later.
 

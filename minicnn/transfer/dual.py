@@ -38,12 +38,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from ..kernels.compilation import sum_loop
 
 SWEEPS = 10  # between two looks at the gap, each of which costs about half a sweep
-
-# the terms of a dot product may be added in any order, or it could not be vectorised
-_loop = njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
 
 @dataclass
@@ -210,7 +208,7 @@ class CrammerSinger(DualProblem):
         return v.max(axis=1) - in_use, np.where(corner, np.maximum(in_use - others, 0), 0)
 
 
-@_loop
+@sum_loop
 def _sweep_hinge(order, x, t, squared_norms, scale, r, most, half, a, w, b):
     """a_i <- a_i - gradient / curvature, held within [0, most]; ``half`` is 1/2 for the squared hinge and 0 for the hinge."""
     D = w.size
@@ -229,7 +227,7 @@ def _sweep_hinge(order, x, t, squared_norms, scale, r, most, half, a, w, b):
             b[0] += step * r
 
 
-@_loop
+@sum_loop
 def _sweep_crammer_singer(order, x, y, squared_norms, scale, r, p, w, b):
     """p_i <- the point of the simplex {p >= 0, sum p = 1} that is nearest to p_i + v_i / curvature."""
     K, D = w.shape
@@ -254,7 +252,7 @@ def _sweep_crammer_singer(order, x, y, squared_norms, scale, r, p, w, b):
                 b[k] += step * r
 
 
-@_loop
+@sum_loop
 def _to_simplex(v):
     """v_k <- max(0, v_k - tau), with the tau for which they sum to 1. Michelot 1986.
 

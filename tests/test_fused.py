@@ -1,8 +1,12 @@
 """A fused network is the same function, for inference only."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
+from minicnn.kernels import prepared
 from minicnn.layers import (
     BatchNorm2d,
     Concat,
@@ -114,6 +118,24 @@ def test_a_side_head_keeps_its_place_and_not_its_weights():
     assert list(fused.layers) == ["relu", "aux", "last"] and not fused.layers["aux"].parameters()
     assert_same(net, x)
     np.testing.assert_array_equal(fused.split("aux")[0].forward(x), fused.split("relu")[0].forward(x))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copied", "pickled"])
+def test_a_fused_network_that_has_run_can_be_copied(copied):
+    """What it has prepared for its pictures stays behind: that belongs to its own arrays."""
+    x = np.random.default_rng(0).standard_normal((1, 3, 33, 40), np.float32)
+    fused = efficientnet_lite0(5, rng=0).eval().fuse()
+    y = fused.forward(x)
+    np.testing.assert_array_equal(copied(fused).forward(x), y)
+
+
+def test_pictures_of_more_sizes_than_are_remembered(monkeypatch):
+    monkeypatch.setattr(prepared, "SHAPES", 2)
+    fused = efficientnet_lite0(5, rng=0).eval().fuse()
+    pictures = [np.random.default_rng(n).standard_normal((1, 3, 32, 32 + 3 * n), np.float32) for n in range(4)]
+    first = [fused.forward(x) for x in pictures]
+    for x, y in zip(pictures, first, strict=True):
+        np.testing.assert_array_equal(fused.forward(x), y)
 
 
 def test_float64_stays_float64():

@@ -60,18 +60,18 @@ class FixedFilters:
         self.kept: dict[int | str, np.ndarray] = {}
         self.prepared = Prepared()
 
-    def knows(self, x: np.ndarray) -> bool:
-        """Whether an array like this one has been here before."""
-        return type(x) is np.ndarray and self._key(x) in self.prepared
+    def known(self, x: np.ndarray) -> Callable[..., np.ndarray] | None:
+        """The function for an array like this one, if it has been prepared; see `prepare`."""
+        return self.prepared.get(self._key(x)) if type(x) is np.ndarray else None
 
-    def prepare(self, x: np.ndarray, windows: Windows) -> None:
-        """Make everything ready for an x like this one."""
+    def prepare(self, x: np.ndarray, windows: Windows) -> Callable[..., np.ndarray]:
+        """A function of x, and of a contiguous array y for the result, if there is one already; it returns y.
+
+        Within `gathered_loops` the result may be there only when they end.
+        """
         how = self.w, self.b, windows, self.groups, self.clamp, self.kept
-        self.prepared[self._key(x)] = _prepare("inference", x.shape, *how)
-
-    def convolve(self, x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-        """``y`` is a contiguous array for the result. Within `gathered_loops` that may be there only when they end."""
-        return self.prepared[self._key(x)](x, y)
+        self.prepared[self._key(x)] = convolve = _prepare("inference", x.shape, *how)
+        return convolve
 
     def _key(self, x: np.ndarray) -> tuple:
         return x.shape, x.dtype, free_threads(), is_gathering(), forced()

@@ -150,12 +150,8 @@ def multiply(x, rows, step, K, skip, w, blocks, y, is_first):
     zeros = zero, zero, zero, zero, zero, zero
     for block in range(0, blocks, at_once):
         other = min(block + at_once - 1, blocks - 1)
-        w_block, y_block, v, z = (
-            w[block * K * LANES :],
-            y[block * rows * LANES :],
-            w[other * K * LANES :],
-            y[other * rows * LANES :],
-        )
+        w_block, y_block = w[block * K * LANES :], y[block * rows * LANES :]
+        v, z = w[other * K * LANES :], y[other * rows * LANES :]
         for first in range(0, rows, ROWS):
             i = max(min(first, rows - ROWS), 0)  # the last rows overlap those before
             at, sums, others = i * step, zeros, zeros

@@ -62,10 +62,11 @@ class FusedConv2d(Conv2d):
     def forward(self, x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
         """``y`` is a contiguous array for the result, where there is one already."""
         _refuse_training(self)
-        if not self._filters.knows(x):
+        convolve = self._filters.known(x)
+        if convolve is None:
             self.check_input(x, ndim=4)
-            self._filters.prepare(x, self.windows(x.shape))
-        return self._filters.convolve(x, y)
+            convolve = self._filters.prepare(x, self.windows(x.shape))
+        return convolve(x, y)
 
     def _convert(self, dtype: np.dtype) -> None:
         super()._convert(dtype)
@@ -85,11 +86,7 @@ class FusedConcat(Concat):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
-        if x.shape not in self._prepared:
-            pictures = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
-            shape = self.output_shape(x.shape) if len(pictures) == 1 else None  # else Concat says what is wrong
-            self._prepared[x.shape] = shape, is_short_work(self.multiply_adds(x.shape))
-        y_shape, is_short = self._prepared[x.shape]
+        y_shape, is_short = self._prepared.get(x.shape) or self._prepare(x)
         if y_shape is None:
             return super().forward(x)
         y = np.empty(y_shape, x.dtype)
@@ -100,6 +97,13 @@ class FusedConcat(Concat):
             else:
                 parallel_for(len(x), lambda start, stop: [self._fill(y[n : n + 1], x[n : n + 1]) for n in range(start, stop)])
         return y
+
+    def _prepare(self, x: np.ndarray) -> tuple[tuple[int, ...] | None, bool]:
+        """y's shape, unless Concat has to say what is wrong, and whether the work is too short for several threads."""
+        pictures = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
+        shape = self.output_shape(x.shape) if len(pictures) == 1 else None
+        self._prepared[x.shape] = prepared = shape, is_short_work(self.multiply_adds(x.shape))
+        return prepared
 
     def _fill(self, y: np.ndarray, x: np.ndarray) -> None:
         """y of one picture."""
@@ -129,9 +133,7 @@ class FusedInvertedResidual(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
         kind = (x.shape, x.dtype, free_threads()) if type(x) is np.ndarray else None
-        if kind not in self._prepared:
-            self._prepared[kind] = self._prepare(x)
-        is_short, run = self._prepared[kind]
+        is_short, run = self._prepared.get(kind) or self._prepare(x)
         with on_this_thread() if is_short else nullcontext():
             return run(np.ascontiguousarray(x))
 
@@ -145,8 +147,11 @@ class FusedInvertedResidual(Layer):
         for conv in convolutions:
             w = conv.w.value.reshape(len(conv.w.value), -1)
             steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
+        kind = x.shape, x.dtype, free_threads()
         with on_this_thread() if is_short else nullcontext():
-            return is_short, inverted_residual.prepare(x.shape, *steps, depthwise.windows(wide), self.shortcut, self._kept)
+            run = inverted_residual.prepare(x.shape, *steps, depthwise.windows(wide), self.shortcut, self._kept)
+        self._prepared[kind] = prepared = is_short, run
+        return prepared
 
     def parameters(self) -> dict[str, Parameter]:
         return self.body.parameters()

@@ -195,9 +195,9 @@ def test_processors_with_fewer_registers_take_one_vector_after_the_other(at_once
     """Which of both is compiled is decided on import; as plain Python, both can be run anywhere."""
     script = f"""
 import numpy as np
-from minicnn.kernels import lanes_loops
-from minicnn.kernels.lanes_loops import LANES, ROWS, multiply_two_tiles
-lanes_loops.TWO_AT_ONCE = {at_once}
+from minicnn.kernels import lanes_loops, pointwise_loops
+from minicnn.kernels.lanes_loops import LANES, ROWS, multiply, multiply_two_tiles
+lanes_loops.TWO_AT_ONCE = pointwise_loops.TWO_AT_ONCE = {at_once}
 rng = np.random.default_rng(0)
 x, w, v, b, c = (rng.standard_normal(n) for n in (100, 5 * LANES, 5 * LANES, LANES, LANES))
 offsets, places = rng.integers(0, 40, 5), np.arange(ROWS) * LANES
@@ -206,6 +206,16 @@ multiply_two_tiles(x, 3, offsets, 7, w, v, b, c, np.full(LANES, -1.0), np.full(L
 seen = x[3 + offsets + 7 * np.arange(ROWS)[:, None]]
 for out, filters, bias in ((y, w, b), (z, v, c)):
     np.testing.assert_allclose(out.reshape(ROWS, LANES), np.clip(bias + seen @ filters.reshape(5, LANES), -1, 2), atol=1e-12)
+
+w, y = rng.standard_normal((3, 5, LANES)), np.zeros((3, 8, LANES))
+multiply(x, 8, 5, 5, 1, w.ravel(), 3, y.ravel(), True)
+np.testing.assert_allclose(y, x[:40].reshape(8, 5) @ w, atol=1e-12)
+
+x, w, b = rng.standard_normal((2, 3, 2 * LANES + 5)), rng.standard_normal((8, 3)), rng.standard_normal(8)
+y = np.zeros((2, 8, 2 * LANES + 5))
+pieces = np.array([[n, 0, 8, 0, 2 * LANES + 5] for n in range(2)])
+pointwise_loops.convolve(pieces, x, w, b, -1.0, 2.0, np.zeros((2, 3 * LANES)), y)
+np.testing.assert_allclose(y, np.clip(w @ x + b[:, None], -1, 2), atol=1e-12)
 """
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)

@@ -16,7 +16,6 @@ from minicnn.kernels.lanes import (
     clamp,
     constant_matrix,
     load,
-    load_one,
     multiply_add,
     multiply_add_rows,
     overtake,
@@ -34,7 +33,7 @@ DTYPES = [np.float32, np.float64]
 
 @njit
 def arithmetic(x, y):
-    a, b, c = load(x, 1), load(x, 2 + LANES), load_one(x, 0)
+    a, b, c = load(x, 1), load(x, 2 + LANES), spread(x[0])
     prefetch(x, 10**9)  # far beyond the end, and harmless
     store(clamp(multiply_add(a, b, add(b, c)), spread(x[3]), spread(x[4])), y, 3)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 
 import numpy as np
 
-from .threads import is_gathering, on_this_thread
+from .threads import is_gathering, on_this_thread_if
 from .windows import Windows
 
 ALGORITHMS = ("depthwise", "pointwise", "winograd4", "winograd2", "direct", "im2col")
@@ -92,7 +92,7 @@ def threads_for(
     algorithm: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...], windows: Windows, groups: int
 ) -> AbstractContextManager:
     """In here, one step of this convolution runs on all threads or, if it is too short to wake others for, on this one."""
-    return on_this_thread() if is_too_short(algorithm, x_shape, y_shape, windows, groups) else nullcontext()
+    return on_this_thread_if(is_too_short(algorithm, x_shape, y_shape, windows, groups))
 
 
 def forced() -> str | None:

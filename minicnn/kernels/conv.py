@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import numpy as np
 
 from . import depthwise, direct, im2col, pointwise, winograd
 from .algorithm import choose_algorithm, forced, is_too_short, threads_for
 from .prepared import Prepared
-from .threads import free_threads, is_gathering, on_this_thread, parallel_for
+from .threads import free_threads, is_gathering, on_this_thread_if, parallel_for
 from .windows import Windows
 from .winograd_transforms import F2, F4
 
@@ -92,7 +91,7 @@ def _prepare(
     low, high = map(dtype.type, (-math.inf, math.inf) if clamp is None else clamp)
     algorithm = choose_algorithm(step, x_shape, y_shape, windows, groups, dtype)
     is_short = is_too_short(algorithm, x_shape, y_shape, windows, groups)
-    with on_this_thread() if is_short else nullcontext():
+    with on_this_thread_if(is_short):
         if algorithm == "depthwise":
             run = depthwise.prepare(x_shape, w, b, windows, low, high)
         elif algorithm == "pointwise":
@@ -108,10 +107,7 @@ def _prepare(
         x = np.ascontiguousarray(x)
         if y is None:
             y = np.empty(y_shape, dtype)
-        if is_short:
-            with on_this_thread():
-                run(x, y)
-        else:
+        with on_this_thread_if(is_short):
             run(x, y)
         return y
 

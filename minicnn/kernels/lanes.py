@@ -81,21 +81,6 @@ def _load(context, builder, signature, arguments):
     return builder.load(place, align=alignment)
 
 
-def load_one(array, at):
-    """array[at] in each lane; ``at`` is not negative, which a plain index would look at each time"""
-    return np.full(LANES, array[at])
-
-
-_returns(load_one, lambda array, at: Lanes(array.dtype))
-
-
-@lower_builtin(load_one, types.Array, types.Integer)
-def _load_one(context, builder, signature, arguments):
-    (array, at), array_type = arguments, signature.args[0]
-    data = context.make_array(array_type)(context, builder, array).data
-    return _in_each_lane(builder, context.get_value_type(signature.return_type), builder.load(builder.gep(data, [at])))
-
-
 def store(lanes, array, at):
     """array[at + lane] = lanes[lane]"""
     array[at : at + LANES] = lanes
@@ -191,8 +176,11 @@ def _multiply_add(context, builder, signature, arguments):
 
 
 def multiply_add_rows(x, at, step, w, sums):
-    """sums[i] + x[at + i*step] * w for each i; ``sums`` is a tuple of vectors"""
-    return tuple(multiply_add(load_one(x, at + i * step), w, total) for i, total in enumerate(sums))
+    """sums[i] + x[at + i*step] * w for each i; ``sums`` is a tuple of vectors
+
+    No index is negative, which a plain one would look at each time.
+    """
+    return tuple(multiply_add(spread(x[at + i * step]), w, total) for i, total in enumerate(sums))
 
 
 _returns(multiply_add_rows, lambda x, at, step, w, sums: sums)
@@ -252,7 +240,7 @@ def constant_matrix(rows):
 
 
 def _combine(builder, row, vectors):
-    """The sum of row[j] * vectors[j]."""
+    """The sum of row[j] * vectors[j], factors of 1 first: each of the others is then one instruction."""
     terms = sorted(
         ((number, vector) for number, vector in zip(row, vectors, strict=True) if number), key=lambda term: term[0] != 1
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import numpy as np
 
 from .algorithm import is_short_work
-from .threads import on_this_thread, parallel_for
+from .threads import on_this_thread_if, parallel_for
 
 FEW = 4  # rows of a, with which a product takes no less time than with this many: it waits for b to come from the memory
 
@@ -26,7 +24,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         else:
             np.matmul(a, b[:, start:stop], out=result[:, start:stop])
 
-    with on_this_thread() if is_short_work(max(M, FEW) * K * L) else nullcontext():
+    with on_this_thread_if(is_short_work(max(M, FEW) * K * L)):
         if M >= L:
             parallel_for(M, rows)
         else:

@@ -46,7 +46,7 @@ def max_pool2d_backward(
     if dy.shape[1] < LANES:
         _over_planes(_to_winners, dy, kernel, stride, pads, _planes(winners), _planes(dx))
     else:
-        _over_blocks(_to_winners_of_lanes, dx, np.ascontiguousarray(dy), winners, kernel, stride, pads)
+        _over_blocks(_to_winners_of_lanes, dx, dy, winners, kernel, stride, pads)
     return dx
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -70,6 +70,11 @@ class on_this_thread:
         if self.is_outermost:
             _here.inside = False
             self.blas.__exit__()
+
+
+def on_this_thread_if(is_short: bool) -> AbstractContextManager:
+    """`on_this_thread` for work that is too short to share, and nothing for other work."""
+    return on_this_thread() if is_short else nullcontext()
 
 
 def set_threads(n: int) -> None:

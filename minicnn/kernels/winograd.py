@@ -56,7 +56,7 @@ def prepare(
 
     ``origin`` is (top, left), the padding before the first row and column; y's size tells what comes after the last. In
     ``kept``, if given, transformed filters stay for the next call with the same filters; not those of wide layers that have
-    some tiles to use them for, which would fill the memory and save a tenth of the layer's time.
+    some tiles to use them for, which would fill the memory and save little of the layer's time.
     """
     return _prepare(x_shape, y_shape, w, False, b, origin, low, high, transform, kept)
 
@@ -70,8 +70,8 @@ def backward_input(dy: np.ndarray, w: np.ndarray, origin: tuple[int, int], dx: n
 def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw: np.ndarray, transform: Transform = F4) -> None:
     """Fill dw (F, C, 3, 3) = G^T dU G, dU[k] = sum over tiles of V[k]^T dM[k].
 
-    Each thread takes a range of tiles, some of them and some channels at a time, and sums up a dU of its own. Where there are
-    too few tiles for that, all are transformed first, and each thread then takes some k.
+    Each thread takes a range of tiles, some of them at a time, and sums up a dU of its own. Where there are too few tiles for
+    that, all are transformed first, and each thread then takes some k.
     """
     (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
     width, blocks = max(C, LANES), loops.blocks_of(F)

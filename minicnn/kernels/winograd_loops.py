@@ -131,11 +131,8 @@ def _restore_tiles(start, stop, m, M, first_block, blocks, bias, low, high, grid
     (_, F, OH, OW), (TH, TW) = y.shape, grid
     alpha, together, tiles_of_M, y_flat = m + 2, _together(TW), stop - start, y.ravel()
     half, strip = np.empty(alpha * m * together * LANES, y.dtype), np.empty(m * m * together * LANES, y.dtype)
-    y_rows, places, plane = (
-        np.arange(min(F, LANES)) * (OH * OW),
-        np.empty(m * m * together, np.int64),
-        blocks * tiles_of_M * LANES,
-    )
+    y_rows, places = np.arange(min(F, LANES)) * (OH * OW), np.empty(m * m * together, np.int64)
+    plane = blocks * tiles_of_M * LANES
     low, high = spread(low), spread(high)
     t = start
     while t < stop:

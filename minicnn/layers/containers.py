@@ -221,8 +221,7 @@ def _plan(parent: Layer, layers):
         return layers
     for layer in layers:
         layer.needs_dx = needs_dx
-        layer.remembers = parent.remembers and (needs_dx or layer.trainable)
-        needs_dx = needs_dx or layer.trainable
+        layer.remembers = needs_dx = needs_dx or layer.trainable
     return layers
 
 

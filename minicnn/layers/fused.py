@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from ..kernels.algorithm import is_short_work
 from ..kernels.conv import FixedFilters
 from ..kernels.norm import NO_LIMITS
 from ..kernels.prepared import Prepared
-from ..kernels.threads import free_threads, gathered_loops, on_this_thread, parallel_for
+from ..kernels.threads import free_threads, gathered_loops, on_this_thread_if, parallel_for
 from .activation import LIMITS
 from .base import Layer, Parameter
 from .containers import Concat, Residual, Sequential
@@ -90,7 +89,7 @@ class FusedConcat(Concat):
         if y_shape is None:
             return super().forward(x)
         y = np.empty(y_shape, x.dtype)
-        with on_this_thread() if is_short else nullcontext():
+        with on_this_thread_if(is_short):
             if len(x) == 1:
                 with gathered_loops():
                     self._fill(y, x)
@@ -133,11 +132,11 @@ class FusedInvertedResidual(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         _refuse_training(self)
         kind = (x.shape, x.dtype, free_threads()) if type(x) is np.ndarray else None
-        is_short, run = self._prepared.get(kind) or self._prepare(x)
-        with on_this_thread() if is_short else nullcontext():
+        is_short, run = self._prepared.get(kind) or self._prepare(x, kind)
+        with on_this_thread_if(is_short):
             return run(np.ascontiguousarray(x))
 
-    def _prepare(self, x: np.ndarray) -> tuple[bool, Callable[[np.ndarray], np.ndarray]]:
+    def _prepare(self, x: np.ndarray, kind: tuple | None) -> tuple[bool, Callable[[np.ndarray], np.ndarray]]:
         """Whether the work is too short for several threads, and the function that does it."""
         *expand, depthwise, _ = convolutions = list(self.body.layers.values())
         convolutions[0].check_input(x, ndim=4)
@@ -147,8 +146,7 @@ class FusedInvertedResidual(Layer):
         for conv in convolutions:
             w = conv.w.value.reshape(len(conv.w.value), -1)
             steps.append(inverted_residual.Step(w, conv.b.value, conv.limits))
-        kind = x.shape, x.dtype, free_threads()
-        with on_this_thread() if is_short else nullcontext():
+        with on_this_thread_if(is_short):
             run = inverted_residual.prepare(x.shape, *steps, depthwise.windows(wide), self.shortcut, self._kept)
         self._prepared[kind] = prepared = is_short, run
         return prepared

@@ -13,7 +13,7 @@ import numpy as np
 from . import depthwise, direct, im2col, pointwise, winograd
 from .algorithm import choose_algorithm, forced, is_too_short, threads_for
 from .prepared import Prepared
-from .threads import free_threads, is_gathering, on_this_thread_if, parallel_for
+from .threads import free_threads, is_gathering, new_array, on_this_thread_if, parallel_for
 from .windows import Windows
 from .winograd_transforms import F2, F4
 
@@ -106,7 +106,7 @@ def _prepare(
     def convolve(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
         x = np.ascontiguousarray(x)
         if y is None:
-            y = np.empty(y_shape, dtype)
+            y = new_array(y_shape, dtype)
         with on_this_thread_if(is_short):
             run(x, y)
         return y

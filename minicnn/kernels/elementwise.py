@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .compilation import loop
-from .threads import parallel_for
+from .threads import new_array, on_this_thread_if, parallel_for
 
 SMALL = 1 << 14  # elements; below, waking the threads costs more than the work
 
@@ -79,7 +79,7 @@ def tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a + b, of equal shapes."""
-    a, total = np.ascontiguousarray(a), np.empty(a.shape, a.dtype)
+    a, total = np.ascontiguousarray(a), new_array(a.shape, a.dtype)
     run_over(_add, (a, np.ascontiguousarray(b), total))
     return total
 
@@ -88,23 +88,21 @@ def join_channels(parts: Sequence[np.ndarray]) -> np.ndarray:
     """(N, C_1 + C_2 + ..., ...) of parts (N, C_i, ...), which are equal but for C."""
     ends = np.cumsum([part.shape[1] for part in parts]).tolist()
     N, _, *picture = parts[0].shape
-    y = np.empty((N, ends[-1], *picture), parts[0].dtype)
+    y = new_array((N, ends[-1], *picture), parts[0].dtype)
 
     def copy(start: int, stop: int) -> None:
         for piece in range(start, stop):
             n, i = divmod(piece, len(parts))
             y[n, ends[i] - parts[i].shape[1] : ends[i]] = parts[i][n]
 
-    if y.size < SMALL:
-        copy(0, N * len(parts))
-    else:
+    with on_this_thread_if(y.size < SMALL):
         parallel_for(N * len(parts), copy)
     return y
 
 
 def _forward(loop: Callable, x: np.ndarray, *constants: float) -> np.ndarray:
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    y = new_array(x.shape, x.dtype)
     run_over(loop, (x, y), constants)
     return y
 
@@ -123,9 +121,7 @@ def run_over(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[fl
     def piece(start: int, stop: int) -> None:
         loop(*(array[start:stop] for array in flat), *constants)
 
-    if flat[0].size < SMALL:
-        piece(0, flat[0].size)
-    else:
+    with on_this_thread_if(flat[0].size < SMALL):
         parallel_for(flat[0].size, piece)
 
 

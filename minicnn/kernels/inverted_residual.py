@@ -32,7 +32,7 @@ from .depthwise_loops import TILE as COLUMNS
 from .lanes import LANES
 from .lanes_loops import ROWS
 from .planes import in_lanes, planes, starts
-from .threads import parallel_for, threads_per_sample, workspace
+from .threads import new_array, on_this_thread, parallel_for, threads_per_sample, workspace
 from .windows import Windows
 
 TILE = 300_000  # elements of d, or of two vectors of h, at a time: they stay in the core's second-level cache
@@ -136,8 +136,8 @@ def prepare(
         pieces.append((slice(0, C) if expand else some, rows_of_y, how, spaces))
 
     def run(x: np.ndarray) -> np.ndarray:
-        x_flat, y = x.reshape(N, C, H * W), np.empty((N, F, OH * OW), dtype)
-        products = y[None] if parts == 1 else np.empty((parts, N, F, OH * OW), dtype)
+        x_flat, y = x.reshape(N, C, H * W), new_array((N, F, OH * OW), dtype)
+        products = y[None] if parts == 1 else new_array((parts, N, F, OH * OW), dtype)
 
         def body(start: int, stop: int) -> None:
             for number in range(start, stop):
@@ -155,8 +155,8 @@ def prepare(
 
         parallel_for(N * len(pieces), body)
         if parts > 1:
-            for n in range(N):
-                collect(n, 0, OH)
+            with on_this_thread():
+                parallel_for(OH, lambda first, last: [collect(n, first, last) for n in range(N)])
         return y.reshape(N, F, OH, OW)
 
     return run

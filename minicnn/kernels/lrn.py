@@ -13,7 +13,7 @@ import numpy as np
 
 from .compilation import loop
 from .elementwise import SMALL
-from .threads import parallel_for
+from .threads import new_array, on_this_thread_if, parallel_for
 
 BLOCK = 256  # pixels: their rows of a window's channels stay in the first-level cache
 
@@ -21,7 +21,7 @@ BLOCK = 256  # pixels: their rows of a window's channels stay in the first-level
 def local_response_norm_forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
     """y (N, C, H, W), of x's dtype."""
     planes = _planes(x)
-    y = np.empty_like(planes)
+    y = new_array(planes.shape, planes.dtype)
     _over_blocks(_forward, planes, size, alpha, beta, k, y)
     return y.reshape(x.shape)
 
@@ -48,9 +48,7 @@ def _over_blocks(loop: Callable, x: np.ndarray, size: int, alpha: float, beta: f
     def piece(start: int, stop: int) -> None:
         loop(start, stop, x, *constants, *arrays)
 
-    if x.size < SMALL:
-        piece(0, N * blocks)
-    else:
+    with on_this_thread_if(x.size < SMALL):
         parallel_for(N * blocks, piece)
 
 

@@ -16,7 +16,7 @@ from .compilation import loop, sum_loop
 from .lanes import LANES, add, load, overtake, spread, store, where_equal
 from .lanes_loops import blocks_of, first_channel, to_lanes, to_planes
 from .planes import planes
-from .threads import parallel_for, workspace
+from .threads import new_array, parallel_for, workspace
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -26,7 +26,7 @@ def max_pool2d_forward(
     x: np.ndarray, kernel: Pair, stride: Pair, pads: Pads, size: Pair, needs_winners: bool = True
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """y and, if needed (for backward), the winning taps; both (N, C, OH, OW). Winners are uint8, int32 for large windows."""
-    y = np.empty((*x.shape[:2], *size), x.dtype)
+    y = new_array((*x.shape[:2], *size), x.dtype)
     if not needs_winners:
         _over_planes(_max, x, kernel, stride, pads, _planes(y))
         return y, None
@@ -54,7 +54,7 @@ def avg_pool2d_forward(
     x: np.ndarray, kernel: Pair, stride: Pair, pads: Pads, size: Pair, count_include_pad: bool
 ) -> np.ndarray:
     """y (N, C, OH, OW)."""
-    y = np.empty((*x.shape[:2], *size), x.dtype)
+    y = new_array((*x.shape[:2], *size), x.dtype)
     shares = _shares(x.shape[2:], kernel, stride, pads, size, count_include_pad, x.dtype)
     _over_planes(_average, x, kernel, stride, pads, *shares, _planes(y))
     return y
@@ -72,8 +72,8 @@ def avg_pool2d_backward(
 
 def global_avg_pool_forward(x: np.ndarray) -> np.ndarray:
     """y (N, C): the average of each plane, summed in float64."""
-    planes, y = _planes(np.ascontiguousarray(x)), np.empty(x.shape[:2], x.dtype)
-    means = y.reshape(-1)
+    y = new_array(x.shape[:2], x.dtype)
+    planes, means = np.ascontiguousarray(x).reshape(y.size, -1), y.reshape(-1)
     parallel_for(len(planes), lambda start, stop: _plane_means(start, stop, planes, means))
     return y
 
@@ -326,7 +326,6 @@ def _share_out(start, stop, dy, KH, KW, sh, sw, top, left, row_share, column_sha
 def _plane_means(start, stop, planes, means):
     for plane in range(start, stop):
         total = 0.0
-        for row in planes[plane]:
-            for value in row:
-                total += value
-        means[plane] = total / (planes.shape[1] * planes.shape[2])
+        for value in planes[plane]:
+            total += value
+        means[plane] = total / planes.shape[1]

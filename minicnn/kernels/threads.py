@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -20,12 +21,15 @@ from threadpoolctl import ThreadpoolController
 from .memory import keep_freed_memory
 from .worker import Worker
 
+if TYPE_CHECKING:
+    from .recording import Tape
+
 keep_freed_memory()  # before the first large array
 
 CACHE_LINE = 64  # bytes
 
 _lock = threading.Lock()
-# what belongs to one thread: .inside (it is running a piece), .gathered (loops put off), .one_blas_thread, .workspaces
+# what belongs to one thread: .inside (it is running a piece), .gathered (loops put off), .tape, .one_blas_thread, .workspaces
 _here = threading.local()
 
 
@@ -35,6 +39,8 @@ def _usable_cores() -> int:
         return max(len(os.sched_getaffinity(0)), 1)
     return os.cpu_count() or 1
 
+
+Pieces = list[partial]  # body(start, stop) with its start and stop
 
 _threads = _usable_cores()
 _workers: list[Worker] = []  # started when they are first needed, and kept
@@ -48,7 +54,12 @@ def get_threads() -> int:
 
 def free_threads() -> int:
     """How many threads a loop started right here would be split over: 1 within a piece of another loop."""
-    return 1 if getattr(_here, "inside", False) else _threads
+    return 1 if is_inside() else _threads
+
+
+def is_inside() -> bool:
+    """Whether this is within a piece of a loop, or within `on_this_thread`."""
+    return getattr(_here, "inside", False)
 
 
 class on_this_thread:
@@ -60,7 +71,7 @@ class on_this_thread:
     """
 
     def __enter__(self) -> None:
-        self.is_outermost = not getattr(_here, "inside", False)  # within a piece they do anyway
+        self.is_outermost = not is_inside()  # within a piece they do anyway
         if self.is_outermost:
             self.blas = one_blas_thread()
             self.blas.__enter__()
@@ -109,8 +120,8 @@ def parallel_for(n: int, body: Callable[[int, int], object], last: bool = False)
     """
     if n <= 0:
         return
-    if getattr(_here, "inside", False):
-        body(0, n)
+    if is_inside():
+        _run_and_write_down([[partial(body, 0, n)]])
         return
     gathered = getattr(_here, "gathered", None)
     if last and gathered is not None:
@@ -145,6 +156,22 @@ def gathered_loops() -> Iterator[None]:
     _run_loops(loops)
 
 
+@contextmanager
+def recorded_loops(tape: Tape) -> Iterator[None]:
+    """Loops started in here are also written down, to be run again: see ``recording``."""
+    _here.tape = tape
+    try:
+        yield
+    finally:
+        _here.tape = None
+
+
+def new_array(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """An uninitialised array for what loops make; while they are recorded, one that they will fill each time."""
+    tape = getattr(_here, "tape", None)
+    return np.empty(shape, dtype) if tape is None else tape.new_array(shape, dtype)
+
+
 def is_gathering() -> bool:
     """Whether loops are being gathered, so that a short one costs no waiting of its own."""
     return getattr(_here, "gathered", None) is not None
@@ -152,35 +179,50 @@ def is_gathering() -> bool:
 
 def _run_loops(loops: list[tuple[int, Callable[[int, int], object]]]) -> None:
     """Each loop (n, body) split over the threads, or over n of them if that is less."""
-    shares: list[list[partial]] = [[] for _ in range(min(_threads, max((n for n, _ in loops), default=0)))]
+    shares: list[Pieces] = [[] for _ in range(min(_threads, max((n for n, _ in loops), default=0)))]
     for n, body in loops:
         count = min(n, _threads)
         for i in range(count):
             shares[i].append(partial(body, n * i // count, n * (i + 1) // count))
-    if not shares:
-        return
-    first, *others = shares
-    with one_blas_thread():
-        if not others or not _workers_in_use.acquire(blocking=False):  # another thread of the user's has them
-            for share in shares:
-                _run_pieces(share)
-            return
+    if shares:
+        with one_blas_thread():
+            _run_and_write_down(shares)
+
+
+def _run_and_write_down(shares: list[Pieces]) -> None:
+    tape = getattr(_here, "tape", None)
+    if tape is not None:
+        tape.loops.append(shares)
+    if len(shares) == 1 or not run_together([partial(run_pieces, share) for share in shares]):
+        for share in shares:
+            run_pieces(share)
+
+
+def run_together(functions: list[Callable[[], object]]) -> bool:
+    """Each function in a thread of the pool, all at the same time, the first one in this thread.
+
+    False, and nothing is run, if another thread of the user's has the pool's at the moment.
+    """
+    if not _workers_in_use.acquire(blocking=False):
+        return False
+    try:
+        first, *others = functions
+        while len(_workers) < len(others):
+            _workers.append(Worker(_prepare_worker))
+        busy = list(zip(_workers, others, strict=False))
+        for worker, function in busy:
+            worker.begin(function)
         try:
-            while len(_workers) < len(others):
-                _workers.append(Worker(_prepare_worker))
-            busy = list(zip(_workers, others, strict=False))
-            for worker, share in busy:
-                worker.begin(partial(_run_pieces, share))
-            try:
-                _run_pieces(first)
-            finally:
-                for worker, _ in busy:  # also after Ctrl-C: nobody may still be writing into an array its owner has let go
-                    worker.wait()
-            for worker, _ in busy:
-                if worker.error is not None:
-                    raise worker.error
+            first()
         finally:
-            _workers_in_use.release()
+            for worker, _ in busy:  # also after Ctrl-C: nobody may still be writing into an array its owner has let go
+                worker.wait()
+        for worker, _ in busy:
+            if worker.error is not None:
+                raise worker.error
+        return True
+    finally:
+        _workers_in_use.release()
 
 
 def threads_per_sample(N: int) -> int:
@@ -227,24 +269,26 @@ def workspace(use: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.nd
     size, key = math.prod(shape), (use, dtype)
     flat = workspaces.get(key)
     if flat is None or flat.size < size:
-        flat = workspaces[key] = _aligned(size, np.dtype(dtype))
+        flat = workspaces[key] = aligned(size, np.dtype(dtype))
     return flat[:size] if len(shape) == 1 else flat[:size].reshape(shape)
 
 
-def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
+def aligned(size: int, dtype: np.dtype) -> np.ndarray:
     """An uninitialised array that starts with a line of the cache: a vector that crosses lines takes twice as long."""
     memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
     return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
-def _run_pieces(pieces: list[partial]) -> None:
-    _here.inside = True
+def run_pieces(pieces: Pieces) -> None:
+    """One piece after the other. Loops within them are part of the piece: they run where they are, and are not written down."""
+    before = is_inside(), getattr(_here, "tape", None)
+    _here.inside, _here.tape = True, None
     try:
         for piece in pieces:
             piece()
     finally:
-        _here.inside = False
+        _here.inside, _here.tape = before
 
 
 def _prepare_worker() -> None:
@@ -326,7 +370,7 @@ def _after_fork_in_child() -> None:
     global _lock, _workers, _workers_in_use, _blas
     _lock, _workers, _workers_in_use = threading.Lock(), [], threading.Lock()
     _here.inside = _here.one_blas_thread = False
-    _here.gathered = None
+    _here.gathered = _here.tape = None
     if _blas is not None and _blas.loops:  # forked while a loop was running: its end will not come here
         _blas.exchange(_blas.per_process, _blas.before)
     _blas = None

@@ -16,12 +16,17 @@ import numba
 import numpy as np
 
 if sys.platform == "linux" and not numba.config.DISABLE_JIT:
-    from .worker_loops import watch
+    from .worker_loops import meet, watch
 else:  # another system, or somebody who wants to step through the loops
 
     def watch(number: np.ndarray, value: int, patience: int, pause: int, clock: np.ndarray) -> bool:
         """Asleep at once."""
         return False
+
+    def meet(done: np.ndarray, me: int, number: int, patience: int, pause: int, clock: np.ndarray) -> bool:
+        """Asleep at once, unless the others are there."""
+        done[me, 0] = number
+        return bool((done[:, 0] >= number).all())
 
 
 PATIENCE = 500_000  # nanoseconds of watching before falling asleep

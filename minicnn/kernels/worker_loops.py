@@ -1,4 +1,4 @@
-"""The Numba loops of ``worker``: to watch a number in memory without holding Python's lock."""
+"""The Numba loops of ``worker`` and ``recording``: to watch numbers in memory without holding Python's lock."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ def watch(number, value, patience, pause, clock):
     if number[0] != value:
         end = _now(clock) + patience
         while number[0] != value:
+            if _now(clock) > end:
+                return False
+            _let_others_run()
+    end = _now(clock) + pause
+    while _now(clock) < end:
+        _let_others_run()
+    return True
+
+
+@loop
+def meet(done, me, number, patience, pause, clock):
+    """done[me, 0] = ``number``, for all to see; then as `watch`, until done[i, 0] is at least that for every thread i."""
+    done[me, 0] = number
+    end = _now(clock) + patience
+    for i in range(len(done)):
+        while done[i, 0] < number:
             if _now(clock) > end:
                 return False
             _let_others_run()

@@ -48,6 +48,8 @@ class ReLU(Activation):
     array([0., 0., 2.])
     """
 
+    loops_only = True
+
     def _function(self, x: np.ndarray) -> np.ndarray:
         return elementwise.relu_forward(x)
 
@@ -64,6 +66,8 @@ class ReLU6(Activation):
     >>> ReLU6().forward(np.array([-1.0, 2.0, 9.0]))
     array([0., 2., 6.])
     """
+
+    loops_only = True
 
     def _function(self, x: np.ndarray) -> np.ndarray:
         return elementwise.relu6_forward(x)

@@ -12,6 +12,7 @@ from ..kernels.threads import one_blas_thread
 from .activation import LIMITS
 from .base import Layer
 from .norm import BatchNorm2d
+from .recorded import Recorder
 
 
 class Sequential(Layer):
@@ -30,9 +31,12 @@ class Sequential(Layer):
     (['hidden', 'relu'], ['scores'])
     """
 
+    loops_only = True
+
     def __init__(self, *layers: Layer, **named: Layer):
         super().__init__()
         self.layers: dict[str, Layer] = {}
+        self.recorder: Recorder | None = None  # of a fused network
         for name, layer in [*((str(i), layer) for i, layer in enumerate(layers)), *named.items()]:
             self.append(name, layer)
 
@@ -52,6 +56,8 @@ class Sequential(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         layers, is_applied = _plan(self, self.layers.values()), False
         with one_blas_thread():
+            if self.recorder and not self.remembers:
+                x, layers = self.recorder.forward(layers, x)
             for layer, above in zip_longest(layers, layers[1:]):
                 limits = _limits(layer, above)
                 if is_applied:  # by the batch norm below it
@@ -107,6 +113,7 @@ class Sequential(Layer):
         for half, part in zip(halves, (names[:at], names[at:]), strict=True):
             half.layers = {name: self.layers[name] for name in part}
             half.training, half.remembers = self.training, self.remembers
+            half.recorder = self.recorder and Recorder()
         return halves
 
 
@@ -116,6 +123,8 @@ class Residual(Layer):
     S is the identity where no ``shortcut`` layer is given. The gradient passes the identity unweakened, which is why very
     deep networks of this kind train. He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.1.
     """
+
+    loops_only = True
 
     def __init__(self, body: Layer, shortcut: Layer | None = None):
         super().__init__()
@@ -160,6 +169,8 @@ class Concat(Layer):
 
     Szegedy et al. 2015, "Going Deeper with Convolutions", figure 2 (the Inception module).
     """
+
+    loops_only = True
 
     def __init__(self, *branches: Layer, **named: Layer):
         super().__init__()

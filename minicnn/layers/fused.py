@@ -23,12 +23,13 @@ from ..kernels.algorithm import is_short_work
 from ..kernels.conv import FixedFilters
 from ..kernels.norm import NO_LIMITS
 from ..kernels.prepared import Prepared
-from ..kernels.threads import free_threads, gathered_loops, on_this_thread_if, parallel_for
+from ..kernels.threads import free_threads, gathered_loops, new_array, on_this_thread_if, parallel_for
 from .activation import LIMITS
 from .base import Layer, Parameter
 from .containers import Concat, Residual, Sequential
 from .conv import Conv2d
 from .norm import BatchNorm2d
+from .recorded import Recorder
 from .side import SideHead
 
 
@@ -45,6 +46,8 @@ class FusedConv2d(Conv2d):
 
     Its parameters are frozen, and training is refused: the batch norm that it would need is gone.
     """
+
+    loops_only = True
 
     def __init__(self, conv: Conv2d, norm: BatchNorm2d | None = None, limits: tuple[float, float] = NO_LIMITS):
         super().__init__(**conv.config() | {"bias": True}, initializer=lambda shape, rng, dtype: conv.w.value)
@@ -79,6 +82,8 @@ class FusedConcat(Concat):
     given pictures or, if there is only one, the work of all branches at the same time.
     """
 
+    loops_only = True
+
     def __init__(self, **branches: FusedConv2d):
         super().__init__(**branches)
         self._prepared = Prepared()
@@ -88,7 +93,7 @@ class FusedConcat(Concat):
         y_shape, is_short = self._prepared.get(x.shape) or self._prepare(x)
         if y_shape is None:
             return super().forward(x)
-        y = np.empty(y_shape, x.dtype)
+        y = new_array(y_shape, x.dtype)
         with on_this_thread_if(is_short):
             if len(x) == 1:
                 with gathered_loops():
@@ -121,6 +126,8 @@ class FusedInvertedResidual(Layer):
         1x1 or nothing, one filter a channel without dilation, and 1x1.
     shortcut : bool
     """
+
+    loops_only = True
 
     def __init__(self, *convolutions: FusedConv2d, shortcut: bool = False):
         super().__init__()
@@ -191,7 +198,10 @@ def fuse(layer: Layer, keep: Iterable[str] = ()) -> Layer:
     >>> list(fuse(net).children()), list(fuse(net, keep=["norm"]).children())
     (['relu', 'pool'], ['norm', 'relu', 'pool'])
     """
-    return _fused(layer, list(keep)).eval()
+    fused = _fused(layer, list(keep)).eval()
+    if isinstance(fused, Sequential):
+        fused.recorder = Recorder()
+    return fused
 
 
 def _fused(layer: Layer, keep: list[str]) -> Layer:

@@ -96,6 +96,8 @@ class Flatten(Layer):
     (8, 400)
     """
 
+    loops_only = True
+
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x)
         y = x.reshape(self.output_shape(x.shape))

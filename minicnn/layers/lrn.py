@@ -52,6 +52,8 @@ class LocalResponseNorm(Layer):
     array([0.5       , 0.66666667, 0.        ])
     """
 
+    loops_only = True
+
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
         super().__init__()
         if not is_whole(size, 1) or size % 2 == 0:

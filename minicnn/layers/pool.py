@@ -113,6 +113,8 @@ class MaxPool2d(Pool2d):
            [ 100., 1000.,    0.]])
     """
 
+    loops_only = True
+
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)
         (kernel, stride, pads, _), size = self.windows(x.shape)
@@ -148,6 +150,8 @@ class AvgPool2d(Pool2d):
     array([[0.25, 0.75],
            [1.25, 1.75]])
     """
+
+    loops_only = True
 
     def __init__(
         self,
@@ -185,6 +189,8 @@ class GlobalAvgPool2d(Layer):
     >>> GlobalAvgPool2d().forward(np.arange(8.0).reshape(1, 2, 2, 2))
     array([[1.5, 5.5]])
     """
+
+    loops_only = True
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)

@@ -291,7 +291,10 @@ class Model(Sequential):
 
     def fuse(self) -> Model:
         """A copy for inference only, in which convolutions do the work of batch norm and ReLU; see `minicnn.layers.fused`."""
-        return Model(**self.config() | {"layers": fuse(self).children()})
+        fused = fuse(self)
+        model = Model(**self.config() | {"layers": fused.children()})
+        model.recorder = fused.recorder
+        return model
 
     def save(self, path: str | os.PathLike, dtype: str = "float32") -> None:
         """Write it to one HDF5 file that ``minicnn.load(path)`` reads; see `minicnn.pretrained.store.save_model`."""

@@ -194,9 +194,11 @@ def test_processors_with_fewer_registers_take_one_vector_after_the_other(at_once
     """Which of both is compiled is decided on import; as plain Python, both can be run anywhere."""
     script = f"""
 import numpy as np
-from minicnn.kernels import lanes_loops, pointwise_loops
+from minicnn.kernels import direct_loops, lanes_loops, pointwise_loops, reference
+from minicnn.kernels.conv import conv2d_forward
+from minicnn.kernels.algorithm import forced_algorithm
 from minicnn.kernels.lanes_loops import LANES, ROWS, multiply, multiply_two_tiles
-lanes_loops.TWO_AT_ONCE = pointwise_loops.TWO_AT_ONCE = {at_once}
+direct_loops.TWO_AT_ONCE = lanes_loops.TWO_AT_ONCE = pointwise_loops.TWO_AT_ONCE = {at_once}
 rng = np.random.default_rng(0)
 x, w, v, b, c = (rng.standard_normal(n) for n in (100, 5 * LANES, 5 * LANES, LANES, LANES))
 offsets, places = rng.integers(0, 40, 5), np.arange(ROWS) * LANES
@@ -215,6 +217,11 @@ y = np.zeros((2, 8, 2 * LANES + 5))
 pieces = np.array([[n, 0, 8, 0, 2 * LANES + 5] for n in range(2)])
 pointwise_loops.convolve(pieces, x, w, b, -1.0, 2.0, np.zeros((2, 3 * LANES)), y)
 np.testing.assert_allclose(y, np.clip(w @ x + b[:, None], -1, 2), atol=1e-12)
+
+x, w, b = rng.standard_normal((1, 2, 5, 4)), rng.standard_normal((3 * LANES - 5, 2, 3, 3)), rng.standard_normal(3 * LANES - 5)
+how = w, b, (1, 1), (1, 1, 1, 1), (1, 1), 1
+with forced_algorithm("direct"):
+    np.testing.assert_allclose(conv2d_forward(x, *how), reference.conv2d_forward(x, *how), atol=1e-12)
 """
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)

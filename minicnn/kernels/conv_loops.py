@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compilation import loop, sum_loop
+from .compilation import inlined, loop, sum_loop
 
 LENGTH = 512  # outputs computed together: their sums and what they read of x stay in the first-level cache
 
@@ -19,7 +19,7 @@ LENGTH = 512  # outputs computed together: their sums and what they read of x st
 # ---- rows
 
 
-@loop
+@inlined
 def _deal(row, phases, first, i, sw):
     """phases[first + b, i, j] = row[j*sw + b] for b < sw"""
     pitch = phases.shape[2]
@@ -35,7 +35,7 @@ def _deal(row, phases, first, i, sw):
                 phase[j] = row[j * sw + b]
 
 
-@loop
+@inlined
 def _pad_and_deal(source, left, reached, padded, phases, sw):
     """The row, as far as it is ``reached``, put into padded behind ``left`` zeros, and from there into the phases."""
     target = padded[left:]
@@ -126,7 +126,7 @@ def finish(y, bias, low, high, begin, end):
 # ---- direct convolution: a plane for each channel and column of the filter, all of a sample's in one long line
 
 
-@loop
+@inlined
 def _load_planes(x, KH, KW, sh, sw, top, left, dh, dw, planes):
     """planes[c*KW + q, a, i, j] = x_padded[c, i*sh + a, j*sw + q*dw] for a < sh; x (C, H, W)."""
     C, H, W = x.shape
@@ -175,8 +175,9 @@ def direct_backward_weights(pieces, x, line_x, planes, geometry, offsets, dy, dw
     """
     (F, pixels), taps = dy.shape[2:], len(offsets)
     products = np.empty((4, 3), dy.dtype)
+    KH, KW, sh, sw, top, left, dilation_h, dilation_w = geometry
     for n, g, first, last in pieces:
-        _load_planes(x[n, g], *geometry, planes)
+        _load_planes(x[n, g], KH, KW, sh, sw, top, left, dilation_h, dilation_w, planes)
         for begin in range(0, pixels, 2 * LENGTH):
             count = min(2 * LENGTH, pixels - begin)
             for four in range(first, last):

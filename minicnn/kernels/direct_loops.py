@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .compilation import loop
+from .compilation import inlined, loop
 from .lanes import load, spread
-from .lanes_loops import ROWS, first_channel, multiply_tile, multiply_two_tiles, to_planes
+from .lanes_loops import ROWS, TWO_AT_ONCE, first_channel, multiply_tile, multiply_two_tiles, to_planes
 
 
-@loop
+@inlined
 def _pad(x, first_row, rows, left, pitch, padded):
     """padded[(c * rows + r) * pitch + left + j] = x[c, first_row + r, j], and zeros around; nothing from pitch on."""
     C, H, W = x.shape
@@ -36,7 +36,7 @@ def _multiply_lines(x, lines, length, line_step, step, offsets, w, v, b, c, low,
     for i in range(lines):
         for j in range(0, length, ROWS):  # what is made beyond the end of a line is overwritten by the next
             at, first = i * line_step + j * step, i * length + j
-            if both:
+            if TWO_AT_ONCE and both:  # the first is known when this is compiled, and what it excludes is left out
                 multiply_two_tiles(x, at, offsets, step, w, v, b, c, low, high, y, z, places, first)
             else:
                 multiply_tile(x, at, offsets, step, w, b, low, high, y, places, first)
@@ -53,7 +53,7 @@ def convolve(
     the channel of k, and the rest of its offset.
     """
     F = y.shape[2]
-    low, high = spread(low), spread(high)
+    low, high, at_once = spread(low), spread(high), 2 if TWO_AT_ONCE else 1
     for n, g, first, last, first_block, last_block in pieces:
         rows = last - first
         rows_x = (rows - 1) * sh + reach
@@ -63,8 +63,8 @@ def convolve(
         if pitch == OW and sh == 1 and sw == 1:  # the end of a row is the beginning of the next
             lines, length = 1, rows * OW
         out = y[n, g].ravel()
-        for block in range(first_block, last_block, 2):
-            other = min(block + 1, last_block - 1)
+        for block in range(first_block, last_block, at_once):
+            other = min(block + at_once - 1, last_block - 1)
             w, b = filters[g, block], load(bias[g], first_channel(block, F))
             v, c = filters[g, other], load(bias[g], first_channel(other, F))
             _multiply_lines(

@@ -155,7 +155,7 @@ def multiply(x, rows, step, K, skip, w, blocks, y, is_first):
         for first in range(0, rows, ROWS):
             i = max(min(first, rows - ROWS), 0)  # the last rows overlap those before
             at, sums, others = i * step, zeros, zeros
-            if other > block:
+            if TWO_AT_ONCE and other > block:  # the first is known when this is compiled, and what it excludes is left out
                 for k in range(K):
                     sums = multiply_add_rows(x, at, step, load(w_block, k * LANES), sums)
                     others = multiply_add_rows(x, at, step, load(v, k * LANES), others)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import winograd_transforms as of
-from .compilation import loop
+from .compilation import inlined, loop
 from .lanes import LANES, add, clamp, load, spread, store
 from .lanes_loops import blocks_of, first_channel, multiply, to_lanes, to_planes
 
@@ -61,14 +61,14 @@ def _apply(matrix, m, source, at, step, across, target, first, pitch, along, n):
             of.apply_GT2(source, at + k * across, step, target, first + k * along, pitch)
 
 
-@loop
+@inlined
 def _together(TW):
     """Neighbouring tiles that go through together: they stay in the first-level cache, and all goes are about equally many."""
     goes = (TW + TOGETHER - 1) // TOGETHER
     return (TW + goes - 1) // goes
 
 
-@loop
+@inlined
 def _load_window(x, plane, rows_of_planes, row, column, rows, columns, places, strip):
     """strip[(p*columns + j) * LANES + lane] = x[plane + lane, row + p, column + j] for p < rows, j < columns; 0 outside of x.
 
@@ -160,7 +160,7 @@ def _restore_tiles(start, stop, m, M, first_block, blocks, bias, low, high, grid
         t += tiles
 
 
-@loop
+@inlined
 def _multiply_and_restore(begin, end, C, V, U, blocks_of_U, block_of_U, first_block, blocks, M, m, bias, low, high, grid, y):
     """y of tiles ``begin`` to ``end`` - 1 and ``blocks`` blocks of filters, which lie in U from ``block_of_U`` on.
 
@@ -228,7 +228,7 @@ def correlate(start, stop, size, x, top, left, V, dy, dM, m, grid, dU):
         add_products(ZERO, (m + 2) * (m + 2), tiles, C, V, blocks, dM, begin == start, dU)
 
 
-@loop
+@inlined
 def _taps(channels, is_turned):
     """Where tap k of some channels' filters lies among vectors [p, channel, q]; from the last to the first, if turned."""
     places = np.empty((channels, 9), np.int64)

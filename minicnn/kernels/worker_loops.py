@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import types
 
-from .compilation import loop
+from .compilation import inlined, loop
 
 # lets other threads run that want this core; and for all the compiler knows it changes the number, which is thus read each time
 _let_others_run = types.ExternalFunction("sched_yield", types.int32())
@@ -12,7 +12,7 @@ _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32
 MONOTONIC = 1  # Linux's number of the clock that nobody sets
 
 
-@loop
+@inlined
 def _now(clock):
     """Nanoseconds. ``clock`` int64 (2,) is where the system writes seconds and nanoseconds."""
     _clock_gettime(MONOTONIC, clock.ctypes.data)

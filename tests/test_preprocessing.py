@@ -111,12 +111,40 @@ def test_through_json_and_back():
 
 
 def test_the_key_is_the_same_on_every_machine_and_changes_with_any_field():
-    assert Preprocessing(size=(2, 3)).key() == Preprocessing(size=[2, 3], mean=(0, 0, 0)).key() == "cc31af60e627ecff"
+    assert Preprocessing(size=(2, 3)).key() == Preprocessing(size=[2, 3], mean=(0, 0, 0)).key() == "bd5a1fcab27d449c"
     keys = {Preprocessing(size=8, **change).key() for change in (
         {}, {"resize": 9}, {"fit": "stretch"}, {"channels": "BGR"}, {"mean": 1}, {"std": 2}, {"interpolation": "bicubic"},
-        {"symmetry": "mirror"}
+        {"symmetry": "mirror"}, {"exposure": "even"}
     )}  # fmt: skip
-    assert len(keys) == 8
+    assert len(keys) == 9
+
+
+def test_even_exposure_worked_by_hand():
+    """Greys 10, 20, 30, 40: mean 25, standard deviation sqrt(125) = 11.18, so 40 / 11.18 = 3.578 for each step of one."""
+    picture = np.array([[10, 20], [30, 40]], np.uint8)
+    even = Preprocessing(size=2, fit="stretch", channels="L", exposure="even")
+    assert even.fit_picture(picture)[..., 0].tolist() == [[73, 109], [145, 181]]  # 127 - 53.67, - 17.89, + 17.89, + 53.67
+    assert even.fit_picture(np.full((2, 2), 9, np.uint8))[..., 0].tolist() == [[127, 127], [127, 127]]
+
+
+def test_with_even_exposure_a_darker_flatter_picture_is_the_same_picture():
+    bright = noise(64, 64).astype(np.float64)
+    dark = (0.5 * bright + 10).astype(np.uint8)
+    how = Preprocessing(size=32, exposure="even")
+    a, b = (how.fit_picture(picture.astype(np.uint8)).astype(int) for picture in (bright, dark))
+    assert np.abs(a - b).max() <= 4  # rounded twice
+    assert abs(a.mean() - 127) < 1 and abs(a.std() - 40) < 1
+    kept = Preprocessing(size=32).fit_picture(dark)
+    assert abs(int(kept.mean()) - 127) > 20
+    assert "even exposure" in how.describe() and "exposure" not in Preprocessing(size=32).describe()
+
+
+def test_even_exposure_keeps_colours_apart():
+    """One mean and one deviation for the whole picture: a red one stays red."""
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:4] = 200, 20, 20
+    fitted = Preprocessing(size=8, fit="stretch", exposure="even").fit_picture(picture)
+    assert fitted[0, 0, 0] > fitted[0, 0, 1] + 50
 
 
 @pytest.mark.parametrize("symmetry, count", [("none", 1), ("mirror", 2), ("flips", 4), ("square", 8)])
@@ -148,6 +176,7 @@ def test_describe_is_one_line():
         ({"size": 224, "fit": "pad"}, "'pad'"),
         ({"size": 224, "channels": "RGBA"}, "'RGBA'"),
         ({"size": 224, "interpolation": "nearest"}, "'nearest'"),
+        ({"size": 224, "exposure": "auto"}, "'auto'"),
         ({"size": 224, "symmetry": "turns"}, "'turns'"),
         ({"size": (224, 225), "symmetry": "square"}, "quarters"),
         ({"size": 224, "mean": (1, 2)}, "expected 3"),

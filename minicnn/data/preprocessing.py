@@ -16,6 +16,7 @@ from .pictures import read_picture
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
+EVEN_MEAN, EVEN_STD = 127.0, 40.0  # of a picture's pixels; three such deviations stay within 0 to 255
 SYMMETRIES = {"none": 1, "mirror": 2, "flips": 4, "square": 8}  # how many versions of a picture there are
 
 
@@ -41,6 +42,10 @@ class Preprocessing:
         torchvision gives them, are to be multiplied by 255.
     interpolation : "bilinear" or "bicubic"
         The filter of the resampling, widened when shrinking (antialiased), as Pillow does it.
+    exposure : "kept" or "even"
+        "even" moves and stretches the pixels of each fitted picture, all channels alike, to a mean of 127 and a standard
+        deviation of 40, clipped to 0..255: for pictures whose brightness and contrast say more about the camera, or the
+        current that makes a solar cell glow, than about what they show.
     symmetry : "none", "mirror", "flips" or "square"
         What can be done to a picture without changing what it shows: nothing, mirroring it, turning it upside down as well, or
         also quarter turns (all symmetries of a square). A network's scores are then the mean over all versions: 1, 2, 4 or 8
@@ -65,6 +70,7 @@ class Preprocessing:
     mean: tuple[float, ...] | float = 0.0
     std: tuple[float, ...] | float = 1.0
     interpolation: str = "bilinear"
+    exposure: str = "kept"
     symmetry: str = "none"
 
     def __post_init__(self) -> None:
@@ -74,6 +80,10 @@ class Preprocessing:
             raise ValueError(f"fit={self.fit!r}: expected 'crop' (keeps the aspect ratio) or 'stretch'")
         if self.interpolation not in FILTERS:
             raise ValueError(f"interpolation={self.interpolation!r}: expected one of {', '.join(map(repr, FILTERS))}")
+        if self.exposure not in ("kept", "even"):
+            raise ValueError(
+                f"exposure={self.exposure!r}: expected 'kept' or 'even' (each picture to the same mean and contrast)"
+            )
         if self.symmetry not in SYMMETRIES:
             raise ValueError(f"symmetry={self.symmetry!r}: expected one of {', '.join(map(repr, SYMMETRIES))}")
         size = (self.size, self.size) if np.isscalar(self.size) else tuple(self.size)
@@ -131,6 +141,8 @@ class Preprocessing:
         if self.channels == "L":
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))
         pixels = self._stretch(pixels) if self.fit == "stretch" else self._crop(pixels)
+        if self.exposure == "even":
+            pixels = _evened(pixels)
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
     def _stretch(self, pixels: np.ndarray) -> np.ndarray:
@@ -240,4 +252,12 @@ class Preprocessing:
             how = f"{f'short side {self.resize}, ' if self.resize else ''}centre crop {width}x{height}"
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
         mean_of = f", mean over {SYMMETRIES[self.symmetry]} flipped or turned versions" if self.symmetry != "none" else ""
-        return f"{how}, {self.channels}, (x - [{mean}]) / [{std}], {self.interpolation}{mean_of}"
+        exposure = ", even exposure" if self.exposure == "even" else ""
+        return f"{how}{exposure}, {self.channels}, (x - [{mean}]) / [{std}], {self.interpolation}{mean_of}"
+
+
+def _evened(pixels: np.ndarray) -> np.ndarray:
+    """x' = (x - m) / s * 40 + 127 with m and s the picture's own mean and standard deviation, s at least 1; uint8."""
+    shift = np.float32(pixels.mean())
+    stretch = np.float32(EVEN_STD / max(pixels.std(), 1.0))
+    return np.rint(np.clip((pixels - shift) * stretch + np.float32(EVEN_MEAN), 0, 255)).astype(np.uint8)

@@ -13,21 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.augmentation import CELLS, PHOTOS
-from ..data.cells import solar_cells
-from ..data.folders import open_pictures
 from ..data.picture_set import PictureSet
 from ..data.splits import stratified_split
 from ..errors import DataError
 from ..inference import infer
 from ..models.model import Model
-from ..pretrained import load
 from ..pretrained.store import save_model
 from ..training import History
 from .codes import below_classifier, default_layer, extract_features
 from .finetune import MORE_FROZEN, UPPER_FROZEN, Phase, fine_tune, freeze_point, set_head, view_bank, with_new_head
 from .linear import LinearClassifier, LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
 from .measures import confident_mistakes, measure
+from .opening import open_job
 from .report import write_report
 from .results import results_of
 
@@ -176,18 +173,8 @@ class Experiment:
     def prepare(self) -> None:
         """Open pictures and network, fit the pictures to its input, compute the codes."""
         settings, mode = self.settings, self.effort
-        model = load(settings.model)
-        if model.preprocessing is None:
-            raise DataError(
-                f"{settings.model} does not say how pictures become its input: set model.preprocessing to a Preprocessing, and "
-                "save it again with model.save()"
-            )
-        if settings.data is None:
-            pictures, self.augmentation = solar_cells(), replace(CELLS, quarter_turns=mode.quarter_turns)
-            # cells are square and defects reach their edges: shrink the whole cell, crop nothing
-            model.preprocessing = replace(model.preprocessing, fit="stretch", resize=None)
-        else:
-            pictures, self.augmentation = open_pictures(settings.data), PHOTOS
+        model, pictures, augmentation = open_job(settings.data, settings.model)
+        self.augmentation = replace(augmentation, quarter_turns=augmentation.quarter_turns and mode.quarter_turns)
         if mode.pictures and len(pictures) > mode.pictures:
             note = f"{settings.mode} mode: {mode.pictures} of the {len(pictures)} pictures, drawn at random within each class"
             pictures = some_of(pictures, mode.pictures)

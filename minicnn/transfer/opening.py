@@ -32,8 +32,9 @@ def open_job(data: str | None, name: str) -> tuple[Model, PictureSet, Augmentati
     check_preprocessing(model, name)
     if data is not None:
         return model, open_pictures(data), PHOTOS
-    # cells are square and defects reach their edges: shrink the whole cell, crop nothing
-    model.preprocessing = replace(model.preprocessing, fit="stretch", resize=None)
+    # cells are square and defects reach their edges: shrink the whole cell, crop nothing. How brightly one glows depends on the
+    # current through its module
+    model.preprocessing = replace(model.preprocessing, fit="stretch", resize=None, exposure="even")
     return model, solar_cells(), CELLS
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import os
 import platform
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import minicnn
+from minicnn.kernels.cores import usable_cores
 
 SIDE = 2048  # of the square matrices: 17 * 10^9 operations a product
 
@@ -29,10 +29,9 @@ def torch_is_here() -> bool:
 
 def describe(threads: int, peak_gflops: float) -> dict[str, Any]:
     """Processor, threads, versions, date, and the measured peak."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor(),
-        "cores": cores,
+        "cores": usable_cores(),
         "threads": threads,
         "matrix_product_gflops": peak_gflops,
         "system": platform.platform(),

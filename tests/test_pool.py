@@ -72,6 +72,15 @@ def test_config_rebuilds_the_layer():
         assert type(layer)(**layer.config()).config() == layer.config()
 
 
+@pytest.mark.parametrize("layer", [MaxPool2d(2), AvgPool2d(2), GlobalAvgPool2d()], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("channels", [3, 20])
+def test_of_no_pictures_there_are_no_averages_and_no_gradients(layer, channels):
+    x = np.zeros((0, channels, 4, 4), np.float32)
+    y = layer.train().forward(x)
+    assert y.shape == layer.output_shape(x.shape)
+    assert layer.backward(y).shape == x.shape
+
+
 # ---- max pooling
 
 

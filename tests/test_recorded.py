@@ -235,6 +235,7 @@ def test_another_shape_type_algorithm_or_number_of_threads_is_no_case_for_the_re
     check(np.asfortranarray(small[0]))
     for x in big[:PASSES]:
         check(x.astype(np.float64), double)
+        check(x[:0])
 
 
 def test_maps_take_turns_in_two_pieces_of_memory():

@@ -10,6 +10,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from minicnn.kernels import threads, worker
+from minicnn.kernels.cores import usable_cores
 from minicnn.kernels.threads import (
     free_threads,
     gathered_loops,
@@ -237,7 +238,7 @@ def test_a_senseless_number_of_threads_is_refused(n):
 
 def test_the_number_of_threads_starts_as_the_number_of_usable_cores():
     usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    assert threads._usable_cores() == usable
+    assert usable_cores() == usable
 
 
 def test_a_workspace_is_used_again_and_belongs_to_one_thread():

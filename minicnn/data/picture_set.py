@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import DataError, PictureError
+from ..kernels.cores import usable_cores
 from .pictures import read_picture
 from .preprocessing import Preprocessing
 
@@ -205,7 +205,8 @@ class PictureSet:
 
         pixels = np.zeros((len(self), *preprocessing.size, 1), np.uint8)
         bad: dict[int, PictureError] = {}
-        pool = ThreadPoolExecutor(_workers())  # Pillow decodes and resamples without holding Python's lock
+        # Pillow decodes and resamples without holding Python's lock; with two threads, one can wait for the disk
+        pool = ThreadPoolExecutor(max(2, usable_cores()))
         try:
             results = pool.map(fit, range(len(self)))
             bar = tqdm(results, "reading pictures", len(self), unit=" pictures", delay=2, disable=not progress, leave=False)
@@ -245,9 +246,3 @@ def _is_grey(pixels: np.ndarray) -> bool:
     """Whether all channels are equal; most coloured pictures show it in the first row."""
     red = pixels[..., :1]
     return bool((pixels[0] == red[0]).all() and (pixels == red).all())
-
-
-def _workers() -> int:
-    """Two threads at least, so that reading one file and decoding another overlap."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(2, cores)

@@ -73,7 +73,7 @@ def avg_pool2d_backward(
 def global_avg_pool_forward(x: np.ndarray) -> np.ndarray:
     """y (N, C): the average of each plane, summed in float64."""
     y = new_array(x.shape[:2], x.dtype)
-    planes, means = np.ascontiguousarray(x).reshape(y.size, -1), y.reshape(-1)
+    planes, means = np.ascontiguousarray(x).reshape(y.size, x.shape[2] * x.shape[3]), y.reshape(-1)
     parallel_for(len(planes), lambda start, stop: _plane_means(start, stop, planes, means))
     return y
 

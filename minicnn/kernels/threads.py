@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from .cores import usable_cores
 from .memory import keep_freed_memory
 from .worker import Worker
 
@@ -32,17 +33,9 @@ _lock = threading.Lock()
 # what belongs to one thread: .inside (it is running a piece), .gathered (loops put off), .tape, .one_blas_thread, .workspaces
 _here = threading.local()
 
-
-def _usable_cores() -> int:
-    """The cores this process may run on: fewer than the machine has, in a container or under ``taskset``."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(len(os.sched_getaffinity(0)), 1)
-    return os.cpu_count() or 1
-
-
 Pieces = list[partial]  # body(start, stop) with its start and stop
 
-_threads = _usable_cores()
+_threads = usable_cores()
 _workers: list[Worker] = []  # started when they are first needed, and kept
 _workers_in_use = threading.Lock()
 
@@ -121,7 +114,10 @@ def parallel_for(n: int, body: Callable[[int, int], object], last: bool = False)
     if n <= 0:
         return
     if is_inside():
-        _run_and_write_down([[partial(body, 0, n)]])
+        if _tape() is None:
+            body(0, n)
+        else:
+            _run_and_write_down([[partial(body, 0, n)]])
         return
     gathered = getattr(_here, "gathered", None)
     if last and gathered is not None:
@@ -168,8 +164,12 @@ def recorded_loops(tape: Tape) -> Iterator[None]:
 
 def new_array(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     """An uninitialised array for what loops make; while they are recorded, one that they will fill each time."""
-    tape = getattr(_here, "tape", None)
+    tape = _tape()
     return np.empty(shape, dtype) if tape is None else tape.new_array(shape, dtype)
+
+
+def _tape() -> Tape | None:
+    return getattr(_here, "tape", None)
 
 
 def is_gathering() -> bool:
@@ -190,7 +190,7 @@ def _run_loops(loops: list[tuple[int, Callable[[int, int], object]]]) -> None:
 
 
 def _run_and_write_down(shares: list[Pieces]) -> None:
-    tape = getattr(_here, "tape", None)
+    tape = _tape()
     if tape is not None:
         tape.loops.append(shares)
     if len(shares) == 1 or not run_together([partial(run_pieces, share) for share in shares]):
@@ -282,7 +282,7 @@ def aligned(size: int, dtype: np.dtype) -> np.ndarray:
 
 def run_pieces(pieces: Pieces) -> None:
     """One piece after the other. Loops within them are part of the piece: they run where they are, and are not written down."""
-    before = is_inside(), getattr(_here, "tape", None)
+    before = is_inside(), _tape()
     _here.inside, _here.tape = True, None
     try:
         for piece in pieces:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from .kernels.threads import get_threads, parallel_for
+from .kernels.threads import get_threads, parallel_each
 from .layers import Layer
 
 SAMPLES_AT_ONCE = 2  # in one thread: few, so that their feature maps stay in cache
@@ -70,17 +70,19 @@ def run_in_groups(run: Callable[[np.ndarray], Result], start: int, stop: int) ->
 
     Yields, for one group of samples after the other, which samples they are and what ``run`` returned for them, in order.
     """
-    at_once = 4 * SAMPLES_AT_ONCE * get_threads()
-    for begin in range(start, stop, at_once):
-        end = min(begin + at_once, stop)
+    threads = get_threads()
+    for begin in range(start, stop, 4 * SAMPLES_AT_ONCE * threads):
+        end = min(begin + 4 * SAMPLES_AT_ONCE * threads, stop)
+        at_once = max(min(SAMPLES_AT_ONCE, (end - begin) // threads), 1)
+        some = [np.arange(i, min(i + at_once, end)) for i in range(begin, end, at_once)]
         results: dict[int, Result] = {}
 
-        def piece(first: int, last: int, results: dict[int, Result] = results) -> None:
-            for i in range(first, last, SAMPLES_AT_ONCE):
-                results[i] = run(np.arange(i, min(i + SAMPLES_AT_ONCE, last)))
+        def keep(indices: np.ndarray, results: dict[int, Result] = results) -> None:
+            results[indices[0]] = run(indices)
 
-        if end - begin < get_threads():  # too few to give each thread one: let all work on them together
-            piece(begin, end)
+        if end - begin < threads:  # too few to give each thread one: let all work on them together
+            for indices in some:
+                keep(indices)
         else:
-            parallel_for(end - begin, lambda first, last, begin=begin, piece=piece: piece(begin + first, begin + last))
+            parallel_each(some, keep)
         yield slice(begin, end), [results[i] for i in sorted(results)]

@@ -16,6 +16,7 @@ from minicnn.kernels.threads import (
     gathered_loops,
     get_threads,
     is_gathering,
+    parallel_each,
     parallel_for,
     set_threads,
     workspace,
@@ -102,6 +103,50 @@ def test_within_a_piece_nothing_is_gathered():
 
     parallel_for(2, body)
     assert done == [(0, 3), (0, 3)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_each_item_is_taken_once(count, n):
+    set_threads(count)
+    taken = []
+    parallel_each(range(10, 10 + n), taken.append)
+    assert sorted(taken) == list(range(10, 10 + n))
+
+
+def test_whoever_is_free_takes_the_next_item():
+    """One thread is held up by the first item; the other does all the rest meanwhile."""
+    rest_is_done, taken = threading.Event(), {}
+
+    def body(i):
+        if i == 0:
+            assert rest_is_done.wait(20)
+        taken[i] = threading.get_ident()
+        if len(taken) == 7:
+            rest_is_done.set()
+
+    parallel_each(range(8), body)
+    assert sorted(taken) == list(range(8))
+    assert taken[0] not in {ident for i, ident in taken.items() if i}
+
+
+def test_items_within_a_piece_are_taken_where_they_are():
+    taken = []
+    parallel_for(2, lambda start, stop: parallel_each(range(3), lambda i: taken.append((i, start))))
+    assert sorted(taken) == [(i, start) for i in range(3) for start in range(2)]
+
+
+def test_an_exception_in_one_item_reaches_the_caller_when_the_other_thread_has_done_the_rest():
+    taken = []
+
+    def body(i):
+        if i == 0:
+            raise ZeroDivisionError
+        taken.append(i)
+
+    with pytest.raises(ZeroDivisionError):
+        parallel_each(range(5), body)
+    assert sorted(taken) == [1, 2, 3, 4]
 
 
 def test_a_loop_within_a_piece_runs_where_it_is():

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -33,6 +33,7 @@ _lock = threading.Lock()
 # what belongs to one thread: .inside (it is running a piece), .gathered (loops put off), .tape, .one_blas_thread, .workspaces
 _here = threading.local()
 
+Item = TypeVar("Item")
 Pieces = list[partial]  # body(start, stop) with its start and stop
 
 _threads = usable_cores()
@@ -124,6 +125,26 @@ def parallel_for(n: int, body: Callable[[int, int], object], last: bool = False)
         gathered.append((n, body))
     else:
         _run_loops([(n, body)])
+
+
+def parallel_each(items: Sequence[Item], body: Callable[[Item], object]) -> None:
+    """``body(item)`` for each of the items: whichever thread is free takes the next.
+
+    For items that take long, and some of them longer than others, or on some cores: a laptop's are not all alike. Nothing may
+    depend on which thread does what. An exception is raised here once the other threads have done the rest.
+
+    >>> squares = {}
+    >>> parallel_each([3, 1, 2], lambda i: squares.update({i: i * i}))
+    >>> sorted(squares.items())
+    [(1, 1), (2, 4), (3, 9)]
+    """
+    rest = iter(items)  # of a sequence: while one thread asks for the next, Python's lock keeps the others waiting
+
+    def take(start: int, stop: int) -> None:
+        for item in rest:
+            body(item)
+
+    parallel_for(min(len(items), _threads), take)
 
 
 @contextmanager

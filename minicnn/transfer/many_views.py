@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..data.pictures import read_picture
 from ..data.preprocessing import Preprocessing
-from ..kernels.threads import get_threads, parallel_for
+from ..kernels.threads import get_threads, parallel_each
 from ..models.answers import probabilities
 from ..models.model import Model
 from ..models.receptive_field import receptive_field
@@ -184,14 +184,13 @@ def _of_each(n: int, of_picture: Callable[[int], np.ndarray], label: str | None)
     rows = np.empty((n, len(first)), first.dtype)
     rows[0] = first
 
-    def piece(start: int, stop: int) -> None:
-        for i in range(start, stop):
-            rows[i] = of_picture(i)
+    def row(i: int) -> None:
+        rows[i] = of_picture(i)
 
     with tqdm(total=n, desc=label, unit=" pictures", delay=2, disable=label is None, leave=False) as bar:
         bar.update(1)
         for begin in range(1, n, 4 * get_threads()):
-            count = min(4 * get_threads(), n - begin)
-            parallel_for(count, lambda start, stop, begin=begin: piece(begin + start, begin + stop))
-            bar.update(count)
+            some = range(begin, min(begin + 4 * get_threads(), n))
+            parallel_each(some, row)
+            bar.update(len(some))
     return rows

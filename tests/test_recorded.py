@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from callers import call_from_threads
 
 from minicnn import models
 from minicnn.kernels import recording
@@ -297,6 +298,27 @@ def test_a_class_that_is_derived_from_one_that_promises_has_promised_nothing():
     assert len(net.recorder.here.recorded.layers) == 1
 
 
+def test_a_network_with_a_recording_of_its_own_inside_another_is_written_down_with_it():
+    """Its loops must be in the other's recording, and not be run from its own while that is made."""
+    inner, x = small_net(), inputs(1, 3, 12, 12)[0]
+    for _ in range(PASSES):
+        inner.forward(x)
+    net = fuse(Sequential(Conv2d(3, 3, 1, rng=0)))
+    net.append("inner", inner)
+    for x in inputs(1, 3, 12, 12):
+        expected = unrecorded(inner).forward(net.layers["0"].forward(x))
+        np.testing.assert_array_equal(net.forward(x), expected)
+    assert is_recorded(net)
+
+
+def test_a_network_that_is_not_recorded_keeps_nothing_of_its_input():
+    net = fuse(Sequential(Flatten(), Linear(12, 5, rng=0)))
+    net.layers = {"1": net.layers["1"]}
+    for x in inputs(2, 12):
+        np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
+    assert net.recorder.here.__dict__["recorded"] is None
+
+
 def test_a_layer_that_is_exchanged_is_the_new_one():
     net = small_net(MaxPool2d(2))
     x, *_ = inputs(1, 3, 12, 12)
@@ -359,12 +381,8 @@ def test_several_threads_of_the_user_may_use_one_network():
             if not np.array_equal(net.forward(xs[k]), expected[k]):
                 wrong.append(k)
 
-    callers = [threading.Thread(target=caller, args=(k,)) for k in range(4)]
-    for thread in callers:
-        thread.start()
-    for thread in callers:
-        thread.join(timeout=60)
-    assert not wrong and not any(thread.is_alive() for thread in callers)
+    call_from_threads(caller)
+    assert not wrong
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from callers import call_from_threads
 from threadpoolctl import threadpool_limits
 
 from minicnn.kernels import threads, worker
@@ -206,12 +207,8 @@ def test_several_threads_of_the_user_may_call_at_the_same_time():
         if not (total == 50 * k).all():
             wrong.append(k)
 
-    callers = [threading.Thread(target=caller, args=(k,)) for k in range(4)]
-    for thread in callers:
-        thread.start()
-    for thread in callers:
-        thread.join(timeout=30)
-    assert not wrong and not any(thread.is_alive() for thread in callers)
+    call_from_threads(caller)
+    assert not wrong
     assert blas_threads() == before
 
 

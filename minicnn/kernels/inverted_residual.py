@@ -155,7 +155,7 @@ def prepare(
 
         parallel_for(N * len(pieces), body)
         if parts > 1:
-            with on_this_thread():
+            with on_this_thread():  # as a loop, so that it can be recorded
                 parallel_for(OH, lambda first, last: [collect(n, first, last) for n in range(N)])
         return y.reshape(N, F, OH, OW)
 

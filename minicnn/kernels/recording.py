@@ -87,7 +87,7 @@ class Recording:
     def _walk(self, me: int) -> None:
         try:
             for number, shares in enumerate(self.loops):
-                if number and len(self.walks) > 1:
+                if number:
                     self._wait_for_others(me, number)
                 run_pieces(shares[me])
         except BaseException:  # Ctrl-C, perhaps: let the others come to their end

@@ -115,10 +115,10 @@ def parallel_for(n: int, body: Callable[[int, int], object], last: bool = False)
     if n <= 0:
         return
     if is_inside():
-        if _tape() is None:
-            body(0, n)
-        else:
+        if is_recording():
             _run_and_write_down([[partial(body, 0, n)]])
+        else:
+            body(0, n)
         return
     gathered = getattr(_here, "gathered", None)
     if last and gathered is not None:
@@ -187,6 +187,11 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     """An uninitialised array for what loops make; while they are recorded, one that they will fill each time."""
     tape = _tape()
     return np.empty(shape, dtype) if tape is None else tape.new_array(shape, dtype)
+
+
+def is_recording() -> bool:
+    """Whether the loops started here are being written down."""
+    return _tape() is not None
 
 
 def _tape() -> Tape | None:

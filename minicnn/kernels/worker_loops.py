@@ -19,6 +19,13 @@ def _now(clock):
     return clock[0] * 1_000_000_000 + clock[1]
 
 
+@inlined
+def _pause(pause, clock):
+    end = _now(clock) + pause
+    while _now(clock) < end:
+        _let_others_run()
+
+
 @loop
 def watch(number, value, patience, pause, clock):
     """Whether number[0] becomes ``value`` within ``patience`` nanoseconds; if so, returns ``pause`` nanoseconds later.
@@ -31,9 +38,7 @@ def watch(number, value, patience, pause, clock):
             if _now(clock) > end:
                 return False
             _let_others_run()
-    end = _now(clock) + pause
-    while _now(clock) < end:
-        _let_others_run()
+    _pause(pause, clock)
     return True
 
 
@@ -47,7 +52,5 @@ def meet(done, me, number, patience, pause, clock):
             if _now(clock) > end:
                 return False
             _let_others_run()
-    end = _now(clock) + pause
-    while _now(clock) < end:
-        _let_others_run()
+    _pause(pause, clock)
     return True

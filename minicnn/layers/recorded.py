@@ -1,9 +1,9 @@
 """For inference with a small network and few pictures: its loops, recorded once and then run again.
 
 Between two layers one thread is in Python, checks the layer's input, makes room for its output, looks up how the work is
-divided and tells the others, who wait. That takes some hundredths of a millisecond: nothing to a large layer, but a fifth of
-the time where twenty layers take six milliseconds together. The second time an input of the same shape comes, all loops are
-therefore written down while they run, and from then on run by `minicnn.kernels.recording`.
+divided and tells the others, who wait. That is nothing to a large layer, but a good part of the time of a small network with
+twenty of them. The second time an input of the same shape comes, all loops are therefore written down while they run, and from
+then on run by `minicnn.kernels.recording`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..kernels.algorithm import forced
 from ..kernels.recording import Recording, Tape
-from ..kernels.threads import get_threads, is_gathering, is_inside, recorded_loops
+from ..kernels.threads import get_threads, is_inside, is_recording, recorded_loops
 from .base import Layer
 
 MOST = 1_000_000_000  # multiply-adds: with more there is little to gain, and a recording keeps memory for them
@@ -36,18 +36,20 @@ class Recorder:
 
     def forward(self, layers: list[Layer], x: np.ndarray) -> tuple[np.ndarray, list[Layer]]:
         """The output of those that it has run, and those above, which are still to be run."""
-        if type(x) is not np.ndarray or is_inside() or is_gathering():
+        if type(x) is not np.ndarray or is_inside() or is_recording():
             return x, layers
         kind, here = (x.shape, x.dtype, get_threads(), forced()), self.here.__dict__
         if kind != here.get("kind"):
-            here.update(kind=kind, recorded=None)
+            here.clear()
+            here["kind"] = kind
             return x, layers
-        recorded = here["recorded"]
-        if recorded is None:
+        if "recorded" not in here:
             recorded = here["recorded"] = _record(layers, x)
-        elif not recorded.run(layers, x):
-            return x, layers
-        return (recorded.y.copy() if recorded.layers else x), layers[len(recorded.layers) :]
+            has_run = recorded is not None
+        else:
+            recorded = here["recorded"]
+            has_run = recorded is not None and recorded.run(layers, x)
+        return (recorded.y.copy(), layers[len(recorded.layers) :]) if has_run else (x, layers)
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,11 @@ class _Recorded:
         return self.recording.run()
 
 
-def _record(layers: list[Layer], x: np.ndarray) -> _Recorded:
-    """Of the lowest layers, which have run once: what is prepared in the first pass belongs to no recording."""
+def _record(layers: list[Layer], x: np.ndarray) -> _Recorded | None:
+    """Runs the lowest layers. They have run before: what is prepared in the first pass belongs to no recording.
+
+    None, and nothing is run, where there are none to record, or too much work for it.
+    """
     lowest, shape, multiply_adds = [], x.shape, 0
     for layer in layers:
         if not _has_loops_only(layer):
@@ -77,15 +82,13 @@ def _record(layers: list[Layer], x: np.ndarray) -> _Recorded:
         multiply_adds += layer.multiply_adds(shape)
         shape = layer.output_shape(shape)
         lowest.append(layer)
-    if multiply_adds > MOST:
-        lowest = []
-    x = y = x.copy(order="C")
-    size = 0
+    if not lowest or multiply_adds > MOST:
+        return None
+    x, size = x.copy(order="C"), 0
     for _ in range(2):  # the first time tells how much memory it takes
-        tape = Tape(size)
+        tape, y = Tape(size), x
         with recorded_loops(tape):
             for layer in lowest:
-                y = x if layer is lowest[0] else y
                 tape.next_layer(y)
                 y = layer.forward(y)
         size = tape.size

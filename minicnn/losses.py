@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .kernels.elementwise import SMALL
+from .kernels.threads import on_this_thread_if, parallel_for
 from .layers import Layer, SideHead
 from .layers.base import FLOATS
 
@@ -94,22 +96,34 @@ class SoftmaxCrossEntropy(Loss):
 
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
         """Scores (N, K), float32 or float64; targets (N,), integer class numbers 0 to K-1, or (N, K), probabilities."""
-        N, K = scores.shape if np.ndim(scores) == 2 else (0, 0)
-        if _is_probabilities(targets):
-            _check_probabilities(self, scores, targets)
-            q = targets.astype(scores.dtype)
-        else:
-            _check_class_targets(self, scores, targets)
-            q = np.zeros_like(scores)
-            q[np.arange(N), targets] = 1
-        q *= 1 - self.label_smoothing
-        q += self.label_smoothing / K
-        log_p = log_softmax(scores)
-        value = -float(np.einsum("nk,nk->n", q, log_p).mean(dtype=np.float64))
-        p_minus_q = np.subtract(np.exp(log_p, out=log_p), q, out=log_p)
-        p_minus_q /= N
-        self._dscores = p_minus_q
-        return value
+        is_soft = _is_probabilities(targets)
+        (_check_probabilities if is_soft else _check_class_targets)(self, scores, targets)
+        (N, K), e = scores.shape, self.label_smoothing
+        losses, dscores = np.empty(N, scores.dtype), np.empty_like(scores)
+
+        def samples(start: int, stop: int) -> None:
+            """With z = s - max s: L = log(sum of exp z) - sum of q z, as the q of a sample are 1 in sum."""
+            s, t, z = scores[start:stop], targets[start:stop], dscores[start:stop]
+            right = np.arange(len(t)), t
+            np.subtract(s, s.max(axis=1, keepdims=True), out=z)
+            qz = (1 - e) * (np.einsum("nk,nk->n", t, z) if is_soft else z[right])
+            if e:
+                qz += e / K * z.sum(axis=1)
+            exp_z = np.exp(z, out=z)
+            total = exp_z.sum(axis=1)
+            losses[start:stop] = np.log(total) - qz
+            dz = np.multiply(exp_z, (1 / (N * total))[:, None], out=z)  # p / N, and from here on (p - q) / N
+            if is_soft:
+                dz -= (1 - e) / N * t
+            else:
+                dz[right] -= (1 - e) / N
+            if e:
+                dz -= e / K / N
+
+        with on_this_thread_if(scores.size < SMALL):
+            parallel_for(N, samples)
+        self._dscores = dscores
+        return float(losses.mean(dtype=np.float64))
 
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
         return targets.argmax(axis=1) if _is_probabilities(targets) else super().labels(targets)

@@ -136,10 +136,8 @@ def _reach(q, s, before, length, count):
 
 
 @loop
-def _larger(values, best):
-    for k in range(best.size):
-        value, old = values[k], best[k]
-        best[k] = value if (value > old) | (value != value) else old  # NaN wins
+def _larger(value, best):
+    return value if (value > best) | (value != value) else best  # NaN wins
 
 
 @loop
@@ -147,47 +145,42 @@ def _max(start, stop, x, KH, KW, sh, sw, top, left, y):
     H, W = x.shape[1:]
     OH, OW = y.shape[1:]
     padded = np.full(max(left + W, (OW - 1) * sw + KW), -np.inf, x.dtype)  # every window lies inside
-    column_best = padded[left : left + W]
+    best = padded[left : left + W]
     for plane in range(start, stop):
         for i in range(OH):
-            first_row, end_row = max(i * sh - top, 0), min(i * sh - top + KH, H)
-            if end_row - first_row == 3:
-                _largest_of_rows(x[plane, first_row], x[plane, first_row + 1], x[plane, first_row + 2], column_best)
+            h, end = max(i * sh - top, 0), min(i * sh - top + KH, H)
+            if end - h == 3:
+                first, second, third = x[plane, h], x[plane, h + 1], x[plane, h + 2]
+                for j in range(W):
+                    best[j] = _larger(third[j], _larger(second[j], first[j]))
             else:
-                column_best[:] = x[plane, first_row]
-                for h in range(first_row + 1, end_row):
-                    _larger(x[plane, h], column_best)
+                first, second = x[plane, h], x[plane, min(h + 1, end - 1)]
+                for j in range(W):
+                    best[j] = _larger(second[j], first[j])
+                for p in range(h + 2, end):
+                    row = x[plane, p]
+                    for j in range(W):
+                        best[j] = _larger(row[j], best[j])
+            # written out where it pays: a step known at compile time is what makes vectors of it
+            row = y[plane, i]
             if sw == 2 and KW == 2:
-                _largest_of_two(padded, y[plane, i])
+                for j in range(OW):
+                    row[j] = _larger(padded[2 * j + 1], padded[2 * j])
             elif sw == 2 and KW == 3:
-                _largest_of_three(padded, y[plane, i])
+                for j in range(OW):
+                    row[j] = _larger(padded[2 * j + 2], _larger(padded[2 * j + 1], padded[2 * j]))
+            elif sw == 1:
+                row[:] = padded[:OW]
+                for q in range(1, KW):
+                    tap = padded[q:]
+                    for j in range(OW):
+                        row[j] = _larger(tap[j], row[j])
             else:
-                y[plane, i] = -np.inf
-                for q in range(KW):
-                    _larger(padded[q::sw], y[plane, i])
-
-
-@loop
-def _largest_of_rows(first, second, third, best):
-    for k in range(best.size):
-        a, b, c = first[k], second[k], third[k]
-        larger = b if (b > a) | (b != b) else a
-        best[k] = c if (c > larger) | (c != c) else larger
-
-
-@loop
-def _largest_of_two(row, y):
-    for j in range(len(y)):
-        a, b = row[2 * j], row[2 * j + 1]
-        y[j] = b if (b > a) | (b != b) else a
-
-
-@loop
-def _largest_of_three(row, y):
-    for j in range(len(y)):
-        a, b, c = row[2 * j], row[2 * j + 1], row[2 * j + 2]
-        best = b if (b > a) | (b != b) else a
-        y[j] = c if (c > best) | (c != c) else best
+                row[:] = padded[: (OW - 1) * sw + 1 : sw]
+                for q in range(1, KW):
+                    tap = padded[q::sw]
+                    for j in range(OW):
+                        row[j] = _larger(tap[j], row[j])
 
 
 @loop

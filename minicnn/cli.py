@@ -164,7 +164,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     name = arguments.model or pictures.pop(0)
     if not pictures:
         raise ValueError(f"no picture given, only the model {name}: minicnn predict MODEL.h5 PICTURE ...")
-    model, failed = load(name), False
+    model, failed = load(name).fuse(), False
     for picture in pictures:
         try:
             (ranking,) = model.predict([picture], top=arguments.top)

@@ -8,6 +8,7 @@ from minicnn.data.preprocessing import Preprocessing
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Residual, Sequential
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import Model, googlenet, lenet5, resnet20
+from minicnn.models.model import WORTH_FUSING
 from minicnn.pretrained.strict import arrays_of
 from minicnn.transfer.finetune import with_new_head
 
@@ -67,6 +68,14 @@ def test_predict_takes_one_picture_or_several_and_no_more_classes_than_asked_for
     assert len(net.predict(picture)) == 1
     assert [len(answer) for answer in net.predict([picture] * 5, top=2)] == [2] * 5
     assert net.predict([]) == []
+
+
+def test_predict_gives_many_pictures_what_it_gives_each_of_them(net, picture):
+    pictures = [np.roll(picture, i, axis=0) for i in range(WORTH_FUSING)]
+    together, alone = net.predict(pictures), [net.predict(one)[0] for one in pictures]
+    assert len({tuple(answer) for answer in alone}) > 1
+    for one, other in zip(together, alone, strict=True):
+        assert dict(one) == pytest.approx(dict(other), abs=1e-5)
 
 
 def test_predict_does_not_drop_units_and_leaves_the_mode_as_it_was(net, picture):

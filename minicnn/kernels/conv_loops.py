@@ -1,7 +1,5 @@
 """The Numba loops of ``im2col``, ``direct`` and ``pointwise``: sequential, called on pieces of the work by several threads.
 
-They stand in one file because Numba's cache on disk notices a change in the file of a loop, but not in that of a loop it calls.
-
 With a stride of sw, neighbouring outputs read elements sw apart, which a vector unit does badly. Rows are therefore dealt out
 like cards to sw "phases": phase b holds the elements j*sw + b, and neighbours in y are neighbours in a phase again. Every plain
 loop below runs from 0 to a length over row views, because an index that could be negative keeps it from being vectorised.

@@ -1,7 +1,5 @@
 """The Numba loops of ``depthwise`` and ``inverted_residual``: sequential, called on pieces of the work by several threads.
 
-They stand in one file because Numba's cache on disk notices a change in the file of a loop, but not in that of a loop it calls.
-
 A unit of work is a block of up to LANES channels of one sample. Its planes are transposed, a pixel's channels side by side:
 then a vector is a pixel, its neighbours in all directions are whole vectors away, and no row ends in the middle of one.
 """

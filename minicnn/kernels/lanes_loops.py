@@ -1,7 +1,4 @@
-"""What loops over vectors of channels or pixels have in common: transposed blocks of planes, and products of matrices.
-
-Numba's cache on disk does not notice a change in here when it loads a loop of another file that calls one of these.
-"""
+"""What loops over vectors of channels or pixels have in common: transposed blocks of planes, and products of matrices."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ BLOCK = 1 << 17  # floats of V and M in a block of tiles: 512 KB, what a core's 
 FEW = 32  # tiles in a block, at least, and for a thread: the filters are read for each block
 NARROW = 1 << 15  # numbers in the filters, up to which that costs little
 CORRELATED = 64  # tiles at a time in the weight gradient, about: more do not fit the cache, fewer visit dU too often
-LARGE, MANY = 1 << 20, 16  # numbers in the transformed filters, and tiles that use them, above both of which they are not kept
+LARGE, MANY = 1 << 20, 128  # transformed filters, in numbers, and pixels that use them, above both of which they are not kept
 
 
 def prepare(
@@ -56,7 +56,7 @@ def prepare(
 
     ``origin`` is (top, left), the padding before the first row and column; y's size tells what comes after the last. In
     ``kept``, if given, transformed filters stay for the next call with the same filters; not those of wide layers that have
-    some tiles to use them for, which would fill the memory and save little of the layer's time.
+    some pixels to use them for, which would fill the memory and save little of the layer's time.
     """
     return _prepare(x_shape, y_shape, w, False, b, origin, low, high, transform, kept)
 
@@ -128,8 +128,9 @@ def _prepare(
     """y = clamp(b + w * x); or, if ``is_turned``, with the filters of w turned by 180 degrees and its axes exchanged.
 
     Threads take ranges of tiles: a block of tiles is transformed, multiplied with a pair of blocks of filters and brought back
-    while it is in a core's cache. All filters are transformed before that. Where there are too few tiles to share, threads take
-    ranges of filters, and (unless they are kept) it is a pair that is transformed and used while it is in the cache.
+    while it is in a core's cache. All filters are transformed before that. Where there are too few tiles to share, or where one
+    block has all of them and the filters are not kept, threads take ranges of filters, and (unless they are kept) it is a pair
+    that is transformed and used while it is in the cache.
     """
     (C, F), m, K, dtype = (x_shape[1], y_shape[1]), transform.m, transform.alpha**2, w.dtype
     blocks = loops.blocks_of(F)
@@ -139,7 +140,7 @@ def _prepare(
     # from a filter to the next, and from a channel to the next
     w_flat, w_steps = w.ravel(), np.array([9, 9 * F] if is_turned else [9 * C, 9])
     rest = m, bias, low, high, grid
-    if tiles > MANY and K * C * F > LARGE:
+    if tiles * m * m > MANY and K * C * F > LARGE:
         kept = None
 
     def space_for_V(tiles: int) -> np.ndarray:
@@ -162,8 +163,9 @@ def _prepare(
             kept[K] = U
         return U
 
-    if tiles >= FEW * free_threads() or C * F <= NARROW:
-        size = max(BLOCK // (K * (C + loops.PAIR * LANES)), FEW)
+    size = max(BLOCK // (K * (C + loops.PAIR * LANES)), FEW)
+    by_tiles = tiles >= FEW * free_threads() and (tiles > size or kept is not None)
+    if by_tiles or C * F <= NARROW:
 
         def run(x: np.ndarray, y: np.ndarray) -> None:
             U = all_filters()

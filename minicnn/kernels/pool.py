@@ -318,7 +318,7 @@ def _share_out(start, stop, dy, KH, KW, sh, sw, top, left, row_share, column_sha
 @sum_loop
 def _plane_means(start, stop, planes, means):
     for plane in range(start, stop):
-        row, total = planes[plane], 0.0
+        row, total = planes[plane], np.float64(0)
         for k in range(len(row)):  # over indices: the values one by one would not become vectors
             total += row[k]
         means[plane] = total / len(row)

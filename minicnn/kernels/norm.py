@@ -124,11 +124,11 @@ def _mean_and_variance(x, c):
     count, mean, squares = 0, 0.0, 0.0
     for n in range(x.shape[0]):
         plane = x[n, c]
-        total = 0.0
+        total = np.float64(0)
         for i in range(plane.size):
             total += plane[i]
         plane_mean = total / plane.size
-        plane_squares = 0.0
+        plane_squares = np.float64(0)
         for i in range(plane.size):
             deviation = plane[i] - plane_mean
             plane_squares += deviation * deviation
@@ -143,7 +143,7 @@ def _mean_and_variance(x, c):
 @sum_loop
 def _sums(dy, x, c, mean):
     """Over channel c: of dy, and of dy * (x - mean)."""
-    total, product = 0.0, 0.0
+    total, product = np.float64(0), np.float64(0)
     for n in range(x.shape[0]):
         upstream, plane = dy[n, c], x[n, c]
         for i in range(plane.size):

@@ -10,13 +10,20 @@ mapping of their own, and whatever lies free at the end of its heap. Here it is 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
+import weakref
+
+import numpy as np
 
 # of mallopt(3), and the environment variables by which a user sets the same before the process starts
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 USERS_OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_")
 NEVER = -1
+
+LARGE = 8 << 20  # bytes of an array, from which on it comes from a pool
+ROOMY = 8  # times as large as what was asked for: too large to be lent for it
 
 
 def keep_freed_memory() -> bool:
@@ -34,3 +41,33 @@ def keep_freed_memory() -> bool:
     except AttributeError:  # musl has none
         return False
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, NEVER))
+
+
+class Pool:
+    """Memory of large arrays that come and go, as the maps of a network do: what one leaves is there for the next.
+
+    From malloc, a map gets memory in which the one before has lain. So does whatever else is made meanwhile, and some of that
+    stays. In the next pass the map does not fit there any more, and gets new memory; what it has left is of no use.
+    """
+
+    def __init__(self) -> None:
+        self.free: list[np.ndarray] = []  # bytes
+
+    def new_array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+        """Uninitialised; its memory comes back when neither it nor a view of it is there any more."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size < LARGE:
+            return np.empty(shape, dtype)
+        memory = self._take(size)
+        lent = (ctypes.c_ubyte * size).from_buffer(memory)
+        weakref.finalize(lent, self.free.append, memory).atexit = False
+        return np.frombuffer(lent, dtype).reshape(shape)
+
+    def _take(self, size: int) -> np.ndarray:
+        """The smallest that fits; if there is none, a new one, for which the largest of those that are too small goes."""
+        free = sorted(self.free, key=len)
+        found = next((memory for memory in free if size <= len(memory) <= ROOMY * size), None)
+        too_small = [memory for memory in free if len(memory) < size]
+        gone = found if found is not None or not too_small else too_small[-1]
+        self.free[:] = [memory for memory in free if memory is not gone]
+        return np.empty(size, np.uint8) if found is None else found

@@ -19,7 +19,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from .cores import usable_cores
-from .memory import keep_freed_memory
+from .memory import Pool, keep_freed_memory
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ keep_freed_memory()  # before the first large array
 CACHE_LINE = 64  # bytes
 
 _lock = threading.Lock()
-# what belongs to one thread: .inside (it is running a piece), .gathered (loops put off), .tape, .one_blas_thread, .workspaces
+# what belongs to one thread: .inside (it is running a piece), .gathered (loops put off), .tape and .pool (where new arrays come
+# from), .one_blas_thread, .workspaces
 _here = threading.local()
 
 Item = TypeVar("Item")
@@ -184,9 +185,23 @@ def recorded_loops(tape: Tape) -> Iterator[None]:
 
 
 def new_array(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-    """An uninitialised array for what loops make; while they are recorded, one that they will fill each time."""
-    tape = _tape()
-    return np.empty(shape, dtype) if tape is None else tape.new_array(shape, dtype)
+    """An uninitialised array for what loops make; while they are recorded, one that they will fill each time.
+
+    Otherwise with memory from the pool that `arrays_from` has named, if it has.
+    """
+    source = _tape() or getattr(_here, "pool", None)
+    return np.empty(shape, dtype) if source is None else source.new_array(shape, dtype)
+
+
+@contextmanager
+def arrays_from(pool: Pool) -> Iterator[None]:
+    """New arrays made in here come from the pool."""
+    before = getattr(_here, "pool", None)
+    _here.pool = pool
+    try:
+        yield
+    finally:
+        _here.pool = before
 
 
 def is_recording() -> bool:
@@ -396,7 +411,7 @@ def _after_fork_in_child() -> None:
     global _lock, _workers, _workers_in_use, _blas
     _lock, _workers, _workers_in_use = threading.Lock(), [], threading.Lock()
     _here.inside = _here.one_blas_thread = False
-    _here.gathered = _here.tape = None
+    _here.gathered = _here.tape = _here.pool = None
     if _blas is not None and _blas.loops:  # forked while a loop was running: its end will not come here
         _blas.exchange(_blas.per_process, _blas.before)
     _blas = None

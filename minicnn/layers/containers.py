@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from ..kernels.elementwise import add, join_channels
-from ..kernels.threads import one_blas_thread
+from ..kernels.threads import arrays_from, one_blas_thread
 from .activation import LIMITS
 from .base import Layer
 from .norm import BatchNorm2d
@@ -55,7 +56,7 @@ class Sequential(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         layers, is_applied = _plan(self, self.layers.values()), False
-        with one_blas_thread():
+        with one_blas_thread(), arrays_from(self.recorder.pool) if self.recorder else nullcontext():
             if self.recorder and not self.remembers:
                 x, layers = self.recorder.forward(layers, x)
             for layer, above in zip_longest(layers, layers[1:]):

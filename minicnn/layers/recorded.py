@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels.algorithm import forced
+from ..kernels.memory import Pool
 from ..kernels.recording import Recording, Tape
 from ..kernels.threads import get_threads, is_inside, is_recording, recorded_loops
 from .base import Layer
@@ -26,6 +27,8 @@ class Recorder:
 
     Each thread that comes here has one recording, for inputs like its latest. When another shape comes, or type, or number of
     threads, all runs as usual, and is recorded if the same comes again. A copy, or what another process gets, begins empty.
+
+    What is not recorded has the memory of its large maps from a pool, each thread its own.
     """
 
     def __init__(self) -> None:
@@ -34,14 +37,19 @@ class Recorder:
     def __reduce__(self) -> tuple:
         return Recorder, ()
 
+    @property
+    def pool(self) -> Pool:
+        """This thread's."""
+        return self.here.__dict__.setdefault("pool", Pool())
+
     def forward(self, layers: list[Layer], x: np.ndarray) -> tuple[np.ndarray, list[Layer]]:
         """The output of those that it has run, and those above, which are still to be run."""
         if type(x) is not np.ndarray or is_inside() or is_recording():
             return x, layers
         kind, here = (x.shape, x.dtype, get_threads(), forced()), self.here.__dict__
         if kind != here.get("kind"):
-            here.clear()
             here["kind"] = kind
+            here.pop("recorded", None)
             return x, layers
         if "recorded" not in here:
             recorded = here["recorded"] = _record(layers, x)

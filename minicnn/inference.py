@@ -15,7 +15,7 @@ from tqdm import tqdm
 from .kernels.threads import get_threads, parallel_each
 from .layers import Layer
 
-SAMPLES_AT_ONCE = 2  # in one thread: few, so that their feature maps stay in cache
+SAMPLES_AT_ONCE = 4  # in one thread: few, so that their feature maps stay in cache
 
 Result = TypeVar("Result")
 

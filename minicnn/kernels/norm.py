@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .compilation import inlined, loop, sum_loop
+from .compilation import loop, sum_loop
 from .lanes import LANES, prefetch
 from .threads import parallel_for
 
@@ -170,25 +170,25 @@ def _combine(dy, x, mean, a, b, shift, dx):
         dx[i] = a * dy[i] + (b * (x[i] - mean) + shift)
 
 
-@inlined
-def _ask_for(x, c):
+@loop
+def _ask_for(x, y, z, c):
     """Planes of channel c are soon to be read, or written. One of each sample: they lie far apart, and where they are short,
     waiting for the first numbers of each takes longer than the arithmetic.
     """
     N, C, pixels = x.shape
     if pixels <= SHORT and c < C:
-        flat = x.ravel()
         for n in range(N):
-            for i in range(0, pixels, LANES):
-                prefetch(flat, (n * C + c) * pixels + i)
+            for at in range((n * C + c) * pixels, (n * C + c + 1) * pixels, LANES):
+                prefetch(x, at)
+                prefetch(y, at)
+                prefetch(z, at)
 
 
 @loop
 def _forward(start, stop, x, gamma, beta, eps, mean, variance, low, high, y):
     number = x.dtype.type  # float32 arithmetic for float32 arrays: twice as many at a time
     for c in range(start, stop):
-        _ask_for(x, c + 1)
-        _ask_for(y, c + 1)
+        _ask_for(x, y, y, c + 1)
         mean[c], variance[c] = _mean_and_variance(x, c)
         scale = gamma[c] / np.sqrt(variance[c] + eps)
         for n in range(x.shape[0]):
@@ -216,11 +216,8 @@ def _backward(start, stop, dy, x, between, y, low, high, gamma, mean, variance, 
     number = x.dtype.type
     count = x.shape[0] * x.shape[2]
     for c in range(start, stop):
-        _ask_for(dy, c + 1)
-        _ask_for(x, c + 1)
-        _ask_for(dx, c + 1)
+        _ask_for(x, dy, dx, c + 1)
         if between:
-            _ask_for(y, c + 1)
             for n in range(x.shape[0]):
                 _pass_between(dy[n, c], y[n, c], low, high, dx[n, c])
         total, product = _sums(dx if between else dy, x, c, mean[c])

@@ -23,7 +23,7 @@ USERS_OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOL
 NEVER = -1
 
 LARGE = 8 << 20  # bytes of an array, from which on it comes from a pool
-ROOMY = 8  # times as large as what was asked for: too large to be lent for it
+ROOMY = 8  # what is more than so many times as large as an array is not lent for it
 
 
 def keep_freed_memory() -> bool:

@@ -158,13 +158,16 @@ def _advise(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
+    from .models.model import WORTH_FUSING
     from .pretrained import load
 
     pictures = list(arguments.pictures)
     name = arguments.model or pictures.pop(0)
     if not pictures:
         raise ValueError(f"no picture given, only the model {name}: minicnn predict MODEL.h5 PICTURE ...")
-    model, failed = load(name).fuse(), False
+    model, failed = load(name), False
+    if len(pictures) >= WORTH_FUSING:
+        model = model.fuse()
     for picture in pictures:
         try:
             (ranking,) = model.predict([picture], top=arguments.top)

@@ -141,7 +141,7 @@ def test_each_thread_has_a_pool_of_its_own(pool):
     def run(_):
         for _ in range(20):
             net.forward(x)
-        pools.append(net.recorder.pool)
+        pools.append(net.recorder.pool.free)
 
     call_from_threads(run, 2)
     assert pools[0] is not pools[1]

@@ -13,6 +13,7 @@ import ctypes
 import math
 import os
 import sys
+import threading
 import weakref
 
 import numpy as np
@@ -43,14 +44,16 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, NEVER))
 
 
-class Pool:
+class Pool(threading.local):
     """Memory of large arrays that come and go, as the maps of a network do: what one leaves is there for the next.
 
     From malloc, a map gets memory in which the one before has lain. So does whatever else is made meanwhile, and some of that
     stays. In the next pass the map does not fit there any more, and gets new memory; what it has left is of no use.
+
+    Each thread that asks for arrays has memory of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # once in each thread
         self.free: list[np.ndarray] = []  # bytes
 
     def new_array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
@@ -65,9 +68,8 @@ class Pool:
 
     def _take(self, size: int) -> np.ndarray:
         """The smallest that fits; if there is none, a new one, for which the largest of those that are too small goes."""
-        free = sorted(self.free, key=len)
-        found = next((memory for memory in free if size <= len(memory) <= ROOMY * size), None)
-        too_small = [memory for memory in free if len(memory) < size]
-        gone = found if found is not None or not too_small else too_small[-1]
-        self.free[:] = [memory for memory in free if memory is not gone]
+        found = min((memory for memory in self.free if size <= len(memory) <= ROOMY * size), key=len, default=None)
+        too_small = max((memory for memory in self.free if len(memory) < size), key=len, default=None)
+        gone = too_small if found is None else found
+        self.free[:] = [memory for memory in self.free if memory is not gone]
         return np.empty(size, np.uint8) if found is None else found

@@ -28,19 +28,14 @@ class Recorder:
     Each thread that comes here has one recording, for inputs like its latest. When another shape comes, or type, or number of
     threads, all runs as usual, and is recorded if the same comes again. A copy, or what another process gets, begins empty.
 
-    What is not recorded has the memory of its large maps from a pool, each thread its own.
+    What is not recorded has the memory of its large maps from the ``pool``.
     """
 
     def __init__(self) -> None:
-        self.here = threading.local()
+        self.here, self.pool = threading.local(), Pool()
 
     def __reduce__(self) -> tuple:
         return Recorder, ()
-
-    @property
-    def pool(self) -> Pool:
-        """This thread's."""
-        return self.here.__dict__.setdefault("pool", Pool())
 
     def forward(self, layers: list[Layer], x: np.ndarray) -> tuple[np.ndarray, list[Layer]]:
         """The output of those that it has run, and those above, which are still to be run."""
@@ -48,8 +43,8 @@ class Recorder:
             return x, layers
         kind, here = (x.shape, x.dtype, get_threads(), forced()), self.here.__dict__
         if kind != here.get("kind"):
+            here.clear()
             here["kind"] = kind
-            here.pop("recorded", None)
             return x, layers
         if "recorded" not in here:
             recorded = here["recorded"] = _record(layers, x)

@@ -31,7 +31,7 @@ import numpy as np
 from . import winograd_loops as loops
 from .lanes import LANES
 from .lanes_loops import ROWS
-from .threads import free_threads, parallel_for, workspace
+from .threads import aligned, free_threads, parallel_for, workspace
 from .winograd_transforms import F4, Transform
 
 BLOCK = 1 << 17  # floats of V and M in a block of tiles: 512 KB, what a core's second-level cache holds
@@ -80,20 +80,22 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     size = -(-mine // max(round(mine / CORRELATED), 1))  # tiles at a time, all but equally many
     sums: dict[int, np.ndarray] = {}
 
-    def spaces(tiles: int) -> tuple[np.ndarray, ...]:
-        V = workspace("winograd V", (K * tiles * width,), dtype)
-        dM = workspace("winograd M", (K * blocks * tiles * LANES,), dtype)
-        return V, dM, workspace("winograd dU", (K * blocks * C * LANES + ROWS * LANES,), dtype)[: -ROWS * LANES]
+    def spaces(tiles: int) -> tuple[np.ndarray, np.ndarray]:
+        return workspace("winograd V", (K * tiles * width,), dtype), workspace("winograd M", (K * blocks * tiles * LANES,), dtype)
+
+    def new_dU() -> np.ndarray:
+        """An array, not a workspace: it is read when the piece that has filled it is over."""
+        return aligned(K * blocks * C * LANES + ROWS * LANES, dtype)[: -ROWS * LANES]
 
     def tile_range(start: int, stop: int) -> None:
-        V, dM, dU = spaces(size)
+        V, dM = spaces(size)
+        sums[start] = dU = new_dU()
         loops.correlate(start, stop, size, x, *origin, V, dy, dM, m, grid, dU)
-        sums[start] = dU
 
     if mine >= CORRELATED // 2:
         parallel_for(tiles, tile_range)
     else:
-        V, dM, sums[0] = spaces(tiles)
+        (V, dM), sums[0] = spaces(tiles), new_dU()
 
         def transform_range(start: int, stop: int) -> None:
             loops.transform_tiles(start, stop, loops.BT, m + 2, m, x, *origin, grid, V, tiles, 0, False)
@@ -173,7 +175,8 @@ def _prepare(
             def tile_range(start: int, stop: int) -> None:
                 loops.convolve(start, stop, size, x, *origin, space_for_V(size), U, space_for_M(size), *rest, y)
 
-            parallel_for(tiles, tile_range, last=True)
+            # filters in the workspace are gone with the next call, so that a loop over them cannot be put off
+            parallel_for(tiles, tile_range, last=kept is not None)
 
     else:
 

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from minicnn.cache import write_atomically
-from minicnn.kernels.threads import get_threads, set_threads
+from minicnn.runtime.workers import get_threads, set_threads
 
 from . import accuracy, layers, networks, startup, students
 from .machine import describe, matrix_product_gflops, torch_is_here

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.algorithm import ALGORITHMS, choose_algorithm, forced_algorithm
+from minicnn.kernels.convolution.choice import FAST, choose_algorithm
 from minicnn.layers import Conv2d
 
 from .layers import BATCH, gradients
@@ -39,11 +39,11 @@ def _of_layer(found: Found, torch: bool) -> list[dict]:
     exact.w.value = conv.w.value.astype(np.float64)
     truth = gradients(exact, x.astype(np.float64), dy.astype(np.float64))
     errors = {}
-    for algorithm in ALGORITHMS:
-        with forced_algorithm(algorithm):
-            steps = _steps_of(algorithm, conv, x, dy)
-            if steps:
-                errors[algorithm] = _errors(gradients(conv, x, dy), truth, steps)
+    for algorithm in FAST:
+        steps = _steps_of(algorithm, conv, x, dy)
+        if steps:
+            conv.algorithm = algorithm
+            errors[algorithm] = _errors(gradients(conv, x, dy), truth, steps)
     if torch:
         errors["PyTorch"] = _errors(_by_torch(conv, x, dy), truth, list(STEPS))
     name = f"{found.name}, batch {shape[0]}"
@@ -51,9 +51,9 @@ def _of_layer(found: Found, torch: bool) -> list[dict]:
 
 
 def _steps_of(algorithm: str, conv: Conv2d, x: np.ndarray, dy: np.ndarray) -> list[str]:
-    """The results of this layer that the algorithm, which is the one forced now, can compute."""
-    case = x.shape, dy.shape, conv.windows(x.shape), conv.groups, x.dtype
-    return [result for result, step in STEPS.items() if choose_algorithm(step, *case) == algorithm]
+    """The results of this layer that the algorithm can compute."""
+    case = x.shape, dy.shape, conv.geometry(x.shape), conv.groups, x.dtype
+    return [result for result, step in STEPS.items() if choose_algorithm(step, *case, algorithm) == algorithm]
 
 
 def _by_torch(conv: Conv2d, x: np.ndarray, dy: np.ndarray) -> list[np.ndarray]:

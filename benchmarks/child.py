@@ -28,7 +28,7 @@ def our_first(started: float, threads: int, **workload: Any) -> dict[str, float]
 
 
 def _our_call(how: str, threads: int, workload: dict[str, Any]) -> Callable[[], object]:
-    from minicnn.kernels.threads import set_threads
+    from minicnn.runtime.workers import set_threads
 
     from .workloads import Workload, inference_calls, prepare, training_call
 

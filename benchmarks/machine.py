@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import minicnn
-from minicnn.kernels.cores import usable_cores
+from minicnn.runtime.cores import usable_cores
 
 SIDE = 2048  # of the square matrices: 17 * 10^9 operations a product
 

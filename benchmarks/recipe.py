@@ -24,13 +24,15 @@ import numpy as np
 from minicnn import models
 from minicnn.data.augmentation import CELLS
 from minicnn.data.preprocessing import SYMMETRIES, Preprocessing
-from minicnn.inference import infer
+from minicnn.data.splits import TEST_FRACTION, VAL_FRACTION
+from minicnn.experiment.presets import MODES
+from minicnn.inference.batches import infer
+from minicnn.inference.fusion import fuse
 from minicnn.layers import Sequential
-from minicnn.layers.fused import fuse
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.optim import AdamW
-from minicnn.transfer.experiment import MODES, TEST_FRACTION, VAL_FRACTION
-from minicnn.transfer.finetune import UPPER_FROZEN, Phase, freeze_point
+from minicnn.transfer.finetune import Phase
+from minicnn.transfer.surgery import UPPER_FROZEN, freeze_point
 
 from .__main__ import settings_of
 from .machine import describe

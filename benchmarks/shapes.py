@@ -75,7 +75,7 @@ def describe(conv: ours.Conv2d, shape: tuple[int, ...]) -> str:
 
     Square strides, no dilation, and groups only as one for each channel: the networks here have no others.
     """
-    (KH, KW), (stride, _), pads = conv.kernel_size, conv.stride, conv.windows(shape).pads
+    (KH, KW), (stride, _), pads = conv.kernel_size, conv.stride, conv.geometry(shape).pads
     kernel = f"{KH}x{KW}" + (f"/{stride}" if stride > 1 else "")
     channels = f"{conv.in_channels}-{conv.out_channels}" if conv.groups == 1 else f"depthwise {conv.groups}"
     usual = ((KH - 1) // 2, (KH - 1) // 2, (KW - 1) // 2, (KW - 1) // 2)

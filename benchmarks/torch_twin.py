@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from minicnn import layers as ours
-from minicnn.kernels.windows import Windows
+from minicnn.kernels.geometry import ConvGeometry
 
 from .torch_modules import Concat, Residual
 
@@ -43,9 +43,9 @@ def _twin(layer: ours.Layer, shape: tuple[int, ...], may_overwrite: bool) -> nn.
     if isinstance(layer, ours.Concat):
         return Concat({name: _twin(branch, shape, False) for name, branch in layer.children().items()})
     if isinstance(layer, ours.Conv2d):
-        return _convolution(layer, layer.windows(shape))
+        return _convolution(layer, layer.geometry(shape))
     if isinstance(layer, (ours.MaxPool2d, ours.AvgPool2d)):
-        return _pooling(layer, layer.windows(shape)[0])
+        return _pooling(layer, layer.geometry(shape)[0])
     if isinstance(layer, (ours.BatchNorm1d, ours.BatchNorm2d)):
         kind = nn.BatchNorm1d if isinstance(layer, ours.BatchNorm1d) else nn.BatchNorm2d
         module = kind(layer.num_features, layer.eps, layer.momentum)
@@ -89,8 +89,8 @@ def _output_is_free(layer: ours.Layer) -> bool:
     return isinstance(layer, (ours.Conv2d, ours.BatchNorm1d, ours.BatchNorm2d, ours.Linear, ours.Residual, ours.Concat))
 
 
-def _convolution(layer: ours.Conv2d, windows: Windows) -> nn.Module:
-    top, bottom, left, right = windows.pads
+def _convolution(layer: ours.Conv2d, geometry: ConvGeometry) -> nn.Module:
+    top, bottom, left, right = geometry.pads
     even = (top, left) == (bottom, right)
     module = nn.utils.skip_init(
         nn.Conv2d,
@@ -107,8 +107,8 @@ def _convolution(layer: ours.Conv2d, windows: Windows) -> nn.Module:
     return module if even else nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), module)
 
 
-def _pooling(layer: ours.MaxPool2d | ours.AvgPool2d, windows: Windows) -> nn.Module:
-    top, bottom, left, right = windows.pads
+def _pooling(layer: ours.MaxPool2d | ours.AvgPool2d, geometry: ConvGeometry) -> nn.Module:
+    top, bottom, left, right = geometry.pads
     even = (top, left) == (bottom, right)
     if isinstance(layer, ours.AvgPool2d):
         if not even:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicnn import models
-from minicnn.inference import infer
+from minicnn.inference.batches import infer
 from minicnn.layers import BatchNorm2d
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import Model
@@ -100,7 +100,7 @@ def settle(model: Model, x: np.ndarray) -> None:
 
 
 def inference_calls(fused: Model, x: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
-    """What is timed as inference, with a fused model: ``forward``, and for several pictures also ``minicnn.inference.infer``.
+    """What is timed as inference, with a fused model: ``forward``, and for several pictures also ``inference.infer``.
 
     ``forward`` splits each layer over the threads, ``infer`` hands whole pictures to them, as ``predict`` does.
     """

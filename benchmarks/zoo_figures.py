@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from minicnn.viz.style import CLASS_COLOURS, FAINT, GREY, INK, TRAIN, VAL, WIDTH, styled
+from minicnn.viz.style import (
+    CLASS_COLOURS,
+    FAINT,
+    GREY,
+    INK,
+    TRAIN,
+    VAL,
+    WIDTH,
+    styled,
+)
 
 from .zoo_facts import HUMAN, NETWORKS, SECOND, WINNERS, accuracy_of, size_of
 

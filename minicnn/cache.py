@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from .errors import DataError
+
 
 def cache_folder() -> Path:
     """The folder for what can be computed again, made if it is not there yet.
@@ -97,3 +99,14 @@ def write_atomically(path: str | os.PathLike) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def make_writable(folder: Path) -> None:
+    """Make the report's folder and write to it now: an hour of work must not end at a closed door."""
+    probe = folder / ".write-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise DataError(f"cannot write the report to {folder} ({error.strerror}); name another folder with --out") from error

@@ -118,8 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _transfer(arguments: argparse.Namespace) -> int:
-    from .transfer.experiment import STRATEGIES, Experiment, Settings
-    from .transfer.report import table
+    from .experiment.experiment import Experiment
+    from .experiment.presets import STRATEGIES, Settings
+    from .experiment.report import table
 
     mode = "quick" if arguments.quick else "full" if arguments.full else "default"
     settings = Settings(
@@ -142,10 +143,10 @@ def _transfer(arguments: argparse.Namespace) -> int:
 
 
 def _advise(arguments: argparse.Namespace) -> int:
-    from .transfer.advice_page import write_advice
-    from .transfer.advisor import advise
-    from .transfer.experiment import make_writable
-    from .transfer.opening import open_job
+    from .advisor.advise import advise
+    from .advisor.figure import write_advice
+    from .cache import make_writable
+    from .transfer.setup import open_job
 
     make_writable(arguments.out)
     model, pictures, _ = open_job(arguments.data, arguments.model)

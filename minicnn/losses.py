@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from .kernels.elementwise import SMALL
-from .kernels.threads import on_this_thread_if, parallel_for
 from .layers import Layer, SideHead
 from .layers.base import FLOATS
+from .runtime.parallel import parallel_for, serial_if
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ class SoftmaxCrossEntropy(Loss):
             if e:
                 dz -= e / K / N
 
-        with on_this_thread_if(scores.size < SMALL):
+        with serial_if(scores.size < SMALL):
             parallel_for(N, samples)
         self._dscores = dscores
         return float(losses.mean(dtype=np.float64))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import updates
+from .kernels import optimizer_steps as updates
 from .layers.base import Parameter
 
 

@@ -23,9 +23,11 @@ from minicnn.optim import SGD
 NETWORKS = {
     "lenet5": (1, 28, 28), "cifar_net": (3, 32, 32), "resnet20": (3, 32, 32), "resnet18_cifar": (3, 32, 32),
     "alexnet": (3, 227, 227), "caffenet": (3, 227, 227), "alexnet_torchvision": (3, 127, 127),
-    "vgg11": (3, 64, 64), "vgg11_bn": (3, 64, 64), "vgg16": (3, 96, 96), "googlenet": (3, 224, 224), "googlenet_torchvision": (3, 96, 96),
+    "vgg11": (3, 64, 64), "vgg11_bn": (3, 64, 64), "vgg16": (3, 96, 96), "googlenet": (3, 224, 224),
+    "googlenet_torchvision": (3, 96, 96),
     "resnet18": (3, 96, 96), "resnet50": (3, 65, 65), "squeezenet1_0": (3, 97, 97), "squeezenet1_1": (3, 97, 97),
-    "mobilenet_v1": (3, 96, 96), "mobilenet_v2": (3, 97, 95), "efficientnet_lite0": (3, 96, 96), "efficientnet_lite2": (3, 64, 64),
+    "mobilenet_v1": (3, 96, 96), "mobilenet_v2": (3, 97, 95),
+    "efficientnet_lite0": (3, 96, 96), "efficientnet_lite2": (3, 64, 64),
 }  # fmt: skip
 
 
@@ -80,7 +82,9 @@ def of_transfer() -> Iterator[tuple[str, str]]:
 
     def timeless(value: object) -> object:
         if isinstance(value, dict):
-            return {k: timeless(v) for k, v in value.items() if "second" not in k and k not in ("date", "command", "machine", "out")}
+            return {
+                k: timeless(v) for k, v in value.items() if "second" not in k and k not in ("date", "command", "machine", "out")
+            }
         return [timeless(item) for item in value] if isinstance(value, list) else value
 
     for strategy in results["strategies"]:
@@ -93,7 +97,7 @@ def machine() -> dict[str, str]:
     import numba
     import scipy
 
-    from minicnn.transfer.results import cpu_name
+    from minicnn.experiment.results import cpu_name
 
     return {"cpu": cpu_name(), "numpy": np.__version__, "scipy": scipy.__version__, "numba": numba.__version__,
             "threads": str(len(os.sched_getaffinity(0)))}  # fmt: skip

@@ -5,7 +5,14 @@ import pytest
 
 from minicnn.gradcheck import check_layer
 from minicnn.kernels import elementwise
-from minicnn.layers import ELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Tanh
+from minicnn.layers import (
+    ELU,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Tanh,
+)
 
 ALL = [ReLU(), ReLU6(), LeakyReLU(0.2), ELU(1.5), Sigmoid(), Tanh()]
 KINKY = [ReLU(), ReLU6(), LeakyReLU(0.2)]

@@ -6,19 +6,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn.advisor.advise import advise
+from minicnn.advisor.figure import map_height
+from minicnn.advisor.measurements import CodeEvidence, Evidence, codes_and_answers, layers_to_try, sample
+from minicnn.advisor.rules import ENOUGH, MANY, RETRAINABLE, choose
+from minicnn.advisor.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
 from minicnn.cli import main
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.errors import DataError
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU,
+    Sequential,
+)
+from minicnn.linear_model.cross_validation import Probe
 from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
-from minicnn.transfer.advice_page import map_height
-from minicnn.transfer.advice_rules import ENOUGH, MANY, RETRAINABLE, choose
-from minicnn.transfer.advisor import advise
-from minicnn.transfer.codes import extract_features
-from minicnn.transfer.evidence import CodeEvidence, Evidence, codes_and_answers, layers_to_try, sample
-from minicnn.transfer.probes import Probe
-from minicnn.transfer.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
+from minicnn.transfer.features import extract_features
 
 SIZE = 16
 

@@ -1,4 +1,4 @@
-"""CNN codes: any layer, pictures in any form, once and for all on disk (minicnn.transfer.codes)."""
+"""CNN codes: any layer, pictures in any form, once and for all on disk (minicnn.transfer.features)."""
 
 import os
 import signal
@@ -14,12 +14,24 @@ from PIL import Image
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.errors import PictureError
-from minicnn.layers import BatchNorm2d, Concat, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Residual, Sequential, SideHead
-from minicnn.layers.fused import fuse
+from minicnn.inference.fusion import fuse
+from minicnn.layers import (
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU,
+    Residual,
+    Sequential,
+    SideHead,
+)
 from minicnn.models.model import Model
-from minicnn.transfer import codes as codes_module
-from minicnn.transfer.code_file import BLOCK, CodeFile
-from minicnn.transfer.codes import codes_of, default_layer, extract_features, fingerprint
+from minicnn.transfer import features as codes_module
+from minicnn.transfer.feature_file import BLOCK, CodeFile
+from minicnn.transfer.features import codes_of, extract_features, fingerprint
+from minicnn.transfer.surgery import default_layer
 
 SIZE = 12
 LAYERS = [
@@ -329,7 +341,7 @@ KILLED = """
     import os, signal, sys
     sys.path.insert(0, {tests!r})
     from test_codes import BLOCK, extract_features, pictures, small_model
-    from minicnn.transfer import codes
+    from minicnn.transfer import features as codes
     run = codes._Extraction.run
     def until_killed(self, indices, names):
         if indices[0] >= 2 * BLOCK + 30:
@@ -401,7 +413,7 @@ def test_who_finds_another_process_at_work_waits_until_it_is_done(cache, ran, mo
     with open(path, "rb") as other:  # a lock belongs to an open file, so that this is what another process would have
         fcntl.flock(other, fcntl.LOCK_EX)
         monkeypatch.setattr(
-            "minicnn.transfer.code_file.time.sleep",
+            "minicnn.transfer.feature_file.time.sleep",
             lambda seconds: looks.append(seconds) or (len(looks) == 3 and fcntl.flock(other, fcntl.LOCK_UN)),
         )
         with pytest.warns(UserWarning, match="another process is computing"):

@@ -5,7 +5,18 @@ import pytest
 
 from minicnn.gradcheck import check_layer
 from minicnn.kernels.elementwise import join_channels
-from minicnn.layers import BatchNorm1d, Concat, Conv2d, Dropout, Flatten, Layer, Linear, ReLU, Residual, Sequential
+from minicnn.layers import (
+    BatchNorm1d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    ReLU,
+    Residual,
+    Sequential,
+)
 
 ROWS = np.random.default_rng(0).standard_normal((5, 4))
 PICTURES = np.random.default_rng(1).standard_normal((2, 3, 5, 6))

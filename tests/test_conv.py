@@ -8,11 +8,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minicnn.kernels import algorithm, conv, im2col, pointwise, reference
-from minicnn.kernels.algorithm import forced_algorithm
-from minicnn.kernels.threads import get_threads, parallel_for, set_threads
-from minicnn.kernels.windows import Windows, same_pads
+from minicnn.kernels import reference
+from minicnn.kernels.convolution import choice as algorithm
+from minicnn.kernels.convolution import dispatch as conv
+from minicnn.kernels.convolution import im2col, pointwise
+from minicnn.kernels.geometry import ConvGeometry, same_pads
 from minicnn.layers import Conv2d
+from minicnn.runtime.parallel import parallel_for
+from minicnn.runtime.workers import get_threads, set_threads
 
 PLAIN = ((1, 1), (0, 0, 0, 0), (1, 1), 1)  # stride, pads, dilation, groups
 
@@ -33,9 +36,10 @@ def random_case(seed: int, dtype=np.float64):
     return x.astype(dtype), w.astype(dtype), None if b is None else b.astype(dtype), (*shape, groups)
 
 
-def fast_backward(dy, x, w, stride, pads, dilation, groups):
+def fast_backward(dy, x, w, stride, pads, dilation, groups, algorithm=None):
     how = stride, pads, dilation, groups
-    return conv.conv2d_dx(dy, w, x.shape[2:], *how), conv.conv2d_dw(dy, x, w.shape[2:], *how), conv.conv2d_db(dy)
+    dx = conv.conv2d_dx(dy, w, x.shape[2:], *how, algorithm=algorithm)
+    return dx, conv.conv2d_dw(dy, x, w.shape[2:], *how, algorithm=algorithm), conv.conv2d_db(dy)
 
 
 # ---- by hand
@@ -81,7 +85,7 @@ def test_dilation_spreads_the_taps_and_stride_the_windows(forward):
 def test_same_padding_is_uneven_at_stride_two():
     x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     layer = Conv2d(1, 1, 3, stride=2, pad="same")
-    assert layer.windows(x.shape).pads == (0, 1, 0, 1)
+    assert layer.geometry(x.shape).pads == (0, 1, 0, 1)
     layer.w.value[:] = 0
     layer.w.value[0, 0, 0, 0] = 1  # looks at each window's first corner: nothing is put before the picture
     np.testing.assert_array_equal(layer.forward(x)[0, 0], [[0, 2], [8, 10]])
@@ -98,7 +102,7 @@ def test_each_side_may_have_its_own_padding():
     np.testing.assert_array_equal(layer.forward(x), plain.forward(padded))
     assert layer.output_shape(x.shape) == (1, 1, 2, 3)
     again = Conv2d(**layer.config(), rng=0)
-    assert again.windows(x.shape) == layer.windows(x.shape)
+    assert again.geometry(x.shape) == layer.geometry(x.shape)
     with pytest.raises(ValueError, match="pad"):
         Conv2d(1, 1, 3, pad=((0, 1), (2, -1)))
 
@@ -109,8 +113,8 @@ def test_each_side_may_have_its_own_padding():
 def test_same_padding_gives_one_output_for_each_stride_of_input(size, stride, kernel, dilation):
     before, after = same_pads(size, kernel, stride, dilation)
     assert before <= after <= before + 1
-    windows = Windows((kernel, kernel), (stride, stride), (before, after) * 2, (dilation, dilation))
-    assert windows.count(size, size) == (-(-size // stride),) * 2
+    geometry = ConvGeometry((kernel, kernel), (stride, stride), (before, after) * 2, (dilation, dilation))
+    assert geometry.count(size, size) == (-(-size // stride),) * 2
 
 
 # ---- the fast kernels against the definition
@@ -180,8 +184,7 @@ def test_threads_that_share_a_picture_share_rows_or_filters(filters, threads, mo
     how = (2, 2), (1, 1, 1, 1), (1, 1), 1
     set_threads(threads)
     try:
-        with forced_algorithm("im2col"):
-            y = conv.conv2d_forward(x, w, b, *how, clamp=(0, 6))
+        y = conv.conv2d_forward(x, w, b, *how, clip=(0, 6), algorithm="im2col")
     finally:
         set_threads(before)
     np.testing.assert_allclose(y, np.clip(reference.conv2d_forward(x, w, b, *how), 0, 6), atol=1e-12)
@@ -220,10 +223,10 @@ def test_clamp_is_an_activation_in_the_same_pass(groups, kernel):
     how = (1, 1), (0, 0, 0, 0), (1, 1), groups
     y = conv.conv2d_forward(x, w, b, *how)
     assert y.min() < -1 and y.max() > 7
-    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clamp=(0, 6)), np.clip(y, 0, 6))
-    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clamp=(0, np.inf)), np.maximum(y, 0))
+    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clip=(0, 6)), np.clip(y, 0, 6))
+    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clip=(0, np.inf)), np.maximum(y, 0))
     np.testing.assert_array_equal(
-        conv.conv2d_forward(x, w, None, *how, clamp=(0, 6)), np.clip(conv.conv2d_forward(x, w, None, *how), 0, 6)
+        conv.conv2d_forward(x, w, None, *how, clip=(0, 6)), np.clip(conv.conv2d_forward(x, w, None, *how), 0, 6)
     )
 
 
@@ -232,7 +235,7 @@ def test_not_a_number_is_passed_on_and_not_clamped_away(groups):
     x = np.zeros((1, 2, 5, 5), np.float32)
     x[0, 0, 2, 2] = np.nan
     w = np.ones((2, 2 // groups, 3, 3), np.float32)
-    y = conv.conv2d_forward(x, w, np.zeros(2, np.float32), (1, 1), (0, 0, 0, 0), (1, 1), groups, clamp=(0, 6))
+    y = conv.conv2d_forward(x, w, np.zeros(2, np.float32), (1, 1), (0, 0, 0, 0), (1, 1), groups, clip=(0, 6))
     assert np.isnan(y[0, 0]).all() and np.isnan(y[0, 1]).all() == (groups == 1)
 
 
@@ -242,8 +245,7 @@ def test_the_column_matrix_of_a_whole_batch_is_never_made():
     whole = x.nbytes * 9
 
     def run():
-        with forced_algorithm("im2col"):
-            fast_backward(conv.conv2d_forward(x, w, None, *how), x, w, *how)
+        fast_backward(conv.conv2d_forward(x, w, None, *how, algorithm="im2col"), x, w, *how, algorithm="im2col")
 
     run()  # compiling, and loading what was compiled, take memory too
     tracemalloc.start()
@@ -266,8 +268,10 @@ def test_the_loops_run_as_plain_python_too():
     """With the JIT switched off one can step through the kernels; indices out of range would show here, too."""
     script = """
 import numpy as np
-from minicnn.kernels import algorithm, conv, im2col, inverted_residual, reference
-from minicnn.kernels.windows import Windows
+from minicnn.kernels import reference
+from minicnn.kernels.convolution import im2col, inverted_residual
+from minicnn.kernels.convolution import dispatch as conv
+from minicnn.kernels.geometry import ConvGeometry
 rng = np.random.default_rng(0)
 for C, groups, stride, kernel in ((4, 1, 1, 1), (4, 1, 2, 2), (4, 2, 3, 2), (4, 4, 1, 3), (4, 4, 2, 3), (20, 20, 1, 2)):
     x, w, b = rng.standard_normal((2, C, 6, 5)), rng.standard_normal((C, C // groups, kernel, kernel)), rng.standard_normal(C)
@@ -278,7 +282,7 @@ for C, groups, stride, kernel in ((4, 1, 1, 1), (4, 1, 2, 2), (4, 2, 3, 2), (4, 
     np.testing.assert_allclose(conv.conv2d_dx(y, w, (6, 5), *how), dx, atol=1e-11)
     np.testing.assert_allclose(conv.conv2d_dw(y, x, (kernel, kernel), *how), dw, atol=1e-11)
 x, w, b = rng.standard_normal((1, 20, 5, 4)), rng.standard_normal((20, 1, 3, 3)), rng.standard_normal(20)
-w3, windows = rng.standard_normal((3, 20)), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+w3, windows = rng.standard_normal((3, 20)), ConvGeometry((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
 steps = [inverted_residual.Step(*step, (-9, 9)) for step in ((w[:, 0, :, 0], b), (w.reshape(20, 9), b), (w3, b[:3]))]
 for expand, seen in ((None, x), (steps[0], x[:, :3])):
     h = x if expand is None else np.clip(np.einsum("ec,nchw->nehw", steps[0].w, seen) + b[:, None, None], -9, 9)
@@ -322,7 +326,7 @@ def test_the_layer_computes_what_the_definition_says(dtype, pad):
     kept = x.copy()
     y = layer.forward(x)
     assert y.shape == layer.output_shape(x.shape) and y.dtype == dtype
-    how = (2, 1), layer.windows(x.shape).pads, (1, 1), 2
+    how = (2, 1), layer.geometry(x.shape).pads, (1, 1), 2
     np.testing.assert_allclose(y, reference.conv2d_forward(x, layer.w.value, layer.b.value, *how), rtol=1e-4, atol=1e-5)
     dy = rng.standard_normal(y.shape).astype(dtype)
     kept_dy = dy.copy()
@@ -352,7 +356,9 @@ def test_what_is_frozen_is_not_computed(monkeypatch):
     called = []
     for name in ("conv2d_dx", "conv2d_dw", "conv2d_db"):
         original = getattr(conv, name)
-        monkeypatch.setattr(conv, name, lambda *args, name=name, original=original: called.append(name) or original(*args))
+        monkeypatch.setattr(
+            conv, name, lambda *args, name=name, original=original, **options: called.append(name) or original(*args, **options)
+        )
 
     def backward():
         called.clear()
@@ -449,7 +455,7 @@ def test_a_gradient_of_the_wrong_shape_or_type_is_refused():
     layer = Conv2d(2, 3, 3).train()
     for dy in (np.zeros((1, 3, 3, 2), np.float32), np.zeros((1, 3, 2, 2), np.float64)):
         layer.forward(np.zeros((1, 2, 4, 4), np.float32))
-        with pytest.raises(ValueError, match=r"dy must be like the output, \(1, 3, 2, 2\) of float32"):
+        with pytest.raises(ValueError, match=r"expects a dy like y, float32 \(1, 3, 2, 2\)"):
             layer.backward(dy)
 
 
@@ -478,9 +484,9 @@ def test_1x1_filters_by_blas_and_by_vectors_of_pixels_are_the_same(N, C, F, H, W
     set_threads(threads)
     try:
         np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-12)
-        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how, clamp=(-1, 2)), np.clip(y, -1, 2), atol=1e-12)
+        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how, clip=(-1, 2)), np.clip(y, -1, 2), atol=1e-12)
         x[0, 0, 1, 2] = np.nan
-        spoilt = np.isnan(conv.conv2d_forward(x, w, b, *how, clamp=(-1, 2)))
+        spoilt = np.isnan(conv.conv2d_forward(x, w, b, *how, clip=(-1, 2)))
     finally:
         set_threads(before)
     assert spoilt[0, :, 1, 2].all() and spoilt.sum() == F  # its own pixel and no other

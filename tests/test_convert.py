@@ -11,12 +11,12 @@ import minicnn
 from minicnn.errors import WeightsError
 from minicnn.layers import BatchNorm2d, Conv2d
 from minicnn.models import ARCHITECTURES, resnet18, resnet20
+from minicnn.models.strict import arrays_of
 from minicnn.pretrained.convert import NoRandomness, convert, convert_arrays, convertible, names_there
 from minicnn.pretrained.names import KERAS, TORCHVISION
 from minicnn.pretrained.names.base import FAMILIES, family_of, their_names
 from minicnn.pretrained.names.caffe import TABLES as CAFFE_TABLES
 from minicnn.pretrained.names.keras import from_conv, from_dense, from_depthwise
-from minicnn.pretrained.strict import arrays_of
 
 CLASSES, NARROW = 7, 64
 

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from minicnn.kernels import conv, depthwise, reference
-from minicnn.kernels.lanes import LANES
-from minicnn.kernels.threads import get_threads, set_threads
-from minicnn.kernels.windows import Windows, same_pads
+from minicnn.kernels import reference
+from minicnn.kernels.convolution import depthwise
+from minicnn.kernels.convolution import dispatch as conv
+from minicnn.kernels.geometry import ConvGeometry, same_pads
+from minicnn.kernels.simd.vectors import LANES
+from minicnn.runtime.workers import get_threads, set_threads
 
 
 def gradients(dy, x, w, *how):
@@ -39,7 +41,7 @@ def test_backward_worked_by_hand_at_stride_two():
 
 
 def test_a_stride_of_two_deals_even_and_odd_rows_and_columns_to_four_pictures():
-    plan = depthwise.plan_forward(Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 8, 8, LANES)
+    plan = depthwise.plan_forward(ConvGeometry((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 8, 8, LANES)
     picture = 5 * 5  # vectors: a row and a column more than y has, for the filter's last taps
     places, offsets = plan.x.places.reshape(8, 8) // LANES, plan.offsets[:9].reshape(3, 3) // LANES
     assert plan.shape == (4, 4) and plan.sizes[0] == 4 * picture * LANES
@@ -49,7 +51,7 @@ def test_a_stride_of_two_deals_even_and_odd_rows_and_columns_to_four_pictures():
 
 
 def test_the_gradient_of_stride_two_is_made_in_four_pictures_of_the_taps_that_reach_them():
-    plan = depthwise.plan_backward(Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 8, 8, LANES)
+    plan = depthwise.plan_backward(ConvGeometry((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 8, 8, LANES)
     assert plan.shape == (4, 4)
     assert np.argsort(plan.w.places).tolist() == [0, 2, 6, 8, 1, 7, 3, 5, 4] and plan.first_taps.tolist() == [0, 4, 6, 8, 9]
 
@@ -97,7 +99,7 @@ def test_the_limits_are_applied_and_nan_stays_in_every_lane():
     x[0, :, 1, 1] = np.arange(LANES + 2) - 5
     x[0, 3, 2, 2] = np.nan
     w, how = np.ones((LANES + 2, 1, 1, 1), np.float32), ((1, 1), (0, 0, 0, 0), (1, 1), LANES + 2)
-    y = conv.conv2d_forward(x, w, None, *how, clamp=(0, 6))
+    y = conv.conv2d_forward(x, w, None, *how, clip=(0, 6))
     np.testing.assert_array_equal(y, np.where(np.isnan(x), x, np.clip(x, 0, 6)))
     assert np.isnan(y).sum() == 1
 

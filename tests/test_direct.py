@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from minicnn.kernels import conv, reference
-from minicnn.kernels.algorithm import choose_algorithm, forced_algorithm
-from minicnn.kernels.conv_loops import LENGTH
-from minicnn.kernels.threads import get_threads, set_threads
-from minicnn.kernels.windows import Windows
+from minicnn.kernels import reference
+from minicnn.kernels.convolution import dispatch as conv
+from minicnn.kernels.convolution.choice import choose_algorithm
+from minicnn.kernels.convolution.direct_weight_loops import LENGTH
+from minicnn.kernels.geometry import ConvGeometry
+from minicnn.runtime.workers import get_threads, set_threads
 
 
-def direct(x, w, b, *how, **clamp):
-    with forced_algorithm("direct"):
-        return conv.conv2d_forward(x, w, b, *how, **clamp)
+def direct(x, w, b, *how, **clip):
+    return conv.conv2d_forward(x, w, b, *how, **clip, algorithm="direct")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -31,8 +31,7 @@ def test_it_is_the_definition_for_any_window_and_group(seed):
     single = direct(*(None if array is None else array.astype(np.float32) for array in (x, w, b)), *how)
     np.testing.assert_allclose(single, y, atol=1e-4)
     dy = rng.standard_normal(y.shape)
-    with forced_algorithm("direct"):
-        dw = conv.conv2d_dw(dy, x, kernel, *how)
+    dw = conv.conv2d_dw(dy, x, kernel, *how, algorithm="direct")
     np.testing.assert_allclose(dw, reference.conv2d_backward(dy, x, w, *how)[1], atol=1e-11)
 
 
@@ -61,7 +60,7 @@ def test_one_wrong_pixel_spoils_the_windows_that_see_it_and_no_others():
     spoiled = np.zeros(y.shape, bool)
     spoiled[:, :, 1:3, 2:4] = True
     np.testing.assert_array_equal(np.isnan(y), spoiled)
-    clamped = direct(x, w, np.ones(3), (1, 1), (0, 0, 0, 0), (1, 1), 1, clamp=(0, 0.5))
+    clamped = direct(x, w, np.ones(3), (1, 1), (0, 0, 0, 0), (1, 1), 1, clip=(0, 0.5))
     np.testing.assert_array_equal(np.isnan(clamped), spoiled)
     assert (clamped[~spoiled] == 0.5).all()
 
@@ -86,8 +85,8 @@ def test_the_number_of_threads_changes_no_bit(N):
 def test_it_is_chosen_for_few_channels_and_outputs_enough():
     def choice(step="forward", C=3, size=32, dtype=np.float32):
         y = (8, 64, size // 2, size // 2)
-        windows = Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1))
-        return choose_algorithm(step, (8, C, size, size), y, windows, 1, np.dtype(dtype))
+        geometry = ConvGeometry((3, 3), (2, 2), (0, 1, 0, 1), (1, 1))
+        return choose_algorithm(step, (8, C, size, size), y, geometry, 1, np.dtype(dtype))
 
     assert choice() == choice(dtype=np.float64) == choice("inference") == choice("dw") == "direct"
     assert choice(C=64) == choice(size=8) == choice("dx") == "im2col"

@@ -15,15 +15,9 @@ from torch_parity import (
 )
 
 import minicnn
-from minicnn.inference import infer
+from minicnn.inference.batches import infer
 from minicnn.layers import Residual
-from minicnn.models import (
-    efficientnet_lite0,
-    efficientnet_lite1,
-    efficientnet_lite2,
-    efficientnet_lite3,
-    efficientnet_lite4,
-)
+from minicnn.models import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, efficientnet_lite3, efficientnet_lite4
 from minicnn.pretrained.entries import ENTRIES
 
 BUILDS = [efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, efficientnet_lite3, efficientnet_lite4]

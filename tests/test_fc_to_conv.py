@@ -22,10 +22,20 @@ from minicnn.layers import (
     Sequential,
 )
 from minicnn.losses import SoftmaxCrossEntropy
-from minicnn.models import alexnet, alexnet_torchvision, caffenet, cifar_net, googlenet, lenet5, resnet20, squeezenet1_1, vgg16
+from minicnn.models import (
+    alexnet,
+    alexnet_torchvision,
+    caffenet,
+    cifar_net,
+    googlenet,
+    lenet5,
+    resnet20,
+    squeezenet1_1,
+    vgg16,
+)
 from minicnn.models.model import Model
 from minicnn.models.receptive_field import receptive_field
-from minicnn.transfer.dense import fc_to_conv, without_padding
+from minicnn.transfer.fc_to_conv import fc_to_conv, without_padding
 
 TOLERANCE = 1e-5  # of the largest score
 

@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from minicnn.kernels import prepared
+from minicnn.inference.fused_layers import FusedConcat, FusedConv2d
+from minicnn.inference.fusion import fuse
 from minicnn.layers import (
     BatchNorm2d,
     Concat,
@@ -22,9 +23,9 @@ from minicnn.layers import (
     Sequential,
     SideHead,
 )
-from minicnn.layers.fused import FusedConcat, FusedConv2d, fuse
 from minicnn.models import efficientnet_lite0, lenet5
-from minicnn.pretrained.strict import arrays_of
+from minicnn.models.strict import arrays_of
+from minicnn.runtime import plans
 
 
 def shake(layer):
@@ -130,7 +131,7 @@ def test_a_fused_network_that_has_run_can_be_copied(copied):
 
 
 def test_pictures_of_more_sizes_than_are_remembered(monkeypatch):
-    monkeypatch.setattr(prepared, "SHAPES", 2)
+    monkeypatch.setattr(plans, "SHAPES", 2)
     fused = efficientnet_lite0(5, rng=0).eval().fuse()
     pictures = [np.random.default_rng(n).standard_normal((1, 3, 32, 32 + 3 * n), np.float32) for n in range(4)]
     first = [fused.forward(x) for x in pictures]

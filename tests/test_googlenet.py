@@ -19,7 +19,7 @@ from minicnn import initializers
 from minicnn.layers import Conv2d, LocalResponseNorm
 from minicnn.losses import SoftmaxCrossEntropy, WithSideHeads
 from minicnn.models.googlenet import googlenet, googlenet_torchvision
-from minicnn.pretrained.strict import arrays_of
+from minicnn.models.strict import arrays_of
 
 BOTH = pytest.mark.parametrize("build", [googlenet, googlenet_torchvision])
 

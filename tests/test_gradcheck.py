@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 from minicnn.gradcheck import check_function, check_layer, check_loss
-from minicnn.gradient_faults import guess_cause
-from minicnn.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Layer, Linear, ReLU, Sequential
+from minicnn.gradcheck.diagnosis import guess_cause
+from minicnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Layer,
+    Linear,
+    ReLU,
+    Sequential,
+)
 from minicnn.losses import SoftmaxCrossEntropy
 
 PICTURES = np.random.default_rng(0).standard_normal((3, 2, 5, 6))

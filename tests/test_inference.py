@@ -5,10 +5,10 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn.inference import SAMPLES_AT_ONCE, infer, run_in_groups
-from minicnn.kernels.threads import get_threads, set_threads
+from minicnn.inference.batches import SAMPLES_AT_ONCE, infer, run_in_groups
+from minicnn.inference.fusion import fuse
 from minicnn.layers import Conv2d, Flatten, Linear, Sequential
-from minicnn.layers.fused import fuse
+from minicnn.runtime.workers import get_threads, set_threads
 
 
 @pytest.fixture(autouse=True)

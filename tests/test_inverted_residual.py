@@ -3,14 +3,24 @@
 import numpy as np
 import pytest
 
-from minicnn.kernels import inverted_residual, reference
-from minicnn.kernels.lanes import LANES
-from minicnn.kernels.threads import get_threads, parallel_for, set_threads
-from minicnn.kernels.windows import Windows, same_pads
-from minicnn.layers import BatchNorm2d, Conv2d, ReLU, ReLU6, Residual, Sequential
-from minicnn.layers.fused import FusedInvertedResidual, fuse
+from minicnn.inference.fused_layers import FusedInvertedResidual
+from minicnn.inference.fusion import fuse
+from minicnn.kernels import reference
+from minicnn.kernels.convolution import inverted_residual
+from minicnn.kernels.geometry import ConvGeometry, same_pads
+from minicnn.kernels.simd.vectors import LANES
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    ReLU,
+    ReLU6,
+    Residual,
+    Sequential,
+)
 from minicnn.models import mobilenet_v2
 from minicnn.models.mobilenet import separable
+from minicnn.runtime.parallel import parallel_for
+from minicnn.runtime.workers import get_threads, set_threads
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +36,7 @@ def filters(rng, C, E, F, kernel, dtype=np.float64):
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
-def in_one_go(x, w1, b1, w2, b2, w3, b3, windows, shortcut=False, limits=(0, 6), kept=None):
+def in_one_go(x, w1, b1, w2, b2, w3, b3, geometry, shortcut=False, limits=(0, 6), kept=None):
     flat = [w.reshape(len(w), -1) for w in (w1, w2, w3)]
     steps = (
         (flat[0], b1, limits),
@@ -34,12 +44,12 @@ def in_one_go(x, w1, b1, w2, b2, w3, b3, windows, shortcut=False, limits=(0, 6),
         (flat[2], b3, (-50, 50)),
     )
     steps = [inverted_residual.Step(*step) for step in steps]
-    return inverted_residual.prepare(x.shape, *steps, windows, shortcut, {} if kept is None else kept)(x)
+    return inverted_residual.prepare(x.shape, *steps, geometry, shortcut, {} if kept is None else kept)(x)
 
 
-def one_after_another(x, w1, b1, w2, b2, w3, b3, windows, shortcut=False, limits=(0, 6)):
+def one_after_another(x, w1, b1, w2, b2, w3, b3, geometry, shortcut=False, limits=(0, 6)):
     h = np.clip(reference.conv2d_forward(x, w1, b1, (1, 1), (0, 0, 0, 0), (1, 1), 1), *limits)
-    d = np.clip(reference.conv2d_forward(h, w2, b2, *windows[1:], len(w2)), *limits)
+    d = np.clip(reference.conv2d_forward(h, w2, b2, *geometry[1:], len(w2)), *limits)
     y = np.clip(reference.conv2d_forward(d, w3, b3, (1, 1), (0, 0, 0, 0), (1, 1), 1), -50, 50)
     return y + x if shortcut else y
 
@@ -52,9 +62,9 @@ def test_a_block_worked_by_hand():
     w1, b1 = np.array([1.0, -1]).reshape(2, 1, 1, 1), np.array([0.0, 10])
     w2, b2 = np.ones((2, 1, 1, 2)), np.zeros(2)
     w3, b3 = np.array([1.0, -1]).reshape(1, 2, 1, 1), np.array([1.0])
-    y = in_one_go(x, w1, b1, w2, b2, w3, b3, Windows((1, 2), (1, 1), (0, 0, 0, 0), (1, 1)))
+    y = in_one_go(x, w1, b1, w2, b2, w3, b3, ConvGeometry((1, 2), (1, 1), (0, 0, 0, 0), (1, 1)))
     np.testing.assert_array_equal(y.ravel(), d[0] - d[1] + 1)
-    padded = in_one_go(x, w1, b1, w2, b2, w3, b3, Windows((1, 2), (1, 1), (0, 0, 0, 1), (1, 1)), shortcut=True)
+    padded = in_one_go(x, w1, b1, w2, b2, w3, b3, ConvGeometry((1, 2), (1, 1), (0, 0, 0, 1), (1, 1)), shortcut=True)
     np.testing.assert_array_equal(padded.ravel(), [1 + 1, 1 + 5, 6 - 1 + 1 + 9])  # behind the last pixel there is a zero
 
 
@@ -66,69 +76,69 @@ def test_it_is_the_three_convolutions(kernel, stride, threads, monkeypatch):
     set_threads(threads)
     for N, C, E, F, H, W in [(1, 3, 8, 4, 9, 8), (2, 2, 5, 2, 6, 11), (3, 1, 2, 3, 7, 7)]:
         pads = [side for axis in zip((H, W), kernel, stride, strict=True) for side in same_pads(*axis, 1)]
-        windows = Windows(kernel, stride, tuple(pads), (1, 1))
+        geometry = ConvGeometry(kernel, stride, tuple(pads), (1, 1))
         x, weights = rng.standard_normal((N, C, H, W)), filters(rng, C, E, F, kernel)
-        expected = one_after_another(x, *weights, windows)
+        expected = one_after_another(x, *weights, geometry)
         for tile in (1, 100, 10**6):  # elements of h: a row of y at a time, some, all
             monkeypatch.setattr(inverted_residual, "TILE", tile)
-            np.testing.assert_allclose(in_one_go(x, *weights, windows), expected, atol=1e-12)
+            np.testing.assert_allclose(in_one_go(x, *weights, geometry), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("tile", [1, 10**6])
 def test_more_padding_than_filter(tile, monkeypatch):
     """Whole rows of y lie on padding."""
     monkeypatch.setattr(inverted_residual, "TILE", tile)
-    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (4, 5, 6, 4), (1, 1))
+    rng, geometry = np.random.default_rng(0), ConvGeometry((3, 3), (1, 1), (4, 5, 6, 4), (1, 1))
     x, weights = rng.standard_normal((1, 2, 2, 3)), filters(rng, 2, 6, 2, (3, 3))
-    np.testing.assert_allclose(in_one_go(x, *weights, windows), one_after_another(x, *weights, windows), atol=1e-12)
+    np.testing.assert_allclose(in_one_go(x, *weights, geometry), one_after_another(x, *weights, geometry), atol=1e-12)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_shortcut_is_added_after_the_limits(threads):
     set_threads(threads)
-    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    rng, geometry = np.random.default_rng(0), ConvGeometry((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     x, weights = 40 * rng.standard_normal((2, 4, 5, 5)), filters(rng, 4, 12, 4, (3, 3))
-    y = in_one_go(x, *weights, windows, shortcut=True)
-    np.testing.assert_allclose(y, one_after_another(x, *weights, windows, shortcut=True), atol=1e-12)
+    y = in_one_go(x, *weights, geometry, shortcut=True)
+    np.testing.assert_allclose(y, one_after_another(x, *weights, geometry, shortcut=True), atol=1e-12)
     assert np.abs(y).max() > 50
 
 
 def test_nan_and_infinity_pass_through():
-    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    rng, geometry = np.random.default_rng(0), ConvGeometry((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     x, weights = rng.standard_normal((1, 2, 9, 9)), filters(rng, 2, 8, 2, (3, 3))
     x[0, 0, 4, 4] = np.nan
-    y = in_one_go(x, *weights, windows)
+    y = in_one_go(x, *weights, geometry)
     assert np.isnan(y[0, :, 3:6, 3:6]).all() and np.isfinite(y[0, :, :3]).all()
 
 
 def test_an_empty_batch_and_float32():
-    rng, windows = np.random.default_rng(0), Windows((3, 3), (2, 2), (0, 1, 0, 1), (1, 1))
+    rng, geometry = np.random.default_rng(0), ConvGeometry((3, 3), (2, 2), (0, 1, 0, 1), (1, 1))
     weights = filters(rng, 2, 8, 3, (3, 3), np.float32)
-    assert in_one_go(np.zeros((0, 2, 8, 8), np.float32), *weights, windows).shape == (0, 3, 4, 4)
+    assert in_one_go(np.zeros((0, 2, 8, 8), np.float32), *weights, geometry).shape == (0, 3, 4, 4)
     x = rng.standard_normal((2, 2, 8, 8)).astype(np.float32)
-    y = in_one_go(x, *weights, windows)
+    y = in_one_go(x, *weights, geometry)
     assert y.dtype == np.float32
-    np.testing.assert_allclose(y, one_after_another(x, *weights, windows), atol=1e-4)
+    np.testing.assert_allclose(y, one_after_another(x, *weights, geometry), atol=1e-4)
 
 
 def test_what_threads_get_of_the_filters_is_kept_by_their_number():
-    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    rng, geometry = np.random.default_rng(0), ConvGeometry((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     x, weights, kept = rng.standard_normal((1, 2, 2, 3)), filters(rng, 2, 8, 2, (3, 3)), {}
     for threads in (1, 3, 2, 3, 1):
         set_threads(threads)
-        y = in_one_go(x, *weights, windows, kept=kept)
-        np.testing.assert_allclose(y, one_after_another(x, *weights, windows), atol=1e-12)
+        y = in_one_go(x, *weights, geometry, kept=kept)
+        np.testing.assert_allclose(y, one_after_another(x, *weights, geometry), atol=1e-12)
     assert sorted(kept) == [1, 2, 3] and [share.w3.shape[1] // LANES for _, share in kept[3]] == [2, 3, 3]
 
 
 def test_within_a_piece_of_another_loop_it_runs_where_it_is():
-    rng, windows = np.random.default_rng(0), Windows((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
+    rng, geometry = np.random.default_rng(0), ConvGeometry((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     x, weights = rng.standard_normal((4, 8, 20, 20)), filters(rng, 8, 300, 8, (3, 3))
-    expected, y = in_one_go(x, *weights, windows), np.empty((4, 8, 20, 20))
+    expected, y = in_one_go(x, *weights, geometry), np.empty((4, 8, 20, 20))
 
     def body(start, stop):
         for n in range(start, stop):
-            y[n] = in_one_go(x[n : n + 1], *weights, windows)[0]
+            y[n] = in_one_go(x[n : n + 1], *weights, geometry)[0]
 
     set_threads(2)
     parallel_for(4, body)
@@ -152,13 +162,13 @@ def block(E=24, activation=ReLU6, dilation=1, pad="same"):
 @pytest.mark.parametrize(("E", "F", "H", "W"), [(3, 2, 5, 9), (20, 5, 2, 3), (37, 40, 8, 6)])
 def test_without_the_first_convolution_the_filters_see_the_input(E, F, H, W, stride, threads):
     set_threads(threads)
-    rng, windows = np.random.default_rng(E), Windows((3, 3), (stride, stride), (1, 1, 1, 1), (1, 1))
+    rng, geometry = np.random.default_rng(E), ConvGeometry((3, 3), (stride, stride), (1, 1, 1, 1), (1, 1))
     x, (_, _, w2, b2, w3, b3) = rng.standard_normal((2, E, H, W)), filters(rng, 1, E, F, (3, 3))
     steps = [inverted_residual.Step(w.reshape(len(w), -1), b, (0, 6)) for w, b in ((w2, b2), (w3, b3))]
-    d = np.clip(reference.conv2d_forward(x, w2, b2, *windows[1:], E), 0, 6)
+    d = np.clip(reference.conv2d_forward(x, w2, b2, *geometry[1:], E), 0, 6)
     expected = np.clip(reference.conv2d_forward(d, w3, b3, (1, 1), (0, 0, 0, 0), (1, 1), 1), 0, 6)
     for some in (x, x[:1]):
-        y = inverted_residual.prepare(some.shape, None, *steps, windows, False, {})(some)
+        y = inverted_residual.prepare(some.shape, None, *steps, geometry, False, {})(some)
         np.testing.assert_allclose(y, expected[: len(some)], atol=1e-12)
 
 

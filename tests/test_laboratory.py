@@ -24,9 +24,9 @@ from pieces import Workshop, piece
 from small_data import Pictures, first_of_each_class
 from small_nets import LAYERS, Recipe, small_net, train
 
+from minicnn.advisor.measurements import measure, sample
+from minicnn.advisor.rules import choose
 from minicnn.data import Preprocessing
-from minicnn.transfer.advice_rules import choose
-from minicnn.transfer.evidence import measure, sample
 
 LABORATORY = Path(pieces.__file__).parent
 SCRIPTS = sorted(path for path in LABORATORY.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))

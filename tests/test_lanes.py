@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numba import njit, types
 
-from minicnn.kernels import lanes
-from minicnn.kernels.lanes import (
+from minicnn.kernels.simd import vectors as lanes
+from minicnn.kernels.simd.products import ROWS, multiply
+from minicnn.kernels.simd.vectors import (
     LANES,
     PIECE,
     add,
@@ -26,7 +27,6 @@ from minicnn.kernels.lanes import (
     transpose,
     where_equal,
 )
-from minicnn.kernels.lanes_loops import ROWS, multiply
 
 DTYPES = [np.float32, np.float64]
 
@@ -184,7 +184,7 @@ def test_numba_knows_vectors_of_both_kinds_of_numbers_apart():
 
 @pytest.mark.parametrize("features, at_once", [("+avx2,+fma", False), ("+avx2,+fma,+avx512f", True)])
 def test_how_many_vectors_are_taken_at_once_follows_from_what_numba_compiles_for(features, at_once):
-    script = f"from minicnn.kernels import lanes_loops; assert lanes_loops.TWO_AT_ONCE is {at_once}"
+    script = f"from minicnn.kernels.simd import products; assert products.TWO_AT_ONCE is {at_once}"
     result = subprocess.run([sys.executable, "-c", script], env=os.environ | {"NUMBA_CPU_FEATURES": features}, timeout=120)
     assert result.returncode == 0
 
@@ -194,11 +194,12 @@ def test_processors_with_fewer_registers_take_one_vector_after_the_other(at_once
     """Which of both is compiled is decided on import; as plain Python, both can be run anywhere."""
     script = f"""
 import numpy as np
-from minicnn.kernels import direct_loops, lanes_loops, pointwise_loops, reference
-from minicnn.kernels.conv import conv2d_forward
-from minicnn.kernels.algorithm import forced_algorithm
-from minicnn.kernels.lanes_loops import LANES, ROWS, multiply, multiply_two_tiles
-direct_loops.TWO_AT_ONCE = lanes_loops.TWO_AT_ONCE = pointwise_loops.TWO_AT_ONCE = {at_once}
+from minicnn.kernels import reference
+from minicnn.kernels.convolution import direct_loops, pointwise_loops
+from minicnn.kernels.simd import products
+from minicnn.kernels.convolution.dispatch import conv2d_forward
+from minicnn.kernels.simd.products import LANES, ROWS, multiply, multiply_two_tiles
+direct_loops.TWO_AT_ONCE = products.TWO_AT_ONCE = pointwise_loops.TWO_AT_ONCE = {at_once}
 rng = np.random.default_rng(0)
 x, w, v, b, c = (rng.standard_normal(n) for n in (100, 5 * LANES, 5 * LANES, LANES, LANES))
 offsets, places = rng.integers(0, 40, 5), np.arange(ROWS) * LANES
@@ -220,8 +221,7 @@ np.testing.assert_allclose(y, np.clip(w @ x + b[:, None], -1, 2), atol=1e-12)
 
 x, w, b = rng.standard_normal((1, 2, 5, 4)), rng.standard_normal((3 * LANES - 5, 2, 3, 3)), rng.standard_normal(3 * LANES - 5)
 how = w, b, (1, 1), (1, 1, 1, 1), (1, 1), 1
-with forced_algorithm("direct"):
-    np.testing.assert_allclose(conv2d_forward(x, *how), reference.conv2d_forward(x, *how), atol=1e-12)
+np.testing.assert_allclose(conv2d_forward(x, *how, algorithm="direct"), reference.conv2d_forward(x, *how), atol=1e-12)
 """
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from minicnn.errors import DataError
-from minicnn.transfer import dual
-from minicnn.transfer.dual import CrammerSinger, Hinge
-from minicnn.transfer.estimator import NotFittedError
-from minicnn.transfer.linear import LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
-from minicnn.transfer.svm import squared_hinge
+from minicnn.linear_model import dual_coordinate_descent as dual
+from minicnn.linear_model.calibration import calibrate
+from minicnn.linear_model.dual_coordinate_descent import CrammerSinger, Hinge
+from minicnn.linear_model.estimator import NotFittedError
+from minicnn.linear_model.selection import choose_regularisation
+from minicnn.linear_model.softmax_regression import SoftmaxRegression
+from minicnn.linear_model.svm import LinearSVM, squared_hinge
 
 KINDS = {
     "softmax": SoftmaxRegression,

@@ -9,8 +9,8 @@ import pytest
 
 from minicnn.gradcheck import check_layer
 from minicnn.kernels import lrn, reference
-from minicnn.kernels.threads import get_threads, set_threads
 from minicnn.layers import LocalResponseNorm
+from minicnn.runtime.workers import get_threads, set_threads
 
 PICTURES = np.random.default_rng(0).standard_normal((2, 7, 3, 4))
 STRONG = {"size": 5, "alpha": 2.0, "beta": 0.75, "k": 1.5}  # with 1e-4, hardly anything would come through the scales

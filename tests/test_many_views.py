@@ -5,12 +5,19 @@ import pytest
 from PIL import Image
 
 from minicnn.data.preprocessing import Preprocessing
-from minicnn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
+from minicnn.layers import (
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    ReLU,
+)
 from minicnn.losses import softmax
 from minicnn.models import lenet5
 from minicnn.models.model import Model
-from minicnn.transfer.dense import fc_to_conv
-from minicnn.transfer.many_views import class_map, dense_probabilities, ten_crop_probabilities, ten_crops
+from minicnn.transfer.fc_to_conv import fc_to_conv
+from minicnn.transfer.multi_crop import class_map, dense_probabilities, ten_crop_probabilities, ten_crops
 from minicnn.viz.class_map import class_map_figure
 
 

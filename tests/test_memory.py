@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from callers import call_from_threads
 
-from minicnn.kernels import memory
-from minicnn.kernels.memory import ROOMY, Pool, keep_freed_memory
-from minicnn.kernels.threads import arrays_from, new_array
+from minicnn.inference.fusion import fuse
 from minicnn.layers import Conv2d, Sequential
-from minicnn.layers.fused import fuse
+from minicnn.runtime import memory
+from minicnn.runtime.memory import ROOMY, Pool, keep_freed_memory
+from minicnn.runtime.parallel import PooledMemory, current, new_array, using
 
 FAULTS = """
 import resource
 import sys
 import numpy as np
 if sys.argv[1] == "kept":
-    import minicnn.kernels.threads
+    import minicnn.runtime.parallel
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -118,7 +118,7 @@ def test_small_arrays_do_without_a_pool(pool):
 
 
 def test_arrays_come_from_a_pool_where_it_is_said(pool):
-    with arrays_from(pool):
+    with using(PooledMemory(current(), pool)):
         inside = new_array((20, 50), np.float32)
     outside = new_array((20, 50), np.float32)
     del inside, outside
@@ -131,7 +131,7 @@ def test_a_fused_network_gives_results_that_its_next_pass_leaves_alone(pool):
     y = [net.forward(one) for one in x]
     for one, result in zip(x, y, strict=True):
         np.testing.assert_array_equal(fuse(net).forward(one), result)
-    assert list(map(len, net.recorder.pool.free)) == [4 * 8 * 10 * 10 * 4]  # all but the results came back
+    assert list(map(len, net.replayer.pool.free)) == [4 * 8 * 10 * 10 * 4]  # all but the results came back
 
 
 def test_each_thread_has_a_pool_of_its_own(pool):
@@ -141,7 +141,7 @@ def test_each_thread_has_a_pool_of_its_own(pool):
     def run(_):
         for _ in range(20):
             net.forward(x)
-        pools.append(net.recorder.pool.free)
+        pools.append(net.replayer.pool.free)
 
     call_from_threads(run, 2)
     assert pools[0] is not pools[1]

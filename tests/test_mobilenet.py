@@ -6,7 +6,7 @@ from torch_parity import assert_fusing_changes_nothing, assert_same_gradients, a
 import minicnn
 from minicnn.layers import BatchNorm2d, Conv2d, Residual
 from minicnn.models import mobilenet_v1, mobilenet_v2
-from minicnn.pretrained.strict import arrays_of
+from minicnn.models.strict import arrays_of
 
 # of the 13 blocks of V1
 V1_CHANNELS = [64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024]

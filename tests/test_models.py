@@ -5,12 +5,23 @@ import pytest
 
 import minicnn
 from minicnn.data.preprocessing import Preprocessing
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Residual, Sequential
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+)
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import Model, googlenet, lenet5, resnet20
 from minicnn.models.model import WORTH_FUSING
-from minicnn.pretrained.strict import arrays_of
-from minicnn.transfer.finetune import with_new_head
+from minicnn.models.strict import arrays_of
+from minicnn.transfer.surgery import with_new_head
 
 
 @pytest.fixture

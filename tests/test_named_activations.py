@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from torch_parity import pictures, shaken
 
-from minicnn.layers import BatchNorm2d, Concat, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Residual, Sequential, SideHead
+from minicnn.layers import (
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU,
+    Residual,
+    Sequential,
+    SideHead,
+)
 from minicnn.models import Model, googlenet, mobilenet_v2, resnet18
 
 

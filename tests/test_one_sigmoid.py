@@ -8,10 +8,10 @@ from minicnn.data.augmentation import Augmentation
 from minicnn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, ReLU
 from minicnn.losses import BinaryLogistic, SoftmaxCrossEntropy, softmax
 from minicnn.models import Model, lenet5, squeezenet1_1
-from minicnn.models.answers import number_of_classes, probabilities, scores_of_classes
+from minicnn.models.predictions import number_of_classes, probabilities, scores_of_classes
 from minicnn.optim import SGD
 from minicnn.transfer.finetune import Phase, fine_tune
-from minicnn.transfer.one_sigmoid import loss_of, to_one_sigmoid, train_head, with_small_head
+from minicnn.transfer.sigmoid_head import loss_of, to_one_sigmoid, train_head, with_small_head
 
 CLASSES = ["lying", "upright"]
 

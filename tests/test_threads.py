@@ -10,18 +10,13 @@ import pytest
 from callers import call_from_threads
 from threadpoolctl import threadpool_limits
 
-from minicnn.kernels import threads, worker
-from minicnn.kernels.cores import usable_cores
-from minicnn.kernels.threads import (
-    free_threads,
-    gathered_loops,
-    get_threads,
-    is_gathering,
-    parallel_each,
-    parallel_for,
-    set_threads,
-    workspace,
-)
+from minicnn.runtime import worker
+from minicnn.runtime.blas import Blas, loaded_blas
+from minicnn.runtime.cores import usable_cores
+from minicnn.runtime.memory import workspace
+from minicnn.runtime.parallel import current, free_threads, gathering, parallel_each, parallel_for
+from minicnn.runtime.process import process
+from minicnn.runtime.workers import get_threads, set_threads
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +29,7 @@ def two_threads():
 
 def blas_threads():
     """Of the libraries that were there when minicnn first looked: NumPy's among them, not what a later import brings along."""
-    blas = threads._get_blas()
+    blas = loaded_blas()
     return [library.get_num_threads() for library in blas.per_process + blas.per_thread]
 
 
@@ -66,17 +61,17 @@ def test_gathered_loops_run_when_the_last_has_been_gathered():
     def loop(name):
         return lambda start, stop: ran.append((name, start, stop, threading.get_ident()))
 
-    with gathered_loops():
-        parallel_for(4, loop("a"), last=True)
-        parallel_for(1, loop("b"), last=True)
-        parallel_for(5, loop("c"), last=True)
+    with gathering():
+        parallel_for(4, loop("a"), deferrable=True)
+        parallel_for(1, loop("b"), deferrable=True)
+        parallel_for(5, loop("c"), deferrable=True)
         assert not ran
         parallel_for(2, loop("not last"))
         assert {name for name, *_ in ran} == {"not last"}
     mine, others = ([piece[:3] for piece in ran[2:] if (piece[3] == threading.get_ident()) == here] for here in (True, False))
     assert mine == [("a", 0, 2), ("b", 0, 1), ("c", 0, 2)] and others == [("a", 2, 4), ("c", 2, 5)]
     ran.clear()
-    parallel_for(2, loop("afterwards"), last=True)
+    parallel_for(2, loop("afterwards"), deferrable=True)
     assert len(ran) == 2
 
 
@@ -84,23 +79,23 @@ def test_after_an_exception_nothing_stays_gathered():
     def forbidden(start, stop):
         raise AssertionError("its caller failed")
 
-    with pytest.raises(KeyError), gathered_loops():
-        parallel_for(4, forbidden, last=True)
+    with pytest.raises(KeyError), gathering():
+        parallel_for(4, forbidden, deferrable=True)
         raise KeyError
-    with gathered_loops():
+    with gathering():
         pass
-    with pytest.raises(ZeroDivisionError), gathered_loops():
-        parallel_for(4, lambda start, stop: 1 / 0, last=True)
-    assert not is_gathering()
+    with pytest.raises(ZeroDivisionError), gathering():
+        parallel_for(4, lambda start, stop: 1 / 0, deferrable=True)
+    assert not current().joins_later
 
 
-def test_within_a_piece_nothing_is_gathered():
+def test_within_a_task_gathered_loops_run_where_they_are():
     done = []
 
     def body(start, stop):
-        with gathered_loops():
-            parallel_for(3, lambda first, end: done.append((first, end)), last=True)
-            assert (0, 3) in done
+        with gathering():
+            parallel_for(3, lambda first, end: done.append((first, end)), deferrable=True)
+        assert (0, 3) in done
 
     parallel_for(2, body)
     assert done == [(0, 3), (0, 3)]
@@ -245,10 +240,10 @@ class LibraryOnOpenMP:
 
 def test_a_blas_with_a_setting_for_each_thread_is_limited_in_each_thread(monkeypatch):
     library, inside = LibraryOnOpenMP(), []
-    blas = threads._Blas()
+    blas = Blas()
     blas.per_thread, blas.per_process = [library], []
-    monkeypatch.setattr(threads, "_blas", blas)
-    monkeypatch.setattr(threads, "_workers", [])  # a new pool, whose threads have not begun
+    monkeypatch.setattr(process, "blas", blas)
+    monkeypatch.setattr(process, "workers", [])  # a new pool, whose threads have not begun
     meeting = threading.Barrier(2, timeout=20)
     for _ in range(2):
         parallel_for(2, lambda start, stop: (meeting.wait(), inside.append(library.get_num_threads())))

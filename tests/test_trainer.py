@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 from minicnn.errors import TrainingError
-from minicnn.layers import BatchNorm1d, Dropout, Layer, Linear, Parameter, ReLU, Sequential
+from minicnn.layers import (
+    BatchNorm1d,
+    Dropout,
+    Layer,
+    Linear,
+    Parameter,
+    ReLU,
+    Sequential,
+)
 from minicnn.losses import BinaryLogistic, Loss, SoftmaxCrossEntropy
 from minicnn.optim import SGD, Adam
 from minicnn.training import Trainer

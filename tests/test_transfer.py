@@ -15,14 +15,27 @@ from minicnn.cli import main
 from minicnn.data.augmentation import PHOTOS
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.data.splits import split_pictures
+from minicnn.experiment.experiment import Experiment
+from minicnn.experiment.presets import Settings
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU,
+    Sequential,
+)
+from minicnn.linear_model.softmax_regression import SoftmaxRegression
 from minicnn.losses import softmax
 from minicnn.models.model import Model
-from minicnn.transfer.codes import extract_features
-from minicnn.transfer.experiment import Experiment, Settings, split_pictures
-from minicnn.transfer.finetune import Phase, fine_tune, freeze_points, set_head, view_bank, with_new_head
-from minicnn.transfer.linear import SoftmaxRegression
-from minicnn.transfer.measures import confident_mistakes, mean_and_std, measure
+from minicnn.transfer.feature_bank import view_bank
+from minicnn.transfer.features import extract_features
+from minicnn.transfer.finetune import Phase, fine_tune
+from minicnn.transfer.metrics import confident_mistakes, mean_and_std, measure
+from minicnn.transfer.surgery import freeze_points, set_head, with_new_head
 
 SIZE = 16
 
@@ -406,7 +419,7 @@ def test_an_error_in_the_middle_keeps_what_is_finished(folder, model_file, tmp_p
     def broken(*arguments):
         raise OSError("the pictures' disk is gone")
 
-    monkeypatch.setattr("minicnn.transfer.experiment.fine_tune", broken)
+    monkeypatch.setattr("minicnn.experiment.experiment.fine_tune", broken)
     assert transfer(folder, model_file, tmp_path / "report") != 0
     captured = capsys.readouterr()
     assert "disk is gone" in captured.err and str(tmp_path / "report") in captured.out
@@ -418,7 +431,7 @@ def test_a_full_disk_loses_the_model_but_not_the_results(folder, model_file, tmp
     def full(model, path):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("minicnn.transfer.experiment.save_model", full)
+    monkeypatch.setattr("minicnn.experiment.experiment.save_model", full)
     assert transfer(folder, model_file, tmp_path / "report", "--strategy", "svm") != 0
     assert "No space left" in capsys.readouterr().err
     assert json.loads((tmp_path / "report" / "results.json").read_text())["strategies"]

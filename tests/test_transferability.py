@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from minicnn.errors import DataError
-from minicnn.transfer.probes import cross_validate, stratified_folds
+from minicnn.linear_model.cross_validation import cross_validate, stratified_folds
 from minicnn.transfer.transferability import h_score, ledoit_wolf, leep, logme
 
 

@@ -5,9 +5,17 @@ import pytest
 
 from minicnn.data.augmentation import PHOTOS
 from minicnn.data.preprocessing import Preprocessing
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU,
+    Sequential,
+)
 from minicnn.models.model import Model
-from minicnn.transfer import finetune, two_phase
+from minicnn.transfer import feature_bank, finetune, two_phase
 from minicnn.transfer.finetune import Phase
 from minicnn.transfer.two_phase import linear_probe_then_fine_tune
 
@@ -105,13 +113,13 @@ def test_the_second_phase_begins_with_what_the_probe_has_found(between):
 
 def test_the_frozen_part_runs_once_over_each_picture_for_both_phases_and_all_epochs(monkeypatch):
     runs = []
-    infer = finetune.infer
+    infer = feature_bank.infer
 
     def counted(layer, n, *arguments, **options):
         runs.append((next(iter(layer.children())), n))
         return infer(layer, n, *arguments, **options)
 
-    monkeypatch.setattr(finetune, "infer", counted)
+    monkeypatch.setattr(feature_bank, "infer", counted)
     run()
     assert runs == [("block0", 60), ("block1", 60)], "up to the cut, and from there to the codes"
     runs.clear()

@@ -14,7 +14,16 @@ from torch_parity import (
 
 from minicnn import initializers
 from minicnn.layers import BatchNorm2d
-from minicnn.models import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from minicnn.models import (
+    vgg11,
+    vgg11_bn,
+    vgg13,
+    vgg13_bn,
+    vgg16,
+    vgg16_bn,
+    vgg19,
+    vgg19_bn,
+)
 from minicnn.models.vgg import vgg
 
 NARROW = 100

@@ -20,8 +20,16 @@ from minicnn.layers import (
     SideHead,
 )
 from minicnn.losses import softmax
-from minicnn.models import Model, cifar_net, googlenet, lenet5, mobilenet_v2, resnet20, squeezenet1_1
-from minicnn.viz.gradients import layers_with_maps
+from minicnn.models import (
+    Model,
+    cifar_net,
+    googlenet,
+    lenet5,
+    mobilenet_v2,
+    resnet20,
+    squeezenet1_1,
+)
+from minicnn.viz.hooks import layers_with_maps
 
 CLASSES = ["ant", "bee", "cat"]
 

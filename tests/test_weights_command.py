@@ -11,10 +11,10 @@ import pytest
 import minicnn
 from minicnn.cli import main
 from minicnn.models import resnet20
+from minicnn.models.strict import arrays_of
 from minicnn.pretrained import command, downloads, registry
 from minicnn.pretrained.convert import names_there
 from minicnn.pretrained.entries import ENTRIES
-from minicnn.pretrained.strict import arrays_of
 
 
 @pytest.fixture

@@ -5,12 +5,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from minicnn.kernels import algorithm, conv, reference, winograd
-from minicnn.kernels.algorithm import choose_algorithm, forced_algorithm
-from minicnn.kernels.threads import get_threads, set_threads
-from minicnn.kernels.windows import Windows
-from minicnn.kernels.winograd_transforms import F2, F4
+from minicnn.kernels import reference
+from minicnn.kernels.convolution import choice as algorithm
+from minicnn.kernels.convolution import dispatch as conv
+from minicnn.kernels.convolution import winograd
+from minicnn.kernels.convolution.choice import choose_algorithm
+from minicnn.kernels.convolution.winograd_transforms import F2, F4
+from minicnn.kernels.geometry import ConvGeometry
 from minicnn.layers import Conv2d
+from minicnn.runtime.workers import get_threads, set_threads
 
 TRANSFORMS = {"winograd2": F2, "winograd4": F4}
 
@@ -21,8 +24,9 @@ def case(N=2, C=5, F=7, H=9, W=13, pads=(1, 1, 1, 1), dtype=np.float64, seed=0):
     return x.astype(dtype), w.astype(dtype), rng.standard_normal(F).astype(dtype), ((1, 1), pads, (1, 1), 1)
 
 
-def backward(dy, x, w, how):
-    return conv.conv2d_dx(dy, w, x.shape[2:], *how), conv.conv2d_dw(dy, x, w.shape[2:], *how)
+def backward(dy, x, w, how, algorithm=None):
+    dx = conv.conv2d_dx(dy, w, x.shape[2:], *how, algorithm=algorithm)
+    return dx, conv.conv2d_dw(dy, x, w.shape[2:], *how, algorithm=algorithm)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
@@ -62,10 +66,9 @@ def test_it_agrees_with_the_definition(name, shape):
     y = reference.conv2d_forward(x, w, b, *how)
     dy = np.random.default_rng(1).standard_normal(y.shape)
     dx, dw, _ = reference.conv2d_backward(dy, x, w, *how)
-    with forced_algorithm(name):
-        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-11)
-        for fast, expected in zip(backward(dy, x, w, how), (dx, dw), strict=True):
-            np.testing.assert_allclose(fast, expected, atol=1e-10)
+    np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how, algorithm=name), y, atol=1e-11)
+    for fast, expected in zip(backward(dy, x, w, how, algorithm=name), (dx, dw), strict=True):
+        np.testing.assert_allclose(fast, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize(("name", "bound"), [("winograd2", 5e-6), ("winograd4", 5e-5)])
@@ -75,8 +78,7 @@ def test_in_float32_it_loses_few_digits(name, bound):
     exact = conv.conv2d_forward(x.astype(np.float64), w.astype(np.float64), b.astype(np.float64), *how)
     dy = np.ones_like(x[:, :32])
     exact_backward = backward(dy.astype(np.float64), x.astype(np.float64), w.astype(np.float64), how)
-    with forced_algorithm(name):
-        y, *gradients = conv.conv2d_forward(x, w, b, *how), *backward(dy, x, w, how)
+    y, *gradients = conv.conv2d_forward(x, w, b, *how, algorithm=name), *backward(dy, x, w, how, algorithm=name)
     assert y.dtype == np.float32
     assert 0 < np.abs(y - exact).max() < bound
     for gradient, expected in zip(gradients, exact_backward, strict=True):
@@ -85,13 +87,16 @@ def test_in_float32_it_loses_few_digits(name, bound):
 
 def test_results_do_not_depend_on_how_the_work_is_cut_into_blocks(monkeypatch):
     x, w, b, how = case(N=3, C=20, F=18, H=13, W=22)
-    with forced_algorithm("winograd4"):
-        y = conv.conv2d_forward(x, w, b, *how)
-        before = y, *backward(y, x, w, how)
-        monkeypatch.setattr(winograd, "BLOCK", 1)
-        monkeypatch.setattr(winograd, "CORRELATED", 1)
-        for array, same in zip((conv.conv2d_forward(x, w, b, *how), *backward(y, x, w, how)), before, strict=True):
-            np.testing.assert_allclose(array, same, rtol=1e-10, atol=1e-10)
+    y = conv.conv2d_forward(x, w, b, *how, algorithm="winograd4")
+    before = y, *backward(y, x, w, how, algorithm="winograd4")
+    monkeypatch.setattr(winograd, "BLOCK", 1)
+    monkeypatch.setattr(winograd, "CORRELATED", 1)
+    for array, same in zip(
+        (conv.conv2d_forward(x, w, b, *how, algorithm="winograd4"), *backward(y, x, w, how, algorithm="winograd4")),
+        before,
+        strict=True,
+    ):
+        np.testing.assert_allclose(array, same, rtol=1e-10, atol=1e-10)
 
 
 def test_the_weight_gradient_repeats_to_the_bit_and_any_number_of_threads_gives_the_same_numbers(monkeypatch):
@@ -101,9 +106,8 @@ def test_the_weight_gradient_repeats_to_the_bit_and_any_number_of_threads_gives_
     try:
         for n in (1, 2, 3):
             set_threads(n)
-            with forced_algorithm("winograd4"):
-                results.append(backward(x[:, :16].copy(), x, w, how)[1])
-                np.testing.assert_array_equal(backward(x[:, :16].copy(), x, w, how)[1], results[-1])
+            results.append(backward(x[:, :16].copy(), x, w, how, algorithm="winograd4")[1])
+            np.testing.assert_array_equal(backward(x[:, :16].copy(), x, w, how, algorithm="winograd4")[1], results[-1])
     finally:
         set_threads(threads)
     for other in results[1:]:
@@ -112,26 +116,24 @@ def test_the_weight_gradient_repeats_to_the_bit_and_any_number_of_threads_gives_
 
 def test_bias_and_limits_are_applied_on_the_way_out_and_nan_is_not_hidden():
     x, w, b, how = case()
-    with forced_algorithm("winograd4"):
-        y = conv.conv2d_forward(x, w, b, *how)
-        np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clamp=(0, 6)), np.clip(y, 0, 6))
-        x[0, 0, 4, 4] = np.nan
-        assert np.isnan(conv.conv2d_forward(x, w, b, *how, clamp=(0, 6))[0, :, 3:6, 3:6]).all()
+    y = conv.conv2d_forward(x, w, b, *how, algorithm="winograd4")
+    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clip=(0, 6), algorithm="winograd4"), np.clip(y, 0, 6))
+    x[0, 0, 4, 4] = np.nan
+    assert np.isnan(conv.conv2d_forward(x, w, b, *how, clip=(0, 6), algorithm="winograd4")[0, :, 3:6, 3:6]).all()
 
 
 def test_an_empty_batch_has_an_empty_result():
     x, w, b, how = case(N=1)
-    with forced_algorithm("winograd4"):
-        assert conv.conv2d_forward(x[:0], w, b, *how).shape == (0, 7, 9, 13)
+    assert conv.conv2d_forward(x[:0], w, b, *how, algorithm="winograd4").shape == (0, 7, 9, 13)
 
 
 # ---- which algorithm
 
 
-def choice(step="forward", C=64, F=64, size=32, N=8, kernel=3, stride=1, dilation=1, groups=1, dtype=np.float32):
-    windows = Windows((kernel, kernel), (stride, stride), (1, 1, 1, 1), (dilation, dilation))
-    y = (N, F, *windows.count(size, size))
-    return choose_algorithm(step, (N, C, size, size), y, windows, groups, np.dtype(dtype))
+def choice(step="forward", C=64, F=64, size=32, N=8, kernel=3, stride=1, dilation=1, groups=1, dtype=np.float32, wanted=None):
+    geometry = ConvGeometry((kernel, kernel), (stride, stride), (1, 1, 1, 1), (dilation, dilation))
+    y = (N, F, *geometry.count(size, size))
+    return choose_algorithm(step, (N, C, size, size), y, geometry, groups, np.dtype(dtype), wanted)
 
 
 def test_winograd_is_chosen_for_3x3_filters_of_stride_one_in_float32_only():
@@ -145,25 +147,17 @@ def test_depthwise_is_chosen_where_each_channel_has_its_own_filter():
     assert choice(groups=64, F=128) == "direct"
 
 
-def test_an_algorithm_can_be_forced_where_it_is_able_and_nowhere_else():
-    with forced_algorithm("winograd2"):
-        assert choice(dtype=np.float64) == "winograd2"
-        assert choice(stride=2) == "im2col"
-    with forced_algorithm("im2col"):
-        assert choice() == choice(groups=64) == "im2col"
-    assert choice() == "winograd4"
-
-
-def test_an_unknown_algorithm_is_refused_and_nothing_stays_forced():
-    with pytest.raises(ValueError, match="winograd4"), forced_algorithm("fft"):
-        pass
-    with pytest.raises(RuntimeError), forced_algorithm("im2col"):
-        raise RuntimeError
+def test_an_algorithm_that_is_wanted_is_taken_where_it_is_able_and_nowhere_else():
+    assert choice(wanted="winograd2", dtype=np.float64) == "winograd2"
+    assert choice(wanted="winograd2", stride=2) == "im2col"
+    assert choice(wanted="im2col") == choice(wanted="im2col", groups=64) == "im2col"
+    assert choice(wanted="direct", step="dx") == "winograd4"
+    assert choice(wanted="reference") == "reference" and choice(wanted="textbook") == "textbook"
     assert choice() == "winograd4"
 
 
 def test_a_layer_in_float64_keeps_to_the_exact_path():
     layer, x = Conv2d(16, 16, 3, pad=1, rng=0).astype(np.float64), np.random.default_rng(1).standard_normal((4, 16, 32, 32))
-    with forced_algorithm("im2col"):
-        exact = layer.forward(x)
-    np.testing.assert_array_equal(layer.forward(x), exact)
+    y = layer.forward(x)
+    layer.algorithm = "im2col"
+    np.testing.assert_array_equal(layer.forward(x), y)

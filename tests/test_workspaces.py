@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from callers import call_from_threads
 
-from minicnn.kernels.threads import get_threads, set_threads
+from minicnn.inference.fusion import fuse
 from minicnn.layers import Concat, Conv2d, Sequential
-from minicnn.layers.fused import fuse
+from minicnn.runtime.workers import get_threads, set_threads
 
 
 @pytest.fixture(autouse=True)

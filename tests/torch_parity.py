@@ -7,7 +7,7 @@ import pytest
 
 from minicnn.layers import Dropout, Layer
 from minicnn.losses import SoftmaxCrossEntropy
-from minicnn.pretrained.strict import arrays_of
+from minicnn.models.strict import arrays_of
 
 # EfficientNet-Lite 0 to 4: blocks and channels of each stage, dropout
 LITE = {

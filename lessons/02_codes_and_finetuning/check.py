@@ -10,10 +10,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from checking import Mistake, Student, expect_array, expect_close, expect_gradients, expect_several, main
 
 from minicnn.gradcheck import check_function
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU,
+    Sequential,
+)
+from minicnn.linear_model.softmax_regression import SoftmaxRegression
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.optim import SGD
-from minicnn.transfer.linear import SoftmaxRegression
 
 
 def a_network(rng: np.random.Generator, last: int = 5) -> Sequential:

@@ -32,16 +32,18 @@ from minicnn.data.folders import open_pictures
 from minicnn.data.mnist import load_mnist
 from minicnn.data.splits import stratified_split
 from minicnn.errors import DataError, TrainingError, WeightsError
-from minicnn.inference import infer
+from minicnn.inference.batches import infer
+from minicnn.inference.fusion import fuse
 from minicnn.layers import BatchNorm2d, Dropout
-from minicnn.layers.fused import fuse
+from minicnn.linear_model.selection import choose_regularisation
+from minicnn.linear_model.softmax_regression import SoftmaxRegression
+from minicnn.linear_model.svm import LinearSVM
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models.lenet import lenet5
 from minicnn.optim import SGD, AdamW
 from minicnn.schedules import one_cycle
 from minicnn.training import Trainer
-from minicnn.transfer.codes import codes_of
-from minicnn.transfer.linear import LinearSVM, SoftmaxRegression, choose_regularisation
+from minicnn.transfer.features import codes_of
 
 HERE = Path(globals().get("__file__", "lesson.py")).resolve().parent
 FULL = "--full" in sys.argv  # all pictures, more epochs

@@ -22,15 +22,18 @@ from strategies import Target, linear_by_depth
 from workbench import find_data
 
 from minicnn import load, models
+from minicnn.advisor import measurements as evidence
+from minicnn.advisor import similarity
+from minicnn.advisor.measurements import CodeEvidence, Evidence, layers_to_try, measure, sample
+from minicnn.advisor.rules import choose
 from minicnn.data import Augmentation, load_mnist
 from minicnn.layers import BatchNorm2d
+from minicnn.linear_model import cross_validation as probes
+from minicnn.linear_model.cross_validation import Probe
 from minicnn.models.model import Model
 from minicnn.pretrained import load_model
-from minicnn.transfer import evidence, probes, similarity, transferability
-from minicnn.transfer.advice_rules import choose
-from minicnn.transfer.evidence import CodeEvidence, Evidence, layers_to_try, measure, sample
-from minicnn.transfer.finetune import freeze_points
-from minicnn.transfer.probes import Probe
+from minicnn.transfer import transferability
+from minicnn.transfer.surgery import freeze_points
 
 MOST = 1000  # pictures that the advisor looks at, as in ``minicnn advise``
 ANTS = "ants-bees.zip"

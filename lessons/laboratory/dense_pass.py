@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.layers import AdaptiveAvgPool2d, Flatten
 from minicnn.models.model import Model
 from minicnn.models.receptive_field import receptive_field
-from minicnn.transfer.dense import fc_to_conv, without_padding
+from minicnn.transfer.fc_to_conv import fc_to_conv, without_padding
 
 OWN, WINDOWS, BARE, AROUND, ALONE = "own size", "windows", "crops, nothing padded", "with surroundings", "crop alone"
 SIDE = 2  # crops along each side of the picture that equality is tested on

@@ -24,12 +24,12 @@ from workbench import BLUE, GREEN, GREY, ORANGE, REPOSITORY
 import minicnn
 from minicnn.data.mnist import load_mnist
 from minicnn.data.pictures import read_picture
-from minicnn.inference import infer
+from minicnn.inference.batches import infer
 from minicnn.losses import softmax
 from minicnn.models import alexnet, alexnet_torchvision, vgg11, vgg16
 from minicnn.models.model import Model
-from minicnn.transfer.dense import fc_to_conv
-from minicnn.transfer.many_views import class_map, dense_probabilities, ten_crop_probabilities
+from minicnn.transfer.fc_to_conv import fc_to_conv
+from minicnn.transfer.multi_crop import class_map, dense_probabilities, ten_crop_probabilities
 from minicnn.viz.class_map import class_map_figure
 
 LENET = REPOSITORY / "weights" / "lenet5_mnist.h5"

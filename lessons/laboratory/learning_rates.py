@@ -17,10 +17,10 @@ from small_data import CIFAR, Pictures, small_pictures
 from small_nets import Recipe, accuracy, pretrain, small_net, train, with_head
 from workbench import BLUE, GREY, ORANGE
 
-from minicnn.inference import infer
-from minicnn.layers.fused import fuse
+from minicnn.inference.batches import infer
+from minicnn.inference.fusion import fuse
+from minicnn.linear_model.softmax_regression import SoftmaxRegression
 from minicnn.models.model import Model
-from minicnn.transfer.linear import SoftmaxRegression
 
 STARTS = {"pretrained": ORANGE, "random": BLUE}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)

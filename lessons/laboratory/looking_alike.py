@@ -8,13 +8,15 @@ from PIL import Image
 from minicnn import viz
 from minicnn.data.cells import solar_cells
 from minicnn.data.folders import open_pictures
+from minicnn.data.splits import split_pictures
 from minicnn.errors import DataError
-from minicnn.inference import infer
-from minicnn.models.answers import probabilities
-from minicnn.transfer.codes import codes_of, default_layer, extract_features
-from minicnn.transfer.experiment import some_of, split_pictures
-from minicnn.transfer.finetune import set_head, with_new_head
-from minicnn.transfer.linear import SoftmaxRegression, choose_regularisation
+from minicnn.experiment.experiment import some_of
+from minicnn.inference.batches import infer
+from minicnn.linear_model.selection import choose_regularisation
+from minicnn.linear_model.softmax_regression import SoftmaxRegression
+from minicnn.models.predictions import probabilities
+from minicnn.transfer.features import codes_of, extract_features
+from minicnn.transfer.surgery import default_layer, set_head, with_new_head
 
 DOGS, ANIMALS = range(151, 269), range(398)  # class numbers of ImageNet: they follow WordNet
 KINDS = ["dogs", "other animals", "things"]

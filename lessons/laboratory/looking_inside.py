@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 import minicnn
 from minicnn import viz
 from minicnn.errors import WeightsError
-from minicnn.models.answers import probabilities
+from minicnn.models.predictions import probabilities
 
 METHODS = ["saliency", "occlusion", "Grad-CAM"]
 COVERED = 0.2  # share of the picture that is covered to find out whether a map points at what counts

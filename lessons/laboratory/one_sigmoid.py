@@ -23,19 +23,28 @@ import minicnn
 from minicnn.data.augmentation import PHOTOS
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
+from minicnn.data.splits import split_pictures
 from minicnn.errors import WeightsError
-from minicnn.inference import infer
+from minicnn.experiment.experiment import some_of
+from minicnn.inference.batches import infer
 from minicnn.initializers import msra, normal
-from minicnn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from minicnn.layers import (
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+)
 from minicnn.losses import BinaryLogistic
 from minicnn.models import Model
-from minicnn.models.answers import probabilities
+from minicnn.models.predictions import probabilities
 from minicnn.optim import AdamW
 from minicnn.schedules import one_cycle
 from minicnn.training import Trainer
-from minicnn.transfer.experiment import some_of, split_pictures
-from minicnn.transfer.finetune import Phase, fine_tune, view_bank
-from minicnn.transfer.one_sigmoid import loss_of, to_one_sigmoid, train_head, with_small_head
+from minicnn.transfer.feature_bank import view_bank
+from minicnn.transfer.finetune import Phase, fine_tune
+from minicnn.transfer.sigmoid_head import loss_of, to_one_sigmoid, train_head, with_small_head
 
 TOP = "block14"  # the last layer that stays frozen: the top block and the 1x1 convolution above it are fine-tuned
 SIDE = 96  # pixels: the pictures of the network from scratch

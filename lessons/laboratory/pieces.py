@@ -23,7 +23,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from minicnn.cache import cache_folder, write_atomically
-from minicnn.kernels.threads import get_threads, set_threads
+from minicnn.runtime.workers import get_threads, set_threads
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from minicnn.data import Augmentation, Preprocessing, open_pictures, solar_cells
 from minicnn.data.folders import PictureSet
 from minicnn.layers import BatchNorm2d
 from minicnn.models.efficientnet import efficientnet_lite0
-from minicnn.transfer.finetune import freeze_points
+from minicnn.transfer.surgery import freeze_points
 
 NETWORK = "efficientnet_lite0"
 LAYERS = ("block1", "block4", "block7", "block10", "block15", "pool")

@@ -13,9 +13,18 @@ from small_data import small_pictures
 
 from minicnn.cache import cache_folder
 from minicnn.data import Augmentation, Preprocessing
-from minicnn.inference import infer
-from minicnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, Layer, Linear, MaxPool2d, ReLU, Sequential
-from minicnn.layers.fused import fuse
+from minicnn.inference.batches import infer
+from minicnn.inference.fusion import fuse
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models.blocks import Rng, conv_norm
 from minicnn.models.model import Model

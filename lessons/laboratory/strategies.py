@@ -16,14 +16,14 @@ from small_data import Pictures, small_pictures
 from small_nets import LAYERS, Recipe, accuracy, small_net, train, with_head
 
 from minicnn.data import stratified_split
-from minicnn.inference import infer
+from minicnn.inference.batches import infer
+from minicnn.inference.fusion import fuse
 from minicnn.layers import AdaptiveAvgPool2d, Layer, Sequential
-from minicnn.layers.fused import fuse
+from minicnn.linear_model.estimator import ConvergenceWarning
+from minicnn.linear_model.svm import LinearSVM
 from minicnn.models.activations import activations
 from minicnn.models.model import Model
-from minicnn.transfer.codes import codes_of
-from minicnn.transfer.estimator import ConvergenceWarning
-from minicnn.transfer.linear import LinearSVM
+from minicnn.transfer.features import codes_of
 
 STRATEGIES = {
     "last": "linear SVM on the last codes",

@@ -18,9 +18,9 @@ import numpy as np
 from small_data import CIFAR_CLASSES, Pictures, small_pictures
 from small_nets import LAYERS, Recipe, accuracy, fit, network_file, network_name, small_net
 
-from minicnn.inference import infer
+from minicnn.inference.batches import infer
+from minicnn.inference.fusion import fuse
 from minicnn.layers import Layer
-from minicnn.layers.fused import fuse
 from minicnn.models.model import Model
 from minicnn.pretrained import load_model
 

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import DataError, PictureError
-from ..kernels.cores import usable_cores
+from ..runtime.cores import usable_cores
 from .pictures import read_picture
 from .preprocessing import Preprocessing
 

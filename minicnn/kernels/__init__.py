@@ -1,5 +1,22 @@
-"""The loops under the layers: ``reference`` is the definition, the other modules compute the same, fast.
+"""The loops: `reference` is the definition, `textbook` the lecture's algorithms in NumPy, the others compute the same fast."""
 
-Every fast kernel comes in two parts: a Python function that checks, allocates and splits the work into pieces, and what
-runs on a piece, either a product in BLAS or a sequential Numba loop. ``threads`` runs the pieces side by side.
-"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
+
+from ..runtime.blas import one_blas_thread
+
+Function = TypeVar("Function", bound=Callable)
+
+
+def single_pass(function: Function) -> Function:
+    """For a function that runs many kernels one after another: what would be set up for each of them is set up once."""
+
+    @wraps(function)
+    def run(*arguments, **options):
+        with one_blas_thread():
+            return function(*arguments, **options)
+
+    return run

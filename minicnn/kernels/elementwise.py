@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .compilation import loop
-from .threads import new_array, on_this_thread_if, parallel_for
+from ..runtime.compilation import loop
+from ..runtime.parallel import new_array, parallel_for, serial_if
 
 SMALL = 1 << 14  # elements; below, waking the threads costs more than the work
 
@@ -95,7 +95,7 @@ def join_channels(parts: Sequence[np.ndarray]) -> np.ndarray:
             n, i = divmod(piece, len(parts))
             y[n, ends[i] - parts[i].shape[1] : ends[i]] = parts[i][n]
 
-    with on_this_thread_if(y.size < SMALL):
+    with serial_if(y.size < SMALL):
         parallel_for(N * len(parts), copy)
     return y
 
@@ -121,7 +121,7 @@ def run_over(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[fl
     def piece(start: int, stop: int) -> None:
         loop(*(array[start:stop] for array in flat), *constants)
 
-    with on_this_thread_if(flat[0].size < SMALL):
+    with serial_if(flat[0].size < SMALL):
         parallel_for(flat[0].size, piece)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .algorithm import is_short_work
-from .threads import on_this_thread_if, parallel_for
+from ..runtime.parallel import parallel_for, serial_if
+from .convolution.choice import is_short_work
 
 FEW = 4  # rows of a, with which a product takes no less time than with this many: it waits for b to come from the memory
 
@@ -24,7 +24,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         else:
             np.matmul(a, b[:, start:stop], out=result[:, start:stop])
 
-    with on_this_thread_if(is_short_work(max(M, FEW) * K * L)):
+    with serial_if(is_short_work(max(M, FEW) * K * L)):
         if M >= L:
             parallel_for(M, rows)
         else:

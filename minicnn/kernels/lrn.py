@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .compilation import loop
+from ..runtime.compilation import loop
+from ..runtime.parallel import new_array, parallel_for, serial_if
 from .elementwise import SMALL
-from .threads import new_array, on_this_thread_if, parallel_for
 
 BLOCK = 256  # pixels: their rows of a window's channels stay in the first-level cache
 
@@ -48,7 +48,7 @@ def _over_blocks(loop: Callable, x: np.ndarray, size: int, alpha: float, beta: f
     def piece(start: int, stop: int) -> None:
         loop(start, stop, x, *constants, *arrays)
 
-    with on_this_thread_if(x.size < SMALL):
+    with serial_if(x.size < SMALL):
         parallel_for(N * blocks, piece)
 
 

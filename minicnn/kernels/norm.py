@@ -10,22 +10,22 @@ import math
 
 import numpy as np
 
-from .compilation import loop, sum_loop
-from .lanes import LANES, prefetch
-from .threads import parallel_for
+from ..runtime.compilation import loop, sum_loop
+from ..runtime.parallel import parallel_for
+from .simd.vectors import LANES, prefetch
 
-NO_LIMITS = (-math.inf, math.inf)
+NO_CLIP = (-math.inf, math.inf)
 SHORT = 256  # pixels of a plane, up to which the processor does not see the next ones coming
 
 
 def batch_norm_forward(
-    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, limits: tuple[float, float] = NO_LIMITS
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, clip: tuple[float, float] = NO_CLIP
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y, and the batch's mean and (biased) variance (C,) in float64. ``limits``: y = min(max(norm(x), low), high)."""
+    """y, and the batch's mean and (biased) variance (C,) in float64. ``clip``: y = min(max(norm(x), low), high)."""
     planes = _planes(x)
     C = planes.shape[1]
     y, mean, variance = np.empty_like(planes), np.empty(C), np.empty(C)
-    low, high = map(x.dtype.type, limits)
+    low, high = map(x.dtype.type, clip)
     parallel_for(C, lambda start, stop: _forward(start, stop, planes, gamma, beta, eps, mean, variance, low, high, y))
     return _like(x, y), mean, variance
 
@@ -39,16 +39,16 @@ def batch_norm_backward(
     eps: float,
     needs_dx: bool = True,
     y: np.ndarray | None = None,
-    limits: tuple[float, float] = NO_LIMITS,
+    clip: tuple[float, float] = NO_CLIP,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """dx (None unless needed), dgamma, dbeta, for the statistics of the batch itself.
 
-    With ``y``, what came out between limits, dy passes only where y is strictly between them.
+    With ``y``, what came out of a forward pass with this ``clip``, dy passes only where y is strictly within.
     """
     planes, upstream = _planes(x), _planes(dy)
     dx = np.empty_like(planes if needs_dx or y is not None else planes[:0])
     dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
-    between, gate, (low, high) = y is not None, (planes if y is None else _planes(y)), map(x.dtype.type, limits)
+    between, gate, (low, high) = y is not None, (planes if y is None else _planes(y)), map(x.dtype.type, clip)
 
     def piece(start: int, stop: int) -> None:
         how = between, gate, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta
@@ -65,15 +65,15 @@ def running_norm_forward(
     mean: np.ndarray,
     variance: np.ndarray,
     eps: float,
-    limits: tuple[float, float] = NO_LIMITS,
+    clip: tuple[float, float] = NO_CLIP,
 ) -> np.ndarray:
-    """y for a given mean and variance; ``limits`` as in `batch_norm_forward`."""
+    """y for a given mean and variance; ``clip`` as in `batch_norm_forward`."""
     planes = _planes(x)
     y = np.empty_like(planes)
     scale = gamma / np.sqrt(variance + eps).astype(x.dtype, copy=False)
     mean = mean.astype(x.dtype, copy=False)
     N, C, _ = planes.shape
-    low, high = map(x.dtype.type, limits)
+    low, high = map(x.dtype.type, clip)
     parallel_for(N * C, lambda start, stop: _scale_planes(start, stop, planes, mean, scale, beta, low, high, y))
     return _like(x, y)
 

@@ -12,11 +12,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .compilation import loop, sum_loop
-from .lanes import LANES, add, load, overtake, spread, store, where_equal
-from .lanes_loops import blocks_of, first_channel, to_lanes, to_planes
-from .planes import planes
-from .threads import new_array, parallel_for, workspace
+from ..runtime.compilation import loop, sum_loop
+from ..runtime.memory import workspace
+from ..runtime.parallel import new_array, parallel_for
+from .simd.layout import blocks_of, first_channel, planes, to_lanes, to_planes
+from .simd.vectors import (
+    LANES,
+    add,
+    load,
+    overtake,
+    spread,
+    store,
+    where_equal,
+)
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]

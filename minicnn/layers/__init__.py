@@ -1,17 +1,24 @@
 """Layers: one concept a file, each with its equation and its written-out backward pass."""
 
-from .activation import ELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Tanh
+from .activation import (
+    ELU,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Tanh,
+)
 from .adaptive_pool import AdaptiveAvgPool2d
+from .auxiliary import SideHead
 from .base import Layer, Parameter
 from .channels import PadChannels
 from .containers import Concat, Residual, Sequential
-from .conv import Conv2d
+from .conv import Conv2d, set_algorithm
 from .dropout import Dropout
 from .linear import Flatten, Linear
 from .lrn import LocalResponseNorm
 from .norm import BatchNorm1d, BatchNorm2d
 from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from .side import SideHead
 
 __all__ = [
     "ELU",
@@ -38,4 +45,5 @@ __all__ = [
     "SideHead",
     "Sigmoid",
     "Tanh",
+    "set_algorithm",
 ]

@@ -48,8 +48,6 @@ class ReLU(Activation):
     array([0., 0., 2.])
     """
 
-    loops_only = True
-
     def _function(self, x: np.ndarray) -> np.ndarray:
         return elementwise.relu_forward(x)
 
@@ -67,8 +65,6 @@ class ReLU6(Activation):
     array([0., 2., 6.])
     """
 
-    loops_only = True
-
     def _function(self, x: np.ndarray) -> np.ndarray:
         return elementwise.relu6_forward(x)
 
@@ -76,7 +72,7 @@ class ReLU6(Activation):
         return elementwise.relu6_backward(dy, y)
 
 
-LIMITS = {ReLU: (0.0, math.inf), ReLU6: (0.0, 6.0)}  # y = min(max(x, low), high), and dx = dy where y is strictly between
+CLIPS = {ReLU: (0.0, math.inf), ReLU6: (0.0, 6.0)}  # y = min(max(x, low), high), and dx = dy where y is strictly between
 
 
 class LeakyReLU(Activation):

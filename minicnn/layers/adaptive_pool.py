@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import pair
 from .base import Layer
-from .sizes import pair
 
 
 class AdaptiveAvgPool2d(Layer):

@@ -63,12 +63,7 @@ class Layer:
     needs_dx : bool
         Whether ``backward`` must return the gradient of the input. Containers switch it off for the lowest trainable layer,
         below which nobody asks.
-    loops_only : bool
-        A class's promise: in inference, all that ``forward`` computes, beside what layers inside do, it computes in loops of
-        ``parallel_for``, which read x and what does not change. Then `minicnn.layers.recorded` may run the loops without it.
     """
-
-    loops_only = False
 
     def __init__(self) -> None:
         self.name = type(self).__name__

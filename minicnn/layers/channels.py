@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import is_whole
 from .base import Layer
-from .sizes import is_whole
 
 
 class PadChannels(Layer):

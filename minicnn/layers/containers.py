@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from itertools import zip_longest
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from ..kernels import single_pass
 from ..kernels.elementwise import add, join_channels
-from ..kernels.threads import arrays_from, one_blas_thread
-from .activation import LIMITS
 from .base import Layer
-from .norm import BatchNorm2d
-from .recorded import Recorder
+from .norm_activation import NormActivation, in_one_step
 
 
 class Sequential(Layer):
@@ -32,12 +29,9 @@ class Sequential(Layer):
     (['hidden', 'relu'], ['scores'])
     """
 
-    loops_only = True
-
     def __init__(self, *layers: Layer, **named: Layer):
         super().__init__()
         self.layers: dict[str, Layer] = {}
-        self.recorder: Recorder | None = None  # of a fused network
         for name, layer in [*((str(i), layer) for i, layer in enumerate(layers)), *named.items()]:
             self.append(name, layer)
 
@@ -54,37 +48,31 @@ class Sequential(Layer):
     def children(self) -> dict[str, Layer]:
         return self.layers
 
+    @single_pass
     def forward(self, x: np.ndarray) -> np.ndarray:
-        layers, is_applied = _plan(self, self.layers.values()), False
-        with one_blas_thread(), arrays_from(self.recorder.pool) if self.recorder else nullcontext():
-            if self.recorder and not self.remembers:
-                x, layers = self.recorder.forward(layers, x)
-            for layer, above in zip_longest(layers, layers[1:]):
-                limits = _limits(layer, above)
-                if is_applied:  # by the batch norm below it
-                    is_applied = False
-                elif limits:
-                    x, is_applied = layer.forward(x, limits), True
-                    above.remember(y=x)
-                else:
-                    x = layer.forward(x)
-        self.remember()  # that there was a forward pass
+        steps = self.steps()
+        for step in steps:
+            x = step.forward(x)
+        self.remember(steps=[step for step in steps if step.remembers], y_shape=x.shape, dtype=x.dtype)
         return x
 
+    @single_pass
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        self.recall()
-        layers = list(self.layers.values())
-        with one_blas_thread():
-            while layers:
-                layer = layers.pop()
-                if not layer.remembers:  # nothing below is trainable, and nobody wants dx
-                    return None
-                limits = _limits(layers[-1], layer) if layers else None
-                if limits and layers[-1].is_of_the_batch:
-                    dy = layers.pop().backward(dy, layer.recall().y, limits)
-                else:
-                    dy = layer.backward(dy)
-        return dy
+        saved = self.recall()
+        self.check_gradient(dy, saved.y_shape, saved.dtype)
+        for step in reversed(saved.steps):
+            dy = step.backward(dy)
+        return dy if self.needs_dx else None
+
+    def steps(self) -> list[Layer | NormActivation]:
+        """What a pass runs, each told what ``backward`` will want of it: the layers, a batch norm and its ReLU as one step."""
+        steps: list[Layer | NormActivation] = []
+        for layer in plan_backward(self, self.layers.values()):
+            if steps and in_one_step(steps[-1], layer):
+                steps[-1] = NormActivation(steps[-1], layer)
+            else:
+                steps.append(layer)
+        return steps
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         for layer in self.layers.values():
@@ -114,7 +102,6 @@ class Sequential(Layer):
         for half, part in zip(halves, (names[:at], names[at:]), strict=True):
             half.layers = {name: self.layers[name] for name in part}
             half.training, half.remembers = self.training, self.remembers
-            half.recorder = self.recorder and Recorder()
         return halves
 
 
@@ -125,30 +112,29 @@ class Residual(Layer):
     deep networks of this kind train. He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.1.
     """
 
-    loops_only = True
-
     def __init__(self, body: Layer, shortcut: Layer | None = None):
         super().__init__()
         self.body, self.shortcut = body, shortcut
-        _name_children(self)
+        name_children(self)
 
     def children(self) -> dict[str, Layer]:
         return {"body": self.body} | ({"shortcut": self.shortcut} if self.shortcut else {})
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         for branch in self.children().values():
-            _plan(self, [branch])
+            plan_backward(self, [branch])
         y, shortcut = self.body.forward(x), self.shortcut.forward(x) if self.shortcut else x
         if y.shape != shortcut.shape:
             raise ValueError(
                 f"{self}: the branch gives {y.shape} and the shortcut {shortcut.shape}, and only equal shapes can be added. "
                 "Give the shortcut a 1x1 convolution with the branch's stride and channels"
             )
-        self.remember()
+        self.remember(y_shape=y.shape, dtype=y.dtype)
         return add(y, shortcut)
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        self.recall()
+        saved = self.recall()
+        self.check_gradient(dy, saved.y_shape, saved.dtype)
         through_body = self.body.backward(dy) if self.body.remembers else None
         through_shortcut = dy
         if self.shortcut:
@@ -171,31 +157,31 @@ class Concat(Layer):
     Szegedy et al. 2015, "Going Deeper with Convolutions", figure 2 (the Inception module).
     """
 
-    loops_only = True
-
     def __init__(self, *branches: Layer, **named: Layer):
         super().__init__()
         self.branches: dict[str, Layer] = {str(i): branch for i, branch in enumerate(branches)} | named
         if not self.branches:
             raise ValueError("Concat needs at least one branch")
-        _name_children(self)
+        name_children(self)
 
     def children(self) -> dict[str, Layer]:
         return self.branches
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         for branch in self.branches.values():
-            _plan(self, [branch])
+            plan_backward(self, [branch])
         parts = [branch.forward(x) for branch in self.branches.values()]
         if len({(part.shape[0], *part.shape[2:]) for part in parts}) > 1:
             raise ValueError(f"{self}: branches may differ in channels only, got {[part.shape for part in parts]}")
-        self.remember(channels=[part.shape[1] for part in parts])
-        return join_channels(parts)
+        y = join_channels(parts)
+        self.remember(channels=[part.shape[1] for part in parts], y_shape=y.shape, dtype=y.dtype)
+        return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        ends = np.cumsum(self.recall().channels)[:-1]
-        pieces = zip(self.branches.values(), np.split(dy, ends, axis=1), strict=True)
-        gradients = [branch.backward(np.ascontiguousarray(piece)) for branch, piece in pieces if branch.remembers]
+        saved = self.recall()
+        self.check_gradient(dy, saved.y_shape, saved.dtype)
+        parts = zip(self.branches.values(), np.split(dy, np.cumsum(saved.channels)[:-1], axis=1), strict=True)
+        gradients = [branch.backward(np.ascontiguousarray(dy_i)) for branch, dy_i in parts if branch.remembers]
         return sum(gradients[1:], start=gradients[0]) if self.needs_dx else None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -209,18 +195,7 @@ class Concat(Layer):
         return dict(self.branches)
 
 
-def _limits(layer: Layer, above: Layer | None) -> tuple[float, float] | None:
-    """Of a ReLU or ReLU6 right above a batch norm, which applies it on its way; None for all others.
-
-    Maps are large, and each pass over memory that is saved counts. Where somebody watches one of the two, by a ``forward`` of
-    their own in its place, each does its own work.
-    """
-    if type(layer) is not BatchNorm2d or type(above) not in LIMITS or "forward" in vars(layer) or "forward" in vars(above):
-        return None
-    return LIMITS[type(above)]
-
-
-def _plan(parent: Layer, layers):
+def plan_backward(parent: Layer, layers: Iterable[Layer]) -> list[Layer]:
     """The layers in order, each told what ``backward`` will want of it.
 
     A layer must return dx if the parent must, or if anything before it is trainable. It remembers only if it must return
@@ -237,7 +212,7 @@ def _plan(parent: Layer, layers):
     return layers
 
 
-def _name_children(parent: Layer) -> None:
+def name_children(parent: Layer) -> None:
     for name, child in parent.children().items():
         for path, inner in child.walk():
             inner.name = f"{name}.{path}" if path else name

@@ -40,8 +40,6 @@ class Dropout(Layer):
     array([1., 1., 1.])
     """
 
-    loops_only = True
-
     def __init__(self, p: float = 0.5, rng: int | np.random.Generator | None = None):
         super().__init__()
         if not 0 <= p < 1:

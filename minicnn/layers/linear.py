@@ -63,6 +63,7 @@ class Linear(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         x = self.recall().x
+        self.check_gradient(dy, (len(x), self.out_features), x.dtype)
         if self.w.trainable:
             self.w.grad = product(dy.T, x)
         if self.b and self.b.trainable:
@@ -96,16 +97,16 @@ class Flatten(Layer):
     (8, 400)
     """
 
-    loops_only = True
-
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x)
         y = x.reshape(self.output_shape(x.shape))
-        self.remember(shape=x.shape)
+        self.remember(input_shape=x.shape, dtype=x.dtype)
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        return dy.reshape(self.recall().shape)
+        saved = self.recall()
+        self.check_gradient(dy, self.output_shape(saved.input_shape), saved.dtype)
+        return dy.reshape(saved.input_shape)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) < 2:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels import lrn as kernels
+from .arguments import is_whole
 from .base import Layer
-from .sizes import is_whole
 
 
 class LocalResponseNorm(Layer):
@@ -51,8 +51,6 @@ class LocalResponseNorm(Layer):
     >>> LocalResponseNorm(3, alpha=3.0, beta=0.5, k=11.0).forward(x).ravel()      # 3 / sqrt(11 + 9 + 16), and so on
     array([0.5       , 0.66666667, 0.        ])
     """
-
-    loops_only = True
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
         super().__init__()

@@ -75,46 +75,52 @@ class BatchNorm(Layer):
         self.running_var = np.ones(self.num_features, np.float32)
 
     @property
-    def is_of_the_batch(self) -> bool:
-        """Whether the statistics are those of the batch: in training, unless frozen."""
+    def uses_batch_statistics(self) -> bool:
+        """Whether mean and variance are those of the batch: in training, unless frozen."""
         return self.training and self.trainable
 
-    def forward(self, x: np.ndarray, limits: tuple[float, float] = kernels.NO_LIMITS) -> np.ndarray:
-        """``limits`` are those of a ReLU (0, inf) or ReLU6 (0, 6) right above, which is then applied in the same pass."""
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return self.normalise(x)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        return self.gradients(dy)
+
+    def normalise(self, x: np.ndarray, clip: tuple[float, float] = kernels.NO_CLIP) -> np.ndarray:
+        """``forward``; and y = min(max(y, low), high) in the same pass, for `NormActivation`."""
         self.check_input(x, self.ndim)
         self.output_shape(x.shape)
         gamma, beta = self.gamma.value, self.beta.value
-        if self.is_of_the_batch:
-            count = x.size // self.num_features
-            if count < 2:
+        if self.uses_batch_statistics:
+            M = x.size // self.num_features
+            if M < 2:
                 raise ValueError(
                     f"{self} has a single value a channel to take the variance of in training: x {x.shape}. "
                     "Use larger batches (drop a last batch of one), eval mode, or freeze the layer"
                 )
-            y, mean, variance = kernels.batch_norm_forward(x, gamma, beta, self.eps, limits)
+            y, mean, variance = kernels.batch_norm_forward(x, gamma, beta, self.eps, clip)
             self._update_running("running_mean", mean)
-            self._update_running("running_var", variance * (count / (count - 1)))
+            self._update_running("running_var", variance * (M / (M - 1)))
             self.remember(x=x, mean=mean, variance=variance, of_the_batch=True)
             return y
-        y = kernels.running_norm_forward(x, gamma, beta, self.running_mean, self.running_var, self.eps, limits)
+        y = kernels.running_norm_forward(x, gamma, beta, self.running_mean, self.running_var, self.eps, clip)
         # frozen, the gradient of x is a constant times dy, and x need not be kept
         mean, variance = self.running_mean.copy(), self.running_var.copy()
         self.remember(x=x if self.trainable else None, mean=mean, variance=variance, of_the_batch=False, shape=x.shape)
         return y
 
-    def backward(
-        self, dy: np.ndarray, y: np.ndarray | None = None, limits: tuple[float, float] = kernels.NO_LIMITS
+    def gradients(
+        self, dy: np.ndarray, y: np.ndarray | None = None, clip: tuple[float, float] = kernels.NO_CLIP
     ) -> np.ndarray | None:
-        """With ``y`` and ``limits``, dy is the gradient of y, which ``forward`` gave with these limits in training."""
+        """``backward``; with ``y`` and ``clip``, dy is the gradient of the y that ``normalise`` gave with this clip."""
         saved, gamma = self.recall(), self.gamma.value
         self.check_gradient(dy, saved.shape if saved.x is None else saved.x.shape, gamma.dtype)
         if saved.x is None:
             return kernels.running_norm_dx(dy, gamma, saved.variance, self.eps) if self.needs_dx else None
-        how = saved.x, gamma, saved.mean, saved.variance, self.eps, self.needs_dx
+        normalised = saved.x, gamma, saved.mean, saved.variance, self.eps
         if saved.of_the_batch:
-            dx, dgamma, dbeta = kernels.batch_norm_backward(dy, *how, y, limits)
+            dx, dgamma, dbeta = kernels.batch_norm_backward(dy, *normalised, self.needs_dx, y=y, clip=clip)
         else:
-            dx, dgamma, dbeta = kernels.running_norm_backward(dy, *how)
+            dx, dgamma, dbeta = kernels.running_norm_backward(dy, *normalised, self.needs_dx)
         if self.gamma.trainable:
             self.gamma.grad = dgamma
         if self.beta.trainable:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..kernels import pool as kernels
-from ..kernels.windows import Windows, same_pads
+from ..kernels.geometry import ConvGeometry, same_pads
+from .arguments import padding, pair
 from .base import Layer
-from .sizes import padding, pair
 
 
 class Pool2d(Layer):
@@ -57,7 +57,7 @@ class Pool2d(Layer):
             )
         self.ceil_mode = bool(ceil_mode)
 
-    def windows(self, input_shape: tuple[int, ...]) -> tuple[Windows, tuple[int, int]]:
+    def geometry(self, input_shape: tuple[int, ...]) -> tuple[ConvGeometry, tuple[int, int]]:
         """Kernel, stride and pads for an input (N, C, H, W), and the number of windows (OH, OW)."""
         if len(input_shape) != 4:
             raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
@@ -76,10 +76,10 @@ class Pool2d(Layer):
                 count -= 1
             pads += [before, after]
             counts.append(count)
-        return Windows(self.kernel_size, self.stride, tuple(pads), (1, 1)), (counts[0], counts[1])
+        return ConvGeometry(self.kernel_size, self.stride, tuple(pads), (1, 1)), (counts[0], counts[1])
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (*input_shape[:2], *self.windows(input_shape)[1])
+        return (*input_shape[:2], *self.geometry(input_shape)[1])
 
     def config(self) -> dict[str, Any]:
         return {
@@ -113,11 +113,9 @@ class MaxPool2d(Pool2d):
            [ 100., 1000.,    0.]])
     """
 
-    loops_only = True
-
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)
-        (kernel, stride, pads, _), size = self.windows(x.shape)
+        (kernel, stride, pads, _), size = self.geometry(x.shape)
         y, winners = kernels.max_pool2d_forward(x, kernel, stride, pads, size, needs_winners=self.remembers)
         self.remember(winners=winners, input_shape=x.shape, dtype=x.dtype)
         return y
@@ -125,7 +123,7 @@ class MaxPool2d(Pool2d):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         saved = self.recall()
         self.check_gradient(dy, saved.winners.shape, saved.dtype)
-        kernel, stride, pads, _ = self.windows(saved.input_shape)[0]
+        kernel, stride, pads, _ = self.geometry(saved.input_shape)[0]
         return kernels.max_pool2d_backward(dy, saved.winners, saved.input_shape[2:], kernel, stride, pads)
 
 
@@ -151,8 +149,6 @@ class AvgPool2d(Pool2d):
            [1.25, 1.75]])
     """
 
-    loops_only = True
-
     def __init__(
         self,
         kernel_size: int | tuple[int, int],
@@ -166,14 +162,14 @@ class AvgPool2d(Pool2d):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)
-        (kernel, stride, pads, _), size = self.windows(x.shape)
+        (kernel, stride, pads, _), size = self.geometry(x.shape)
         self.remember(input_shape=x.shape, dtype=x.dtype)
         return kernels.avg_pool2d_forward(x, kernel, stride, pads, size, self.count_include_pad)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         saved = self.recall()
         self.check_gradient(dy, self.output_shape(saved.input_shape), saved.dtype)
-        kernel, stride, pads, _ = self.windows(saved.input_shape)[0]
+        kernel, stride, pads, _ = self.geometry(saved.input_shape)[0]
         return kernels.avg_pool2d_backward(dy, saved.input_shape[2:], kernel, stride, pads, self.count_include_pad)
 
     def config(self) -> dict[str, Any]:
@@ -189,8 +185,6 @@ class GlobalAvgPool2d(Layer):
     >>> GlobalAvgPool2d().forward(np.arange(8.0).reshape(1, 2, 2, 2))
     array([[1.5, 5.5]])
     """
-
-    loops_only = True
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)

@@ -4,13 +4,7 @@ from collections.abc import Callable
 
 from .alexnet import alexnet, alexnet_torchvision, caffenet
 from .cifar_net import cifar_net
-from .efficientnet import (
-    efficientnet_lite0,
-    efficientnet_lite1,
-    efficientnet_lite2,
-    efficientnet_lite3,
-    efficientnet_lite4,
-)
+from .efficientnet import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, efficientnet_lite3, efficientnet_lite4
 from .googlenet import googlenet, googlenet_torchvision
 from .lenet import lenet5
 from .mobilenet import mobilenet_v1, mobilenet_v2
@@ -29,7 +23,16 @@ from .resnet import (
     resnet152,
 )
 from .squeezenet import squeezenet1_0, squeezenet1_1
-from .vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from .vgg import (
+    vgg11,
+    vgg11_bn,
+    vgg13,
+    vgg13_bn,
+    vgg16,
+    vgg16_bn,
+    vgg19,
+    vgg19_bn,
+)
 
 __all__ = [
     "ARCHITECTURES",

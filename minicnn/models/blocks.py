@@ -7,7 +7,14 @@ from functools import partial
 import numpy as np
 
 from ..initializers import Initializer, msra
-from ..layers import BatchNorm2d, Conv2d, Layer, ReLU, ReLU6, Sequential
+from ..layers import (
+    BatchNorm2d,
+    Conv2d,
+    Layer,
+    ReLU,
+    ReLU6,
+    Sequential,
+)
 
 Rng = np.random.Generator | int | None  # where the random weights come from; an int is a seed
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..initializers import Initializer
-from ..layers import Conv2d, GlobalAvgPool2d, Layer, Linear, ReLU, Sequential, SideHead
+from ..layers import (
+    Conv2d,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    ReLU,
+    Sequential,
+    SideHead,
+)
 
 Classifier = Linear | Conv2d
 

@@ -9,7 +9,14 @@ import numpy as np
 
 from ..data.preprocessing import Preprocessing
 from ..initializers import msra, normal
-from ..layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
+from ..layers import (
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+)
 from .blocks import Rng
 from .model import HEAD_STD, Model
 

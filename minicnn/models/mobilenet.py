@@ -14,7 +14,15 @@ from functools import partial
 
 import numpy as np
 
-from ..layers import Dropout, GlobalAvgPool2d, Layer, Linear, ReLU6, Residual, Sequential
+from ..layers import (
+    Dropout,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    ReLU6,
+    Residual,
+    Sequential,
+)
 from .blocks import Rng, conv_norm, tensorflow_unit
 from .model import Model
 

@@ -10,13 +10,13 @@ from typing import Any, overload
 import numpy as np
 
 from ..data.preprocessing import Preprocessing
-from ..inference import infer
+from ..inference.batches import infer
+from ..inference.fusion import FusedNetwork, fuse
 from ..initializers import normal
 from ..layers import Layer, Sequential, SideHead
-from ..layers.fused import fuse
 from .activations import activations
-from .answers import probabilities
 from .heads import Classifier, find_classifier, replace_classifier
+from .predictions import probabilities
 from .summary import summary_table
 
 WORTH_FUSING = 8  # pictures; with fewer, a copy of the network that computes faster takes longer to make than it saves
@@ -292,14 +292,15 @@ class Model(Sequential):
         return copy.deepcopy(self)
 
     def fuse(self) -> Model:
-        """A copy for inference only, in which convolutions do the work of batch norm and ReLU; see `minicnn.layers.fused`."""
-        fused = fuse(self)
-        model = Model(**self.config() | {"layers": fused.children()})
-        model.recorder = fused.recorder
-        return model
+        """A copy for inference only, in which convolutions do the work of batch norm and ReLU: see `inference.fusion`."""
+        return FusedModel(**self.config() | {"layers": fuse(self).children()})
 
     def save(self, path: str | os.PathLike, dtype: str = "float32") -> None:
-        """Write it to one HDF5 file that ``minicnn.load(path)`` reads; see `minicnn.pretrained.store.save_model`."""
-        from ..pretrained.store import save_model  # the store builds Models and so imports this module
+        """Write it to one HDF5 file that ``minicnn.load(path)`` reads; see `minicnn.models.store.save_model`."""
+        from .store import save_model  # the store builds Models and so imports this module
 
         save_model(self, path, dtype)
+
+
+class FusedModel(Model, FusedNetwork):
+    """What ``fuse`` makes of a model: it answers alike, only faster."""

@@ -81,10 +81,10 @@ def _field(layer: Layer, shape: tuple[int, ...], below: ReceptiveField) -> Recep
             fields.append(below)
         return _union(layer, fields)
     if isinstance(layer, (Conv2d, Pool2d)):
-        windows = layer.windows(shape)
-        windows = windows[0] if isinstance(layer, Pool2d) else windows
-        reach = [d * (k - 1) for d, k in zip(windows.dilation, windows.kernel, strict=True)]
-        axes = list(zip(below.first, below.last, below.stride, windows.origin, reach, windows.stride, strict=True))
+        geometry = layer.geometry(shape)
+        geometry = geometry[0] if isinstance(layer, Pool2d) else geometry
+        reach = [d * (k - 1) for d, k in zip(geometry.dilation, geometry.kernel, strict=True)]
+        axes = list(zip(below.first, below.last, below.stride, geometry.origin, reach, geometry.stride, strict=True))
         return ReceptiveField(
             tuple(first - s * p for first, _, s, p, _, _ in axes),
             tuple(last + s * (r - p) for _, last, s, p, r, _ in axes),
@@ -94,7 +94,7 @@ def _field(layer: Layer, shape: tuple[int, ...], below: ReceptiveField) -> Recep
         return below
     raise ValueError(
         f"{layer} gives no map in which each element sees a window of the picture; leave it out, with cut(), or make it a "
-        "convolution, with minicnn.transfer.dense.fc_to_conv"
+        "convolution, with minicnn.transfer.fc_to_conv.fc_to_conv"
     )
 
 

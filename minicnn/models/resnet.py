@@ -10,7 +10,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..layers import AvgPool2d, GlobalAvgPool2d, Layer, Linear, MaxPool2d, PadChannels, ReLU, Residual, Sequential
+from ..layers import (
+    AvgPool2d,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    PadChannels,
+    ReLU,
+    Residual,
+    Sequential,
+)
 from .blocks import Rng, conv_norm
 from .model import Model
 

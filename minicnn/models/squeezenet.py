@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..initializers import normal
-from ..layers import Concat, Dropout, GlobalAvgPool2d, Layer, MaxPool2d, Sequential
+from ..layers import (
+    Concat,
+    Dropout,
+    GlobalAvgPool2d,
+    Layer,
+    MaxPool2d,
+    Sequential,
+)
 from .blocks import Rng, conv_relu
 from .model import HEAD_STD, Model
 

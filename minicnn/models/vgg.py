@@ -11,7 +11,16 @@ import math
 import numpy as np
 
 from ..initializers import msra
-from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from ..layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
 from .blocks import Rng
 from .model import Model
 

@@ -1,7 +1,7 @@
 """Trained networks: readers of foreign formats, this project's HDF5 store, and the registry of known models."""
 
+from ..models.store import load_model, save_model
 from .readers import read_torch, read_weights
 from .registry import load
-from .store import load_model, save_model
 
 __all__ = ["load", "load_model", "read_torch", "read_weights", "save_model"]

@@ -9,16 +9,23 @@ from pathlib import Path
 
 from ..errors import WeightsError
 from ..models import ARCHITECTURES, Model
+from ..models.hashes import sha256_of
+from ..models.store import SEAL, load_model
 from .columns import aligned
 from .convert import NoRandomness, convert, convertible
 from .entries import ENTRIES
-from .hashes import sha256_of
 from .imagenet import imagenet_classes
 from .names import SOURCES
 from .published import UNKNOWN, Entry
 from .readers import read_weights
-from .registry import fetched, file_of, folders_of_files, known_names, load_packaged, packaged_weights
-from .store import SEAL, load_model
+from .registry import (
+    fetched,
+    file_of,
+    folders_of_files,
+    known_names,
+    load_packaged,
+    packaged_weights,
+)
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 

@@ -15,13 +15,13 @@ import numpy as np
 from ..data.preprocessing import Preprocessing
 from ..errors import WeightsError
 from ..models import ARCHITECTURES, Model
+from ..models.hashes import sha256_of
+from ..models.strict import Differences, fill
 from .columns import aligned
-from .hashes import sha256_of
 from .matching import Match
 from .names import SOURCES, Source, family_of
 from .names.base import Table
 from .readers import read_weights
-from .strict import Differences, fill
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import WeightsError
 from ..layers import Flatten, Linear, Sequential
 from ..models import Model
+from ..models.strict import arrays_of
 from .names import Recipe, Source
 from .names.base import Table, Target, their_names
-from .strict import arrays_of
 
 LARGEST_SIDE = 1024  # pixels; of pictures whose size is to be found from the weights
 

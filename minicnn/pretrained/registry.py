@@ -19,14 +19,14 @@ from typing import Any
 from ..cache import cache_folder
 from ..errors import WeightsError
 from ..models import Model
+from ..models.hashes import sha256_of
+from ..models.store import load_model, save_model
 from .convert import convert_arrays
 from .downloads import fetch
 from .entries import ENTRIES
-from .hashes import sha256_of
 from .imagenet import imagenet_classes, numbered_classes
 from .published import Entry
 from .readers import read_weights
-from .store import load_model, save_model
 
 CONVERTER = 2  # to be raised when what the conversion writes changes; older files in the cache are then made anew
 

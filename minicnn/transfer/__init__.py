@@ -1,17 +1,21 @@
 """Transfer learning step by step, as functions: codes, linear classifiers, surgery, fine-tuning, dense evaluation, advice.
 
-`minicnn.transfer.experiment` puts the steps of the main job together; it is what ``minicnn transfer`` runs.
+`minicnn.experiment.experiment` puts the steps of the main job together; it is what ``minicnn transfer`` runs.
 """
 
-from .advisor import advise
-from .codes import codes_of, default_layer, extract_features
-from .dense import fc_to_conv, without_padding
-from .finetune import Phase, fine_tune, freeze_point, freeze_points, set_head, view_bank, with_new_head
+from ..linear_model.calibration import calibrate
+from ..linear_model.selection import choose_regularisation
+from ..linear_model.softmax_regression import SoftmaxRegression
+from ..linear_model.svm import LinearSVM
+from .fc_to_conv import fc_to_conv, without_padding
+from .feature_bank import view_bank
+from .features import codes_of, extract_features
+from .finetune import Phase, fine_tune
 from .learning_rates import discriminative_rates, set_learning_rates
-from .linear import LinearSVM, SoftmaxRegression, calibrate, choose_regularisation
-from .many_views import class_map, dense_probabilities, ten_crop_probabilities, ten_crops
-from .measures import measure
-from .one_sigmoid import to_one_sigmoid, with_small_head
+from .metrics import measure
+from .multi_crop import class_map, dense_probabilities, ten_crop_probabilities, ten_crops
+from .sigmoid_head import to_one_sigmoid, with_small_head
+from .surgery import default_layer, freeze_point, freeze_points, set_head, with_new_head
 from .transferability import h_score, leep, logme
 from .two_phase import linear_probe_then_fine_tune
 
@@ -19,7 +23,6 @@ __all__ = [
     "LinearSVM",
     "Phase",
     "SoftmaxRegression",
-    "advise",
     "calibrate",
     "choose_regularisation",
     "class_map",

@@ -11,20 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.augmentation import Augmentation
-from ..inference import infer
-from ..layers import BatchNorm1d, BatchNorm2d, Flatten, GlobalAvgPool2d, Linear
-from ..layers.fused import fuse
+from ..layers import BatchNorm1d, BatchNorm2d
 from ..losses import Loss, SoftmaxCrossEntropy
 from ..models.model import Model
 from ..optim import AdamW
 from ..schedules import one_cycle
 from ..training import History, Trainer
-from .codes import below_classifier, default_layer
+from .feature_bank import ViewBank, view_bank
 from .learning_rates import discriminative_rates, set_learning_rates
-from .linear import LinearClassifier
-
-# Shares of the multiply-adds that stay frozen while the upper part is trained, and while more of it is
-UPPER_FROZEN, MORE_FROZEN = 0.6, 0.25
 
 
 @dataclass(frozen=True)
@@ -72,126 +66,6 @@ class Phase:
             "history": history.epochs,
             "best_epoch": history.best_epoch,
         }
-
-
-def freeze_points(model: Model) -> tuple[str, str]:
-    """Where to cut for fine-tuning the upper part and for fine-tuning more of it.
-
-    The layers by which three fifths, and a quarter, of the network's multiply-adds are done: the first leaves the most specific
-    layers to train, the second all but the general ones (edges, colours, textures).
-    """
-    return freeze_point(model, UPPER_FROZEN), freeze_point(model, MORE_FROZEN)
-
-
-def freeze_point(model: Model, share: float) -> str:
-    """The lowest top-level layer by which this share, 0 to 1, of the network's multiply-adds below the classifier is done."""
-    names = below_classifier(model)
-    shape = (1, *model.input_shape)
-    costs = []
-    for name in names:
-        costs.append(model.layers[name].multiply_adds(shape))
-        shape = model.layers[name].output_shape(shape)
-    return names[int(np.argmax(np.cumsum(costs) >= share * sum(costs)))]
-
-
-def with_new_head(model: Model, layer: str, classes: list[str]) -> Model:
-    """A copy of the network up to ``layer`` with an untrained classifier for ``classes`` on top of its codes.
-
-    At the usual layer, right below the classifier, this replaces the head and keeps the dropout before it; below that, what
-    lies above is cut off, and feature maps are averaged over space first. Side heads, made for the old classes, are left out.
-    """
-    if layer == default_layer(model):
-        model = model.copy()
-        model.replace_head(classes, rng=0)
-        return model
-    model = model.cut(layer)
-    shape = model.output_shape((1, *model.input_shape))
-    model.append("codes", GlobalAvgPool2d() if len(shape) == 4 else Flatten())
-    model.append("classifier", Linear(shape[1], len(classes), rng=0))
-    model.classes = list(classes)
-    return model
-
-
-def set_head(model: Model, classifier: LinearClassifier, scale: float = 1.0) -> None:
-    """Write a trained linear classifier into the network's own: scores of the network = scale * scores on the codes."""
-    head = model.classifier
-    head.w.value[...] = scale * classifier.w.reshape(head.w.value.shape)  # a 1x1 convolution has two axes more
-    head.b.value[...] = scale * classifier.b
-
-
-class ViewBank:
-    """What the frozen lower part makes of every picture, once plain and for training pictures also augmented, in float16.
-
-    Samples 0..N-1 are the N pictures as they are, the first M of them for training, the rest for validation. Sample
-    N + (v - 1) M + i is augmented view v = 1..V-1 of training picture i. Each epoch of training draws one view of each picture.
-
-    Attributes
-    ----------
-    layer : str
-        The top-level layer whose output is kept.
-    outputs : float16 (samples, ...)
-    trained_on, pictures, views : int
-        M, N and V above; V counts the plain one.
-    """
-
-    def __init__(self, layer: str, outputs: np.ndarray, trained_on: int, pictures: int, views: int):
-        self.layer, self.outputs = layer, outputs
-        self.trained_on, self.pictures, self.views = trained_on, pictures, views
-
-    def up_to(self, model: Model, layer: str, views: int, progress: bool = True) -> ViewBank:
-        """The bank for a cut of this model at a higher layer, and for as many views or fewer."""
-        outputs = self.outputs[: self.pictures + self.trained_on * (views - 1)]
-        if layer != self.layer:
-            between, _ = model.split(self.layer)[1].split(layer)
-            label = f"from '{self.layer}' to '{layer}'" if progress else None
-            outputs = infer(fuse(between), len(outputs), lambda i: outputs[i].astype(np.float32), label=label, dtype=np.float16)
-        return ViewBank(layer, outputs, self.trained_on, self.pictures, views)
-
-    def prepare(self, samples: np.ndarray) -> np.ndarray:
-        """Sample numbers -> input of the upper part, float32."""
-        return self.outputs[samples].astype(np.float32)
-
-    def augment(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Numbers of training pictures -> sample numbers: one view of each, drawn at random."""
-        view = rng.integers(0, self.views, len(pictures))
-        return np.where(view == 0, pictures, self.pictures + (view - 1) * self.trained_on + pictures)
-
-
-def view_bank(
-    model: Model,
-    layer: str,
-    views: int,
-    train: np.ndarray,
-    val: np.ndarray,
-    augmentation: Augmentation,
-    seed: int = 0,
-    progress: bool = True,
-) -> ViewBank:
-    """Run ``views`` versions of each training picture, and the validation pictures as they are, up to a top-level layer.
-
-    Parameters
-    ----------
-    train, val : uint8 (N, H, W, C)
-        As ``PictureSet.fitted`` gives them.
-    augmentation : Augmentation
-        Makes all views but the first, which is plain.
-    """
-    pictures = len(train) + len(val)
-    seeds = np.random.default_rng(seed).integers(0, 2**63, size=len(train) * (views - 1))
-
-    def picture(sample: int) -> np.ndarray:
-        if sample < pictures:
-            return train[sample] if sample < len(train) else val[sample - len(train)]
-        extra = sample - pictures  # a generator for each view: it does not matter which thread comes first
-        return augmentation(train[[extra % len(train)]], np.random.default_rng(seeds[extra]))[0]
-
-    def batch(samples: np.ndarray) -> np.ndarray:
-        return model.preprocessing.normalise(np.stack([picture(sample) for sample in samples]))
-
-    lower, _ = model.split(layer)
-    label = f"views up to '{layer}'" if progress else None
-    outputs = infer(fuse(lower), pictures + len(seeds), batch, label=label, dtype=np.float16)
-    return ViewBank(layer, outputs, len(train), pictures, views)
 
 
 def fine_tune(

@@ -7,7 +7,7 @@ Three scores of the literature, each a number that is higher for codes (or proba
 - H-score asks the covariances: how much of the codes' spread lies between the classes?
 
 They compare layers or networks on the same pictures. They do not say what accuracy to expect, and on pictures unlike those of
-the pretraining they are known to mislead: `minicnn.transfer.probes` has what they are to be checked against.
+the pretraining they are known to mislead: `minicnn.linear_model.cross_validation` has what they are to be checked against.
 """
 
 from __future__ import annotations

@@ -22,12 +22,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.augmentation import Augmentation
+from ..experiment.table import quantity
+from ..linear_model.selection import RegularisationChoice, choose_regularisation
+from ..linear_model.softmax_regression import SoftmaxRegression
 from ..models.model import Model
 from ..training import History
-from .codes import codes_of, default_layer
-from .finetune import Phase, fine_tune, freeze_points, set_head, view_bank, with_new_head
-from .linear import RegularisationChoice, SoftmaxRegression, choose_regularisation
-from .tables import quantity
+from .feature_bank import view_bank
+from .features import codes_of
+from .finetune import Phase, fine_tune
+from .surgery import default_layer, freeze_points, set_head, with_new_head
 
 NO_AUGMENTATION = Augmentation()
 TITLES = ("phase", "trained", "parameters", "learning rate", "validation", "time")

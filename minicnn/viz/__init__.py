@@ -4,17 +4,17 @@ Each ``..._figure`` function returns a `matplotlib.figure.Figure`; the others gi
 in this package's own style, open no window and leave pyplot and its settings alone; ``figure.savefig("name.png")`` writes one.
 """
 
-from ..models.answers import confident_mistakes
-from .by_gradient import grad_cam, saliency
-from .by_occlusion import occlusion
+from ..models.predictions import confident_mistakes
+from .attribution import grad_cam, saliency
 from .class_map import class_map_figure
 from .code_map import code_map_figure
+from .feature_maps import feature_maps, feature_maps_figure
 from .filters import filter_pictures, filters_figure
-from .heat import grad_cam_figure, heat_figure, occlusion_figure, saliency_figure, upsampled
+from .heatmaps import grad_cam_figure, heat_figure, occlusion_figure, saliency_figure, upsampled
 from .mistakes import mistakes_figure
 from .neighbours import nearest_neighbours, neighbours_figure, share_of_same_class
+from .occlusion import occlusion
 from .projection import pca, tsne
-from .through_depth import feature_maps, feature_maps_figure
 
 __all__ = [
     "class_map_figure",

@@ -27,7 +27,7 @@ def class_map_figure(
     ----------
     picture : uint8 (H, W), (H, W, 1) or (H, W, 3)
     maps : mapping from a class's name to (OH, OW)
-        Its score or probability at each place, as `minicnn.transfer.many_views.class_map` gives them. Each element is drawn
+        Its score or probability at each place, as `minicnn.transfer.multi_crop.class_map` gives them. Each element is drawn
         as one square, so that nothing looks finer than it is.
     extent : (left, right, bottom, top), optional
         Where the maps lie over the picture, in its pixels; by default over all of it.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..layers import Conv2d
 from ..models import Model
-from .gradients import layer_of
+from .hooks import layer_of
 from .panels import bare, mosaic
 from .style import styled
 

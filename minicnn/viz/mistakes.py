@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..models.answers import confident_mistakes
+from ..models.predictions import confident_mistakes
 from .panels import bare, picture_of, show_picture
-from .style import FAINT, GREY, WIDTH, class_labels, drawable, shorten, styled
+from .style import (
+    FAINT,
+    GREY,
+    WIDTH,
+    class_labels,
+    drawable,
+    shorten,
+    styled,
+)
 
 
 def mistakes_figure(

@@ -9,7 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .panels import bare, picture_of, show_picture
-from .style import INK, TRAIN, VAL, WIDTH, class_labels, styled
+from .style import (
+    INK,
+    TRAIN,
+    VAL,
+    WIDTH,
+    class_labels,
+    styled,
+)
 
 METRICS = ("cosine", "euclidean")
 

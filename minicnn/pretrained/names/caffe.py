@@ -18,7 +18,14 @@ import numpy as np
 from ...data.preprocessing import Preprocessing
 from ...layers import MaxPool2d
 from ...models import Model
-from .base import Recipe, Source, Table, Target, first_of, without_leading_ones
+from .base import (
+    Recipe,
+    Source,
+    Table,
+    Target,
+    first_of,
+    without_leading_ones,
+)
 from .keras import stride_first
 from .torchvision import without_bias
 

@@ -18,7 +18,14 @@ from .keras_files import WEIGHTS, read_keras
 from .npz_files import read_npz
 from .numpy_pickles import read_numpy_pickle
 from .onnx_files import read_onnx
-from .opening import HDF5_START, ZIP_START, guess, other_kind, size_of, weights_file
+from .opening import (
+    HDF5_START,
+    ZIP_START,
+    guess,
+    other_kind,
+    size_of,
+    weights_file,
+)
 from .safetensors_files import read_safetensors
 from .torch_files import LEGACY_START, read_torch
 

@@ -15,7 +15,14 @@ import os
 import numpy as np
 
 from .opening import Damaged, add, weights_file
-from .protobuf_wire import fields, integer, integers, joined, nested, text
+from .protobuf_wire import (
+    fields,
+    integer,
+    integers,
+    joined,
+    nested,
+    text,
+)
 from .raw_numbers import array_of
 
 NET_V1_LAYER, NET_LAYER = 2, 100

@@ -26,7 +26,14 @@ import numpy as np
 
 from .archives import Archive
 from .hdf5 import Hdf5File, Object
-from .opening import HDF5_START, ZIP_START, Damaged, add, other_kind, weights_file
+from .opening import (
+    HDF5_START,
+    ZIP_START,
+    Damaged,
+    add,
+    other_kind,
+    weights_file,
+)
 
 Names = dict[str, tuple[str, "Names"]]  # group of a layer -> its name, and the same for layers inside it
 

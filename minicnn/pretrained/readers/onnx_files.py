@@ -13,7 +13,15 @@ import os
 import numpy as np
 
 from .opening import Damaged, add, weights_file
-from .protobuf_wire import Value, fields, integer, integers, joined, nested, text
+from .protobuf_wire import (
+    Value,
+    fields,
+    integer,
+    integers,
+    joined,
+    nested,
+    text,
+)
 from .raw_numbers import BFLOAT16, array_of
 
 MODEL_GRAPH = 7

@@ -26,7 +26,15 @@ import numpy as np
 
 from ...errors import WeightsError
 from .archives import Archive
-from .opening import MOST_AXES, MOST_COPIES, ZIP_START, Damaged, other_kind, size_of, weights_file
+from .opening import (
+    MOST_AXES,
+    MOST_COPIES,
+    ZIP_START,
+    Damaged,
+    other_kind,
+    size_of,
+    weights_file,
+)
 from .pickle_machine import Known, RefusedName, read_pickle
 from .raw_numbers import BFLOAT16, itemsize, numbers
 

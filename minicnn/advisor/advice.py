@@ -1,0 +1,140 @@
+"""What the advisor says: the advice, and its text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+from .measurements import Evidence
+from .rules import LECTURE, STRATEGIES, Choice
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do, and why.
+
+    Attributes
+    ----------
+    model, data : str
+        Names.
+    classes : tuple of str
+    choice : Choice
+        Strategy, quadrant, reasons.
+    layer : str or None
+        Whose codes a linear classifier gets; None where layers are trained.
+    grid : int
+        For those codes: into how many parts along each side the picture is divided.
+    freeze_until : str or None
+        For ``model.freeze(until=...)``; None: nothing is to be frozen.
+    head_rate, body_rate : float or None
+        Learning rates of the head and of the pretrained layers that are trained; None where there is nothing to choose.
+    evidence : Evidence
+    command : str
+        What to run next.
+    """
+
+    model: str
+    data: str
+    classes: tuple[str, ...]
+    choice: Choice
+    layer: str | None
+    grid: int
+    freeze_until: str | None
+    head_rate: float | None
+    body_rate: float | None
+    evidence: Evidence
+    command: str
+
+    @property
+    def strategy(self) -> str:
+        """A key of ``STRATEGIES``: "last", "earlier", "upper", "all" or "scratch"."""
+        return self.choice.strategy
+
+    def text(self) -> str:
+        """All of it for a terminal, no wider than 110 columns."""
+        return text(self)
+
+
+COLUMNS = 110
+
+
+HEADER = ("codes", "numbers", "accuracy %", "than the last", "LogME", "H-score")
+
+
+def text(advice: Advice) -> str:
+    """The advice, its reasons and the table of what was measured, at most 110 columns wide."""
+    evidence = advice.evidence
+    lines = [*textwrap.wrap(f"{advice.data} with {advice.model}: {STRATEGIES[advice.strategy]}", COLUMNS), ""]
+    lines += [f"  {name:<16} {value}" for name, value in settings(advice)]
+    lines += ["", "Why"]
+    for reason in advice.choice.reasons:
+        lines += textwrap.wrap(reason, COLUMNS, initial_indent="  - ", subsequent_indent="    ")
+    lecture = STRATEGIES[LECTURE[advice.choice.many, advice.choice.similar]]
+    lines += textwrap.wrap(
+        f"The lecture (CS231n) recommends for {quadrant(advice)}: {lecture}.",
+        COLUMNS,
+        initial_indent="  - ",
+        subsequent_indent="    ",
+    )
+    lines += ["", f"Measured on {evidence.measured:,} of the {evidence.pictures:,} pictures to learn from", *table(advice)]
+    lines += textwrap.wrap(
+        "Accuracy of a linear classifier in cross-validation ± one standard error; beside it, by how much it is better than "
+        f"that of the last codes, picture by picture. {_leep(advice)}LogME, H-score and LEEP compare networks on the same "
+        "pictures (higher is better); no rule here relies on them.",
+        COLUMNS,
+    )
+    return "\n".join(lines)
+
+
+def settings(advice: Advice) -> list[tuple[str, str]]:
+    """What to set, by name."""
+    rows = []
+    if advice.layer is not None:
+        parts = f", averaged over {advice.grid} x {advice.grid} parts of the picture" if advice.grid > 1 else ""
+        rows.append(("codes at", f"{advice.layer}{parts}"))
+    frozen = f'everything until {advice.freeze_until}: model.freeze(until="{advice.freeze_until}")'
+    rows.append(("freeze", frozen if advice.freeze_until else "nothing"))
+    if advice.head_rate is not None:
+        rates = f"{advice.head_rate:g} for the head, {advice.body_rate:g} for the other layers"
+        if advice.head_rate == advice.body_rate:
+            rates = f"{advice.head_rate:g} for all layers"
+        rows.append(("learning rates", f"{rates} (AdamW, one cycle)"))
+    else:
+        rows.append(("regularisation", "chosen on the validation pictures"))
+    return [*rows, ("run next", advice.command)]
+
+
+def quadrant(advice: Advice) -> str:
+    """In words."""
+    choice = advice.choice
+    return f"{'many' if choice.many else 'few'} and {'similar' if choice.similar else 'different'} pictures"
+
+
+def table(advice: Advice) -> list[str]:
+    """A line for each kind of codes, and one for the pixels."""
+    evidence = advice.evidence
+    rows = []
+    for entry in evidence.codes:
+        difference = "" if entry is evidence.last else _spread(*entry.probe.better_than(evidence.last.probe), sign="+")
+        accuracy = _spread(entry.probe.accuracy, entry.probe.standard_error)
+        rows.append([entry.title, f"{entry.features:,}", accuracy, difference, f"{entry.logme:.3f}", f"{entry.h_score:.3f}"])
+    pixels = evidence.pixels
+    difference = _spread(*pixels.better_than(evidence.last.probe), sign="+")
+    rows.append(["the pixels", "", _spread(pixels.accuracy, pixels.standard_error), difference, "", ""])
+    widths = [max(len(row[k]) for row in [HEADER, *rows]) for k in range(len(HEADER))]
+    return [
+        "  "
+        + "  ".join(f"{cell:<{w}}" if k == 0 else f"{cell:>{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in [HEADER, *rows]
+    ]
+
+
+def _leep(advice: Advice) -> str:
+    leep = advice.evidence.leep
+    if leep is None:
+        return "LEEP is left out: the network has no classifier whose answers it could compare. "
+    return f"LEEP, of the old classifier's answers: {leep:.3f}. "
+
+
+def _spread(value: float, error: float, sign: str = "") -> str:
+    return f"{100 * value:{sign}.1f} ± {100 * error:.1f}"

@@ -1,0 +1,288 @@
+"""What the advisor measures before it says anything: sizes, similarity, and how far linear classifiers get at each depth.
+
+One pass of the network over the pictures gives the codes of several layers and the old classifier's answers; everything else is
+linear algebra on those. Nothing is trained that would take long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.picture_set import PictureSet
+from ..errors import DataError
+from ..inference.batches import infer
+from ..inference.fusion import fuse
+from ..layers import AdaptiveAvgPool2d, Dropout, Layer, Sequential, SideHead
+from ..linear_model.cross_validation import Probe, cross_validate
+from ..losses import softmax
+from ..models.activations import activations
+from ..models.model import Model
+from ..transfer.features import codes_of
+from ..transfer.surgery import below_classifier
+from ..transfer.transferability import h_score, leep, logme
+from .similarity import Similarity, measure_similarity
+
+LAYERS = 6  # at which the codes are tried, from the lowest to the last
+GRID = 4  # parts of the picture along each side, for codes that keep where something is
+MOST_FEATURES = 4096  # in such a code; the grid is made coarser for layers of many channels
+PIXELS = 16  # side of the small pictures that codes are compared with
+
+
+@dataclass(frozen=True)
+class CodeEvidence:
+    """One kind of codes.
+
+    Attributes
+    ----------
+    layer : str
+    grid : int
+        Feature maps are averaged over grid x grid parts of the picture; 1: over all of it.
+    features : int
+        Numbers in a code.
+    probe : Probe
+        A linear classifier, cross-validated.
+    logme, h_score : float
+    """
+
+    layer: str
+    grid: int
+    features: int
+    probe: Probe
+    logme: float
+    h_score: float
+
+    @property
+    def title(self) -> str:
+        return self.layer + (f", {self.grid} x {self.grid} parts" if self.grid > 1 else "")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the advice is based on.
+
+    Attributes
+    ----------
+    pictures : int
+        That there are to learn from: training and validation part, never the test part.
+    measured : int
+        How many of them were looked at.
+    counts : tuple of int
+        Pictures of each class, of those to learn from.
+    similarity : Similarity
+    codes : tuple of CodeEvidence
+        From the lowest layer to the last one below the classifier.
+    pixels : Probe
+        The same linear classifier on the pictures themselves, at 16 x 16: what is to be had without any network.
+    leep : float or None
+        None for a network without a classifier.
+    parameters : int
+        Of the network.
+    """
+
+    pictures: int
+    measured: int
+    counts: tuple[int, ...]
+    similarity: Similarity
+    codes: tuple[CodeEvidence, ...]
+    pixels: Probe
+    leep: float | None
+    parameters: int
+
+    @property
+    def per_class(self) -> float:
+        """Pictures to learn from, per class on average."""
+        return self.pictures / len(self.counts)
+
+    @property
+    def last(self) -> CodeEvidence:
+        """The codes right below the classifier."""
+        return self.codes[-1]
+
+    @property
+    def plain(self) -> Probe:
+        """The best of what takes next to no pretraining: pixels, or the lowest layer's codes, which are edges and colours."""
+        lowest = [entry.probe for entry in self.codes if entry.layer == self.codes[0].layer != self.last.layer]
+        return max([self.pixels, *lowest], key=lambda probe: probe.accuracy)
+
+    @property
+    def earlier(self) -> CodeEvidence | None:
+        """The best codes of a lower layer by cross-validation, of equals the highest; None where there is no lower layer."""
+        lower = [entry for entry in reversed(self.codes) if entry.layer != self.last.layer]
+        return max(lower, key=lambda entry: entry.probe.accuracy, default=None)
+
+
+def gather(model: Model, pictures: PictureSet, most: int, progress: bool = True) -> Evidence:
+    """Measure it all on at most ``most`` pictures, drawn at random within each class.
+
+    Parameters
+    ----------
+    model : Model
+        With its preprocessing; with or without a classifier.
+    pictures : PictureSet
+        Those to learn from. The test part must not be among them.
+
+    Raises
+    ------
+    DataError
+        If a class has fewer than two pictures.
+    """
+    counts = np.bincount(pictures.labels, minlength=len(pictures.classes))
+    if counts.min() < 2:
+        few = ", ".join(f"{pictures.classes[k]!r} has {counts[k]}" for k in np.flatnonzero(counts < 2))
+        raise DataError(
+            f"{pictures.name}: to learn from some pictures and hold others back takes two of each class at least, and "
+            f"beside the test part {few}; add pictures or remove the class"
+        )
+    fitted, used = pictures.subset(sample(pictures.labels, max(most, 5 * len(counts)))).fitted(model.preprocessing, progress)
+    return measure(model, fitted, used.labels, tuple(counts.tolist()), progress)
+
+
+def measure(
+    model: Model, fitted: np.ndarray, y: np.ndarray, counts: tuple[int, ...] | None = None, progress: bool = True
+) -> Evidence:
+    """The measurements themselves, on pictures of the network's size.
+
+    Parameters
+    ----------
+    fitted : uint8 (N, H, W, C)
+        As ``PictureSet.fitted`` gives them, in random order.
+    y : int (N,)
+        Class numbers; each class has two pictures at least.
+    counts : tuple of int, optional
+        Pictures of each class that there are to learn from; by default these are all.
+    """
+    counts = counts or tuple(np.bincount(y).tolist())
+    codes, probabilities = codes_and_answers(model, fitted, layers_to_try(model), progress)
+    return Evidence(
+        pictures=sum(counts),
+        measured=len(y),
+        counts=counts,
+        similarity=measure_similarity(model, fitted, probabilities),
+        codes=tuple(
+            CodeEvidence(layer, grid, x.shape[1], cross_validate(x, y), logme(x, y), h_score(x, y))
+            for (layer, grid), x in codes.items()
+        ),
+        pixels=cross_validate(small_pixels(fitted), y),
+        leep=None if probabilities is None else leep(probabilities, y),
+        parameters=sum(parameter.value.size for parameter in model.parameters().values()),
+    )
+
+
+def sample(labels: np.ndarray, most: int) -> np.ndarray:
+    """Indices of at most about so many pictures, each class with its share and two at least; in random order, always the same.
+
+    >>> y = np.repeat([0, 1], [96, 4])
+    >>> np.bincount(y[sample(y, 25)]).tolist()
+    [24, 2]
+    """
+    rng, share, chosen = np.random.default_rng(0), min(1.0, most / len(labels)), []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(members[: max(2, round(share * len(members)))])
+    return rng.permutation(np.concatenate(chosen))
+
+
+def layers_to_try(model: Model, most: int = LAYERS) -> list[str]:
+    """Top-level layers whose codes differ by learned weights, evenly spaced, from the lowest to the last below the classifier.
+
+    Of a layer with weights and the activation or pooling after it, the last is taken: codes are what comes after the ReLU.
+
+    >>> from minicnn.models import lenet5
+    >>> layers_to_try(lenet5())
+    ['s2', 's4', 'flatten', 'relu6']
+    """
+    names = below_classifier(model) if has_classifier(model) else list(model.layers)
+    ends: list[str] = []
+    for name in names:
+        layer = model.layers[name]
+        if isinstance(layer, (Dropout, SideHead)):  # neither changes what comes out of a trained network
+            continue
+        if not ends or layer.parameters():
+            ends.append(name)
+        else:
+            ends[-1] = name
+    places = np.unique(np.rint(np.linspace(0, len(ends) - 1, most)).astype(int))
+    return [ends[place] for place in places]
+
+
+def has_classifier(model: Model) -> bool:
+    """Whether it gives scores of classes; a network built with ``include_top=False`` does not."""
+    try:
+        return bool(model.classifier_name)
+    except ValueError:
+        return False
+
+
+# ---- codes of all layers and the old classifier's answers, in one pass
+
+
+class _Taps(Layer):
+    """What several layers of a network say, side by side: (N, sum of features)."""
+
+    def __init__(self, network: Sequential, layers: list[str], grids: dict[str, list[int]]):
+        super().__init__()
+        self.network, self.layers, self.grids = network, layers, grids
+
+    def children(self) -> dict[str, Layer]:
+        return {"network": self.network}
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        parts = []
+        for layer, y in activations(self.network, x, self.layers).items():
+            for grid in self.grids[layer]:
+                parts.append(codes_of(y) if grid == 1 else codes_of(AdaptiveAvgPool2d(grid).forward(y).reshape(len(y), -1)))
+        return np.concatenate(parts, axis=1)
+
+
+def codes_and_answers(
+    model: Model, fitted: np.ndarray, layers: list[str], progress: bool = True
+) -> tuple[dict[tuple[str, int], np.ndarray], np.ndarray | None]:
+    """Codes (N, D) by (layer, grid), and the old classifier's probabilities (N, Z), or None where there is none.
+
+    Parameters
+    ----------
+    fitted : uint8 (N, H, W, C)
+        As ``PictureSet.fitted`` gives them.
+    layers : list of str
+        From the lowest to the last.
+    """
+    shapes, shape = {}, (1, *model.input_shape)
+    for name, layer in model.layers.items():
+        shape = shapes[name] = layer.output_shape(shape)
+    top = next(reversed(model.layers)) if has_classifier(model) else None
+    grids = {layer: [1] if layer == layers[-1] else grids_for(shapes[layer]) for layer in layers}
+    wanted = dict.fromkeys([*layers, *([top] if top else [])])
+    grids |= {name: [1] for name in wanted if name not in grids}
+    rows = infer(
+        _Taps(fuse(model), list(wanted), grids),
+        len(fitted),
+        lambda i: model.preprocessing.normalise(fitted[i]),
+        label="codes of all layers" if progress else None,
+    )
+    keys = [(name, grid) for name in wanted for grid in grids[name]]
+    ends = np.cumsum([shapes[name][1] * (grid * grid if len(shapes[name]) == 4 else 1) for name, grid in keys])
+    codes = dict(zip(keys, np.split(rows, ends[:-1], axis=1), strict=True))
+    return codes, softmax(codes.pop((top, 1))) if top else None
+
+
+def grids_for(shape: tuple[int, ...]) -> list[int]:
+    """Into how many parts along each side to divide feature maps (1, C, H, W): not at all, and finely if there is room.
+
+    >>> grids_for((1, 64, 28, 28)), grids_for((1, 320, 7, 7)), grids_for((1, 1280, 1, 1)), grids_for((1, 84))
+    ([1, 4], [1, 3], [1], [1])
+    """
+    if len(shape) < 4:
+        return [1]
+    finest = min(GRID, *shape[2:], int((MOST_FEATURES / shape[1]) ** 0.5))
+    return [1, finest] if finest > 1 else [1]
+
+
+def small_pixels(fitted: np.ndarray, side: int = PIXELS) -> np.ndarray:
+    """Pictures uint8 (N, H, W, C) averaged over blocks to about side x side, as rows (N, D) float32."""
+    N, H, W, C = fitted.shape
+    height, width = max(H // side, 1), max(W // side, 1)
+    cut = fitted[:, : H // height * height, : W // width * width]
+    blocks = cut.reshape(N, H // height, height, W // width, width, C).mean((2, 4), dtype=np.float32)
+    return blocks.reshape(N, -1)

@@ -1,0 +1,215 @@
+"""Convolution, forward and backward: which algorithm computes it, and the checks and arrays that they all share.
+
+The definition is ``reference.conv2d_forward``; the equations of each algorithm are in the module that has its name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ...runtime.parallel import new_array, parallel_for, serial_if
+from ...runtime.plans import PlanCache, plan_key
+from .. import reference, textbook
+from ..geometry import ConvGeometry
+from . import depthwise, direct, im2col, pointwise, winograd
+from .choice import choose_algorithm, is_too_short, threads_for
+from .winograd_transforms import F2, F4
+
+TRANSFORMS = {"winograd4": F4, "winograd2": F2}
+READABLE = {"textbook": textbook, "reference": reference}
+
+
+def conv2d_forward(
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    stride: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    *,
+    clip: tuple[float, float] | None = None,
+    algorithm: str | None = None,
+) -> np.ndarray:
+    """y = min(max(b + w * x, low), high), see ``reference.conv2d_forward`` for the equation.
+
+    Parameters
+    ----------
+    x, w, b, stride, pads, dilation, groups : as in ``reference.conv2d_forward``; x of any strides
+    clip : (low, high), optional
+        Limits put on y in the same pass that adds the bias: (0, 6) is a ReLU6 and (0, inf) a ReLU. NaN stays NaN.
+    algorithm : one of ``choice.ALGORITHMS``, optional
+        Instead of the one that is fastest, where it can compute this.
+
+    Returns
+    -------
+    y : (N, F, OH, OW), of x's dtype
+    """
+    w, geometry = np.ascontiguousarray(w), ConvGeometry(w.shape[2:], stride, pads, dilation)
+    return _plan("forward", x.shape, w, b, geometry, groups, clip=clip, wanted=algorithm)(x)
+
+
+class PlannedConvolution:
+    """The same with filters that do not change any more, as in inference: what can be prepared is prepared once.
+
+    What an algorithm makes of the filters stays for all calls, as ``packed_filters``; where everything is, and which thread
+    does which part of it, for those with an x of the same shape. Between two layers there is then little left to do, which
+    matters with small ones: while one thread does it, the others wait.
+    """
+
+    def __init__(self, w: np.ndarray, b: np.ndarray, groups: int, clip: tuple[float, float], algorithm: str | None = None):
+        self.w, self.b, self.groups, self.clip, self.algorithm = np.ascontiguousarray(w), b, groups, clip, algorithm
+        self.packed_filters: dict[int | str, np.ndarray] = {}
+        self.plans = PlanCache()
+
+    def cached_plan(self, x: np.ndarray) -> Callable[..., np.ndarray] | None:
+        """The function for an array like this one, if there is one already; see `plan`."""
+        return self.plans.get(plan_key(x))
+
+    def plan(self, x: np.ndarray, geometry: ConvGeometry) -> Callable[..., np.ndarray]:
+        """A function of x, and of a contiguous array y for the result, if there is one already; it returns y.
+
+        Within `gathering` the result may be there only when the block ends.
+        """
+        how = {"clip": self.clip, "packed_filters": self.packed_filters, "wanted": self.algorithm}
+        self.plans[plan_key(x)] = convolve = _plan("inference", x.shape, self.w, self.b, geometry, self.groups, **how)
+        return convolve
+
+
+def _plan(
+    step: str,
+    x_shape: tuple[int, ...],
+    w: np.ndarray,
+    b: np.ndarray | None,
+    geometry: ConvGeometry,
+    groups: int,
+    *,
+    clip: tuple[float, float] | None,
+    packed_filters: dict[int | str, np.ndarray] | None = None,
+    wanted: str | None = None,
+) -> Callable[..., np.ndarray]:
+    """A function of x, of this shape, and y, if there is already a place for it, that makes y and returns it."""
+    y_shape, dtype = (x_shape[0], len(w), *geometry.count(*x_shape[2:])), w.dtype
+    low, high = map(dtype.type, (-math.inf, math.inf) if clip is None else clip)
+    algorithm = choose_algorithm(step, x_shape, y_shape, geometry, groups, dtype, wanted)
+    if algorithm in READABLE:
+        return lambda x, y=None: _readable(algorithm, x, w, b, geometry, groups, low, high, y)
+    is_short = is_too_short(algorithm, x_shape, y_shape, geometry, groups)
+    with serial_if(is_short):
+        if algorithm == "depthwise":
+            run = depthwise.prepare(x_shape, w, b, geometry, low, high)
+        elif algorithm == "pointwise":
+            run = pointwise.prepare(x_shape, w, b, low, high)
+        elif algorithm in TRANSFORMS:
+            transform = TRANSFORMS[algorithm]
+            run = winograd.prepare(x_shape, y_shape, w, b, geometry.origin, low, high, transform=transform, kept=packed_filters)
+        elif algorithm == "direct":
+            run = direct.prepare(x_shape, y_shape, w, b, geometry, groups, low, high, kept=packed_filters)
+        else:
+            run = im2col.prepare(x_shape, y_shape, w, b, geometry, groups, low, high)
+
+    def convolve(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+        x = np.ascontiguousarray(x)
+        if y is None:
+            y = new_array(y_shape, dtype)
+        with serial_if(is_short):
+            run(x, y)
+        return y
+
+    return convolve
+
+
+def _readable(
+    algorithm: str,
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    geometry: ConvGeometry,
+    groups: int,
+    low: float,
+    high: float,
+    y: np.ndarray | None = None,
+) -> np.ndarray:
+    """The definition, or the textbook's algorithm: in this thread, for a reader with a debugger."""
+    result = np.clip(READABLE[algorithm].conv2d_forward(x, w, b, *geometry[1:], groups), low, high)
+    if y is None:
+        return result
+    y[...] = result
+    return y
+
+
+def conv2d_dx(
+    dy: np.ndarray,
+    w: np.ndarray,
+    picture: tuple[int, int],
+    stride: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    *,
+    algorithm: str | None = None,
+) -> np.ndarray:
+    """dL/dx (N, C, H, W) from dy = dL/dy (N, F, OH, OW).
+
+    ``picture`` is (H, W) of the input: with a stride it cannot be told from dy's shape.
+    """
+    dy, w, geometry = np.ascontiguousarray(dy), np.ascontiguousarray(w), ConvGeometry(w.shape[2:], stride, pads, dilation)
+    dx = np.empty((len(dy), groups * w.shape[1], *picture), dy.dtype)
+    algorithm = choose_algorithm("dx", dx.shape, dy.shape, geometry, groups, dy.dtype, algorithm)
+    if algorithm in READABLE:
+        return READABLE[algorithm].conv2d_backward(dy, np.zeros_like(dx), w, *geometry[1:], groups)[0]
+    with threads_for(algorithm, dx.shape, dy.shape, geometry, groups):
+        if algorithm == "depthwise":
+            depthwise.backward_input(dy, w, geometry, dx)
+        elif algorithm == "pointwise":
+            pointwise.backward_input(dy, w, dx)
+        elif algorithm in TRANSFORMS:
+            winograd.backward_input(dy, w, geometry.origin, dx, TRANSFORMS[algorithm])
+        else:
+            im2col.backward_input(dy, w, geometry, groups, dx)
+    return dx
+
+
+def conv2d_dw(
+    dy: np.ndarray,
+    x: np.ndarray,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    *,
+    algorithm: str | None = None,
+) -> np.ndarray:
+    """dL/dw (F, C / groups, KH, KW) from dy = dL/dy (N, F, OH, OW); repeats to the bit for a given number of threads."""
+    dy, x, geometry = np.ascontiguousarray(dy), np.ascontiguousarray(x), ConvGeometry(kernel, stride, pads, dilation)
+    dw = np.empty((dy.shape[1], x.shape[1] // groups, *kernel), x.dtype)
+    algorithm = choose_algorithm("dw", x.shape, dy.shape, geometry, groups, x.dtype, algorithm)
+    if algorithm in READABLE:
+        return READABLE[algorithm].conv2d_backward(dy, x, np.zeros_like(dw), *geometry[1:], groups)[1]
+    with threads_for(algorithm, x.shape, dy.shape, geometry, groups):
+        if algorithm == "depthwise":
+            depthwise.backward_weights(dy, x, geometry, dw)
+        elif algorithm == "pointwise":
+            pointwise.backward_weights(dy, x, dw)
+        elif algorithm in TRANSFORMS:
+            winograd.backward_weights(dy, x, geometry.origin, dw, TRANSFORMS[algorithm])
+        elif algorithm == "direct":
+            direct.backward_weights(dy, x, geometry, groups, dw)
+        else:
+            im2col.backward_weights(dy, x, geometry, groups, dw)
+    return dw
+
+
+def conv2d_db(dy: np.ndarray) -> np.ndarray:
+    """dL/db (F,): each y holds b once, so db is the sum of dy (N, F, OH, OW) over samples and positions."""
+    db = np.empty(dy.shape[1], dy.dtype)
+
+    def body(start: int, stop: int) -> None:
+        np.sum(dy[:, start:stop], axis=(0, 2, 3), out=db[start:stop])
+
+    parallel_for(len(db), body)
+    return db

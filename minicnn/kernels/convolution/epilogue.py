@@ -1,0 +1,16 @@
+"""What is done with sums when they are finished: the bias is added, and a ReLU's limits are applied."""
+
+from __future__ import annotations
+
+from ...runtime.compilation import loop
+
+
+@loop
+def finish(y, bias, low, high, begin, end):
+    """y (F, pixels) = min(max(y + bias, low), high) for pixels begin to end, in place. A NaN fails both and stays."""
+    for f in range(len(y)):
+        row = y[f, begin:end]
+        for k in range(len(row)):
+            value = row[k] + bias[f]
+            value = low if value < low else value
+            row[k] = high if value > high else value

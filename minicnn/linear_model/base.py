@@ -1,0 +1,154 @@
+"""What all linear classifiers share: what they learn, what they answer, and scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .dual_coordinate_descent import Minimum
+from .estimator import ConvergenceWarning, Estimator, as_in_scikit_learn
+
+
+class LinearClassifier(Estimator):
+    """scores = x w^T + b, trained by minimising  (1/N) sum_i loss(scores_i, y_i) + (lambda/2) |w|^2.
+
+    The bias is not regularised. Labels can be of any type that can be sorted. scikit-learn's conventions are kept: it can be
+    cloned, pickled, put into a pipeline or a grid search. There, the loss is summed and has a weight: C = 1 / (lambda N).
+
+    Parameters
+    ----------
+    regularisation : float
+        lambda above.
+    standardise : bool
+        Divide each feature by its standard deviation over the training set before training, because lambda weighs all weights
+        alike; afterwards this is folded into the weights, so that they work on the codes as they come. False: the features
+        have one scale already, or their scales mean something.
+    fit_intercept : bool
+        False: b = 0.
+    tolerance : float
+        Training ends when the objective is proven to be at most this share above its minimum.
+    max_iterations : int
+        Or after so many sweeps over the samples, or steps of L-BFGS; then with a warning.
+
+    Attributes (after ``fit``)
+    ----------
+    classes_ : (K,)
+        The labels that there are, sorted.
+    coef_, intercept_ : float64 (K, D) and (K,), for two classes (1, D) and (1,)
+        Of what ``decision_function`` gives.
+    n_features_in_ : int
+        D.
+    n_iter_ : int
+        Sweeps or steps that it took; the largest where each class is a problem of its own.
+    objective_, gap_ : float
+        The objective that was reached (on standardised codes), and how much less the least possible one can be.
+    """
+
+    def __init__(
+        self,
+        regularisation: float = 1e-2,
+        standardise: bool = True,
+        fit_intercept: bool = True,
+        tolerance: float = 1e-3,
+        max_iterations: int = 2000,
+    ):
+        self.regularisation = regularisation
+        self.standardise = standardise
+        self.fit_intercept = fit_intercept
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+
+    def _minimise(self, z: np.ndarray, y: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None) -> Minimum:
+        """Train on codes z (N, D) and class numbers y (N,): K rows of weights, or for two classes 1, of s_1 - s_0.
+
+        ``start``: weights (K, D) and biases (K,) to begin from.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must write _minimise(z, y, start)")
+
+    def fit(self, x: Any, y: Any, start: LinearClassifier | None = None) -> LinearClassifier:
+        """Train on codes x (N, D) and labels y (N,).
+
+        Parameters
+        ----------
+        x : (N, D)
+            Work is done in float32 for float32 codes, else in float64.
+        y : (N,)
+        start : LinearClassifier, optional
+            One that was trained on the same features and classes with another lambda, for L-BFGS to begin from: that saves
+            time, and changes the outcome by no more than the tolerance. Dual coordinate descent would not be any quicker.
+        """
+        x = self._checked_codes(x)
+        self._check_parameters()
+        classes, numbers = self._checked_labels(y, len(x))
+        mean = x.mean(axis=0, dtype=np.float64) if self.fit_intercept else np.zeros(x.shape[1])
+        std = x.std(axis=0, dtype=np.float64) if self.standardise else np.ones(x.shape[1])
+        std[std <= 1e-6 * np.abs(x).max(axis=0)] = 1  # a feature that never changes says nothing: leave it alone
+        z = np.subtract(x, mean.astype(x.dtype), order="C")
+        z /= std.astype(x.dtype)
+
+        first = None
+        if start is not None and np.array_equal(start.classes_, classes) and start.n_features_in_ == x.shape[1]:
+            first = start.w * std, start.b + start.w @ mean
+        found = self._minimise(z, numbers, first)
+        if found.gap > self.tolerance * found.objective and self.regularisation:
+            message = (
+                f"{self} ended after {found.iterations} iterations at {found.objective:.4g}, up to {found.gap:.2g} above "
+                f"the minimum, and {self.tolerance:g} of it is the tolerance; raise max_iterations, tolerance or regularisation"
+            )
+            warnings.warn(message, as_in_scikit_learn(ConvergenceWarning), stacklevel=2)
+        w, b = found.w, found.b
+        if len(classes) == 2 and len(w) == 2:
+            w, b = w[1:] - w[:1], b[1:] - b[:1]
+        self.classes_, self.n_features_in_, self.n_iter_ = classes, x.shape[1], found.iterations
+        self.objective_, self.gap_ = found.objective, found.gap
+        self.coef_ = w / std
+        self.intercept_ = b - self.coef_ @ mean
+        return self
+
+    def _check_parameters(self) -> None:
+        if not 0 <= self.regularisation < np.inf:
+            raise ValueError(f"regularisation is a weight on |w|^2 and cannot be negative, got {self.regularisation}")
+        if not self.tolerance > 0 or self.max_iterations < 1:
+            raise ValueError(
+                f"tolerance must be above 0 and max_iterations at least 1, got {self.tolerance} and {self.max_iterations}"
+            )
+
+    # ---- answers
+
+    @property
+    def w(self) -> np.ndarray:
+        """Weights of the scores, (K, D), also for two classes: what a network's last layer would have."""
+        self._check_fitted()
+        return self.coef_ if len(self.classes_) > 2 else np.concatenate([-self.coef_ / 2, self.coef_ / 2])
+
+    @property
+    def b(self) -> np.ndarray:
+        """Biases of the scores, (K,)."""
+        self._check_fitted()
+        return self.intercept_ if len(self.classes_) > 2 else np.concatenate([-self.intercept_ / 2, self.intercept_ / 2])
+
+    def decision_function(self, x: Any) -> np.ndarray:
+        """Scores (N, K) of codes (N, D); for two classes, as is the convention, one number (N,), above 0 for the second.
+
+        It is the second class's score less the first's; ``scores`` gives both.
+        """
+        self._check_fitted()
+        x = self._checked_codes(x, self.n_features_in_)
+        decisions = x @ self.coef_.T.astype(x.dtype) + self.intercept_.astype(x.dtype)
+        return decisions[:, 0] if len(self.classes_) == 2 else decisions
+
+    def scores(self, x: Any) -> np.ndarray:
+        """One score a class, (N, K), also for two classes, where they are each other's negatives."""
+        decisions = self.decision_function(x)
+        return decisions if decisions.ndim == 2 else np.stack([-decisions / 2, decisions / 2], axis=1)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """The label of the class with the highest score, (N,)."""
+        scores = self.scores(x)
+        return self.classes_[scores.argmax(axis=1)]
+
+    def score(self, x: Any, y: Any) -> float:
+        """Share of right predictions."""
+        return float(np.mean(self.predict(x) == np.asarray(y)))

@@ -1,0 +1,230 @@
+"""A network in one HDF5 file: how it is built, its weights and statistics, its preprocessing, classes and origin.
+
+```
+(first 512 bytes)     a line of text, the seal: the SHA-256 of everything after it
+/                     attributes: format_version, architecture, dtype, input_shape, written_by
+/layers               JSON: for each layer by name its type and constructor arguments, containers with their layers
+/preprocessing        JSON, or "null"
+/classes              JSON: list of names, or "null"
+/provenance           JSON: source, licence, hash, ...
+/parameters/NAME      float32 or float16, e.g. block0.depthwise.conv.w; attribute: trainable
+/state/NAME           float32, e.g. block0.depthwise.norm.running_mean
+```
+
+Any HDF5 tool can look into it (``h5ls -r``): HDF5 leaves the first 512 bytes to the application (its "user block"). Loading
+checks the seal before anything else, because the HDF5 library may hang on a damaged file, and a flipped bit among the weights
+would not be noticed at all. Then it builds only layers of ``minicnn.layers``, and runs nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+import os
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .. import __version__
+from ..cache import write_atomically
+from ..data.preprocessing import Preprocessing
+from ..errors import WeightsError
+from .blueprint import build, describe
+from .hashes import sha256_of
+from .model import Model
+from .strict import fill
+
+FORMAT_VERSION = 1
+SEAL_SIZE = 512  # bytes, the smallest user block of HDF5
+SEAL = "minicnn model, an HDF5 file with this user block of 512 bytes. SHA-256 of what follows it: "
+TEXTS = ("layers", "preprocessing", "classes", "provenance")
+LONGEST_TEXT = 8 << 20  # bytes; that of a network of 1,000 layers and 1,000 classes has 200,000
+OTHER_KINDS = {
+    b"\x89HDF": " (it is HDF5, but of another program)",
+    b"PK": " (it may be PyTorch's, whose arrays minicnn.pretrained.read_torch gives)",
+    b"\x80": " (it may be PyTorch's, whose arrays minicnn.pretrained.read_torch gives)",
+}
+
+
+# ---- writing
+
+
+def save_model(model: Model, path: str | os.PathLike, dtype: str = "float32") -> None:
+    """Write the model to ``path``, an ``.h5`` file. A file that is already there is replaced in one step at the end.
+
+    Parameters
+    ----------
+    model : Model
+    path : path
+        Folders on the way are made.
+    dtype : "float32" or "float16"
+        Of the stored weights. float16 halves the file and keeps 3 significant digits; it is loaded as float32 again, and batch
+        norm's statistics stay in float32.
+
+    Raises
+    ------
+    ValueError
+        If a layer is not one of ``minicnn.layers``, or a weight is too large for float16.
+    OSError
+        If the file cannot be written (disk full, no permission). What was there before is untouched.
+    """
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"weights are stored in 'float32' or 'float16', got {dtype!r}")
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    texts = {
+        "layers": {name: describe(layer) for name, layer in model.layers.items()},
+        "preprocessing": model.preprocessing and model.preprocessing.to_dict(),
+        "classes": model.classes,
+        "provenance": model.provenance | {"saved": now},
+    }
+    # HDF5 keeps a file open that it could not finish, for instance because the disk is full, and complains once more when the
+    # program ends. So it writes to memory, and the memory is written to the disk here.
+    with h5py.File("model.h5", "w", driver="core", backing_store=False, userblock_size=SEAL_SIZE) as file:
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["architecture"], file.attrs["dtype"] = model.architecture, dtype
+        file.attrs["input_shape"] = np.array(model.input_shape, np.int64)
+        file.attrs["written_by"] = f"minicnn {__version__}"
+        for name, content in texts.items():
+            text = json.dumps(content, ensure_ascii=True, allow_nan=False).encode()
+            file.create_dataset(name, data=np.bytes_(text))
+        for name, parameter in model.parameters().items():
+            with np.errstate(over="ignore"):
+                stored = parameter.value.astype(dtype)
+            if np.isfinite(parameter.value).all() > np.isfinite(stored).all():
+                raise ValueError(f"{name} has values of up to {np.abs(parameter.value).max():g}, too large for {dtype}")
+            file.create_dataset(f"parameters/{name}", data=stored).attrs["trainable"] = parameter.trainable
+        for name, array in model.state().items():
+            file.create_dataset(f"state/{name}", data=array.astype(np.float32))
+        file.flush()
+        image = file.id.get_file_image()  # without the user block
+    try:
+        with write_atomically(path) as temporary, open(temporary, "wb") as raw:
+            raw.write(seal(hashlib.sha256(image).hexdigest()))
+            raw.write(image)
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"the model ({len(image) / 1e6:.1f} MB) could not be saved: {error.strerror}. "
+            "Nothing is lost of what was there before; free some space, or choose another place",
+            str(path),
+        ) from error
+
+
+def seal(sha256: str) -> bytes:
+    """The first 512 bytes of a file whose other bytes have this SHA-256."""
+    return f"{SEAL}{sha256}\n".encode().ljust(SEAL_SIZE)
+
+
+# ---- reading
+
+
+def load_model(path: str | os.PathLike) -> Model:
+    """The model in a file that ``save_model`` wrote, in inference mode, with what was frozen still frozen.
+
+    Raises
+    ------
+    WeightsError
+        If it is not there, truncated, not such a file, or describes anything but layers of ``minicnn.layers``.
+    """
+    path = os.fspath(path)
+    _check_seal(path)
+    try:
+        with h5py.File(path, "r") as file:
+            return _read(file)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
+        raise WeightsError(f"{path} is not what minicnn saves ({str(error)[:200]}); copy or train it again") from error
+
+
+def _check_seal(path: str) -> None:
+    """Refuse a file that is not, to the bit, one that ``save_model`` wrote."""
+    try:
+        with open(path, "rb") as raw:
+            start = raw.read(SEAL_SIZE)
+        sha256 = sha256_of(path, SEAL_SIZE)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+    if not start.startswith(SEAL.encode()):
+        kind = next((kind for magic, kind in OTHER_KINDS.items() if start.startswith(magic)), "" if start else " (it is empty)")
+        raise WeightsError(f"{path} is not a model that minicnn saved: it begins with {start[:8]!r}{kind}")
+    if start != seal(sha256):
+        raise WeightsError(
+            f"{path} is damaged, truncated or was changed: its SHA-256 is not the one in its first line; copy or train it again"
+        )
+
+
+def _read(file: h5py.File) -> Model:
+    version = file.attrs.get("format_version")
+    if version != FORMAT_VERSION:
+        raise WeightsError(f"its format has version {version}, and this minicnn reads version {FORMAT_VERSION}; update minicnn")
+    texts = {name: _read_json(file, name) for name in TEXTS}
+    groups = {name: _datasets(file, name) for name in ("parameters", "state")}
+    stored = {name: dataset for group in groups.values() for name, dataset in group.items()}
+    if sum(dataset.nbytes for dataset in stored.values()) > file.id.get_filesize():
+        raise WeightsError("it describes more weights than it has bytes")
+    if not isinstance(texts["layers"], dict):
+        raise WeightsError("its layers are not given by name")
+
+    shapes = {name: dataset.shape for name, dataset in stored.items()}
+    model = Model(
+        {name: build(description, shapes, name) for name, description in texts["layers"].items()},
+        architecture=_text(file.attrs["architecture"]),
+        input_shape=_input_shape(file.attrs["input_shape"]),
+        preprocessing=None if texts["preprocessing"] is None else Preprocessing.from_dict(texts["preprocessing"]),
+        classes=texts["classes"],
+        provenance=texts["provenance"],
+    )
+    fill(model, stored, "the file")
+    for name, parameter in model.parameters().items():
+        parameter.trainable = bool(groups["parameters"][name].attrs["trainable"])
+    model.eval()
+    return model
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _input_shape(values: Any) -> tuple[int, ...]:
+    shape = tuple(int(value) for value in values)
+    if len(shape) != 3 or not all(0 < value <= 1 << 16 for value in shape):
+        raise WeightsError(f"its input shape, {shape}, is not (C, H, W)")
+    return shape
+
+
+def _item(group: h5py.Group, name: str, kind: type) -> Any:
+    """What is in the group under this name, and in this very file: links to elsewhere are not followed."""
+    link = group.get(name, getlink=True)
+    if link is None:
+        raise WeightsError(f"it has no {name!r}")
+    if not isinstance(link, h5py.HardLink):
+        raise WeightsError(f"{name!r} is a link to something outside, which is not followed")
+    item = group[name]
+    if not isinstance(item, kind):
+        raise WeightsError(f"{name!r} is a {type(item).__name__.lower()}, not a {kind.__name__.lower()}")
+    if kind is h5py.Dataset and (item.is_virtual or item.external or item.chunks or item.id.get_storage_size() != item.nbytes):
+        raise WeightsError(f"{name!r} does not have its numbers in one piece in this file, as save_model writes them")
+    return item
+
+
+def _read_json(file: h5py.File, name: str) -> Any:
+    dataset = _item(file, name, h5py.Dataset)
+    if dataset.dtype.kind != "S" or dataset.shape != () or dataset.nbytes > LONGEST_TEXT:
+        raise WeightsError(f"{name!r} is not a text of at most {LONGEST_TEXT} bytes")
+    return json.loads(bytes(dataset[()]).decode())
+
+
+def _datasets(file: h5py.File, group_name: str) -> dict[str, h5py.Dataset]:
+    """The arrays of a group by name; a network without batch norm has no group of states."""
+    if group_name not in file and group_name == "state":
+        return {}
+    group = _item(file, group_name, h5py.Group)
+    datasets = {name: _item(group, name, h5py.Dataset) for name in group}
+    for name, dataset in datasets.items():
+        if dataset.dtype not in (np.float16, np.float32) or math.prod(dataset.shape) == 0:
+            raise WeightsError(f"{name!r} is {dataset.dtype} {dataset.shape}, not an array of float16 or float32")
+    return datasets

@@ -1,0 +1,85 @@
+"""What the frozen part of a network makes of each picture, computed once and used in every epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data.augmentation import Augmentation
+from ..inference.batches import infer
+from ..inference.fusion import fuse
+from ..models.model import Model
+
+
+class ViewBank:
+    """What the frozen lower part makes of every picture, once plain and for training pictures also augmented, in float16.
+
+    Samples 0..N-1 are the N pictures as they are, the first M of them for training, the rest for validation. Sample
+    N + (v - 1) M + i is augmented view v = 1..V-1 of training picture i. Each epoch of training draws one view of each picture.
+
+    Attributes
+    ----------
+    layer : str
+        The top-level layer whose output is kept.
+    outputs : float16 (samples, ...)
+    trained_on, pictures, views : int
+        M, N and V above; V counts the plain one.
+    """
+
+    def __init__(self, layer: str, outputs: np.ndarray, trained_on: int, pictures: int, views: int):
+        self.layer, self.outputs = layer, outputs
+        self.trained_on, self.pictures, self.views = trained_on, pictures, views
+
+    def up_to(self, model: Model, layer: str, views: int, progress: bool = True) -> ViewBank:
+        """The bank for a cut of this model at a higher layer, and for as many views or fewer."""
+        outputs = self.outputs[: self.pictures + self.trained_on * (views - 1)]
+        if layer != self.layer:
+            between, _ = model.split(self.layer)[1].split(layer)
+            label = f"from '{self.layer}' to '{layer}'" if progress else None
+            outputs = infer(fuse(between), len(outputs), lambda i: outputs[i].astype(np.float32), label=label, dtype=np.float16)
+        return ViewBank(layer, outputs, self.trained_on, self.pictures, views)
+
+    def prepare(self, samples: np.ndarray) -> np.ndarray:
+        """Sample numbers -> input of the upper part, float32."""
+        return self.outputs[samples].astype(np.float32)
+
+    def augment(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Numbers of training pictures -> sample numbers: one view of each, drawn at random."""
+        view = rng.integers(0, self.views, len(pictures))
+        return np.where(view == 0, pictures, self.pictures + (view - 1) * self.trained_on + pictures)
+
+
+def view_bank(
+    model: Model,
+    layer: str,
+    views: int,
+    train: np.ndarray,
+    val: np.ndarray,
+    augmentation: Augmentation,
+    seed: int = 0,
+    progress: bool = True,
+) -> ViewBank:
+    """Run ``views`` versions of each training picture, and the validation pictures as they are, up to a top-level layer.
+
+    Parameters
+    ----------
+    train, val : uint8 (N, H, W, C)
+        As ``PictureSet.fitted`` gives them.
+    augmentation : Augmentation
+        Makes all views but the first, which is plain.
+    """
+    pictures = len(train) + len(val)
+    seeds = np.random.default_rng(seed).integers(0, 2**63, size=len(train) * (views - 1))
+
+    def picture(sample: int) -> np.ndarray:
+        if sample < pictures:
+            return train[sample] if sample < len(train) else val[sample - len(train)]
+        extra = sample - pictures  # a generator for each view: it does not matter which thread comes first
+        return augmentation(train[[extra % len(train)]], np.random.default_rng(seeds[extra]))[0]
+
+    def batch(samples: np.ndarray) -> np.ndarray:
+        return model.preprocessing.normalise(np.stack([picture(sample) for sample in samples]))
+
+    lower, _ = model.split(layer)
+    label = f"views up to '{layer}'" if progress else None
+    outputs = infer(fuse(lower), pictures + len(seeds), batch, label=label, dtype=np.float16)
+    return ViewBank(layer, outputs, len(train), pictures, views)

@@ -1,0 +1,203 @@
+"""CNN codes: what a pretrained network says about a picture just before it names a class, or further down; computed once.
+
+Razavian et al. 2014, "CNN Features off-the-shelf: an Astounding Baseline for Recognition"; Donahue et al. 2014, "DeCAF".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, overload
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from ..cache import cache_folder
+from ..data.picture_set import PictureSet
+from ..inference.batches import run_in_groups
+from ..inference.fusion import fuse
+from ..layers import Sequential, SideHead
+from ..models.activations import activations, check_names
+from ..models.model import Model
+from .feature_file import CodeFile
+from .inputs import Inputs, inputs_of
+from .surgery import default_layer
+
+POOLS = ("mean", "flatten")
+
+
+def fingerprint(network: Sequential) -> str:
+    """SHA-256 over all layers with their settings, and the names and bytes of all weights and statistics.
+
+    Networks with equal fingerprints make the same of a picture. Side heads do not count: they run in training only.
+    """
+    digest, idle = hashlib.sha256(), tuple(f"{path}." for path, layer in network.walk() if isinstance(layer, SideHead))
+    for path, layer in network.walk():
+        if not f"{path}.".startswith(idle):
+            settings = {} if layer.children() else layer.config()
+            digest.update(f"{path} {type(layer).__name__} {json.dumps(settings, sort_keys=True)}".encode())
+    arrays = {name: parameter.value for name, parameter in network.parameters().items()} | network.state()
+    for name, array in arrays.items():
+        if name.startswith(idle):
+            continue
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def codes_of(output: np.ndarray, pool: str = "mean") -> np.ndarray:
+    """A layer's output as one vector a picture: of feature maps (N, C, H, W) the "mean" over space, (N, C), or all numbers.
+
+    >>> maps = np.arange(8.0).reshape(1, 2, 2, 2)
+    >>> codes_of(maps), codes_of(maps, "flatten").shape
+    (array([[1.5, 5.5]]), (1, 8))
+    """
+    return output.mean(axis=(2, 3)) if output.ndim == 4 and pool == "mean" else output.reshape(len(output), -1)
+
+
+Codes = np.ndarray | h5py.Dataset
+
+
+@overload
+def extract_features(
+    model: Model, images: Any, layer: str | None = None, pool: str = ..., in_memory: bool = ..., progress: bool = ...
+) -> Codes: ...
+
+
+@overload
+def extract_features(
+    model: Model, images: Any, layer: Iterable[str], pool: str = ..., in_memory: bool = ..., progress: bool = ...
+) -> dict[str, Codes]: ...
+
+
+def extract_features(
+    model: Model,
+    images: PictureSet | Sequence[Any] | np.ndarray,
+    layer: str | Iterable[str] | None = None,
+    pool: str = "mean",
+    in_memory: bool = True,
+    progress: bool = True,
+) -> Codes | dict[str, Codes]:
+    """The codes of all pictures at one layer or several, (N, D) float32; from the cache where they have been computed before.
+
+    They go to a file in the cache block by block, so that neither pictures nor codes need fit in memory, and a run that was
+    interrupted goes on where it was. The file's key is what the codes depend on: the weights and settings of the layers up to
+    there, the layer, the pool, the preprocessing and the content of every picture. So a changed picture or a retrained network
+    never gets old codes, and a network with another head on top gets the same ones.
+
+    Parameters
+    ----------
+    model : Model
+        In whatever mode; it is not changed, and inference is what counts.
+    images : PictureSet, list or array
+        A PictureSet, or a list of paths, bytes, Pillow images and arrays (H, W, 3): each picture goes through the model's
+        preprocessing. An array has all of them at the network's size: uint8 (N, H, W, C), as ``PictureSet.fitted`` gives them,
+        is only normalised; floating-point (N, C, H, W) goes into the network as it is.
+    layer : str or several, optional
+        Paths as in ``model.walk()``: ``"block3"``, ``"block3.body.expand"``, ``"head.norm"``; by default the layer right below
+        the classifier. **Before or after the ReLU** is a matter of the name. A block or a unit of convolution, batch norm and
+        ReLU gives what its last layer gives, so usually what comes after the ReLU; its layers inside have names of their own:
+        of a unit ``head``, ``"head.norm"`` is what comes before the ReLU and ``"head.conv"`` what comes before batch norm.
+        ``model.summary(depth=3)`` lists them. Take codes after the ReLU, if in doubt: that is what the layer above was trained
+        to read (CS231n, "Transfer learning"). Several layers take one pass together, little more than the highest alone.
+    pool : "mean" or "flatten"
+        What becomes of feature maps (C, H, W): the mean over space, D = C; or all numbers, D = C H W, which keeps places.
+    in_memory : bool
+        False: an open ``h5py.Dataset`` instead of an array, to read slices from where all would be too much;
+        ``codes.file.close()`` when done.
+    progress : bool
+        Show a bar, which stays with the pictures per second, if this takes over two seconds.
+
+    Returns
+    -------
+    codes, or for several layers a dict of them by name, in the order in which they were asked for
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a layer that is not there, images in another form, or none.
+    PictureError
+        For a picture that cannot be read. ``PictureSet.fitted`` leaves such pictures out.
+
+    >>> from minicnn.models import lenet5
+    >>> digits = np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
+    >>> codes = extract_features(lenet5(rng=0), digits, layer=["s2", "s4"], progress=False)
+    >>> {name: array.shape for name, array in codes.items()}
+    {'s2': (3, 6), 's4': (3, 16)}
+    """
+    single = layer is None or isinstance(layer, str)
+    names = [layer or default_layer(model)] if single else list(dict.fromkeys(layer))
+    check_names(model, names)
+    if pool not in POOLS or not names:
+        raise ValueError(f"pool is 'mean' or 'flatten', and there is one layer at least; got {pool!r} and layers {names}")
+    inputs = inputs_of(model, images)
+    if inputs.count == 0:
+        raise ValueError("there are no images to take codes of")
+    content = hashlib.sha256()
+    for i in range(inputs.count):
+        content.update(inputs.content(i))
+
+    extraction, files = _Extraction(model, names, pool, inputs), {}
+    try:
+        for name in sorted(names):  # in one order for all processes, or two could wait for each other
+            lower, _ = model.split(name.split(".")[0])
+            how = None if inputs.preprocessing is None else inputs.preprocessing.to_dict()
+            key = {"weights": fingerprint(lower), "layer": name, "pool": pool, "preprocessing": how}
+            about = json.dumps(key | {"pictures": content.hexdigest()}, sort_keys=True)
+            path = cache_folder() / "codes" / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.h5"
+            files[name] = CodeFile(path, inputs.count, lambda name=name: extraction.widths[name], about)
+        extraction.complete(files, progress)
+        found = {name: files[name].read() for name in names} if in_memory else {}
+    finally:
+        for file in files.values():
+            file.close()
+    if not in_memory:
+        found = {name: h5py.File(files[name].path, "r")["codes"] for name in names}
+    return found[names[0]] if single else found
+
+
+class _Extraction:
+    """The work itself, which is done only where something is missing."""
+
+    def __init__(self, model: Model, names: list[str], pool: str, inputs: Inputs):
+        self.model, self.names, self.pool, self.inputs = model, names, pool, inputs
+
+    @cached_property
+    def network(self) -> Sequential:
+        """The layers up to the highest that is asked for, for inference."""
+        order = list(self.model.layers)
+        highest = max((name.split(".")[0] for name in self.names), key=order.index)
+        return fuse(self.model.split(highest)[0], keep=self.names)
+
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """D of each layer."""
+        return {name: codes.shape[1] for name, codes in self.run(np.arange(1), self.names).items()}
+
+    def run(self, indices: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+        """The codes of a few pictures."""
+        maps = activations(self.network, self.inputs.batch(indices), names)
+        return {name: codes_of(y, self.pool).astype(np.float32, copy=False) for name, y in maps.items()}
+
+    def complete(self, files: dict[str, CodeFile], progress: bool) -> None:
+        """Compute the blocks of pictures that any of the files lacks."""
+        missing = {name: {rows.start for rows in file.missing()} for name, file in files.items()}
+        wanted = [name for name in self.names if missing[name]]
+        starts = set().union(*missing.values())
+        blocks = [rows for rows in files[self.names[0]].blocks if rows.start in starts]
+        left = sum(rows.stop - rows.start for rows in blocks)
+        label = f"CNN codes at {', '.join(self.names)}"
+        bar = tqdm(total=self.inputs.count, desc=label, unit=" pictures", delay=2, disable=not progress or not left,
+                   initial=self.inputs.count - left)  # fmt: skip
+        with bar:
+            for rows in blocks:
+                parts: list[dict[str, np.ndarray]] = []
+                for done, results in run_in_groups(lambda indices: self.run(indices, wanted), rows.start, rows.stop):
+                    parts += results
+                    bar.update(done.stop - done.start)
+                for name in wanted:
+                    if rows.start in missing[name]:
+                        files[name].write(rows, np.concatenate([part[name] for part in parts]))

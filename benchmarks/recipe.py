@@ -25,7 +25,7 @@ from minicnn import models
 from minicnn.data.augmentation import CELLS
 from minicnn.data.preprocessing import SYMMETRIES, Preprocessing
 from minicnn.data.splits import TEST_FRACTION, VAL_FRACTION
-from minicnn.experiment.presets import MODES
+from minicnn.experiment.presets import PRESETS
 from minicnn.inference.batches import infer
 from minicnn.inference.fusion import fuse
 from minicnn.layers import Sequential
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def works() -> Iterator[Work]:
     """All that the second strategy of the full mode does with its pictures, one network at a time."""
-    effort, rng = MODES["full"], np.random.default_rng(0)
+    effort, rng = PRESETS["full"], np.random.default_rng(0)
     test = round(TEST_FRACTION * PICTURES)
     val = round(VAL_FRACTION * (PICTURES - test))
     train = PICTURES - test - val

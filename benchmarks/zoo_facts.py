@@ -88,7 +88,7 @@ NETWORKS = (
 
 
 def build(name: str, rng=0) -> Model:
-    """The network as it is used: without side heads, which run in training only."""
+    """The network as it is used: without auxiliary heads, which run in training only."""
     constructor = ARCHITECTURES[name]
     aux = {"aux": False} if "aux" in inspect.signature(constructor).parameters else {}
     return constructor(rng=rng, **aux)

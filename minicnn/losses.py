@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .kernels.elementwise import SMALL
-from .layers import Layer, SideHead
+from .layers import AuxiliaryHead, Layer
 from .layers.base import FLOATS
 from .runtime.parallel import parallel_for, serial_if
 
@@ -195,8 +195,8 @@ class BinaryLogistic(Loss):
         return float(losses.mean(dtype=np.float64))
 
 
-class WithSideHeads(Loss):
-    """The loss of a network with side heads: L = loss(scores) + weight * sum over the side heads of loss(their scores).
+class WithAuxiliaryHeads(Loss):
+    """The loss of a network with auxiliary heads: L = loss(scores) + weight * sum over these heads of loss(their scores).
 
     The gradients of the side scores are left with the heads, where the network's ``backward`` finds them. In eval mode no side
     head runs, and L is the loss alone: so is it in validation, which is why training losses look higher here.
@@ -208,13 +208,13 @@ class WithSideHeads(Loss):
     loss : Loss
         One that takes the mean over the samples, used for all of the scores.
     model : Layer
-        Whose `minicnn.layers.SideHead` layers are meant; its ``forward`` comes first.
+        Whose `minicnn.layers.AuxiliaryHead` layers are meant; its ``forward`` comes first.
     weight : float
         At least 0.
 
     >>> from minicnn.layers import Linear, Sequential
-    >>> model = Sequential(hidden=Linear(4, 3), side=SideHead(Linear(3, 2)), scores=Linear(3, 2)).train()
-    >>> loss = WithSideHeads(SoftmaxCrossEntropy(), model)
+    >>> model = Sequential(hidden=Linear(4, 3), side=AuxiliaryHead(Linear(3, 2)), scores=Linear(3, 2)).train()
+    >>> loss = WithAuxiliaryHeads(SoftmaxCrossEntropy(), model)
     >>> x, targets = np.zeros((1, 4), np.float32), np.array([1])
     >>> round(loss.forward(model.forward(x), targets), 4)      # log(2) + 0.3 log(2): biases start at 0
     0.9011
@@ -225,21 +225,23 @@ class WithSideHeads(Loss):
     def __init__(self, loss: Loss, model: Layer, weight: float = 0.3):
         super().__init__()
         if not 0 <= weight < np.inf:
-            raise ValueError(f"WithSideHeads: the weight of the side heads' losses is a number of at least 0, got {weight}")
+            raise ValueError(
+                f"WithAuxiliaryHeads: the weight of the auxiliary heads' losses is a number of at least 0, got {weight}"
+            )
         self.loss, self.model, self.weight = loss, model, weight
-        self._side_gradients: list[tuple[SideHead, np.ndarray]] = []
+        self._side_gradients: list[tuple[AuxiliaryHead, np.ndarray]] = []
 
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
-        """Scores and targets as the loss takes them; those of the side heads must have the same shape."""
+        """Scores and targets as the loss takes them; those of the auxiliary heads must have the same shape."""
         value = self.loss.forward(scores, targets)
         self._dscores = self.loss.backward()
         self._side_gradients = []
         for _, side in self.model.walk():
-            if isinstance(side, SideHead) and side.scores is not None:
+            if isinstance(side, AuxiliaryHead) and side.scores is not None:
                 if side.scores.shape != scores.shape:
                     raise ValueError(
                         f"{side} gives scores {side.scores.shape} and the network {scores.shape}: after a change of classes "
-                        "its head needs a new last layer as well, or build the network without side heads"
+                        "its head needs a new last layer as well, or build the network without auxiliary heads"
                     )
                 value += self.weight * self.loss.forward(side.scores, targets)
                 self._side_gradients.append((side, self.weight * self.loss.backward()))
@@ -249,7 +251,7 @@ class WithSideHeads(Loss):
         return self.loss.labels(targets)
 
     def backward(self) -> np.ndarray:
-        """dL/dscores; and each side head now has its ``dscores``."""
+        """dL/dscores; and each auxiliary head now has its ``dscores``."""
         dscores = super().backward()
         for side, gradient in self._side_gradients:
             side.dscores = gradient

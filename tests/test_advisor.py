@@ -8,7 +8,7 @@ from PIL import Image
 
 from minicnn.advisor.advise import advise
 from minicnn.advisor.figure import map_height
-from minicnn.advisor.measurements import CodeEvidence, Evidence, codes_and_answers, layers_to_try, sample
+from minicnn.advisor.measurements import CodeMeasurements, Measurements, codes_and_answers, layers_to_try, sample
 from minicnn.advisor.rules import ENOUGH, MANY, RETRAINABLE, choose
 from minicnn.advisor.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
 from minicnn.cli import main
@@ -24,7 +24,7 @@ from minicnn.layers import (
     ReLU,
     Sequential,
 )
-from minicnn.linear_model.cross_validation import Probe
+from minicnn.linear_model.cross_validation import CrossValidation
 from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
 from minicnn.transfer.features import extract_features
 
@@ -174,15 +174,15 @@ def test_a_sample_has_two_pictures_of_every_class_at_least():
 
 def probe(accuracy, N=400):
     """Pictures named right from the first on, so that two probes differ in as few of them as they can."""
-    return Probe((np.arange(N) < accuracy * N).astype(float), ridge=0.1)
+    return CrossValidation((np.arange(N) < accuracy * N).astype(float), ridge=0.1)
 
 
 def evidence(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, shift=0.01, parameters=10_000_000):
     by_layer = {"low": lowest, "middle": earlier, "high": last}
-    layers = [CodeEvidence(layer, 1, 16, probe(accuracy), 0.0, 0.0) for layer, accuracy in by_layer.items()]
+    layers = [CodeMeasurements(layer, 1, 16, probe(accuracy), 0.0, 0.0) for layer, accuracy in by_layer.items()]
     pictures = 4 * per_class
     counts = (per_class,) * 4
-    return Evidence(pictures, pictures, counts, Similarity(shift), tuple(layers), probe(pixels), None, parameters)
+    return Measurements(pictures, pictures, counts, Similarity(shift), tuple(layers), probe(pixels), None, parameters)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_what_the_network_cannot_say_about_similarity_its_layers_say():
 
 def test_a_network_of_one_layer_has_no_earlier_codes():
     only = evidence()
-    only = Evidence(only.pictures, only.measured, only.counts, only.similarity, only.codes[-1:], only.pixels, None, 10**7)
+    only = Measurements(only.pictures, only.measured, only.counts, only.similarity, only.codes[-1:], only.pixels, None, 10**7)
     assert only.earlier is None
     assert choose(only).strategy == "last"
 

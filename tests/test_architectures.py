@@ -29,9 +29,9 @@ PUBLISHED = {
     "vgg13_bn": (133_053_736, "11.31 G"),
     "vgg16_bn": (138_365_992, "15.47 G"),
     "vgg19_bn": (143_678_248, "19.63 G"),
-    # Szegedy et al. 2015 aimed at 1.5 G. Caffe Model Zoo: a file of 53,533,754 bytes, side heads included
+    # Szegedy et al. 2015 aimed at 1.5 G. Caffe Model Zoo: a file of 53,533,754 bytes, auxiliary heads included
     "googlenet": (13_378_280, "1.58 G"),
-    "googlenet_torchvision": (13_004_888, "1.50 G"),  # torchvision: 6,624,904 without the side heads
+    "googlenet_torchvision": (13_004_888, "1.50 G"),  # torchvision: 6,624,904 without the auxiliary heads
     # torchvision; the paper's table 1 (1.8, 3.6, 3.8, 7.6, 11.3 G) counts bottlenecks with their stride in the first 1x1
     "resnet18": (11_689_512, "1.81 G"),
     "resnet34": (21_797_672, "3.66 G"),

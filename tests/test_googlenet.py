@@ -17,7 +17,7 @@ from torch_parity import (
 import minicnn
 from minicnn import initializers
 from minicnn.layers import Conv2d, LocalResponseNorm
-from minicnn.losses import SoftmaxCrossEntropy, WithSideHeads
+from minicnn.losses import SoftmaxCrossEntropy, WithAuxiliaryHeads
 from minicnn.models.googlenet import googlenet, googlenet_torchvision
 from minicnn.models.strict import arrays_of
 
@@ -31,7 +31,7 @@ def all_zero(monkeypatch):
 
 
 def by_torch(build, aux, num_classes=7):
-    """A module that gives the scores, and leaves those of the side heads in ``side``."""
+    """A module that gives the scores, and leaves those of the auxiliary heads in ``side``."""
     return in_torch().googlenet(num_classes, norm=build is googlenet_torchvision, aux=aux)
 
 
@@ -189,7 +189,7 @@ def test_a_training_step_with_side_heads_gives_the_gradients_of_pytorch(build, s
         for weight, s in zip((1, 0.3, 0.3), (scores, *theirs.side), strict=True)
     )
     value.backward()
-    loss = WithSideHeads(SoftmaxCrossEntropy(), model)
+    loss = WithAuxiliaryHeads(SoftmaxCrossEntropy(), model)
     assert loss.forward(model.forward(x), labels) == pytest.approx(value.item(), rel=1e-10)
     model.backward(loss.backward())
     names = {"w": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}

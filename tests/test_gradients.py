@@ -11,6 +11,7 @@ from minicnn.gradcheck import check_layer, check_loss
 from minicnn.layers import (
     ELU,
     AdaptiveAvgPool2d,
+    AuxiliaryHead,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
@@ -29,7 +30,6 @@ from minicnn.layers import (
     ReLU6,
     Residual,
     Sequential,
-    SideHead,
     Sigmoid,
     Tanh,
 )
@@ -82,7 +82,7 @@ CASES = {
     "Residual": (Residual(Sequential(Conv2d(4, 4, 3, pad=1, rng=0), BatchNorm2d(4), Tanh())), PICTURES),
     "Residual with projection": (Residual(Conv2d(4, 3, 3, 2, 1, rng=0), Conv2d(4, 3, 1, 2, rng=1)), PICTURES),
     "Concat": (Concat(Conv2d(4, 2, 1, rng=0), Sequential(BatchNorm2d(4), Conv2d(4, 3, 3, pad=1, rng=1)), ELU()), PICTURES),
-    "SideHead that no loss looks at": (SideHead(Sequential(Flatten(), Linear(168, 3, rng=0))), PICTURES),
+    "AuxiliaryHead that no loss looks at": (AuxiliaryHead(Sequential(Flatten(), Linear(168, 3, rng=0))), PICTURES),
     "a small network": (
         Sequential(
             conv=Conv2d(4, 6, 3, pad="same", bias=False, rng=0),

@@ -7,6 +7,7 @@ import pytest
 from torch_parity import pictures, shaken
 
 from minicnn.layers import (
+    AuxiliaryHead,
     BatchNorm2d,
     Concat,
     Conv2d,
@@ -16,7 +17,6 @@ from minicnn.layers import (
     ReLU,
     Residual,
     Sequential,
-    SideHead,
 )
 from minicnn.models import Model, googlenet, mobilenet_v2, resnet18
 
@@ -32,7 +32,7 @@ def small():
         "stem": unit(3, 4),
         "block1": Residual(Sequential(first=unit(4, 8), second=unit(8, 6)), shortcut=Conv2d(4, 6, 1, rng=rng)),
         "block2": Sequential(both=Concat(left=unit(6, 3), right=Residual(unit(6, 6))), relu=ReLU()),
-        "side": SideHead(Sequential(pool=GlobalAvgPool2d(), scores=Linear(9, 5, rng=rng))),
+        "side": AuxiliaryHead(Sequential(pool=GlobalAvgPool2d(), scores=Linear(9, 5, rng=rng))),
         "drop": Dropout(0.5, rng=1),
         "pool": GlobalAvgPool2d(),
         "scores": Linear(9, 5, rng=rng),
@@ -208,6 +208,6 @@ def test_a_wrong_name_is_answered_with_the_ones_that_are_alike():
 def test_what_is_inside_a_side_head_does_not_run(mode):
     model = googlenet(3, rng=0)
     getattr(model, mode)()
-    with pytest.raises(ValueError, match=r"aux1.head.conv did not run: what is inside a side head"):
+    with pytest.raises(ValueError, match=r"aux1.head.conv did not run: what is inside an auxiliary head"):
         model.forward(pictures(2, 3, 65, 97), layers=["conv1", "aux1.head.conv"])
     assert list(model.forward(pictures(2, 3, 65, 97), layers=["aux1"])) == ["aux1"]

@@ -203,7 +203,7 @@ def test_entries_say_what_they_are_and_how_they_can_be_compared():
     ],
 )
 def test_a_published_size_is_that_of_the_architecture_with_some_room_for_names(name, parameters):
-    """Four bytes a number; the side heads of GoogLeNet, which are in the file, have 6,379,984 more."""
+    """Four bytes a number; the auxiliary heads of GoogLeNet, which are in the file, have 6,379,984 more."""
     entry = ENTRIES[name]
     numbers = parameters + (6_379_984 if "googlenet" in name else 0)
     assert 4 * numbers < entry.size < 4 * numbers + 400_000

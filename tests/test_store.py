@@ -173,7 +173,7 @@ def test_every_layer_of_the_library_survives_its_own_config():
         "MaxPool2d": MaxPool2d(3, stride=2, pad=1, ceil_mode=True),
         "Residual": Residual(ReLU(), Flatten()),
         "Sequential": Sequential(a=ReLU()),
-        "SideHead": layers.SideHead(ReLU()),
+        "AuxiliaryHead": layers.AuxiliaryHead(ReLU()),
     }
     kinds = {name for name, kind in vars(layers).items() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
     for name in kinds - {"Layer"}:

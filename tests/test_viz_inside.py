@@ -6,6 +6,7 @@ import pytest
 from minicnn import viz
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.layers import (
+    AuxiliaryHead,
     BatchNorm2d,
     Concat,
     Conv2d,
@@ -17,7 +18,6 @@ from minicnn.layers import (
     ReLU,
     Residual,
     Sequential,
-    SideHead,
 )
 from minicnn.losses import softmax
 from minicnn.models import (
@@ -45,7 +45,7 @@ def small(outputs=3, seed=0):
         "stem": unit(3, 4),
         "pool1": MaxPool2d(2),
         "block": Residual(unit(4, 5), shortcut=Conv2d(4, 5, 1, rng=rng)),
-        "side": SideHead(Sequential(pool=GlobalAvgPool2d(), scores=Linear(5, outputs, rng=rng))),
+        "side": AuxiliaryHead(Sequential(pool=GlobalAvgPool2d(), scores=Linear(5, outputs, rng=rng))),
         "both": Concat(left=unit(5, 3), right=unit(5, 4)),
         "drop": Dropout(0.5, rng=1),
         "pool": GlobalAvgPool2d(),

@@ -202,7 +202,7 @@ MODULES = {
 
 
 def googlenet(num_classes, norm=True, aux=True):
-    """torchvision's; or (``norm=False``) the paper's. In training, ``side`` has the scores of the side heads."""
+    """torchvision's; or (``norm=False``) the paper's. In training, ``side`` has the scores of the auxiliary heads."""
 
     class Side(nn.Module):
         def __init__(self, inputs):

@@ -43,7 +43,7 @@ from minicnn.models.lenet import lenet5
 from minicnn.optim import SGD, AdamW
 from minicnn.schedules import one_cycle
 from minicnn.training import Trainer
-from minicnn.transfer.features import codes_of
+from minicnn.transfer.features import pool_features
 
 HERE = Path(globals().get("__file__", "lesson.py")).resolve().parent
 FULL = "--full" in sys.argv  # all pictures, more epochs
@@ -127,14 +127,14 @@ head = rest.layers["head"]
 codes = {name: {} for name in ("stem", "block4", "block10", "before ReLU", "code")}
 maps = {}
 for part in ("train", "val", "test"):
-    codes["stem"][part] = run(below["stem"], pixels[part], codes_of)
+    codes["stem"][part] = run(below["stem"], pixels[part], pool_features)
     x = run(below["block4"], pixels[part], label=f"codes of {part}")
-    codes["block4"][part] = codes_of(x)
+    codes["block4"][part] = pool_features(x)
     maps[part] = x = run(below["block10"], x)
-    codes["block10"][part] = codes_of(x)
+    codes["block10"][part] = pool_features(x)
     x = run(below["block15"], x)
-    codes["before ReLU"][part] = run(head.split("norm")[0], x, codes_of)
-    codes["code"][part] = run(head, x, codes_of)
+    codes["before ReLU"][part] = run(head.split("norm")[0], x, pool_features)
+    codes["code"][part] = run(head, x, pool_features)
 seconds, count = time.perf_counter() - start, sum(map(len, y.values()))
 code = codes["code"]
 print(f"{count} pictures -> codes of {code['train'].shape[1]} numbers, {seconds:.1f} s with the compilation of the kernels")

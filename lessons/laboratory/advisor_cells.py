@@ -24,12 +24,12 @@ from workbench import find_data
 from minicnn import load, models
 from minicnn.advisor import measurements as evidence
 from minicnn.advisor import similarity
-from minicnn.advisor.measurements import CodeEvidence, Evidence, layers_to_try, measure, sample
+from minicnn.advisor.measurements import CodeMeasurements, Measurements, layers_to_try, measure, sample
 from minicnn.advisor.rules import choose
 from minicnn.data import Augmentation, load_mnist
 from minicnn.layers import BatchNorm2d
 from minicnn.linear_model import cross_validation as probes
-from minicnn.linear_model.cross_validation import Probe
+from minicnn.linear_model.cross_validation import CrossValidation
 from minicnn.models.model import Model
 from minicnn.pretrained import load_model
 from minicnn.transfer import transferability
@@ -275,16 +275,16 @@ def advice_on(piece: dict) -> dict:
     }
 
 
-def evidence_of(found: dict) -> Evidence:
+def evidence_of(found: dict) -> Measurements:
     """Back from what JSON holds."""
 
-    def probe(values: dict) -> Probe:
-        return Probe(np.array(values["right"]), values["ridge"])
+    def probe(values: dict) -> CrossValidation:
+        return CrossValidation(np.array(values["right"]), values["ridge"])
 
-    codes = tuple(CodeEvidence(**entry | {"probe": probe(entry["probe"])}) for entry in found["codes"])
+    codes = tuple(CodeMeasurements(**entry | {"probe": probe(entry["probe"])}) for entry in found["codes"])
     similar = similarity.Similarity(**found["similarity"])
     counts = tuple(found["counts"])
-    return Evidence(**found | {"counts": counts, "similarity": similar, "codes": codes, "pixels": probe(found["pixels"])})
+    return Measurements(**found | {"counts": counts, "similarity": similar, "codes": codes, "pixels": probe(found["pixels"])})
 
 
 def imagenet_likeness(network: str, pictures: int, code: str) -> dict:

@@ -15,7 +15,7 @@ from minicnn.inference.batches import infer
 from minicnn.linear_model.selection import choose_regularisation
 from minicnn.linear_model.softmax_regression import SoftmaxRegression
 from minicnn.models.predictions import probabilities
-from minicnn.transfer.features import codes_of, extract_features
+from minicnn.transfer.features import extract_features, pool_features
 from minicnn.transfer.surgery import default_layer, set_head, with_new_head
 
 DOGS, ANIMALS = range(151, 269), range(398)  # class numbers of ImageNet: they follow WordNet
@@ -63,7 +63,7 @@ def codes_on_a_plane(lab, model, pixels, labels):
     lab.say("## A map of the codes")
     kind = np.where(np.isin(labels, DOGS), 0, np.where(np.isin(labels, ANIMALS), 1, 2))
     lower, how = model.cut(default_layer(model)).fuse(), model.preprocessing
-    codes = infer(lower, len(pixels), lambda i: how.normalise(pixels[i]), codes_of, "CNN codes")
+    codes = infer(lower, len(pixels), lambda i: how.normalise(pixels[i]), pool_features, "CNN codes")
     codes /= np.linalg.norm(codes, axis=1, keepdims=True)  # so that distances between codes mean angles, as above
     plane, share = viz.pca(codes)
     points, kl = viz.tsne(codes, steps=300 if lab.quick else 1000)

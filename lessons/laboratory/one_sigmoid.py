@@ -42,7 +42,7 @@ from minicnn.models.predictions import probabilities
 from minicnn.optim import AdamW
 from minicnn.schedules import one_cycle
 from minicnn.training import Trainer
-from minicnn.transfer.feature_bank import view_bank
+from minicnn.transfer.feature_bank import build_feature_bank
 from minicnn.transfer.finetune import Phase, fine_tune
 from minicnn.transfer.sigmoid_head import loss_of, to_one_sigmoid, train_head, with_small_head
 
@@ -119,7 +119,7 @@ def one_seed(base, pictures, large, seed, quick):
     phase = Phase(
         "fine-tuning", TOP, epochs=2 if quick else 12, learning_rate=2e-4, body_multiplier=1.0, views=2 if quick else 4
     )
-    bank = view_bank(base, TOP, phase.views, x["train"], x["val"], PHOTOS, seed)
+    bank = build_feature_bank(base, TOP, phase.views, x["train"], x["val"], PHOTOS, seed)
     bank_seconds = time.perf_counter() - started
     for outputs, heads in HEADS.items():
         model, started = with_small_head(base, pictures.classes, outputs, rng=seed), time.perf_counter()

@@ -23,7 +23,7 @@ from minicnn.linear_model.estimator import ConvergenceWarning
 from minicnn.linear_model.svm import LinearSVM
 from minicnn.models.activations import activations
 from minicnn.models.model import Model
-from minicnn.transfer.features import codes_of
+from minicnn.transfer.features import pool_features
 
 STRATEGIES = {
     "last": "linear SVM on the last codes",
@@ -85,7 +85,7 @@ def codes_by_depth(model: Model, x: np.ndarray, layers: Sequence[str], grid: int
         part = rows[:, start : start + width]
         start += width
         if places:
-            codes[name] = {"mean": codes_of(part.reshape(len(x), channels, grid, grid)), "grid": part}
+            codes[name] = {"mean": pool_features(part.reshape(len(x), channels, grid, grid)), "grid": part}
         else:
             codes[name] = {"mean": part}
     return codes

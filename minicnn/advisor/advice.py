@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from .measurements import Evidence
+from .measurements import Measurements
 from .rules import LECTURE, STRATEGIES, Choice
 
 
@@ -28,7 +28,7 @@ class Advice:
         For ``model.freeze(until=...)``; None: nothing is to be frozen.
     head_rate, body_rate : float or None
         Learning rates of the head and of the pretrained layers that are trained; None where there is nothing to choose.
-    evidence : Evidence
+    evidence : Measurements
     command : str
         What to run next.
     """
@@ -42,7 +42,7 @@ class Advice:
     freeze_until: str | None
     head_rate: float | None
     body_rate: float | None
-    evidence: Evidence
+    evidence: Measurements
     command: str
 
     @property

@@ -17,7 +17,7 @@ from ..transfer.finetune import Phase
 from ..transfer.setup import check_preprocessing
 from ..transfer.surgery import freeze_points
 from .advice import Advice
-from .measurements import Evidence, gather, has_classifier
+from .measurements import Measurements, gather, has_classifier
 from .rules import Choice, choose
 
 MOST = {"quick": 300, "default": 1000}  # pictures that are looked at
@@ -84,7 +84,7 @@ def advise(
     )
 
 
-def _codes(choice: Choice, evidence: Evidence) -> tuple[str | None, int]:
+def _codes(choice: Choice, evidence: Measurements) -> tuple[str | None, int]:
     codes = {"last": evidence.last, "earlier": evidence.earlier}.get(choice.strategy)
     return (codes.layer, codes.grid) if codes else (None, 1)
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from .. import __version__
 from ..cache import write_atomically
-from ..linear_model.cross_validation import Probe
+from ..linear_model.cross_validation import CrossValidation
 from ..viz.style import (
     FAINT,
     GREY,
@@ -169,5 +169,5 @@ def as_dict(advice: Advice) -> dict:
     }
 
 
-def _probe(probe: Probe) -> dict:
+def _probe(probe: CrossValidation) -> dict:
     return {"accuracy": probe.accuracy, "standard_error": probe.standard_error, "ridge": probe.ridge}

@@ -14,12 +14,12 @@ from ..data.picture_set import PictureSet
 from ..errors import DataError
 from ..inference.batches import infer
 from ..inference.fusion import fuse
-from ..layers import AdaptiveAvgPool2d, Dropout, Layer, Sequential, SideHead
-from ..linear_model.cross_validation import Probe, cross_validate
+from ..layers import AdaptiveAvgPool2d, AuxiliaryHead, Dropout, Layer, Sequential
+from ..linear_model.cross_validation import CrossValidation, cross_validate
 from ..losses import softmax
 from ..models.activations import activations
 from ..models.model import Model
-from ..transfer.features import codes_of
+from ..transfer.features import pool_features
 from ..transfer.surgery import below_classifier
 from ..transfer.transferability import h_score, leep, logme
 from .similarity import Similarity, measure_similarity
@@ -31,7 +31,7 @@ PIXELS = 16  # side of the small pictures that codes are compared with
 
 
 @dataclass(frozen=True)
-class CodeEvidence:
+class CodeMeasurements:
     """One kind of codes.
 
     Attributes
@@ -41,7 +41,7 @@ class CodeEvidence:
         Feature maps are averaged over grid x grid parts of the picture; 1: over all of it.
     features : int
         Numbers in a code.
-    probe : Probe
+    probe : CrossValidation
         A linear classifier, cross-validated.
     logme, h_score : float
     """
@@ -49,7 +49,7 @@ class CodeEvidence:
     layer: str
     grid: int
     features: int
-    probe: Probe
+    probe: CrossValidation
     logme: float
     h_score: float
 
@@ -59,7 +59,7 @@ class CodeEvidence:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Measurements:
     """All that the advice is based on.
 
     Attributes
@@ -71,9 +71,9 @@ class Evidence:
     counts : tuple of int
         Pictures of each class, of those to learn from.
     similarity : Similarity
-    codes : tuple of CodeEvidence
+    codes : tuple of CodeMeasurements
         From the lowest layer to the last one below the classifier.
-    pixels : Probe
+    pixels : CrossValidation
         The same linear classifier on the pictures themselves, at 16 x 16: what is to be had without any network.
     leep : float or None
         None for a network without a classifier.
@@ -85,8 +85,8 @@ class Evidence:
     measured: int
     counts: tuple[int, ...]
     similarity: Similarity
-    codes: tuple[CodeEvidence, ...]
-    pixels: Probe
+    codes: tuple[CodeMeasurements, ...]
+    pixels: CrossValidation
     leep: float | None
     parameters: int
 
@@ -96,24 +96,24 @@ class Evidence:
         return self.pictures / len(self.counts)
 
     @property
-    def last(self) -> CodeEvidence:
+    def last(self) -> CodeMeasurements:
         """The codes right below the classifier."""
         return self.codes[-1]
 
     @property
-    def plain(self) -> Probe:
+    def plain(self) -> CrossValidation:
         """The best of what takes next to no pretraining: pixels, or the lowest layer's codes, which are edges and colours."""
         lowest = [entry.probe for entry in self.codes if entry.layer == self.codes[0].layer != self.last.layer]
         return max([self.pixels, *lowest], key=lambda probe: probe.accuracy)
 
     @property
-    def earlier(self) -> CodeEvidence | None:
+    def earlier(self) -> CodeMeasurements | None:
         """The best codes of a lower layer by cross-validation, of equals the highest; None where there is no lower layer."""
         lower = [entry for entry in reversed(self.codes) if entry.layer != self.last.layer]
         return max(lower, key=lambda entry: entry.probe.accuracy, default=None)
 
 
-def gather(model: Model, pictures: PictureSet, most: int, progress: bool = True) -> Evidence:
+def gather(model: Model, pictures: PictureSet, most: int, progress: bool = True) -> Measurements:
     """Measure it all on at most ``most`` pictures, drawn at random within each class.
 
     Parameters
@@ -141,7 +141,7 @@ def gather(model: Model, pictures: PictureSet, most: int, progress: bool = True)
 
 def measure(
     model: Model, fitted: np.ndarray, y: np.ndarray, counts: tuple[int, ...] | None = None, progress: bool = True
-) -> Evidence:
+) -> Measurements:
     """The measurements themselves, on pictures of the network's size.
 
     Parameters
@@ -155,13 +155,13 @@ def measure(
     """
     counts = counts or tuple(np.bincount(y).tolist())
     codes, probabilities = codes_and_answers(model, fitted, layers_to_try(model), progress)
-    return Evidence(
+    return Measurements(
         pictures=sum(counts),
         measured=len(y),
         counts=counts,
         similarity=measure_similarity(model, fitted, probabilities),
         codes=tuple(
-            CodeEvidence(layer, grid, x.shape[1], cross_validate(x, y), logme(x, y), h_score(x, y))
+            CodeMeasurements(layer, grid, x.shape[1], cross_validate(x, y), logme(x, y), h_score(x, y))
             for (layer, grid), x in codes.items()
         ),
         pixels=cross_validate(small_pixels(fitted), y),
@@ -197,7 +197,7 @@ def layers_to_try(model: Model, most: int = LAYERS) -> list[str]:
     ends: list[str] = []
     for name in names:
         layer = model.layers[name]
-        if isinstance(layer, (Dropout, SideHead)):  # neither changes what comes out of a trained network
+        if isinstance(layer, (Dropout, AuxiliaryHead)):  # neither changes what comes out of a trained network
             continue
         if not ends or layer.parameters():
             ends.append(name)
@@ -232,7 +232,9 @@ class _Taps(Layer):
         parts = []
         for layer, y in activations(self.network, x, self.layers).items():
             for grid in self.grids[layer]:
-                parts.append(codes_of(y) if grid == 1 else codes_of(AdaptiveAvgPool2d(grid).forward(y).reshape(len(y), -1)))
+                parts.append(
+                    pool_features(y) if grid == 1 else pool_features(AdaptiveAvgPool2d(grid).forward(y).reshape(len(y), -1))
+                )
         return np.concatenate(parts, axis=1)
 
 

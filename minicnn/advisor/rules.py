@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .measurements import Evidence
+from .measurements import Measurements
 
 STRATEGIES = {
     "last": "a linear classifier on the last codes",
@@ -53,7 +53,7 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-def choose(evidence: Evidence) -> Choice:
+def choose(evidence: Measurements) -> Choice:
     """The rules, from the top; the first that applies decides.
 
     1. The network is small enough to be retrained, and its higher codes are not surely better than pixels or the lowest layer's

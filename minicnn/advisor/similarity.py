@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..layers import BatchNorm1d, BatchNorm2d, SideHead
+from ..layers import AuxiliaryHead, BatchNorm1d, BatchNorm2d
 from ..models.model import Model
 
 # Where "similar" ends. Shifts as lessons/laboratory/advisor.py measures them: with EfficientNet-Lite0, ImageNet's own pictures
@@ -117,7 +117,9 @@ def norm_shift(model: Model, pictures: np.ndarray) -> float | None:
     pictures : uint8 (N, H, W, C), two or more
         As ``PictureSet.fitted`` gives them.
     """
-    aside = tuple(f"{name}." for name, layer in model.layers.items() if isinstance(layer, SideHead))  # runs in training only
+    aside = tuple(
+        f"{name}." for name, layer in model.layers.items() if isinstance(layer, AuxiliaryHead)
+    )  # runs in training only
     norms = {
         path: layer
         for path, layer in model.walk()

@@ -23,13 +23,13 @@ from ..linear_model.svm import LinearSVM
 from ..models.model import Model
 from ..models.store import save_model
 from ..training import History
-from ..transfer.feature_bank import view_bank
+from ..transfer.feature_bank import build_feature_bank
 from ..transfer.features import extract_features
 from ..transfer.finetune import Phase, fine_tune
 from ..transfer.metrics import confident_mistakes, measure
 from ..transfer.setup import open_job
 from ..transfer.surgery import UPPER_FROZEN, below_classifier, default_layer, freeze_point, set_head, with_new_head
-from .presets import MODES, STRATEGIES, Settings
+from .presets import PRESETS, STRATEGIES, Settings
 from .report import write_report
 from .results import results_of
 
@@ -46,7 +46,7 @@ class Experiment:
     """The main job step by step; ``run()`` takes all of them. Progress is told in lines given to ``say``."""
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = print):
-        self.settings, self.effort, self.say = settings, MODES[settings.mode], say
+        self.settings, self.effort, self.say = settings, PRESETS[settings.mode], say
         self.runs: dict[str, list[Run]] = {key: [] for key in STRATEGIES if key in settings.strategies}
         self.started = time.perf_counter()
         self.interrupted = False
@@ -138,7 +138,7 @@ class Experiment:
         banked = [(layer, views) for layer, _, views, _ in plan.values() if views]
         started = time.perf_counter()
         how = self.augmentation, seed, self.settings.progress
-        bank = view_bank(model, banked[-1][0], max(views for _, views in banked), x_train, x_val, *how)
+        bank = build_feature_bank(model, banked[-1][0], max(views for _, views in banked), x_train, x_val, *how)
         seconds += time.perf_counter() - started
         for key, (freeze_until, epochs, views, learning_rate) in plan.items():
             phase = Phase(STRATEGIES[key], freeze_until, self.settings.epochs or epochs, learning_rate, views=views)

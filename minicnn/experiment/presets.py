@@ -17,7 +17,7 @@ STRATEGIES = {
 
 
 @dataclass(frozen=True)
-class Effort:
+class Preset:
     """How much work a mode does: seeds, and (epochs, views of each picture, learning rate of the head) for the two phases of
     fine-tuning. A single epoch of the second phase can only refine what the first has found, with a lower rate; ten can
     afford to leave it and find something better. ``frozen`` is the share of the multiply-adds that stays frozen from the second
@@ -45,10 +45,10 @@ class Effort:
     pictures: int | None = None
 
 
-MODES = {
-    "quick": Effort(2, 1, upper=(2, 1, 2e-3), more=(1, 1, 1e-3), pictures=600),
-    "default": Effort(3, 1, upper=(4, 3, 2e-3), more=(1, 2, 1e-3)),
-    "full": Effort(
+PRESETS = {
+    "quick": Preset(2, 1, upper=(2, 1, 2e-3), more=(1, 1, 1e-3), pictures=600),
+    "default": Preset(3, 1, upper=(4, 3, 2e-3), more=(1, 2, 1e-3)),
+    "full": Preset(
         5,
         3,
         upper=(4, 4, 2e-3),
@@ -81,5 +81,5 @@ class Settings:
         unknown = [name for name in self.strategies if name not in STRATEGIES]
         if unknown or not self.strategies:
             raise ValueError(f"unknown strategy {', '.join(unknown) or '(none given)'}; choose from {', '.join(STRATEGIES)}")
-        if self.mode not in MODES:
-            raise ValueError(f"unknown mode {self.mode!r}; choose from {', '.join(MODES)}")
+        if self.mode not in PRESETS:
+            raise ValueError(f"unknown mode {self.mode!r}; choose from {', '.join(PRESETS)}")

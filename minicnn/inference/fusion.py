@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from ..kernels.norm import NO_CLIP
 from ..layers.activation import CLIPS
-from ..layers.auxiliary import SideHead
+from ..layers.auxiliary import AuxiliaryHead
 from ..layers.base import Layer
 from ..layers.containers import Concat, Residual, Sequential
 from ..layers.conv import Conv2d
@@ -21,7 +21,7 @@ def fuse(layer: Layer, keep: Iterable[str] = ()) -> Layer:
 
     What was fused has the name of the last of its layers, so that the output at a name is the same as before. A container
     with an inverted residual block and nothing else becomes one layer with the container's name. All weights are the copy's
-    own: later changes of the original do not reach it. Of a side head, which runs in training only, nothing is left
+    own: later changes of the original do not reach it. Of an auxiliary head, which runs in training only, nothing is left
     but its place.
 
     Parameters
@@ -45,7 +45,7 @@ def _fused(layer: Layer, keep: list[str]) -> Layer:
     if isinstance(layer, (Residual, Concat)):
         kind = Residual if isinstance(layer, Residual) else Concat
         return kind(**{name: _fused(branch, inside(name)) for name, branch in layer.children().items()})
-    if isinstance(layer, SideHead):
+    if isinstance(layer, AuxiliaryHead):
         return Sequential()
     if isinstance(layer, Conv2d):
         return copy.deepcopy(layer) if isinstance(layer, FusedConv2d) else FusedConv2d(layer)

@@ -9,7 +9,7 @@ from .activation import (
     Tanh,
 )
 from .adaptive_pool import AdaptiveAvgPool2d
-from .auxiliary import SideHead
+from .auxiliary import AuxiliaryHead
 from .base import Layer, Parameter
 from .channels import PadChannels
 from .containers import Concat, Residual, Sequential
@@ -23,6 +23,7 @@ from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 __all__ = [
     "ELU",
     "AdaptiveAvgPool2d",
+    "AuxiliaryHead",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -42,7 +43,6 @@ __all__ = [
     "ReLU6",
     "Residual",
     "Sequential",
-    "SideHead",
     "Sigmoid",
     "Tanh",
     "set_algorithm",

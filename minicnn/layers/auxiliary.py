@@ -11,10 +11,10 @@ from .base import Layer
 from .containers import name_children, plan_backward
 
 
-class SideHead(Layer):
+class AuxiliaryHead(Layer):
     """Hands x through, y = x, and while training also gives it to a head of its own: scores = head(x).
 
-    A loss looks at the scores and sets ``dscores`` to its gradient, as `minicnn.losses.WithSideHeads` does; then
+    A loss looks at the scores and sets ``dscores`` to its gradient, as `minicnn.losses.WithAuxiliaryHeads` does; then
 
     dx = dy + J_head^T dscores
 
@@ -39,7 +39,7 @@ class SideHead(Layer):
         dL/dscores, to be set between ``forward`` and ``backward``.
 
     >>> from minicnn.layers import Linear
-    >>> side = SideHead(Linear(3, 2))
+    >>> side = AuxiliaryHead(Linear(3, 2))
     >>> x = np.ones((1, 3), np.float32)
     >>> side.train().forward(x) is x, side.scores.shape
     (True, (1, 2))
@@ -50,7 +50,7 @@ class SideHead(Layer):
     def __init__(self, head: Layer):
         super().__init__()
         if not isinstance(head, Layer):
-            raise TypeError(f"SideHead needs a layer that makes scores, got a {type(head).__name__}")
+            raise TypeError(f"AuxiliaryHead needs a layer that makes scores, got a {type(head).__name__}")
         self.head = head
         self.scores: np.ndarray | None = None
         self.dscores: np.ndarray | None = None

@@ -21,7 +21,7 @@ RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # lambda as a multiple of D, which is th
 
 
 @dataclass(frozen=True)
-class Probe:
+class CrossValidation:
     """What cross-validation says of one kind of codes.
 
     Attributes
@@ -45,7 +45,7 @@ class Probe:
         """Of the accuracy, for other pictures of the same kind: the standard deviation of ``right`` / sqrt(N)."""
         return _standard_error(self.right)
 
-    def better_than(self, other: Probe) -> tuple[float, float]:
+    def better_than(self, other: CrossValidation) -> tuple[float, float]:
         """By how much its accuracy is higher, and the standard error of that difference.
 
         Both were tried on the same pictures, so the error is that of the differences picture by picture: far smaller than
@@ -62,7 +62,7 @@ def cross_validate(
     repeats: int | None = None,
     ridges: Sequence[float] = RIDGES,
     rng: np.random.Generator | int = 0,
-) -> Probe:
+) -> CrossValidation:
     """k-fold cross-validation of a linear classifier: every picture is named by a classifier that has not seen it.
 
     The classifier is  argmax over k of (W x + b)_k,  with W and b the minimum of
@@ -118,7 +118,7 @@ def cross_validate(
             answers = targets[rows] - solve(np.eye(len(rows)) - hat[np.ix_(rows, rows)], residual[rows], assume_a="sym")
             right[rows] += (answers.argmax(1) == y[rows]) / repeats
         if best is None or right.mean() > best.accuracy + 1e-12:
-            best = Probe(right, ridge)
+            best = CrossValidation(right, ridge)
     return best
 
 

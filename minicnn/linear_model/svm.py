@@ -32,7 +32,7 @@ class LinearSVM(LinearClassifier):
     loss : str
         The default punishes large violations more, and is what "linear SVM" mostly means (Fan et al. 2008, LIBLINEAR).
     solver : "dual" or "lbfgs"
-        "dual" is dual coordinate descent, see `minicnn.linear_model.dual_coordinate_descent`. The squared hinge is smooth, so that "lbfgs", which
+        "dual" is dual coordinate descent, see that module. The squared hinge is smooth, so that "lbfgs", which
         trains all classes at once, can minimise it too: to the same solution, on codes several times slower.
     regularisation, standardise, fit_intercept, tolerance, max_iterations : as in `LinearClassifier`
         lambda must be above 0 for "dual".

@@ -26,7 +26,7 @@ def activations(network: Sequential, x: np.ndarray, names: Iterable[str]) -> dic
     Raises
     ------
     ValueError
-        For a name that is not there; it lists those that are most alike. And for a layer that does not run, inside a side head.
+        For a name that is not there; it lists those that are most alike. And for one that does not run, in an auxiliary head.
     """
     names = list(names)
     check_names(network, names)
@@ -54,7 +54,9 @@ def activations(network: Sequential, x: np.ndarray, names: Iterable[str]) -> dic
     except _AllFound:
         pass
     if missing:
-        raise ValueError(f"{', '.join(sorted(missing))} did not run: what is inside a side head runs in training steps only")
+        raise ValueError(
+            f"{', '.join(sorted(missing))} did not run: what is inside an auxiliary head runs in training steps only"
+        )
     return {name: found[name] for name in names}
 
 

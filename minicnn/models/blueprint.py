@@ -17,6 +17,7 @@ from .. import layers
 from ..errors import WeightsError
 from ..layers import Layer
 
+RENAMED = {"SideHead": "AuxiliaryHead"}  # what layers were called in files that older versions have saved
 SMALL = 1024  # a number up to this is harmless in a constructor whether or not weights go with it
 
 
@@ -68,7 +69,8 @@ def build(description: Any, shapes: Mapping[str, tuple[int, ...]], path: str) ->
     described = isinstance(description, dict) and set(description) == {"type", "config"}
     if not described or not isinstance(description["config"], dict):
         raise WeightsError(f"layer {path!r} is not described by a type and a config")
-    kind = _known_types().get(str(description["type"]))
+    name = str(description["type"])
+    kind = _known_types().get(RENAMED.get(name, name))
     if kind is None:
         known = ", ".join(sorted(_known_types()))
         raise WeightsError(f"layer {path!r} is of the unknown type {str(description['type'])[:80]!r}; known are {known}")

@@ -17,6 +17,7 @@ import numpy as np
 from ..initializers import msra, normal
 from ..layers import (
     AdaptiveAvgPool2d,
+    AuxiliaryHead,
     AvgPool2d,
     Concat,
     Dropout,
@@ -28,7 +29,6 @@ from ..layers import (
     MaxPool2d,
     ReLU,
     Sequential,
-    SideHead,
 )
 from .blocks import Rng, conv_norm, conv_relu
 from .model import HEAD_STD, Model
@@ -55,7 +55,7 @@ SIDE_CHANNELS, SIDE_WIDTH, SIDE_DROPOUT = 128, 1024, 0.7
 
 
 def googlenet(num_classes: int = 1000, include_top: bool = True, aux: bool = True, rng: Rng = None) -> Model:
-    """The paper's GoogLeNet with random weights: 6,998,552 parameters with 1,000 classes, 13,378,280 with the side heads.
+    """The paper's GoogLeNet with random weights: 6,998,552 parameters with 1,000 classes, 13,378,280 with the auxiliary heads.
 
     conv1, pool1, norm1, conv2_reduce, conv2, norm2, pool2, inception_3a, inception_3b, pool3, inception_4a, aux1, inception_4b,
     ..., inception_4d, aux2, inception_4e, pool4, inception_5a, inception_5b, pool5, drop5, fc. Details that the paper leaves
@@ -66,13 +66,13 @@ def googlenet(num_classes: int = 1000, include_top: bool = True, aux: bool = Tru
     ----------
     num_classes : int
     include_top : bool
-        False: the last layer is inception_5b, and there are no side heads either, as those are classifiers, too.
+        False: the last layer is inception_5b, and there are no auxiliary heads either, as those are classifiers, too.
     aux : bool
         Whether aux1 and aux2 are there (section 5): classifiers half way up, which run in training only, where the loss is
-        `minicnn.losses.WithSideHeads`. They take a map of 14 to 16 pixels, from pictures of 223 to 270.
+        `minicnn.losses.WithAuxiliaryHeads`. They take a map of 14 to 16 pixels, from pictures of 223 to 270.
     rng : None, int or numpy.random.Generator
 
-    The paper's pictures are 224 x 224. In inference, and in training without side heads, any other input (N, 3, H, W) goes
+    The paper's pictures are 224 x 224. In inference, and in training without auxiliary heads, any other input (N, 3, H, W) goes
     from 47 x 47 on.
 
     >>> googlenet(include_top=False).output_shape((1, 3, 224, 224))
@@ -89,15 +89,15 @@ def googlenet(num_classes: int = 1000, include_top: bool = True, aux: bool = Tru
         "pool2": MaxPool2d(3, stride=2, ceil_mode=True),  # 28 x 28 x 192
     }
     pool4 = MaxPool2d(3, stride=2, ceil_mode=True)
-    side_pool = partial(AvgPool2d, 5, stride=3) if aux and include_top else None  # 14 x 14 to 4 x 4
-    layers |= _modules(_conv, 5, pool4, side_pool, num_classes, rng)
+    auxiliary_pool = partial(AvgPool2d, 5, stride=3) if aux and include_top else None  # 14 x 14 to 4 x 4
+    layers |= _modules(_conv, 5, pool4, auxiliary_pool, num_classes, rng)
     if include_top:
         layers |= _scores(0.4, num_classes, rng)
     return Model(layers, architecture="googlenet", input_shape=(3, 224, 224))
 
 
 def googlenet_torchvision(num_classes: int = 1000, include_top: bool = True, aux: bool = True, rng: Rng = None) -> Model:
-    """torchvision's GoogLeNet with random weights: 6,624,904 parameters with 1,000 classes, 13,004,888 with the side heads.
+    """torchvision's GoogLeNet with random weights: 6,624,904 parameters with 1,000 classes, 13,004,888 with auxiliary heads.
 
     *Not the paper's.* Layers and arguments as in ``googlenet``, but:
 
@@ -105,7 +105,7 @@ def googlenet_torchvision(num_classes: int = 1000, include_top: bool = True, aux
       weights were trained with it.
     - each convolution has batch norm, with an eps of 0.001, in the place of a bias; there is no response normalisation.
     - pool4 is 2x2; dropout before the scores is 0.2.
-    - the side heads take any picture, as their pool adapts. The smallest is 31 x 31.
+    - the auxiliary heads take any picture, as their pool adapts. The smallest is 31 x 31.
 
     >>> list(googlenet_torchvision(10).layers["inception_3a"].branches)
     ['1x1', '3x3', 'second_3x3', 'pool']
@@ -119,8 +119,8 @@ def googlenet_torchvision(num_classes: int = 1000, include_top: bool = True, aux
         "pool2": MaxPool2d(3, stride=2, ceil_mode=True),  # 28 x 28 x 192
     }
     pool4 = MaxPool2d(2, ceil_mode=True)
-    side_pool = partial(AdaptiveAvgPool2d, 4) if aux and include_top else None
-    layers |= _modules(_normed_conv, 3, pool4, side_pool, num_classes, rng)
+    auxiliary_pool = partial(AdaptiveAvgPool2d, 4) if aux and include_top else None
+    layers |= _modules(_normed_conv, 3, pool4, auxiliary_pool, num_classes, rng)
     if include_top:
         layers |= _scores(0.2, num_classes, rng)
     return Model(layers, architecture="googlenet_torchvision", input_shape=(3, 224, 224))
@@ -190,11 +190,11 @@ def _modules(
     conv: Callable[..., Sequential],
     largest: int,
     pool4: Layer,
-    side_pool: Callable[[], Layer] | None,
+    auxiliary_pool: Callable[[], Layer] | None,
     num_classes: int,
     rng: Rng,
 ) -> dict[str, Layer]:
-    """inception_3a to inception_5b with the pools between, and after some a side head if there is a ``side_pool``."""
+    """inception_3a to inception_5b with the pools between; with an ``auxiliary_pool``, a head after some."""
     layers: dict[str, Layer] = {}
     channels = FIRST
     for name, filters in MODULES.items():
@@ -204,13 +204,13 @@ def _modules(
             layers["pool4"] = pool4  # 7 x 7 x 832
         layers[f"inception_{name}"] = inception(channels, filters, conv, largest, rng)
         channels = filters[0] + filters[2] + filters[4] + filters[5]
-        if side_pool is not None and name in SIDE_HEADS:
-            layers[SIDE_HEADS[name]] = SideHead(_side_scores(channels, conv, side_pool(), num_classes, rng))
+        if auxiliary_pool is not None and name in SIDE_HEADS:
+            layers[SIDE_HEADS[name]] = AuxiliaryHead(_side_scores(channels, conv, auxiliary_pool(), num_classes, rng))
     return layers
 
 
 def _side_scores(channels: int, conv: Callable[..., Sequential], pool: Layer, num_classes: int, rng: Rng) -> Sequential:
-    """The classifier of a side head, section 5 of the paper: from (N, channels, 14, 14) to scores (N, num_classes)."""
+    """The classifier of an auxiliary head, section 5 of the paper: from (N, channels, 14, 14) to scores (N, num_classes)."""
     return Sequential(
         pool=pool,  # 4 x 4
         conv=conv(channels, SIDE_CHANNELS, 1, rng=rng),

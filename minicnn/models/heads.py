@@ -8,13 +8,13 @@ import numpy as np
 
 from ..initializers import Initializer
 from ..layers import (
+    AuxiliaryHead,
     Conv2d,
     GlobalAvgPool2d,
     Layer,
     Linear,
     ReLU,
     Sequential,
-    SideHead,
 )
 
 Classifier = Linear | Conv2d
@@ -51,7 +51,7 @@ def replace_classifier(
 ) -> Classifier:
     """Put a new layer of the same kind, for another number of classes, in the place of the classifier, and return it.
 
-    What belongs to the old classes goes with it: side heads, and a ReLU right after the classifier; see ``Model.replace_head``.
+    What belongs to the old classes goes with it: auxiliary heads, and a ReLU after the classifier; see ``Model.replace_head``.
     """
     path, old = find_classifier(network)
     outputs = "out_features" if isinstance(old, Linear) else "out_channels"
@@ -68,7 +68,7 @@ def replace_classifier(
     above = names[names.index(name) + 1 :]
     if above and isinstance(parent.layers[above[0]], ReLU):
         del parent.layers[above[0]]
-    for side in [name for name, layer in network.layers.items() if isinstance(layer, SideHead)]:
+    for side in [name for name, layer in network.layers.items() if isinstance(layer, AuxiliaryHead)]:
         del network.layers[side]
     return new
 

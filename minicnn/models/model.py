@@ -13,7 +13,7 @@ from ..data.preprocessing import Preprocessing
 from ..inference.batches import infer
 from ..inference.fusion import FusedNetwork, fuse
 from ..initializers import normal
-from ..layers import Layer, Sequential, SideHead
+from ..layers import AuxiliaryHead, Layer, Sequential
 from .activations import activations
 from .heads import Classifier, find_classifier, replace_classifier
 from .predictions import probabilities
@@ -240,7 +240,7 @@ class Model(Sequential):
         """A copy of the network that ends with this top-level layer: what is above is gone, and this model stays as it was.
 
         Input size, preprocessing and provenance are kept, and what is frozen stays so. The class names go with the scores that
-        they name, and so do side heads, classifiers for the old classes; only a cut after the last layer keeps them.
+        they name, and so do auxiliary heads, classifiers for the old classes; only a cut after the last layer keeps them.
 
         Raises
         ------
@@ -256,7 +256,7 @@ class Model(Sequential):
         lower, upper = self.split(layer)
         if not upper.layers:
             return self.copy()
-        kept = {name: child for name, child in lower.layers.items() if not isinstance(child, SideHead)}
+        kept = {name: child for name, child in lower.layers.items() if not isinstance(child, AuxiliaryHead)}
         name = f"{self.architecture} up to {layer}"
         model = Model(**self.config() | {"layers": copy.deepcopy(kept), "architecture": name, "classes": None})
         model.training, model.remembers = self.training, self.remembers
@@ -271,7 +271,7 @@ class Model(Sequential):
         A ReLU right after the classifier, as SqueezeNet has it, is taken away. It cuts scores off at zero, and where it does no
         gradient passes: a class whose new weights give no positive score anywhere in a picture could not learn from it. And
         without it the averaged scores are those of a linear classifier on the averaged maps, so that one can be put in here.
-        Side heads, as GoogLeNet has them, are classifiers for the old classes, and are taken away as well.
+        Auxiliary heads, as GoogLeNet has them, are classifiers for the old classes, and are taken away as well.
 
         Parameters
         ----------

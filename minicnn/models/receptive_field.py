@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..layers import (
+    AuxiliaryHead,
     BatchNorm2d,
     Concat,
     Conv2d,
@@ -14,12 +15,18 @@ from ..layers import (
     PadChannels,
     Residual,
     Sequential,
-    SideHead,
 )
 from ..layers.activation import Activation
 from ..layers.pool import Pool2d
 
-SAME_PLACE = (Activation, BatchNorm2d, Dropout, LocalResponseNorm, PadChannels, SideHead)  # y at a place is of x at that place
+SAME_PLACE = (
+    Activation,
+    BatchNorm2d,
+    Dropout,
+    LocalResponseNorm,
+    PadChannels,
+    AuxiliaryHead,
+)  # y at a place is of x at that place
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..layers import Layer, Sequential, SideHead
+from ..layers import AuxiliaryHead, Layer, Sequential
 
 TITLES = ("layer", "type", "output", "parameters", "multiply-adds", "trainable", "learning rate")
 NUMBERS = (3, 4)  # columns that are aligned to the right
@@ -40,9 +40,9 @@ class Row:
 def rows(layer: Layer, input_shape: tuple[int, ...], depth: int, path: str = "") -> Iterator[Row]:
     """The layers ``depth`` levels below this one, or as deep as there are any; each weight is in one row only.
 
-    A side head stays one row: what is inside does not run in inference.
+    An auxiliary head stays one row: what is inside does not run in inference.
     """
-    if depth > 0 and layer.children() and not isinstance(layer, SideHead):
+    if depth > 0 and layer.children() and not isinstance(layer, AuxiliaryHead):
         for name, child in layer.children().items():
             yield from rows(child, input_shape, depth - 1, f"{path}.{name}" if path else name)
             if isinstance(layer, Sequential):  # elsewhere all children get the same input

@@ -278,7 +278,7 @@ def _network(
     takes = inspect.signature(constructor).parameters
     if wrong := [name for name in build if name not in takes]:
         raise WeightsError(f"{form} has no {', '.join(wrong)}; it takes {', '.join(takes)}")
-    if "aux" in takes:  # side heads run in training only
+    if "aux" in takes:  # auxiliary heads run in training only
         build = {"aux": False} | build
     model = constructor(**build, rng=NoRandomness())
     other = Match(model, arrays, source, table).other_sizes(model, takes)

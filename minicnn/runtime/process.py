@@ -9,16 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .cores import usable_cores
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from .blas import Blas
-    from .parallel import Executor
-    from .worker import Worker
 
 
 class Process:
@@ -42,7 +35,7 @@ class Process:
         Of what keeps a thread's workspaces by name: a dictionary.
     """
 
-    executor: Executor
+    executor: Any  # set by `parallel`, which is above this file
     workspaces: type[dict] = dict
 
     def __init__(self) -> None:
@@ -51,9 +44,9 @@ class Process:
 
     def start_afresh(self) -> None:
         """No pool, and nobody who holds a lock: as in a new process."""
-        self.workers: list[Worker] = []
+        self.workers: list = []
         self.workers_in_use, self.lock = threading.Lock(), threading.Lock()
-        self.blas: Blas | None = None
+        self.blas = None
 
 
 class Thread(threading.local):
@@ -70,9 +63,9 @@ class Thread(threading.local):
     """
 
     def __init__(self) -> None:  # once in each thread
-        self.executor: Executor | None = None
+        self.executor = None
         self.has_one_blas_thread = False
-        self.workspaces: dict[tuple, np.ndarray] = process.workspaces()
+        self.workspaces = process.workspaces()
 
 
 process = Process()

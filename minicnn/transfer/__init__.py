@@ -8,8 +8,8 @@ from ..linear_model.selection import choose_regularisation
 from ..linear_model.softmax_regression import SoftmaxRegression
 from ..linear_model.svm import LinearSVM
 from .fc_to_conv import fc_to_conv, without_padding
-from .feature_bank import view_bank
-from .features import codes_of, extract_features
+from .feature_bank import build_feature_bank
+from .features import extract_features, pool_features
 from .finetune import Phase, fine_tune
 from .learning_rates import discriminative_rates, set_learning_rates
 from .metrics import measure
@@ -23,10 +23,10 @@ __all__ = [
     "LinearSVM",
     "Phase",
     "SoftmaxRegression",
+    "build_feature_bank",
     "calibrate",
     "choose_regularisation",
     "class_map",
-    "codes_of",
     "default_layer",
     "dense_probabilities",
     "discriminative_rates",
@@ -40,12 +40,12 @@ __all__ = [
     "linear_probe_then_fine_tune",
     "logme",
     "measure",
+    "pool_features",
     "set_head",
     "set_learning_rates",
     "ten_crop_probabilities",
     "ten_crops",
     "to_one_sigmoid",
-    "view_bank",
     "with_new_head",
     "with_small_head",
     "without_padding",

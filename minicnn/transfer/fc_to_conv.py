@@ -28,6 +28,7 @@ from collections.abc import Sequence
 
 from ..layers import (
     AdaptiveAvgPool2d,
+    AuxiliaryHead,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
@@ -39,7 +40,6 @@ from ..layers import (
     Linear,
     Parameter,
     Sequential,
-    SideHead,
 )
 from ..layers.activation import Activation
 from ..layers.pool import Pool2d
@@ -149,7 +149,7 @@ class _Conversion:
             unchanged = list(inside.values()) == list(layer.layers.values())
             return layer if unchanged else Sequential(**inside) if inside else None
         before, self.shape = self.shape, layer.output_shape(self.shape)
-        if isinstance(layer, SideHead):
+        if isinstance(layer, AuxiliaryHead):
             return None
         if isinstance(layer, Flatten):
             self.volume = self.volume or before[1:]

@@ -10,7 +10,7 @@ from ..inference.fusion import fuse
 from ..models.model import Model
 
 
-class ViewBank:
+class FeatureBank:
     """What the frozen lower part makes of every picture, once plain and for training pictures also augmented, in float16.
 
     Samples 0..N-1 are the N pictures as they are, the first M of them for training, the rest for validation. Sample
@@ -29,14 +29,14 @@ class ViewBank:
         self.layer, self.outputs = layer, outputs
         self.trained_on, self.pictures, self.views = trained_on, pictures, views
 
-    def up_to(self, model: Model, layer: str, views: int, progress: bool = True) -> ViewBank:
+    def up_to(self, model: Model, layer: str, views: int, progress: bool = True) -> FeatureBank:
         """The bank for a cut of this model at a higher layer, and for as many views or fewer."""
         outputs = self.outputs[: self.pictures + self.trained_on * (views - 1)]
         if layer != self.layer:
             between, _ = model.split(self.layer)[1].split(layer)
             label = f"from '{self.layer}' to '{layer}'" if progress else None
             outputs = infer(fuse(between), len(outputs), lambda i: outputs[i].astype(np.float32), label=label, dtype=np.float16)
-        return ViewBank(layer, outputs, self.trained_on, self.pictures, views)
+        return FeatureBank(layer, outputs, self.trained_on, self.pictures, views)
 
     def prepare(self, samples: np.ndarray) -> np.ndarray:
         """Sample numbers -> input of the upper part, float32."""
@@ -48,7 +48,7 @@ class ViewBank:
         return np.where(view == 0, pictures, self.pictures + (view - 1) * self.trained_on + pictures)
 
 
-def view_bank(
+def build_feature_bank(
     model: Model,
     layer: str,
     views: int,
@@ -57,7 +57,7 @@ def view_bank(
     augmentation: Augmentation,
     seed: int = 0,
     progress: bool = True,
-) -> ViewBank:
+) -> FeatureBank:
     """Run ``views`` versions of each training picture, and the validation pictures as they are, up to a top-level layer.
 
     Parameters
@@ -82,4 +82,4 @@ def view_bank(
     lower, _ = model.split(layer)
     label = f"views up to '{layer}'" if progress else None
     outputs = infer(fuse(lower), pictures + len(seeds), batch, label=label, dtype=np.float16)
-    return ViewBank(layer, outputs, len(train), pictures, views)
+    return FeatureBank(layer, outputs, len(train), pictures, views)

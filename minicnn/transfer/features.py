@@ -19,7 +19,7 @@ from ..cache import cache_folder
 from ..data.picture_set import PictureSet
 from ..inference.batches import run_in_groups
 from ..inference.fusion import fuse
-from ..layers import Sequential, SideHead
+from ..layers import AuxiliaryHead, Sequential
 from ..models.activations import activations, check_names
 from ..models.model import Model
 from .feature_file import CodeFile
@@ -34,7 +34,7 @@ def fingerprint(network: Sequential) -> str:
 
     Networks with equal fingerprints make the same of a picture. Side heads do not count: they run in training only.
     """
-    digest, idle = hashlib.sha256(), tuple(f"{path}." for path, layer in network.walk() if isinstance(layer, SideHead))
+    digest, idle = hashlib.sha256(), tuple(f"{path}." for path, layer in network.walk() if isinstance(layer, AuxiliaryHead))
     for path, layer in network.walk():
         if not f"{path}.".startswith(idle):
             settings = {} if layer.children() else layer.config()
@@ -48,11 +48,11 @@ def fingerprint(network: Sequential) -> str:
     return digest.hexdigest()
 
 
-def codes_of(output: np.ndarray, pool: str = "mean") -> np.ndarray:
+def pool_features(output: np.ndarray, pool: str = "mean") -> np.ndarray:
     """A layer's output as one vector a picture: of feature maps (N, C, H, W) the "mean" over space, (N, C), or all numbers.
 
     >>> maps = np.arange(8.0).reshape(1, 2, 2, 2)
-    >>> codes_of(maps), codes_of(maps, "flatten").shape
+    >>> pool_features(maps), pool_features(maps, "flatten").shape
     (array([[1.5, 5.5]]), (1, 8))
     """
     return output.mean(axis=(2, 3)) if output.ndim == 4 and pool == "mean" else output.reshape(len(output), -1)
@@ -180,7 +180,7 @@ class _Extraction:
     def run(self, indices: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
         """The codes of a few pictures."""
         maps = activations(self.network, self.inputs.batch(indices), names)
-        return {name: codes_of(y, self.pool).astype(np.float32, copy=False) for name, y in maps.items()}
+        return {name: pool_features(y, self.pool).astype(np.float32, copy=False) for name, y in maps.items()}
 
     def complete(self, files: dict[str, CodeFile], progress: bool) -> None:
         """Compute the blocks of pictures that any of the files lacks."""

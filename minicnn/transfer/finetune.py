@@ -17,7 +17,7 @@ from ..models.model import Model
 from ..optim import AdamW
 from ..schedules import one_cycle
 from ..training import History, Trainer
-from .feature_bank import ViewBank, view_bank
+from .feature_bank import FeatureBank, build_feature_bank
 from .learning_rates import discriminative_rates, set_learning_rates
 
 
@@ -76,7 +76,7 @@ def fine_tune(
     augmentation: Augmentation,
     seed: int = 0,
     progress: bool = True,
-    bank: ViewBank | None = None,
+    bank: FeatureBank | None = None,
     loss: Loss | None = None,
 ) -> History:
     """Train the upper part of ``model`` in place; the best epoch by validation loss is what stays (without ``val``, the last).
@@ -90,8 +90,8 @@ def fine_tune(
         As ``PictureSet.fitted`` gives them; to train on, the labels may be probabilities (N, K) too.
     augmentation : Augmentation
         Applied to training pictures only.
-    bank : ViewBank, optional
-        Of these pictures and this model, as ``view_bank`` makes it, for a lower or the same cut.
+    bank : FeatureBank, optional
+        Of these pictures and this model, as ``build_feature_bank`` makes it, for a lower or the same cut.
     loss : Loss, optional
         By default softmax cross-entropy with the phase's label smoothing.
     """
@@ -109,7 +109,7 @@ def fine_tune(
 
     (x, y), (x_val, y_val) = train, val or (train[0][:0], None)
     if phase.views:
-        bank = bank or view_bank(model, phase.freeze_until, phase.views, x, x_val, augmentation, seed, progress)
+        bank = bank or build_feature_bank(model, phase.freeze_until, phase.views, x, x_val, augmentation, seed, progress)
         bank = bank.up_to(model, phase.freeze_until, phase.views, progress)
         trained, augment, prepare = upper, bank.augment, bank.prepare
         x, x_val = np.split(np.arange(bank.pictures), [len(x)])

@@ -28,7 +28,7 @@ from ..models.heads import replace_classifier
 from ..models.model import HEAD_STD, Model
 from ..optim import AdamW
 from ..training import History, Trainer
-from .features import codes_of
+from .features import pool_features
 from .surgery import below_classifier, default_layer
 
 HEAD = "small_head"
@@ -123,7 +123,7 @@ def train_head(
     model.freeze(until=codes_at)
     lower, head = model.split(codes_at)
     pixels, label = np.concatenate([train[0], val[0]]), "bottleneck features" if progress else None
-    codes = infer(fuse(lower), len(pixels), lambda i: model.preprocessing.normalise(pixels[i]), codes_of, label)
+    codes = infer(fuse(lower), len(pixels), lambda i: model.preprocessing.normalise(pixels[i]), pool_features, label)
     x, x_val = codes[: len(train[0])], codes[len(train[0]) :]
     trainer = Trainer(
         head,

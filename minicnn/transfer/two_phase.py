@@ -27,8 +27,8 @@ from ..linear_model.selection import RegularisationChoice, choose_regularisation
 from ..linear_model.softmax_regression import SoftmaxRegression
 from ..models.model import Model
 from ..training import History
-from .feature_bank import view_bank
-from .features import codes_of
+from .feature_bank import build_feature_bank
+from .features import pool_features
 from .finetune import Phase, fine_tune
 from .surgery import default_layer, freeze_points, set_head, with_new_head
 
@@ -149,8 +149,8 @@ def linear_probe_then_fine_tune(
     say(_line(TITLES))
 
     started = time.perf_counter()
-    bank = view_bank(tuned, phase.freeze_until, max(phase.views, 1), train[0], val[0], augmentation, seed, progress)
-    codes = codes_of(bank.up_to(tuned, layer, 1, progress).outputs.astype(np.float32))
+    bank = build_feature_bank(tuned, phase.freeze_until, max(phase.views, 1), train[0], val[0], augmentation, seed, progress)
+    codes = pool_features(bank.up_to(tuned, layer, 1, progress).outputs.astype(np.float32))
     x, x_val = codes[: len(train[0])], codes[len(train[0]) :]
     probe = choose_regularisation(SoftmaxRegression, x, train[1], x_val, val[1])
     set_head(tuned, probe.fitted)

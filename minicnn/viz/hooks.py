@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..layers import Dropout, Layer, SideHead
+from ..layers import AuxiliaryHead, Dropout, Layer
 from ..models import Model
 from ..models.activations import check_names
 from ..models.predictions import number_of_classes, scores_of_classes
@@ -150,11 +150,11 @@ def layer_of(model: Model, path: str) -> Layer:
 def layers_with_maps(model: Model, input_shape: tuple[int, ...]) -> dict[str, tuple[int, int, int]]:
     """The top-level layers that give maps of more than one place for an input (N, C, H, W), with the shape (C, H, W) of theirs.
 
-    Layers that hand through what they get (dropout, side heads) are left out.
+    Layers that hand through what they get (dropout, auxiliary heads) are left out.
     """
     shapes, shape = {}, tuple(input_shape)
     for name, layer in model.layers.items():
         shape = layer.output_shape(shape)
-        if len(shape) == 4 and shape[2] * shape[3] > 1 and not isinstance(layer, (Dropout, SideHead)):
+        if len(shape) == 4 and shape[2] * shape[3] > 1 and not isinstance(layer, (Dropout, AuxiliaryHead)):
             shapes[name] = shape[1:]
     return shapes

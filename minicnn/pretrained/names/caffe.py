@@ -153,5 +153,5 @@ CAFFE = Source(
     recipe=recipe,
     preprocessing=PREPROCESSING,
     changes={"vgg": round_up, "resnet": resnet},
-    ignored=r"loss[12]/.*",  # GoogLeNet's side heads, if ours has none
+    ignored=r"loss[12]/.*",  # GoogLeNet's auxiliary heads, if ours has none
 )

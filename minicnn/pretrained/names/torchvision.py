@@ -141,6 +141,6 @@ TORCHVISION = Source(
     recipe=recipe,
     preprocessing=PREPROCESSING,
     forms={"alexnet": "alexnet_torchvision", "googlenet": "googlenet_torchvision"},
-    # the count of batches that a batch norm has seen; GoogLeNet's side heads, if ours has none
+    # the count of batches that a batch norm has seen; GoogLeNet's auxiliary heads, if ours has none
     ignored=r".*\.num_batches_tracked|aux[12]\..*",
 )

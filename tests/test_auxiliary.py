@@ -1,4 +1,4 @@
-"""Side heads: what they add to the gradient, when they run, and the loss that looks at their scores."""
+"""Auxiliary heads: what they add to the gradient, when they run, and the loss that looks at their scores."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import minicnn
 from minicnn.gradcheck import check_function, check_layer
 from minicnn.inference.fusion import fuse
 from minicnn.layers import (
+    AuxiliaryHead,
     BatchNorm2d,
     Conv2d,
     Dropout,
@@ -16,9 +17,8 @@ from minicnn.layers import (
     MaxPool2d,
     ReLU,
     Sequential,
-    SideHead,
 )
-from minicnn.losses import SoftmaxCrossEntropy, SVMHinge, WithSideHeads
+from minicnn.losses import SoftmaxCrossEntropy, SVMHinge, WithAuxiliaryHeads
 from minicnn.models import Model
 from minicnn.models.strict import arrays_of
 from minicnn.optim import SGD
@@ -32,10 +32,10 @@ def small_model():
     layers = {
         "conv1": Conv2d(2, 4, 3, pad=1, rng=0),
         "relu1": ReLU(),
-        "aux1": SideHead(Sequential(pool=MaxPool2d(2), flatten=Flatten(), drop=Dropout(0.3, 1), fc=Linear(36, 3, rng=2))),
+        "aux1": AuxiliaryHead(Sequential(pool=MaxPool2d(2), flatten=Flatten(), drop=Dropout(0.3, 1), fc=Linear(36, 3, rng=2))),
         "conv2": Conv2d(4, 5, 3, stride=2, rng=3),
         "norm2": BatchNorm2d(5),
-        "aux2": SideHead(Sequential(pool=GlobalAvgPool2d(), fc=Linear(5, 3, rng=4))),
+        "aux2": AuxiliaryHead(Sequential(pool=GlobalAvgPool2d(), fc=Linear(5, 3, rng=4))),
         "flatten": Flatten(),
         "fc": Linear(20, 3, rng=5),
     }
@@ -50,7 +50,7 @@ def step(model, loss, x=PICTURES, targets=TARGETS):
 def check_whole(model, weight=0.3):
     """The gradient of the whole loss with respect to x and everything trainable, against numeric ones."""
     model.train()
-    loss = WithSideHeads(SoftmaxCrossEntropy(), model, weight)
+    loss = WithAuxiliaryHeads(SoftmaxCrossEntropy(), model, weight)
     trainable = {name: parameter for name, parameter in model.parameters().items() if parameter.trainable}
     arrays = {"x": PICTURES.copy()} | {name: parameter.value for name, parameter in trainable.items()}
 
@@ -74,7 +74,7 @@ def test_loss_and_gradient_by_hand():
     """One weight a layer, hinge losses that are all active: L = x w (s_1 - s_0 + 1) with a share of the side's."""
     model = Sequential(
         scale=Linear(1, 1, bias=False),
-        side=SideHead(Linear(1, 2, bias=False)),
+        side=AuxiliaryHead(Linear(1, 2, bias=False)),
         scores=Linear(1, 2, bias=False),
     ).astype(np.float64)
     parameters = model.parameters()
@@ -82,7 +82,7 @@ def test_loss_and_gradient_by_hand():
     for name, values in (("scale.w", [[2]]), ("side.head.w", [[3], [4]]), ("scores.w", [[5], [7]])):
         parameters[name].value[...] = values
     model.train()
-    loss = WithSideHeads(SVMHinge(), model, weight=0.5)
+    loss = WithAuxiliaryHeads(SVMHinge(), model, weight=0.5)
     value, dx = step(model, loss, np.array([[10.0]]), np.array([0]))
     # the middle is 20: scores 100, 140, and 60, 80 at the side
     assert value == (140 - 100 + 1) + 0.5 * (80 - 60 + 1)
@@ -110,7 +110,7 @@ def test_it_is_exact_whatever_is_frozen_and_frozen_parameters_get_none(frozen):
 
 
 def test_a_head_whose_gradient_is_forgotten_fails_the_check():
-    class Forgetful(SideHead):
+    class Forgetful(AuxiliaryHead):
         def backward(self, dy):
             super().backward(dy)
             return dy
@@ -125,7 +125,7 @@ def test_without_a_loss_that_looks_a_head_has_no_influence():
     for training in (True, False):
         report = check_layer(model, PICTURES, training=training, elements=40)
         assert report.ok, report
-    step(model.train(), WithSideHeads(SoftmaxCrossEntropy(), model))
+    step(model.train(), WithAuxiliaryHeads(SoftmaxCrossEntropy(), model))
     assert model.parameters()["aux1.head.fc.w"].grad.any()
     step(model, SoftmaxCrossEntropy())
     assert not model.parameters()["aux1.head.fc.w"].grad.any(), "the gradient of an earlier step is still there"
@@ -137,7 +137,7 @@ def test_without_a_loss_that_looks_a_head_has_no_influence():
 
 def test_in_eval_mode_no_head_runs_and_the_loss_is_that_of_the_scores_alone():
     model, plain = small_model(), SoftmaxCrossEntropy()
-    both = WithSideHeads(plain, model)
+    both = WithAuxiliaryHeads(plain, model)
     model.train().forward(PICTURES)
     scores = model.eval().forward(PICTURES)
     assert model.layers["aux1"].scores is None
@@ -158,7 +158,7 @@ def runs(monkeypatch):
 def test_below_the_lowest_trainable_layer_no_head_runs(runs):
     model = small_model().freeze(until="norm2").train()
     model.needs_dx = False
-    step(model, WithSideHeads(SoftmaxCrossEntropy(), model))
+    step(model, WithAuxiliaryHeads(SoftmaxCrossEntropy(), model))
     assert runs == ["aux2.head.fc", "fc", "fc", "aux2.head.fc"]
     assert model.parameters()["aux1.head.fc.w"].grad is None
 
@@ -166,11 +166,11 @@ def test_below_the_lowest_trainable_layer_no_head_runs(runs):
 def test_the_lowest_trainable_layer_may_be_in_a_head(runs):
     model = small_model().freeze(until="norm2").train()
     model.needs_dx = False
-    assert step(model, WithSideHeads(SoftmaxCrossEntropy(), model))[1] is None
+    assert step(model, WithAuxiliaryHeads(SoftmaxCrossEntropy(), model))[1] is None
     assert model.parameters()["aux2.head.fc.w"].grad.any()
     runs.clear()
     model.freeze(until="aux2")
-    step(model, WithSideHeads(SoftmaxCrossEntropy(), model))
+    step(model, WithAuxiliaryHeads(SoftmaxCrossEntropy(), model))
     assert runs == ["fc", "fc"]
 
 
@@ -178,7 +178,7 @@ def test_a_frozen_head_above_something_trainable_still_hands_its_gradient_down()
     gradients = []
     for weight in (0, 1):
         model = small_model().freeze(names=["aux1", "aux2"]).seed(np.random.default_rng(0)).train()
-        step(model, WithSideHeads(SoftmaxCrossEntropy(), model, weight))
+        step(model, WithAuxiliaryHeads(SoftmaxCrossEntropy(), model, weight))
         gradients.append(model.parameters()["conv1.w"].grad)
     assert np.abs(gradients[0] - gradients[1]).max() > 1e-3
 
@@ -193,7 +193,7 @@ def test_the_trainer_trains_the_heads_and_validates_without_them():
     before = model.parameters()["aux1.head.fc.w"].value.copy()
     trainer = Trainer(
         model,
-        WithSideHeads(SoftmaxCrossEntropy(), model),
+        WithAuxiliaryHeads(SoftmaxCrossEntropy(), model),
         SGD(model.parameters(), 0.05),
         epochs=15,
         batch_size=8,
@@ -215,7 +215,7 @@ def test_it_is_saved_loaded_and_copied_with_its_head(tmp_path):
         values = []
         for net in (model, other):
             net.seed(np.random.default_rng(3)).train()
-            values.append(step(net, WithSideHeads(SoftmaxCrossEntropy(), net), x)[0])
+            values.append(step(net, WithAuxiliaryHeads(SoftmaxCrossEntropy(), net), x)[0])
         assert values[0] == values[1]
         other.parameters()["aux1.head.fc.w"].value += 1
     assert model.parameters()["aux1.head.fc.w"].value.max() < 1
@@ -231,8 +231,8 @@ def test_fused_it_hands_on_what_it_gets():
 def test_the_summary_counts_its_parameters_and_not_the_work_it_does_in_training_only():
     model = small_model()
     row = next(line.split() for line in model.summary().splitlines() if line.startswith("aux1"))
-    assert row == ["aux1", "SideHead", "4", "x", "6", "x", "6", "111", "0", "yes"]
-    plain = Sequential(**{name: layer for name, layer in model.layers.items() if not isinstance(layer, SideHead)})
+    assert row == ["aux1", "AuxiliaryHead", "4", "x", "6", "x", "6", "111", "0", "yes"]
+    plain = Sequential(**{name: layer for name, layer in model.layers.items() if not isinstance(layer, AuxiliaryHead)})
     assert model.multiply_adds((1, 2, 6, 6)) == plain.multiply_adds((1, 2, 6, 6))
     totals = [model.summary(depth=depth).splitlines()[-2:] for depth in (1, 3)]
     assert totals[0] == totals[1]
@@ -243,16 +243,18 @@ def test_the_summary_counts_its_parameters_and_not_the_work_it_does_in_training_
 
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(TypeError, match="needs a layer that makes scores, got a str"):
-        SideHead("aux")
+        AuxiliaryHead("aux")
     model = small_model().train()
-    with pytest.raises(ValueError, match="weight of the side heads' losses is a number of at least 0, got -1"):
-        WithSideHeads(SoftmaxCrossEntropy(), model, -1)
+    with pytest.raises(ValueError, match="weight of the auxiliary heads' losses is a number of at least 0, got -1"):
+        WithAuxiliaryHeads(SoftmaxCrossEntropy(), model, -1)
     with pytest.raises(RuntimeError, match="needs a forward"):
-        WithSideHeads(SoftmaxCrossEntropy(), model).backward()
+        WithAuxiliaryHeads(SoftmaxCrossEntropy(), model).backward()
     model.layers["fc"] = Linear(20, 5, rng=0).astype(np.float64).train()
-    with pytest.raises(ValueError, match=r"SideHead 'aux1' gives scores \(4, 3\) and the network \(4, 5\): after a change"):
-        WithSideHeads(SoftmaxCrossEntropy(), model).forward(model.forward(PICTURES), TARGETS)
-    side = SideHead(Linear(2, 2)).train()
+    with pytest.raises(
+        ValueError, match=r"AuxiliaryHead 'aux1' gives scores \(4, 3\) and the network \(4, 5\): after a change"
+    ):
+        WithAuxiliaryHeads(SoftmaxCrossEntropy(), model).forward(model.forward(PICTURES), TARGETS)
+    side = AuxiliaryHead(Linear(2, 2)).train()
     side.forward(np.zeros((3, 2), np.float32))
     with pytest.raises(ValueError, match="expects a dy like y"):
         side.backward(np.zeros((2, 2), np.float32))

@@ -16,6 +16,7 @@ from minicnn.data.preprocessing import Preprocessing
 from minicnn.errors import PictureError
 from minicnn.inference.fusion import fuse
 from minicnn.layers import (
+    AuxiliaryHead,
     BatchNorm2d,
     Concat,
     Conv2d,
@@ -25,12 +26,11 @@ from minicnn.layers import (
     ReLU,
     Residual,
     Sequential,
-    SideHead,
 )
 from minicnn.models.model import Model
 from minicnn.transfer import features as codes_module
 from minicnn.transfer.feature_file import BLOCK, CodeFile
-from minicnn.transfer.features import codes_of, extract_features, fingerprint
+from minicnn.transfer.features import extract_features, fingerprint, pool_features
 from minicnn.transfer.surgery import default_layer
 
 SIZE = 12
@@ -59,7 +59,7 @@ def small_model(rng=0):
     layers = {
         "stem": unit(3, 6, stride=2),
         "block": Residual(Sequential(first=unit(6, 8), second=unit(8, 7)), shortcut=Conv2d(6, 7, 1, rng=rng)),
-        "side": SideHead(Sequential(pool=GlobalAvgPool2d(), scores=Linear(7, 5, rng=rng))),
+        "side": AuxiliaryHead(Sequential(pool=GlobalAvgPool2d(), scores=Linear(7, 5, rng=rng))),
         "both": Concat(left=unit(7, 4), right=Conv2d(7, 3, 1, rng=rng)),
         "pool": GlobalAvgPool2d(),
         "dropout": Dropout(0.1),
@@ -169,8 +169,8 @@ def test_fusing_keeps_the_layers_that_are_asked_for():
 
 def test_codes_of_maps_worked_by_hand():
     maps = np.arange(8.0).reshape(1, 2, 2, 2)
-    np.testing.assert_array_equal(codes_of(maps), [[1.5, 5.5]])
-    np.testing.assert_array_equal(codes_of(maps, "flatten"), [np.arange(8)])
+    np.testing.assert_array_equal(pool_features(maps), [[1.5, 5.5]])
+    np.testing.assert_array_equal(pool_features(maps, "flatten"), [np.arange(8)])
 
 
 # ---- pictures in any form
@@ -340,7 +340,7 @@ def test_an_interrupted_run_goes_on_at_the_last_finished_block(cache, ran, monke
 KILLED = """
     import os, signal, sys
     sys.path.insert(0, {tests!r})
-    from test_codes import BLOCK, extract_features, pictures, small_model
+    from test_features import BLOCK, extract_features, pictures, small_model
     from minicnn.transfer import features as codes
     run = codes._Extraction.run
     def until_killed(self, indices, names):

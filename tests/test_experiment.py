@@ -31,7 +31,7 @@ from minicnn.layers import (
 from minicnn.linear_model.softmax_regression import SoftmaxRegression
 from minicnn.losses import softmax
 from minicnn.models.model import Model
-from minicnn.transfer.feature_bank import view_bank
+from minicnn.transfer.feature_bank import build_feature_bank
 from minicnn.transfer.features import extract_features
 from minicnn.transfer.finetune import Phase, fine_tune
 from minicnn.transfer.metrics import confident_mistakes, mean_and_std, measure
@@ -117,7 +117,7 @@ def test_freeze_points_leave_more_to_train_the_second_time():
 def test_bank_holds_plain_views_of_all_and_augmented_ones_of_training_pictures(ready):
     model, fitted, _ = ready
     lower, _ = model.split("block0")
-    bank = view_bank(model, "block0", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
+    bank = build_feature_bank(model, "block0", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
     assert len(bank.outputs) == 80 + 2 * 60
     plain = lower.forward(model.preprocessing.normalise(fitted))
     np.testing.assert_allclose(bank.prepare(np.arange(80)), plain, atol=0.01)
@@ -129,8 +129,8 @@ def test_bank_holds_plain_views_of_all_and_augmented_ones_of_training_pictures(r
 
 def test_a_bank_goes_on_to_a_higher_cut_and_to_fewer_views(ready):
     model, fitted, _ = ready
-    low = view_bank(model, "block0", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
-    high = view_bank(model, "block1", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
+    low = build_feature_bank(model, "block0", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
+    high = build_feature_bank(model, "block1", 3, fitted[:60], fitted[60:], PHOTOS, progress=False)
     np.testing.assert_allclose(low.up_to(model, "block1", 3, progress=False).outputs, high.outputs, atol=0.05)
     fewer = low.up_to(model, "block0", 2, progress=False)
     np.testing.assert_array_equal(fewer.outputs, low.outputs[: 80 + 60])

@@ -9,6 +9,7 @@ import pytest
 from minicnn.inference.fused_layers import FusedConcat, FusedConv2d
 from minicnn.inference.fusion import fuse
 from minicnn.layers import (
+    AuxiliaryHead,
     BatchNorm2d,
     Concat,
     Conv2d,
@@ -21,7 +22,6 @@ from minicnn.layers import (
     ReLU6,
     Residual,
     Sequential,
-    SideHead,
 )
 from minicnn.models import efficientnet_lite0, lenet5
 from minicnn.models.strict import arrays_of
@@ -113,7 +113,7 @@ def test_efficientnet_and_lenet_give_the_same_scores():
 def test_a_side_head_keeps_its_place_and_not_its_weights():
     rng = np.random.default_rng(0)
     head = Sequential(flatten=Flatten(), scores=Linear(4 * 5 * 5, 3, rng=rng))
-    net = shake(Sequential(conv=Conv2d(2, 4, 3, rng=rng), relu=ReLU(), aux=SideHead(head), last=Conv2d(4, 3, 1, rng=rng)))
+    net = shake(Sequential(conv=Conv2d(2, 4, 3, rng=rng), relu=ReLU(), aux=AuxiliaryHead(head), last=Conv2d(4, 3, 1, rng=rng)))
     x = rng.standard_normal((2, 2, 7, 7)).astype(np.float32)
     fused = fuse(net)
     assert list(fused.layers) == ["relu", "aux", "last"] and not fused.layers["aux"].parameters()

@@ -23,7 +23,7 @@ import numpy as np
 
 from minicnn import models
 from minicnn.data.augmentation import CELLS
-from minicnn.data.preprocessing import SYMMETRIES, Preprocessing
+from minicnn.data.preprocessing import TEST_TIME_VIEWS, Preprocessing
 from minicnn.data.splits import TEST_FRACTION, VAL_FRACTION
 from minicnn.experiment.presets import PRESETS
 from minicnn.inference.batches import infer
@@ -41,7 +41,7 @@ from .timing import race
 
 NETWORK, PICTURES, CLASSES = models.efficientnet_lite0, 2624, 2
 BATCH, RATE = Phase.batch_size, 1e-4  # so slow that numbers stay ordinary over all repetitions
-VERSIONS = SYMMETRIES["square"]
+VIEWS = TEST_TIME_VIEWS["square"]  # of a test picture, whose scores are averaged
 HEADINGS = {
     "title": f"batches of {BATCH} pictures",
     "batches": "batches",
@@ -68,7 +68,7 @@ class Work:
         What the pictures go through.
     prepare : function
         Makes a batch of its input, float32.
-    how : "step", "forward" or "fused"
+    mode : "step", "forward" or "fused"
         A training step; a pass in eval mode, as the trainer validates; or one of the fused network.
     """
 
@@ -76,7 +76,7 @@ class Work:
     batches: int
     layer: Sequential
     prepare: Callable[[], np.ndarray]
-    how: str
+    mode: str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,40 +95,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def works() -> Iterator[Work]:
-    """All that the second strategy of the full mode does with its pictures, one network at a time."""
-    effort, rng = PRESETS["full"], np.random.default_rng(0)
+    """The work of fine-tuning in the full mode, one network at a time."""
+    preset, rng = PRESETS["full"], np.random.default_rng(0)
     test = round(TEST_FRACTION * PICTURES)
     val = round(VAL_FRACTION * (PICTURES - test))
     train = PICTURES - test - val
-    (upper_epochs, views, _), (more_epochs, _, _) = effort.upper, effort.more
     model = NETWORK(rng=0)
     model.replace_head(CLASSES, rng=0)
     lower, upper = model.split(freeze_point(model, UPPER_FROZEN))
     side = model.input_shape[1]
-    final_epochs, _, scale = effort.final
-    large = round(scale * side)
+    large = round(preset.final.scale * side)
     prepare = {side: _pictures(rng, side) for side in (side, large)}
     codes = rng.standard_normal(lower.output_shape((BATCH, *model.input_shape)), np.float32)
 
-    yield Work("frozen lower layers", _batches(train * views + val), lower, prepare[side], "fused")
-    yield Work("steps of the upper layers", upper_epochs * _batches(train), upper, codes.copy, "step")
-    yield Work("upper layers, validation", upper_epochs * _batches(val), upper, codes.copy, "forward")
-    model.freeze(until=freeze_point(model, effort.frozen))
-    yield Work("validation after each epoch", more_epochs * _batches(val), model, prepare[side], "forward")
+    yield Work("frozen lower layers", _batches(train * preset.upper.views + val), lower, prepare[side], "fused")
+    yield Work("steps of the upper layers", preset.upper.epochs * _batches(train), upper, codes.copy, "step")
+    yield Work("upper layers, validation", preset.upper.epochs * _batches(val), upper, codes.copy, "forward")
+    model.freeze(until=freeze_point(model, preset.frozen))
+    yield Work("validation after each epoch", preset.more.epochs * _batches(val), model, prepare[side], "forward")
     # both strategies are scored on the validation pictures; on the test pictures the first at one size, the second at the other
     for size, steps, scored in (
-        (side, more_epochs * _batches(train), 2 * val + test),
-        (large, final_epochs * _batches(train + val), test),
+        (side, preset.more.epochs * _batches(train), 2 * val + test),
+        (large, preset.final.epochs * _batches(train + val), test),
     ):
         yield Work(f"steps of all but the lowest, {size}x{size}", steps, model, prepare[size], "step")
-        yield Work(f"scores of all versions, {size}x{size}", VERSIONS * _batches(scored), model, prepare[size], "fused")
+        yield Work(f"scores of all versions, {size}x{size}", VIEWS * _batches(scored), model, prepare[size], "fused")
 
 
 def _pictures(rng: np.random.Generator, side: int) -> Callable[[], np.ndarray]:
     """Makes a batch of noise, varied as cells are, and normalised."""
     grey = rng.integers(0, 256, (BATCH, side, side, 1), np.uint8)
-    how = Preprocessing(size=side, mean=127.0, std=128.0)
-    return lambda: how.normalise(CELLS(grey, rng))
+    preprocessing = Preprocessing(size=side, mean=127.0, std=128.0)
+    return lambda: preprocessing.normalise(CELLS(grey, rng))
 
 
 def _batches(pictures: int) -> int:
@@ -140,9 +138,9 @@ def _batches(pictures: int) -> int:
 
 def _our_calls(work: Work) -> Calls:
     layer, loss, targets = work.layer, SoftmaxCrossEntropy(), np.arange(BATCH) % CLASSES
-    if work.how == "forward":
+    if work.mode == "forward":
         return {"": lambda: layer.eval().forward(work.prepare())}
-    if work.how == "fused":
+    if work.mode == "fused":
         fused = fuse(layer)
 
         def through() -> np.ndarray:
@@ -195,7 +193,7 @@ def _calls_in_torch(work: Work) -> Calls:
 
         return call
 
-    make = step if work.how == "step" else through
+    make = step if work.mode == "step" else through
     return {layout: make(in_layout(module, layout), layout) for layout in LAYOUTS}
 
 

@@ -1,6 +1,6 @@
-"""One layer in all the ways that people write it who learn how it works, beside ours and PyTorch's.
+"""Small layers in all the ways in which students of them write them: plain loops, the textbook's NumPy, minicnn, PyTorch.
 
-It is small, a 3x3 convolution of one picture, for the sake of those who wait for the loops.
+Each is a forward pass of one small picture, for the sake of those who wait for the loops.
 """
 
 from __future__ import annotations
@@ -9,23 +9,27 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import correlate2d
 from threadpoolctl import threadpool_limits
 
-from minicnn.kernels.reference import conv2d_forward
-from minicnn.layers import Conv2d
+from minicnn.kernels import reference, textbook
+from minicnn.layers import BatchNorm2d, Conv2d, MaxPool2d
 
 from .checks import largest_difference
 from .rows import Settings
 from .timing import interleaved
 
-C, F, SIZE = 64, 64, 32  # channels in and out, height and width: 38 million multiply-adds
-SLOW = {"seven loops in Python", "loops over places, NumPy inside"}  # too slow to be done often
+C, F, SIZE = 64, 64, 32  # channels in and out, height and width: 38 million multiply-adds in the convolution
+SLOW = {"seven loops in Python", "loops over places, NumPy inside"}  # too slow to be repeated
+WINDOW = (1, 1), (1, 1, 1, 1), (1, 1)  # stride, pads and dilation of the 3x3 filters
+
+Ways = dict[str, Callable[[], np.ndarray]]
 
 
 def table(settings: Settings) -> list[dict]:
-    """A row for each way: ``way``, ``ms`` (median milliseconds of a forward pass), ``times_ours`` (how many of ours that is).
+    """A row for each layer and way: ``way``, ``layer``, ``ms`` (median milliseconds of a forward pass), ``times_ours``.
+
+    The last is the way's time divided by that of "minicnn".
 
     Raises
     ------
@@ -33,41 +37,86 @@ def table(settings: Settings) -> list[dict]:
         If one of the ways computes something else.
     """
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((1, C, SIZE, SIZE), np.float32), rng.standard_normal((F, C, 3, 3), np.float32)
-    conv = Conv2d(C, F, 3, pad=1, bias=False)
-    conv.w.value = w
-    ways: dict[str, Callable[[], np.ndarray]] = {
-        "seven loops in Python": lambda: conv2d_forward(x, w, None, (1, 1), (1, 1, 1, 1), (1, 1), 1),
+    x = rng.standard_normal((1, C, SIZE, SIZE), np.float32)
+    layers = {
+        "3x3 convolution": convolution(x, rng.standard_normal((F, C, 3, 3), np.float32), settings.torch),
+        "3x3 depthwise": depthwise(x, rng.standard_normal((C, 1, 3, 3), np.float32)),
+        "2x2 max pooling": max_pooling(x),
+        "batch norm, training": batch_norm(x),
+    }
+    with threadpool_limits(settings.threads, "blas"):  # NumPy's products; those of minicnn limit themselves
+        return [row for layer, ways in layers.items() for row in _compare(layer, ways, settings.seconds)]
+
+
+def _compare(layer: str, ways: Ways, seconds: float) -> list[dict]:
+    times = {}
+    for way, call in ways.items():
+        start, y = time.perf_counter(), call()
+        times[way] = 1000 * (time.perf_counter() - start)
+        largest_difference(ways["minicnn"](), y)
+    times |= interleaved({way: call for way, call in ways.items() if way not in SLOW}, seconds)
+    return [{"way": way, "layer": layer, "ms": times[way], "times_ours": times[way] / times["minicnn"]} for way in ways]
+
+
+def convolution(x: np.ndarray, w: np.ndarray, torch: bool) -> Ways:
+    """A 3x3 convolution, with a padding of one pixel."""
+
+    def ours(algorithm: str | None = None) -> Conv2d:
+        conv = Conv2d(C, F, 3, pad=1, bias=False, algorithm=algorithm)
+        conv.w.value = w
+        return conv
+
+    conv, im2col, winograd2, winograd4 = map(ours, (None, "im2col", "winograd2", "winograd4"))
+    ways: Ways = {
+        "seven loops in Python": lambda: reference.conv2d_forward(x, w, None, *WINDOW, 1),
         "loops over places, NumPy inside": lambda: loops_over_places(x, w),
         "scipy.signal.correlate2d, channel by channel": lambda: by_correlate2d(x, w),
-        "NumPy: im2col and one matrix product": lambda: by_im2col(x, w),
-        "minicnn: im2col in blocks that stay in cache": lambda: by("im2col"),
-        "minicnn: Winograd, tiles of 2x2": lambda: by("winograd2"),
-        "minicnn: Winograd, tiles of 4x4": lambda: by("winograd4"),
+        "textbook: im2col and one matrix product": lambda: textbook.conv2d_forward(x, w, None, *WINDOW, 1),
+        "textbook: Winograd F(2x2, 3x3)": lambda: textbook.winograd_forward(x, w, None, WINDOW[1]),
+        "minicnn: im2col in blocks that stay in cache": lambda: im2col.forward(x),
+        "minicnn: Winograd, tiles of 2x2": lambda: winograd2.forward(x),
+        "minicnn: Winograd, tiles of 4x4": lambda: winograd4.forward(x),
         "minicnn": lambda: conv.forward(x),
     }
-
-    def by(algorithm: str) -> np.ndarray:
-        chosen = Conv2d(C, F, 3, pad=1, bias=False, algorithm=algorithm)
-        chosen.w.value = w
-        return chosen.forward(x)
-
-    if settings.torch:
-        import torch
+    if torch:
+        from torch import from_numpy
 
         from .torch_modules import inference_call
         from .torch_twin import twin
 
-        module = inference_call(twin(conv, x.shape), torch.from_numpy(x))
+        module = inference_call(twin(conv, x.shape), from_numpy(x))
         ways["PyTorch"] = lambda: module().numpy()
-    times = {}
-    with threadpool_limits(settings.threads, "blas"):  # NumPy's products; those of minicnn limit themselves
-        for way, call in ways.items():
-            start, y = time.perf_counter(), call()
-            times[way] = 1000 * (time.perf_counter() - start)
-            largest_difference(conv.forward(x), y)
-        times |= interleaved({way: call for way, call in ways.items() if way not in SLOW}, settings.seconds)
-    return [{"way": way, "ms": times[way], "times_ours": times[way] / times["minicnn"]} for way in ways]
+    return ways
+
+
+def depthwise(x: np.ndarray, w: np.ndarray) -> Ways:
+    """A 3x3 depthwise convolution, with a padding of one pixel."""
+    conv = Conv2d(C, C, 3, pad=1, groups=C, bias=False)
+    conv.w.value = w
+    return {
+        "textbook: shifted adds": lambda: textbook.depthwise_forward(x, w, None, *WINDOW),
+        "minicnn": lambda: conv.forward(x),
+    }
+
+
+def max_pooling(x: np.ndarray) -> Ways:
+    """2x2 windows side by side, with the winners that the backward pass needs."""
+    pool, size = MaxPool2d(2).train(), (SIZE // 2, SIZE // 2)
+    return {
+        "textbook: one tap after another": lambda: textbook.max_pool2d_forward(x, (2, 2), (2, 2), (0, 0, 0, 0), size)[0],
+        "minicnn": lambda: pool.forward(x),
+    }
+
+
+def batch_norm(x: np.ndarray) -> Ways:
+    """With the statistics of the batch."""
+    norm = BatchNorm2d(C).train()
+    return {
+        "textbook: mean, variance, scale": lambda: textbook.batch_norm_forward(x, norm.gamma.value, norm.beta.value, norm.eps)[
+            0
+        ],
+        "minicnn": lambda: norm.forward(x),
+    }
 
 
 def loops_over_places(x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -86,11 +135,3 @@ def loops_over_places(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 def by_correlate2d(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """SciPy for each pair of channels, summed over the channels of the picture."""
     return np.stack([[sum(correlate2d(x[n, c], w[f, c], "same") for c in range(C)) for f in range(F)] for n in range(len(x))])
-
-
-def by_im2col(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """All windows copied into the columns of a matrix, and one product."""
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows = sliding_window_view(padded, (3, 3), axis=(2, 3))  # (N, C, H, W, 3, 3), a view
-    columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), C * 9, SIZE * SIZE)
-    return (w.reshape(F, C * 9) @ columns).reshape(len(x), F, SIZE, SIZE)

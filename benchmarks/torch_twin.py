@@ -45,7 +45,7 @@ def _twin(layer: ours.Layer, shape: tuple[int, ...], may_overwrite: bool) -> nn.
     if isinstance(layer, ours.Conv2d):
         return _convolution(layer, layer.geometry(shape))
     if isinstance(layer, (ours.MaxPool2d, ours.AvgPool2d)):
-        return _pooling(layer, layer.geometry(shape)[0])
+        return _pooling(layer, layer.geometry(shape))
     if isinstance(layer, (ours.BatchNorm1d, ours.BatchNorm2d)):
         kind = nn.BatchNorm1d if isinstance(layer, ours.BatchNorm1d) else nn.BatchNorm2d
         module = kind(layer.num_features, layer.eps, layer.momentum)

@@ -40,7 +40,7 @@ PAGE = ROOT / "docs" / "zoo.md"
 COMMAND = "python -m benchmarks.zoo"
 BATCH = 8
 QUICK = ("squeezenet1_1", "mobilenet_v2", "resnet20")
-SAME_WHEN_FUSED = "VGG, batch norm"  # a family that inference does not tell from another one
+SAME_WHEN_FUSED = "VGG, batch norm"  # a family that takes as long as VGG: in inference its batch norms are fused away
 HEADINGS = {  # of the times, as they are printed
     "title": "inference",
     "ours_1": "ms, batch 1",
@@ -115,9 +115,9 @@ def filled(page: str, name: str, text: str) -> str:
     'a <!-- x -->\\nnew\\n<!-- end of x --> b'
     """
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, found, rest = page.partition(start)
-    _, also, after = rest.partition(end)
-    if not (found and also):
+    before, has_start, rest = page.partition(start)
+    _, has_end, after = rest.partition(end)
+    if not (has_start and has_end):
         raise ValueError(f"the page has no place for {name}: it lacks {start} or, after that, {end}")
     return f"{before}{start}\n{text}\n{end}{after}"
 
@@ -142,16 +142,16 @@ def winners_table() -> str:
     rows = []
     for winner in WINNERS:
         team = winner.team if winner.name == winner.team else f"{winner.name} ({winner.team})"
-        rows.append([str(winner.year), team, f"{winner.error:g}", winner.how, winner.source])
+        rows.append([str(winner.year), team, f"{winner.error:g}", winner.method, winner.source])
     return markdown(["year", "first", "top-5 error %", "how", "source"], rows, numbers=[2])
 
 
 def networks_table() -> str:
-    """Each network: its year, its place in the challenge, its size as counted here, and its published accuracy."""
+    """Each network: its year, its place in the challenge, its size, and its published accuracy."""
     rows = []
     for network in NETWORKS:
         size, accuracy = size_of(network.name), accuracy_of(network.name)
-        where = "" if accuracy.data == "ImageNet" else f" ({accuracy.data})"
+        data = "" if accuracy.data == "ImageNet" else f" ({accuracy.data})"
         rows.append([
             network.title,
             str(network.year),
@@ -159,7 +159,7 @@ def networks_table() -> str:
             f"{size.picture[1]} x {size.picture[2]}",
             f"{size.parameters:,}",
             millions(size.multiply_adds),
-            f"{accuracy.top1:.1f}{where}",
+            f"{accuracy.top1:.1f}{data}",
             "-" if accuracy.top5 is None else f"{accuracy.top5:.1f}",
             f"`{accuracy.weights}`" if accuracy.weights else "-",
         ])  # fmt: skip
@@ -229,12 +229,12 @@ def times_table(rows: Sequence[dict[str, Any]], machine: dict[str, Any]) -> str:
     heading = ["network", "ms, one picture", "PyTorch", f"pictures a second, {BATCH} at once", "PyTorch"]
     heading.append("10^9 multiply-adds a second")
     torch = machine["versions"]["torch"]
-    how = (
+    measured_on = (
         f"`{COMMAND}`, {machine['date'].split(' ')[0]}: {machine['processor']}, {machine['threads']} threads, "
         f"{machine['matrix_product_gflops'] / 2:.0f} * 10^9 multiply-adds a second in large matrix products; "
         + (f"PyTorch {torch}." if torch else "PyTorch is not installed.")
     )
-    return f"{how}\n\n{markdown(heading, cells, numbers=[1, 2, 3, 4, 5])}"
+    return f"{measured_on}\n\n{markdown(heading, cells, numbers=[1, 2, 3, 4, 5])}"
 
 
 def _number(value: float | None) -> str:

@@ -21,7 +21,7 @@ class Winner(NamedTuple):
     name: str  # of the network, or of the team
     error: float  # top-5, of the test pictures, in percent, trained on the challenge's own pictures
     learned: bool  # whether a convolutional network made the features
-    how: str
+    method: str
     source: str
 
 

@@ -42,17 +42,17 @@ def history_figure() -> Figure:
     figure = Figure(figsize=(WIDTH, 3.6))
     axes = figure.subplots()
 
-    def write(text, at, above, **how):
-        axes.annotate(text, at, (0, above), textcoords="offset points", **({"ha": "center"} | how))
+    def write(text, place, points_above, **style):
+        axes.annotate(text, place, (0, points_above), textcoords="offset points", **({"ha": "center"} | style))
 
     keys = {}
     for winner in WINNERS:
-        kind, face, edge, hatch = "another convolutional network", FAINT, GREY, ""
+        label, face, edge, hatch = "another convolutional network", FAINT, GREY, ""
         if not winner.learned:
-            kind, hatch = "features made by hand", "////"
+            label, hatch = "features made by hand", "////"
         elif winner.name in IN_THE_ZOO:
-            kind, face, edge = "a convolutional network of this zoo", TRAIN, TRAIN
-        keys[kind] = axes.bar(winner.year, winner.error, 0.7, color=face, edgecolor=edge, hatch=hatch)
+            label, face, edge = "a convolutional network of this zoo", TRAIN, TRAIN
+        keys[label] = axes.bar(winner.year, winner.error, 0.7, color=face, edgecolor=edge, hatch=hatch)
         inside = winner.year == SECOND.year
         write(f"{winner.error:g}", (winner.year, winner.error), -26 if inside else 2, color="white" if inside else INK)
     axes.plot([SECOND.year - 0.35, SECOND.year + 0.35], [SECOND.error] * 2, color=INK, linewidth=1.2)

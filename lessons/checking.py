@@ -1,4 +1,4 @@
-"""What the checkers of all lessons share: they run a student's file task by task and say what is wrong, and why.
+"""The code that the checkers of all lessons share: they run a student's file task by task and say what is wrong, and why.
 
 A lesson's ``check.py`` has one function for each task, ``check(student, rng)``, that calls the student's functions through
 ``student`` and raises `Mistake` with a sentence for the student. `main` runs them, each with a random generator of its own (and

@@ -1,4 +1,4 @@
-"""What the lessons share: where their data may lie, where their figures go, and digits for those who have no MNIST."""
+"""The code that all lessons share: finding data, saving figures, and digits for those who have no MNIST."""
 
 from __future__ import annotations
 

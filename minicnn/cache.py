@@ -1,4 +1,4 @@
-"""Where converted weights and computed codes are kept between runs, and how a file is written whole or not at all."""
+"""The folder for converted weights and computed codes between runs, and writing a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .errors import DataError
 
 
 def cache_folder() -> Path:
-    """The folder for what can be computed again, made if it is not there yet.
+    """The folder for files that can be computed again; it is created if it does not exist.
 
-    The environment variable ``MINICNN_CACHE`` names it; without, it is ``minicnn`` in the platform's usual place
-    (``~/.cache`` or ``$XDG_CACHE_HOME``, ``~/Library/Caches``, ``%LOCALAPPDATA%``). Where that cannot be written, a folder
-    among the temporary files takes its place, with a warning.
+    The environment variable ``MINICNN_CACHE`` names it. If that is not set, the folder is ``minicnn`` in the platform's usual
+    place (``~/.cache`` or ``$XDG_CACHE_HOME``, ``~/Library/Caches``, ``%LOCALAPPDATA%``); if that cannot be written, a folder
+    among the temporary files is used, with a warning.
 
     Raises
     ------
     OSError
-        If the folder that ``MINICNN_CACHE`` names cannot be written: it was asked for, so nothing else is used silently.
+        If the folder that ``MINICNN_CACHE`` names cannot be written. No other folder is used in its place.
     """
-    asked = os.environ.get("MINICNN_CACHE")
-    folder = Path(asked).expanduser() if asked else _usual_folder()
+    named = os.environ.get("MINICNN_CACHE")
+    folder = Path(named).expanduser() if named else _usual_folder()
     try:
         return _writable(folder)
     except OSError as error:
-        if asked:
+        if named:
             raise type(error)(
                 error.errno,
                 f"MINICNN_CACHE names a folder that cannot be written ({error.strerror}); "
@@ -58,14 +58,14 @@ def _usual_folder() -> Path:
 
 
 def _writable(folder: Path) -> Path:
-    """The folder, after a file has really been made in it: permission bits alone do not tell."""
+    """The folder, after a file has been created in it as a test, because permission bits are not reliable."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         return folder
 
 
 def _temporary_folder() -> Path:
-    """A folder among the temporary files that belongs to this user and to nobody else."""
+    """A folder among the temporary files that belongs to this user."""
     user = os.getuid() if hasattr(os, "getuid") else None  # Windows gives each user a temporary folder anyway
     folder = Path(tempfile.gettempdir()) / ("minicnn" if user is None else f"minicnn-{user}")
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -76,10 +76,10 @@ def _temporary_folder() -> Path:
 
 @contextlib.contextmanager
 def write_atomically(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary file's path to write to; when the block ends well, that file takes the place of ``path`` in one step.
+    """The path of a temporary file to write to, which replaces ``path`` in one step when the block ends without an error.
 
-    Whoever reads ``path`` finds the old content or the new, never half of it. If the block fails (disk full, Ctrl-C), the
-    temporary file is removed and ``path`` is what it was. Folders on the way to ``path`` are made.
+    A reader of ``path`` finds the old content or the new, never a part of it. If the block fails (disk full, Ctrl-C), the
+    temporary file is removed and ``path`` is unchanged. Missing folders on the way to ``path`` are created.
 
     >>> import json, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "results" / "results.json"
@@ -102,7 +102,13 @@ def write_atomically(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def make_writable(folder: Path) -> None:
-    """Make the report's folder and write to it now: an hour of work must not end at a closed door."""
+    """Make the folder of a report, if it is not there, and check that it can be written: before an hour is spent on it.
+
+    Raises
+    ------
+    DataError
+        If it cannot be made or written.
+    """
     probe = folder / ".write-probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)

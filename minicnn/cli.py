@@ -1,4 +1,7 @@
-"""The command ``minicnn``: parses, calls, prints."""
+"""The command ``minicnn``: parses, calls, prints.
+
+Each command imports what it needs when it is run, so that ``minicnn --help`` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -90,10 +93,10 @@ def _add_weights(weights: argparse.ArgumentParser) -> None:
     convert.add_argument("--out", required=True, type=Path, metavar="X.h5", help="where the model goes")
 
     verify = actions.add_parser("verify", help="compare files with the hashes that are known of them")
-    verify.add_argument("what", nargs="*", metavar="NAME|FILE", help="(default: all published files that are here)")
+    verify.add_argument("names_or_files", nargs="*", metavar="NAME|FILE", help="(default: all published files that are here)")
 
     show = actions.add_parser("show", help="where weights are from, how pictures are prepared, the layers")
-    show.add_argument("what", metavar="NAME|FILE", help="of a file of others: its arrays")
+    show.add_argument("name_or_file", metavar="NAME|FILE", help="of a file of others: its arrays")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -119,14 +122,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _transfer(arguments: argparse.Namespace) -> int:
     from .experiment.experiment import Experiment
-    from .experiment.presets import STRATEGIES, Settings
+    from .experiment.presets import Settings
     from .experiment.report import table
+    from .transfer.strategies import TRANSFERABLE
 
     mode = "quick" if arguments.quick else "full" if arguments.full else "default"
     settings = Settings(
         data=arguments.data,
         model=arguments.model,
-        strategies=tuple(arguments.strategy or STRATEGIES),
+        strategies=tuple(arguments.strategy or TRANSFERABLE),
         layer=arguments.layer,
         seeds=arguments.seeds,
         first_seed=arguments.first_seed,
@@ -144,14 +148,14 @@ def _transfer(arguments: argparse.Namespace) -> int:
 
 def _advise(arguments: argparse.Namespace) -> int:
     from .advisor.advise import advise
-    from .advisor.figure import write_advice
+    from .advisor.report import write_advice
     from .cache import make_writable
-    from .transfer.setup import open_job
+    from .transfer.setup import set_up
 
     make_writable(arguments.out)
-    model, pictures, _ = open_job(arguments.data, arguments.model)
+    model, pictures, _ = set_up(arguments.data, arguments.model)
     given = [word for name in ("data", "model") if (value := getattr(arguments, name)) for word in (f"--{name}", value)]
-    advice = advise(model, pictures, arguments.quick, say=print, words=given)
+    advice = advise(model, pictures, arguments.quick, log=print, words=given)
     print(f"\n{advice.text()}\n")
     for path in write_advice(advice, arguments.out):
         print(path)
@@ -159,7 +163,7 @@ def _advise(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from .models.model import WORTH_FUSING
+    from .models.model import PICTURES_WORTH_FUSING
     from .pretrained import load
 
     pictures = list(arguments.pictures)
@@ -167,11 +171,11 @@ def _predict(arguments: argparse.Namespace) -> int:
     if not pictures:
         raise ValueError(f"no picture given, only the model {name}: minicnn predict MODEL.h5 PICTURE ...")
     model, failed = load(name), False
-    if len(pictures) >= WORTH_FUSING:
+    if len(pictures) >= PICTURES_WORTH_FUSING:
         model = model.fuse()
     for picture in pictures:
         try:
-            (ranking,) = model.predict([picture], top=arguments.top)
+            (ranking,) = model.top_classes(picture, top=arguments.top)
         except PictureError as error:  # the others may be fine
             print(f"minicnn predict: {error}", file=sys.stderr)
             failed = True

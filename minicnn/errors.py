@@ -1,12 +1,12 @@
-"""What can go wrong with what people bring: pictures, folders of them, weights files, a training run.
+"""Errors in what a user provides: pictures, folders of them, weights files, and settings of a training run.
 
-Each carries one sentence for the reader: what was wrong, what came, what was expected, what to do. The command line prints that
-sentence and ends with a non-zero exit status; in Python they can be caught as the built-in types below them.
+The message of each is a sentence that says what was wrong, what came, what was expected and what to do. The command line prints
+that sentence and ends with a non-zero exit status; in Python they can also be caught as the built-in types that they extend.
 """
 
 
 class PictureError(ValueError):
-    """One file cannot be used as a picture."""
+    """A file cannot be used as a picture."""
 
 
 class DataError(ValueError):

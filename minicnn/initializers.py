@@ -38,6 +38,11 @@ def msra(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype | typ
 
     A sum of fan_in products has fan_in times the variance of one; the 2 makes up for the half that ReLU sets to zero.
     He, Zhang, Ren, Sun 2015, "Delving Deep into Rectifiers", equation 10 (also known as He or Kaiming initialisation).
+
+    Raises
+    ------
+    ValueError
+        As in `fans`.
     """
     return _normal(shape, rng, dtype, math.sqrt(2 / fans(shape)[0]))
 
@@ -48,6 +53,11 @@ def xavier(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype | t
     For activations that are nearly linear around zero, such as tanh.
     Glorot, Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", equation 12 (who draw
     from a uniform distribution of this variance).
+
+    Raises
+    ------
+    ValueError
+        As in `fans`.
     """
     return _normal(shape, rng, dtype, math.sqrt(2 / sum(fans(shape))))
 

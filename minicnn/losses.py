@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .kernels.elementwise import SMALL
+from .kernels.softmax import softmax_cross_entropy
 from .layers import AuxiliaryHead, Layer
 from .layers.base import FLOATS
-from .runtime.parallel import parallel_for, serial_if
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
     """Probabilities from scores: p_k = exp(s_k) / sum over j of exp(s_j), along the last axis.
 
-    The largest score is subtracted first: that changes nothing (the factor cancels) and keeps exp from overflowing.
+    The largest score is subtracted first: the result is the same (a factor cancels), and exp cannot overflow.
 
     Parameters
     ----------
@@ -46,20 +45,39 @@ def log_softmax(scores: np.ndarray) -> np.ndarray:
 
 
 class Loss:
-    """``forward(scores, targets)`` -> float, then ``backward()`` -> dL/dscores, once."""
+    """The contract: ``value = loss.forward(scores, targets)``, then once ``dscores = loss.backward()``.
+
+    A new loss writes ``forward``, which also leaves the gradient in ``_dscores``, and where its targets are neither integers
+    nor booleans that name classes, ``labels``.
+    """
 
     def __init__(self) -> None:
         self._dscores: np.ndarray | None = None
 
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """The mean loss over the N samples of the batch.
+
+        Raises
+        ------
+        TypeError
+            If the scores are no float32 or float64 array, or the targets of a type that the loss does not take.
+        ValueError
+            If the batch is empty, shapes do not fit together, or a target is impossible.
+        """
         raise NotImplementedError(f"{type(self).__name__} must write forward(scores, targets)")
 
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
-        """What the targets name as the right class of each sample, for counting hits; None where they name none."""
+        """The right class of each sample according to the targets, to compute the accuracy; None where they name no classes."""
         return targets if targets.dtype.kind in "iub" else None
 
     def backward(self) -> np.ndarray:
-        """The gradient of the latest ``forward`` with respect to its scores, of their shape and dtype."""
+        """The gradient of the latest ``forward`` with respect to its scores, of their shape and dtype.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward`` before it, or ``backward`` was called already.
+        """
         if self._dscores is None:
             raise RuntimeError(f"{type(self).__name__}: backward() needs a forward(scores, targets) just before it, once each")
         dscores, self._dscores = self._dscores, None
@@ -76,12 +94,17 @@ class SoftmaxCrossEntropy(Loss):
     Where it is not certain which class is right (three experts looked, and one disagreed), the targets may be probabilities
     q[n, k] themselves, which are smoothed in the same way.
 
-    With scores near zero, as in a network not trained yet, L is about log(K).
+    With scores near zero, as in an untrained network, L is about log(K).
 
     Parameters
     ----------
     label_smoothing : float
         e above, 0 <= e < 1.
+
+    Raises
+    ------
+    ValueError
+        If ``label_smoothing`` is out of range; in ``forward``, as `Loss` says.
 
     >>> loss = SoftmaxCrossEntropy()
     >>> round(loss.forward(np.zeros((1, 10)), np.array([3])), 4)      # log(10)
@@ -96,33 +119,8 @@ class SoftmaxCrossEntropy(Loss):
 
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
         """Scores (N, K), float32 or float64; targets (N,), integer class numbers 0 to K-1, or (N, K), probabilities."""
-        is_soft = _is_probabilities(targets)
-        (_check_probabilities if is_soft else _check_class_targets)(self, scores, targets)
-        (N, K), e = scores.shape, self.label_smoothing
-        losses, dscores = np.empty(N, scores.dtype), np.empty_like(scores)
-
-        def samples(start: int, stop: int) -> None:
-            """With z = s - max s: L = log(sum of exp z) - sum of q z, as the q of a sample are 1 in sum."""
-            s, t, z = scores[start:stop], targets[start:stop], dscores[start:stop]
-            right = np.arange(len(t)), t
-            np.subtract(s, s.max(axis=1, keepdims=True), out=z)
-            qz = (1 - e) * (np.einsum("nk,nk->n", t, z) if is_soft else z[right])
-            if e:
-                qz += e / K * z.sum(axis=1)
-            exp_z = np.exp(z, out=z)
-            total = exp_z.sum(axis=1)
-            losses[start:stop] = np.log(total) - qz
-            dz = np.multiply(exp_z, (1 / (N * total))[:, None], out=z)  # p / N, and from here on (p - q) / N
-            if is_soft:
-                dz -= (1 - e) / N * t
-            else:
-                dz[right] -= (1 - e) / N
-            if e:
-                dz -= e / K / N
-
-        with serial_if(scores.size < SMALL):
-            parallel_for(N, samples)
-        self._dscores = dscores
+        (_check_probabilities if _is_probabilities(targets) else _check_class_targets)(self, scores, targets)
+        losses, self._dscores = softmax_cross_entropy(scores, targets, self.label_smoothing)
         return float(losses.mean(dtype=np.float64))
 
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
@@ -132,10 +130,21 @@ class SoftmaxCrossEntropy(Loss):
 class SVMHinge(Loss):
     """The multi-class hinge loss: L = mean over n of sum over j != t of max(0, s_j - s_t + margin), t the right class.
 
-    Nothing to pay once the right class leads each other one by the margin. Each class that violates it gets the gradient 1/N,
-    and the right class minus the number of violations / N; a term that is exactly at its kink adds 0.
+    The loss of a sample is 0 once the score of the right class is higher than each other one by at least the margin. Each class
+    that violates the margin gets the gradient 1/N, and the right class minus the number of violations / N; a term that is
+    exactly at its kink adds 0.
 
     Weston & Watkins 1999, "Support Vector Machines for Multi-Class Pattern Recognition"; the form of the CS231n notes.
+
+    Parameters
+    ----------
+    margin : float
+        More than 0.
+
+    Raises
+    ------
+    ValueError
+        If ``margin`` is out of range; in ``forward``, as `Loss` says.
 
     >>> loss = SVMHinge()
     >>> loss.forward(np.array([[3.0, 5.0, -1.5]]), np.array([0]))       # max(0, 5 - 3 + 1) + max(0, -1.5 - 3 + 1)
@@ -171,6 +180,11 @@ class BinaryLogistic(Loss):
     That is the cross-entropy of p = sigmoid(s), the probability of class 1, computed as max(s, 0) - s*t + log(1 + exp(-|s|)),
     in which nothing overflows. dL/ds = (p - t) / N.
 
+    Raises
+    ------
+    TypeError, ValueError
+        In ``forward``, as `Loss` says.
+
     >>> loss = BinaryLogistic()
     >>> round(loss.forward(np.array([0.0, 1000.0]), np.array([1, 1])), 4)       # log(2) / 2
     0.3466
@@ -186,7 +200,7 @@ class BinaryLogistic(Loss):
                 f"and targets {targets.shape}; for one score a class use SoftmaxCrossEntropy"
             )
         if targets.dtype.kind not in "biuf" or not np.isin(targets, (0, 1)).all():
-            raise ValueError(f"BinaryLogistic's targets are 0 or 1, got {_some(targets)}")
+            raise ValueError(f"BinaryLogistic's targets are 0 or 1, got {_first_few(targets)}")
         s, t = scores, targets.reshape(scores.shape).astype(scores.dtype)
         small = np.exp(-np.abs(s))  # at most 1, so it cannot overflow
         losses = np.maximum(s, 0) - s * t + np.log1p(small)
@@ -198,8 +212,8 @@ class BinaryLogistic(Loss):
 class WithAuxiliaryHeads(Loss):
     """The loss of a network with auxiliary heads: L = loss(scores) + weight * sum over these heads of loss(their scores).
 
-    The gradients of the side scores are left with the heads, where the network's ``backward`` finds them. In eval mode no side
-    head runs, and L is the loss alone: so is it in validation, which is why training losses look higher here.
+    The gradients of the heads' scores are left with the heads, where the network's ``backward`` finds them. In eval mode no
+    head runs, and L is the loss of the network's scores alone: training losses are therefore higher than validation losses.
 
     Szegedy et al. 2015, "Going Deeper with Convolutions", section 5, where the weight is 0.3.
 
@@ -212,8 +226,13 @@ class WithAuxiliaryHeads(Loss):
     weight : float
         At least 0.
 
+    Raises
+    ------
+    ValueError
+        If ``weight`` is out of range; in ``forward``, also if a head's scores have not the shape of the network's.
+
     >>> from minicnn.layers import Linear, Sequential
-    >>> model = Sequential(hidden=Linear(4, 3), side=AuxiliaryHead(Linear(3, 2)), scores=Linear(3, 2)).train()
+    >>> model = Sequential(hidden=Linear(4, 3), auxiliary=AuxiliaryHead(Linear(3, 2)), scores=Linear(3, 2)).train()
     >>> loss = WithAuxiliaryHeads(SoftmaxCrossEntropy(), model)
     >>> x, targets = np.zeros((1, 4), np.float32), np.array([1])
     >>> round(loss.forward(model.forward(x), targets), 4)      # log(2) + 0.3 log(2): biases start at 0
@@ -229,43 +248,43 @@ class WithAuxiliaryHeads(Loss):
                 f"WithAuxiliaryHeads: the weight of the auxiliary heads' losses is a number of at least 0, got {weight}"
             )
         self.loss, self.model, self.weight = loss, model, weight
-        self._side_gradients: list[tuple[AuxiliaryHead, np.ndarray]] = []
+        self._gradients_of_heads: list[tuple[AuxiliaryHead, np.ndarray]] = []
 
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
-        """Scores and targets as the loss takes them; those of the auxiliary heads must have the same shape."""
+        """Scores and targets as the loss takes them; the scores of the auxiliary heads must have the same shape."""
         value = self.loss.forward(scores, targets)
         self._dscores = self.loss.backward()
-        self._side_gradients = []
-        for _, side in self.model.walk():
-            if isinstance(side, AuxiliaryHead) and side.scores is not None:
-                if side.scores.shape != scores.shape:
+        self._gradients_of_heads = []
+        for _, head in self.model.walk():
+            if isinstance(head, AuxiliaryHead) and head.scores is not None:
+                if head.scores.shape != scores.shape:
                     raise ValueError(
-                        f"{side} gives scores {side.scores.shape} and the network {scores.shape}: after a change of classes "
+                        f"{head} gives scores {head.scores.shape} and the network {scores.shape}: after a change of classes "
                         "its head needs a new last layer as well, or build the network without auxiliary heads"
                     )
-                value += self.weight * self.loss.forward(side.scores, targets)
-                self._side_gradients.append((side, self.weight * self.loss.backward()))
+                value += self.weight * self.loss.forward(head.scores, targets)
+                self._gradients_of_heads.append((head, self.weight * self.loss.backward()))
         return value
 
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
         return self.loss.labels(targets)
 
     def backward(self) -> np.ndarray:
-        """dL/dscores; and each auxiliary head now has its ``dscores``."""
+        """dL/dscores; each auxiliary head now has its ``dscores``."""
         dscores = super().backward()
-        for side, gradient in self._side_gradients:
-            side.dscores = gradient
-        self._side_gradients = []
+        for head, gradient in self._gradients_of_heads:
+            head.dscores = gradient
+        self._gradients_of_heads = []
         return dscores
 
 
 def _check_scores(loss: Loss, scores: np.ndarray) -> None:
-    kind = type(loss).__name__
+    name = type(loss).__name__
     if not isinstance(scores, np.ndarray) or scores.dtype not in FLOATS:
         got = scores.dtype if isinstance(scores, np.ndarray) else type(scores).__name__
-        raise TypeError(f"{kind} expects scores as a float32 or float64 array, got {got}")
+        raise TypeError(f"{name} expects scores as a float32 or float64 array, got {got}")
     if scores.ndim == 0 or scores.size == 0:
-        raise ValueError(f"{kind} takes the mean over a batch, and there is nothing in this one: scores {scores.shape}")
+        raise ValueError(f"{name} takes the mean over a batch, and there is nothing in this one: scores {scores.shape}")
 
 
 def _is_probabilities(targets: np.ndarray) -> bool:
@@ -273,42 +292,42 @@ def _is_probabilities(targets: np.ndarray) -> bool:
 
 
 def _check_probabilities(loss: Loss, scores: np.ndarray, targets: np.ndarray) -> None:
-    kind = type(loss).__name__
+    name = type(loss).__name__
     _check_scores(loss, scores)
     if targets.shape != scores.shape:
-        raise ValueError(f"{kind} expects a probability for each score, {scores.shape}, got targets {targets.shape}")
+        raise ValueError(f"{name} expects a probability for each score, {scores.shape}, got targets {targets.shape}")
     sums = targets.sum(axis=1)
     if not (targets >= 0).all() or not np.allclose(sums, 1, atol=1e-4):
         worst = int(np.abs(sums - 1).argmax())
         raise ValueError(
-            f"{kind} expects rows of probabilities, 0 or more and 1 in sum; row {worst} of targets is {targets[worst]}. "
+            f"{name} expects rows of probabilities, 0 or more and 1 in sum; row {worst} of targets is {targets[worst]}. "
             "Class numbers are given as integers (N,)"
         )
 
 
 def _check_class_targets(loss: Loss, scores: np.ndarray, targets: np.ndarray) -> None:
-    kind = type(loss).__name__
+    name = type(loss).__name__
     _check_scores(loss, scores)
     if scores.ndim != 2:
-        raise ValueError(f"{kind} expects scores of shape (N, K), a row a sample and a column a class, got {scores.shape}")
+        raise ValueError(f"{name} expects scores of shape (N, K), a row a sample and a column a class, got {scores.shape}")
     if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
         got = f"{targets.dtype} {targets.shape}" if isinstance(targets, np.ndarray) else type(targets).__name__
         raise TypeError(
-            f"{kind} expects targets as an array of integer class numbers, got {got}; "
+            f"{name} expects targets as an array of integer class numbers, got {got}; "
             "convert with targets.astype(np.int64), or one-hot rows with targets.argmax(axis=1)"
         )
     if targets.shape != scores.shape[:1]:
-        raise ValueError(f"{kind} expects one target a sample, {scores.shape[:1]}, got targets {targets.shape}")
+        raise ValueError(f"{name} expects one target a sample, {scores.shape[:1]}, got targets {targets.shape}")
     K = scores.shape[1]
     outside = (targets < 0) | (targets >= K)
     if outside.any():
         raise ValueError(
-            f"{kind}: {K} scores a sample mean classes 0 to {K - 1}, got targets {_some(targets[outside])}. "
+            f"{name}: {K} scores a sample mean classes 0 to {K - 1}, got targets {_first_few(targets[outside])}. "
             "Count classes from 0; or does the network's last layer have too few outputs?"
         )
 
 
-def _some(values: np.ndarray) -> str:
-    """The first few different values, for a message."""
-    found = np.unique(values)
-    return ", ".join(str(value) for value in found[:5]) + (", ..." if len(found) > 5 else "")
+def _first_few(values: np.ndarray) -> str:
+    """The lowest of the values, each once, for a message."""
+    different = np.unique(values)
+    return ", ".join(str(value) for value in different[:5]) + (", ..." if len(different) > 5 else "")

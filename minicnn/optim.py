@@ -1,8 +1,8 @@
 """Optimisers: what to do with the gradients.
 
-All of them change the parameters in place, skip what is frozen (``Parameter.trainable`` is read at every step) and what has no
-gradient, give each parameter its share of the rate (``learning_rate_multiplier``) and let weight decay act only where
-``Parameter.decays``. In the equations g is dL/dw, lr the rate for this step and parameter, and wd the weight decay.
+All of them change the parameters in place and skip those that are frozen (``Parameter.trainable`` is read at every step) or
+have no gradient. They multiply the learning rate by each parameter's ``learning_rate_multiplier``, and weight decay applies
+only where ``Parameter.decays``. In the equations g is dL/dw, lr the rate for this step and parameter, and wd the weight decay.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from .layers.base import Parameter
 
 
 class Optimizer:
-    """What optimisers share: the rate, the parameters, and the state kept for each of them.
+    """What optimisers share: the learning rate, the parameters, and the state kept for each of them.
+
+    A new optimiser writes ``_new_state`` and ``_update``.
 
     Parameters
     ----------
@@ -25,7 +27,7 @@ class Optimizer:
     learning_rate : float, >= 0
         The base rate; the attribute may be set at any time.
     weight_decay : float, >= 0
-        How strongly weights are drawn to zero.
+        How strongly weights are drawn towards zero.
 
     Raises
     ------
@@ -44,7 +46,13 @@ class Optimizer:
         self.state: dict[str, dict[str, Any]] = {}
 
     def step(self, factor: float = 1.0) -> None:
-        """Change every parameter that is trainable and has a gradient; a schedule's ``factor`` scales the rate this once."""
+        """Change every parameter that is trainable and has a gradient, at ``factor`` (a schedule's) times the base rate.
+
+        Raises
+        ------
+        ValueError
+            If a gradient has not its parameter's shape.
+        """
         for name, parameter in self.parameters.items():
             if not parameter.trainable or parameter.grad is None:
                 continue
@@ -60,12 +68,12 @@ class Optimizer:
             self._update(weights, gradient, self.state[name], lr, wd)
 
     def _new_state(self, weights: np.ndarray) -> dict[str, Any]:
-        """What is remembered about a parameter from step to step, before its first."""
-        raise NotImplementedError
+        """What is kept of a parameter from one step to the next, as it is before the first."""
+        raise NotImplementedError(f"{type(self).__name__} must write _new_state(weights)")
 
     def _update(self, weights: np.ndarray, gradient: np.ndarray, state: dict[str, Any], lr: float, wd: float) -> None:
-        """One step of one parameter, in place."""
-        raise NotImplementedError
+        """One step of one parameter, which changes its weights and state in place."""
+        raise NotImplementedError(f"{type(self).__name__} must write _update(weights, gradient, state, lr, wd)")
 
     def _at_least_zero(self, name: str, value: float) -> float:
         if not 0 <= value < np.inf:
@@ -170,12 +178,23 @@ class Adam(Optimizer):
 
     def _update(self, weights: np.ndarray, gradient: np.ndarray, state: dict[str, Any], lr: float, wd: float) -> None:
         state["t"] += 1
-        decay, shrink = self._decay(lr, wd)
-        constants = lr, self.beta1, self.beta2, self.eps, state["t"]
-        updates.adam(weights, gradient, state["m"], state["v"], *constants, decay, shrink)
+        wd_in_gradient, shrink = self._decay(lr, wd)
+        updates.adam(
+            weights,
+            gradient,
+            state["m"],
+            state["v"],
+            lr=lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            t=state["t"],
+            wd=wd_in_gradient,
+            shrink=shrink,
+        )
 
     def _decay(self, lr: float, wd: float) -> tuple[float, float]:
-        """The weight of w in the gradient, and what w is multiplied with before the step."""
+        """The weight of w in the gradient, and the factor by which w is multiplied before the step."""
         return wd, 1.0
 
 

@@ -1,8 +1,9 @@
 """Learning-rate schedules: how large a part of the base rate to use, as training goes on.
 
 Each function makes a schedule: ``schedule(progress) -> factor``, with progress from 0 (before the first step) to 1 (after the
-last one). Fractions of the whole run, not numbers of epochs: the same schedule then fits a short trial and a long run. The
-Trainer asks with the progress in the *middle* of each step, so that no step is spent at a rate of zero.
+last one). It is a fraction of the whole run, not a number of epochs, so that the same schedule fits a short trial and a long
+run. The Trainer asks for the factor in the *middle* of each step, so that no step is spent at a rate of zero. A schedule raises
+a ValueError for progress outside 0 to 1.
 
 In the equations p is the progress.
 """
@@ -30,7 +31,12 @@ def step(drops: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
     Parameters
     ----------
     drops : progress in (0, 1), ascending
-    factor : in (0, 1], by what each drop multiplies the rate
+    factor : in (0, 1], by which each drop multiplies the rate
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
 
     The customary schedule of ResNets: He et al. 2016, arXiv 1512.03385, section 4.2 (drops by 0.1 after a half and three
     quarters of the run).
@@ -48,7 +54,12 @@ def step(drops: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
 
 
 def exponential(final: float = 0.01) -> Schedule:
-    """By the same proportion in every step: factor(p) = final ^ p, from 1 to ``final`` (in (0, 1]).
+    """Falls by the same proportion in every step: factor(p) = final ^ p, from 1 to ``final`` (in (0, 1]).
+
+    Raises
+    ------
+    ValueError
+        If ``final`` is out of range.
 
     >>> round(exponential(final=0.01)(0.5), 6)
     0.1
@@ -70,6 +81,11 @@ def cosine(warmup: float = 0.0, final: float = 0.0) -> Schedule:
     ----------
     warmup : in [0, 1), the share of the run in which the rate rises
     final : in [0, 1], the factor at the end
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
 
     Loshchilov and Hutter 2017, "SGDR", arXiv 1608.03983, equation 5 (without restarts); the warm-up is that of Goyal et al.
     2017, arXiv 1706.02677, section 2.2.
@@ -104,6 +120,11 @@ def one_cycle(warmup: float = 0.3, start: float = 0.04, end: float = 4e-6) -> Sc
     warmup : in (0, 1), the share of the run in which the rate rises
     start, end : in [0, 1], factors at both ends; the defaults are those of PyTorch's ``OneCycleLR`` (1/25, and 1/10000 of that)
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
     Smith and Topin 2018, "Super-Convergence", arXiv 1708.07120 (with straight lines; the cosine is Howard's, in fastai). Their
     momentum, which falls while the rate rises, is not part of this.
 
@@ -130,7 +151,7 @@ def _between(first: float, last: float, share: float) -> float:
 
 
 def _checked(schedule: Schedule) -> Schedule:
-    """The schedule, which first looks whether the question makes sense."""
+    """The schedule, but first a check that the progress is a fraction of the run."""
 
     def checked(progress: float) -> float:
         if not 0 <= progress <= 1:

@@ -8,6 +8,26 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--strict-workspaces",
+        action="store_true",
+        help="fill workspaces with NaN as soon as they may not be read any more, and run tasks in random order",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def strict_runtime(request):
+    """See `strict_workspaces`."""
+    if not request.config.getoption("--strict-workspaces"):
+        yield
+        return
+    from strict_workspaces import strict_workspaces
+
+    with strict_workspaces():
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of development data: $MINICNN_TEST_DATA, or ``../shared/data`` beside the repository."""

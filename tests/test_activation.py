@@ -79,14 +79,14 @@ def test_elu_keeps_the_digits_of_small_negative_values():
 
 
 @pytest.mark.parametrize("layer", ALL, ids=str)
-@pytest.mark.parametrize("size", [1, 7, elementwise.SMALL + 5])
+@pytest.mark.parametrize("size", [1, 7, elementwise.SERIAL_BELOW_ELEMENTS + 5])
 def test_large_and_small_arrays_are_computed_alike(layer, size):
     x = np.linspace(-8, 8, size)
     y, dx = through(layer, x)
-    some = [0, size // 3, size // 2, size - 1]
-    one_by_one = [through(layer, x[i : i + 1]) for i in some]
-    np.testing.assert_allclose(y[some], [value.item() for value, _ in one_by_one], rtol=1e-14)
-    np.testing.assert_allclose(dx[some], [slope.item() for _, slope in one_by_one], rtol=1e-14, atol=1e-300)
+    chosen = [0, size // 3, size // 2, size - 1]
+    one_by_one = [through(layer, x[i : i + 1]) for i in chosen]
+    np.testing.assert_allclose(y[chosen], [value.item() for value, _ in one_by_one], rtol=1e-14)
+    np.testing.assert_allclose(dx[chosen], [slope.item() for _, slope in one_by_one], rtol=1e-14, atol=1e-300)
 
 
 @pytest.mark.parametrize("layer", ALL, ids=str)

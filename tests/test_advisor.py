@@ -8,7 +8,7 @@ from PIL import Image
 
 from minicnn.advisor.advise import advise
 from minicnn.advisor.figure import map_height
-from minicnn.advisor.measurements import CodeMeasurements, Measurements, codes_and_answers, layers_to_try, sample
+from minicnn.advisor.measurements import CodeMeasurements, Measurements, codes_and_probabilities, layers_to_try, sample
 from minicnn.advisor.rules import ENOUGH, MANY, RETRAINABLE, choose
 from minicnn.advisor.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
 from minicnn.cli import main
@@ -27,6 +27,7 @@ from minicnn.layers import (
 from minicnn.linear_model.cross_validation import CrossValidation
 from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
 from minicnn.transfer.features import extract_features
+from minicnn.transfer.strategies import STRATEGIES
 
 SIZE = 16
 
@@ -146,11 +147,11 @@ def test_layers_are_taken_after_their_activation_or_pool_and_the_last_is_below_t
     assert layers_to_try(small_model(include_top=False)) == ["block0", "block1", "block2"]
 
 
-def test_one_pass_gives_the_codes_that_each_layer_gives_alone_and_the_old_answers():
+def test_one_pass_gives_the_codes_that_each_layer_gives_alone_and_the_old_probabilities():
     model = small_model(3)
     rng = np.random.default_rng(3)
     pictures = rng.integers(0, 256, (7, SIZE, SIZE, 3), dtype=np.uint8)
-    codes, probabilities = codes_and_answers(model, pictures, ["block0", "pool"], progress=False)
+    codes, probabilities = codes_and_probabilities(model, pictures, ["block0", "pool"], progress=False)
     assert list(codes) == [("block0", 1), ("block0", 4), ("pool", 1)]
     alone = extract_features(model, pictures, ["block0", "pool"], progress=False)
     np.testing.assert_allclose(codes["block0", 1], alone["block0"], rtol=1e-4, atol=1e-5)
@@ -177,7 +178,7 @@ def probe(accuracy, N=400):
     return CrossValidation((np.arange(N) < accuracy * N).astype(float), ridge=0.1)
 
 
-def evidence(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, shift=0.01, parameters=10_000_000):
+def measurements(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, shift=0.01, parameters=10_000_000):
     by_layer = {"low": lowest, "middle": earlier, "high": last}
     layers = [CodeMeasurements(layer, 1, 16, probe(accuracy), 0.0, 0.0) for layer, accuracy in by_layer.items()]
     pictures = 4 * per_class
@@ -188,42 +189,42 @@ def evidence(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, shift
 @pytest.mark.parametrize(
     ("case", "strategy"),
     [
-        ({"last": 0.95}, "last"),
-        ({"last": 0.8}, "last"),  # 20 % mistakes, where the lowest layer leaves 45 %
-        ({"last": 0.75}, "upper"),
-        ({"last": 0.8, "shift": 0.3}, "last"),
-        ({"last": 0.8, "shift": 0.3, "earlier": 0.9}, "earlier"),
-        ({"last": 0.75, "shift": 0.3}, "upper"),
-        ({"per_class": MANY}, "all"),
-        ({"per_class": MANY, "shift": 0.3}, "all"),
-        ({"per_class": MANY, "last": 0.99}, "last"),
-        ({"pixels": 0.7}, "upper"),
-        ({"pixels": 0.8, "parameters": RETRAINABLE * 200}, "upper"),
-        ({"pixels": 0.9, "parameters": RETRAINABLE * 200}, "earlier"),
+        ({"last": 0.95}, "svm"),
+        ({"last": 0.8}, "svm"),  # 20 % mistakes, where the lowest layer leaves 45 %
+        ({"last": 0.75}, "finetune-upper"),
+        ({"last": 0.8, "shift": 0.3}, "svm"),
+        ({"last": 0.8, "shift": 0.3, "earlier": 0.9}, "svm-earlier"),
+        ({"last": 0.75, "shift": 0.3}, "finetune-upper"),
+        ({"per_class": MANY}, "finetune-all"),
+        ({"per_class": MANY, "shift": 0.3}, "finetune-all"),
+        ({"per_class": MANY, "last": 0.99}, "svm"),
+        ({"pixels": 0.7}, "finetune-upper"),
+        ({"pixels": 0.8, "parameters": RETRAINABLE * 200}, "finetune-upper"),
+        ({"pixels": 0.9, "parameters": RETRAINABLE * 200}, "svm-earlier"),
         ({"pixels": 0.9, "parameters": ENOUGH * 200}, "scratch"),
-        ({"pixels": 0.8, "parameters": RETRAINABLE * 200, "shift": 0.3}, "earlier"),
+        ({"pixels": 0.8, "parameters": RETRAINABLE * 200, "shift": 0.3}, "svm-earlier"),
         ({"pixels": 0.8, "parameters": ENOUGH * 200, "shift": 0.3}, "scratch"),
         ({"lowest": 0.8, "parameters": ENOUGH * 200, "shift": 0.3}, "scratch"),
-        ({"last": 0.75, "parameters": ENOUGH * 200}, "all"),
-        ({"lowest": 0.8, "shift": 0.3}, "upper"),
-        ({"shift": 0.3, "earlier": 0.9, "parameters": RETRAINABLE * 200}, "all"),
-        ({"last": 0.75, "parameters": RETRAINABLE * 200}, "upper"),
+        ({"last": 0.75, "parameters": ENOUGH * 200}, "finetune-all"),
+        ({"lowest": 0.8, "shift": 0.3}, "finetune-upper"),
+        ({"shift": 0.3, "earlier": 0.9, "parameters": RETRAINABLE * 200}, "finetune-all"),
+        ({"last": 0.75, "parameters": RETRAINABLE * 200}, "finetune-upper"),
     ],
 )
 def test_rules(case, strategy):
-    assert choose(evidence(**case)).strategy == strategy
+    assert choose(measurements(**case)).strategy == strategy
 
 
 def test_what_the_network_cannot_say_about_similarity_its_layers_say():
-    assert choose(evidence(shift=None)).similar
-    assert not choose(evidence(shift=None, earlier=0.9)).similar
+    assert choose(measurements(shift=None)).similar
+    assert not choose(measurements(shift=None, earlier=0.9)).similar
 
 
 def test_a_network_of_one_layer_has_no_earlier_codes():
-    only = evidence()
+    only = measurements()
     only = Measurements(only.pictures, only.measured, only.counts, only.similarity, only.codes[-1:], only.pixels, None, 10**7)
     assert only.earlier is None
-    assert choose(only).strategy == "last"
+    assert choose(only).strategy == "svm"
 
 
 def test_the_place_on_the_map_is_on_the_side_that_counts():
@@ -237,7 +238,7 @@ def test_the_place_on_the_map_is_on_the_side_that_counts():
 
 def test_advice_names_strategy_layers_rates_and_the_command(folder):
     advice = advise(small_model(width=1000), open_pictures(folder), progress=False, words=("--data", "my pictures"))
-    assert advice.evidence.pictures == 30, "a quarter is the test part"
+    assert advice.measurements.pictures == 30, "a quarter is the test part"
     assert advice.command.startswith("minicnn transfer --data 'my pictures' --strategy ")
     text = advice.text()
     assert max(len(line) for line in text.splitlines() if advice.command not in line) <= 110
@@ -261,13 +262,13 @@ def test_test_pictures_have_no_say(folder, tmp_path):
         for path in (tmp_path / "split" / "test" / name).iterdir():
             path.write_bytes(b"no picture")
     after = advise(small_model(), open_pictures(tmp_path / "split"), progress=False)
-    assert before.evidence.pictures == 24
+    assert before.measurements.pictures == 24
     assert after.text() == before.text()
 
 
 def test_without_a_classifier_leep_is_left_out_and_said_so(folder):
     advice = advise(small_model(include_top=False), open_pictures(folder), progress=False)
-    assert advice.evidence.leep is None
+    assert advice.measurements.leep is None
     assert "LEEP is left out" in advice.text()
 
 
@@ -316,7 +317,7 @@ def test_command_prints_the_advice_and_writes_figure_and_numbers(folder, model_f
     assert f"minicnn transfer --data {folder} --model {model_file}" in printed
     assert (out / "advice.png").read_bytes().startswith(b"\x89PNG")
     numbers = json.loads((out / "advice.json").read_text())
-    assert numbers["strategy"] in ("last", "earlier", "upper", "all", "scratch")
+    assert numbers["strategy"] in STRATEGIES
     assert [entry["layer"] for entry in numbers["evidence"]["codes"]][-1] == "pool"
     assert numbers["evidence"]["classes"] == {"lying": 15, "upright": 15}
     assert sorted(path.name for path in out.iterdir()) == ["advice.json", "advice.png"]

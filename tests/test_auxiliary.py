@@ -137,12 +137,12 @@ def test_without_a_loss_that_looks_a_head_has_no_influence():
 
 def test_in_eval_mode_no_head_runs_and_the_loss_is_that_of_the_scores_alone():
     model, plain = small_model(), SoftmaxCrossEntropy()
-    both = WithAuxiliaryHeads(plain, model)
+    whole = WithAuxiliaryHeads(plain, model)
     model.train().forward(PICTURES)
     scores = model.eval().forward(PICTURES)
     assert model.layers["aux1"].scores is None
-    assert both.forward(scores, TARGETS) == plain.forward(scores, TARGETS)
-    assert np.array_equal(both.backward(), plain.backward())
+    assert whole.forward(scores, TARGETS) == plain.forward(scores, TARGETS)
+    assert np.array_equal(whole.backward(), plain.backward())
 
 
 @pytest.fixture

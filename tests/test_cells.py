@@ -48,7 +48,10 @@ def test_the_2624_cells_of_the_paper():
     assert np.bincount(pictures.labels).tolist() == [1803, 821]
     np.testing.assert_array_equal(pictures.probabilities.argmax(axis=1), pictures.labels)
     assert np.unique(pictures.probabilities[:, 1].round(3)).tolist() == [0, np.float32(0.333), np.float32(0.667), 1]
-    assert {kind: int((pictures.groups == kind).sum()) for kind in ("mono", "poly")} == {"mono": 1074, "poly": 1550}
+    assert {cell_type: int((pictures.groups == cell_type).sum()) for cell_type in ("mono", "poly")} == {
+        "mono": 1074,
+        "poly": 1550,
+    }
     assert pictures.picture(2623).shape == (300, 300, 3)
     assert "Solar Energy 185" in pictures.citation and "Buerhop-Lutz" in pictures.citation
     assert "NC-SA" in pictures.licence and pictures.source.startswith("https://")

@@ -237,9 +237,9 @@ def test_freezing_and_thawing_take_effect_at_the_next_step():
 
 
 def test_in_a_block_only_the_branches_that_train_are_visited():
-    for kind in (Residual, Concat):
+    for container in (Residual, Concat):
         frozen, trained = Sequential(spy=Spy(), fc=linear(1)).freeze(), Sequential(spy=Spy(), fc=linear(2))
-        net = Sequential(block=kind(frozen, trained), top=Spy())
+        net = Sequential(block=container(frozen, trained), top=Spy())
         step(net)
         assert frozen.layers["spy"].backwards == trained.layers["spy"].backwards == 0  # nothing below them wants dx
         assert frozen.layers["fc"].w.grad is None

@@ -1,5 +1,6 @@
 """Convolution: numbers worked by hand, the definition against the fast kernels, and another engine's opinion."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -8,12 +9,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from minicnn.inference.fusion import fuse
 from minicnn.kernels import reference
-from minicnn.kernels.convolution import choice as algorithm
+from minicnn.kernels.convolution import choice, im2col, pointwise
 from minicnn.kernels.convolution import dispatch as conv
-from minicnn.kernels.convolution import im2col, pointwise
 from minicnn.kernels.geometry import ConvGeometry, same_pads
-from minicnn.layers import Conv2d
+from minicnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, ReLU, Residual, Sequential, set_algorithm
 from minicnn.runtime.parallel import parallel_for
 from minicnn.runtime.workers import get_threads, set_threads
 
@@ -37,9 +38,9 @@ def random_case(seed: int, dtype=np.float64):
 
 
 def fast_backward(dy, x, w, stride, pads, dilation, groups, algorithm=None):
-    how = stride, pads, dilation, groups
-    dx = conv.conv2d_dx(dy, w, x.shape[2:], *how, algorithm=algorithm)
-    return dx, conv.conv2d_dw(dy, x, w.shape[2:], *how, algorithm=algorithm), conv.conv2d_db(dy)
+    settings = stride, pads, dilation, groups
+    dx = conv.conv2d_dx(dy, w, x.shape[2:], *settings, algorithm=algorithm)
+    return dx, conv.conv2d_dw(dy, x, w.shape[2:], *settings, algorithm=algorithm), conv.conv2d_db(dy)
 
 
 # ---- by hand
@@ -122,22 +123,22 @@ def test_same_padding_gives_one_output_for_each_stride_of_input(size, stride, ke
 
 @pytest.mark.parametrize("seed", range(40))
 def test_fast_and_reference_agree(seed):
-    x, w, b, how = random_case(seed)
-    y = reference.conv2d_forward(x, w, b, *how)
-    np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-12)
+    x, w, b, settings = random_case(seed)
+    y = reference.conv2d_forward(x, w, b, *settings)
+    np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *settings), y, atol=1e-12)
     dy = np.random.default_rng(seed).standard_normal(y.shape)
-    for fast, slow in zip(fast_backward(dy, x, w, *how), reference.conv2d_backward(dy, x, w, *how), strict=True):
+    for fast, slow in zip(fast_backward(dy, x, w, *settings), reference.conv2d_backward(dy, x, w, *settings), strict=True):
         np.testing.assert_allclose(fast, slow, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(100, 108))
 def test_fast_and_reference_agree_in_single_precision(seed):
-    x, w, b, how = random_case(seed, np.float32)
+    x, w, b, settings = random_case(seed, np.float32)
     exact_x, exact_w, exact_b = x.astype(np.float64), w.astype(np.float64), None if b is None else b.astype(np.float64)
-    y = conv.conv2d_forward(x, w, b, *how)
-    np.testing.assert_allclose(y, reference.conv2d_forward(exact_x, exact_w, exact_b, *how), atol=2e-5)
-    results = fast_backward(y, x, w, *how)
-    for fast, slow in zip(results, reference.conv2d_backward(y.astype(np.float64), exact_x, exact_w, *how), strict=True):
+    y = conv.conv2d_forward(x, w, b, *settings)
+    np.testing.assert_allclose(y, reference.conv2d_forward(exact_x, exact_w, exact_b, *settings), atol=2e-5)
+    results = fast_backward(y, x, w, *settings)
+    for fast, slow in zip(results, reference.conv2d_backward(y.astype(np.float64), exact_x, exact_w, *settings), strict=True):
         np.testing.assert_allclose(fast, slow, atol=2e-5 * max(1, np.abs(slow).max()))
     assert {array.dtype for array in (y, *results)} == {np.dtype(np.float32)}
 
@@ -145,13 +146,13 @@ def test_fast_and_reference_agree_in_single_precision(seed):
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("columns", "long"), [(1, 1), (100, 10), (1 << 18, 512)])
 def test_results_do_not_depend_on_how_the_work_is_cut_into_blocks(monkeypatch, seed, columns, long):
-    x, w, b, how = random_case(seed)
+    x, w, b, settings = random_case(seed)
     x = np.concatenate([x] * 5)
-    y = conv.conv2d_forward(x, w, b, *how)
-    before = y, *fast_backward(y, x, w, *how)
+    y = conv.conv2d_forward(x, w, b, *settings)
+    before = y, *fast_backward(y, x, w, *settings)
     monkeypatch.setattr(im2col, "COLUMNS", columns)
     monkeypatch.setattr(im2col, "LONG", long)
-    for array, same in zip((conv.conv2d_forward(x, w, b, *how), *fast_backward(y, x, w, *how)), before, strict=True):
+    for array, same in zip((conv.conv2d_forward(x, w, b, *settings), *fast_backward(y, x, w, *settings)), before, strict=True):
         np.testing.assert_allclose(array, same, rtol=1e-10, atol=1e-10)
 
 
@@ -160,45 +161,45 @@ def test_results_do_not_depend_on_how_the_work_is_cut_into_blocks(monkeypatch, s
 def test_runs_repeat_to_the_bit_and_any_number_of_threads_gives_the_same_numbers(threads, N):
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((N, 6, 19, 17), np.float32), rng.standard_normal((8, 6, 3, 3), np.float32)
-    how = (2, 1), (0, 1, 1, 1), (1, 1), 1
+    settings = (2, 1), (0, 1, 1, 1), (1, 1), 1
     before = get_threads()
     try:
         set_threads(threads)
-        y = conv.conv2d_forward(x, w, None, *how)
-        first = y, *fast_backward(y, x, w, *how)
-        again = conv.conv2d_forward(x, w, None, *how), *fast_backward(y, x, w, *how)
+        y = conv.conv2d_forward(x, w, None, *settings)
+        first = y, *fast_backward(y, x, w, *settings)
+        again = conv.conv2d_forward(x, w, None, *settings), *fast_backward(y, x, w, *settings)
     finally:
         set_threads(before)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
-    for a, b in zip(first, (conv.conv2d_forward(x, w, None, *how), *fast_backward(y, x, w, *how)), strict=True):
+    for a, b in zip(first, (conv.conv2d_forward(x, w, None, *settings), *fast_backward(y, x, w, *settings)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("filters", [1, 2, 7, 40], ids=lambda filters: f"{filters} filters")
 def test_threads_that_share_a_picture_share_rows_or_filters(filters, threads, monkeypatch):
-    monkeypatch.setattr(algorithm, "SHORT", dict.fromkeys(algorithm.SHORT, 0))  # nothing is too short to share
+    monkeypatch.setattr(choice, "SHORT", dict.fromkeys(choice.SHORT, 0))  # nothing is too short to share
     rng, before = np.random.default_rng(0), get_threads()
     x, w, b = rng.standard_normal((1, 3, 9, 7)), rng.standard_normal((filters, 3, 3, 3)), rng.standard_normal(filters)
-    how = (2, 2), (1, 1, 1, 1), (1, 1), 1
+    settings = (2, 2), (1, 1, 1, 1), (1, 1), 1
     set_threads(threads)
     try:
-        y = conv.conv2d_forward(x, w, b, *how, clip=(0, 6), algorithm="im2col")
+        y = conv.conv2d_forward(x, w, b, *settings, clip=(0, 6), algorithm="im2col")
     finally:
         set_threads(before)
-    np.testing.assert_allclose(y, np.clip(reference.conv2d_forward(x, w, b, *how), 0, 6), atol=1e-12)
+    np.testing.assert_allclose(y, np.clip(reference.conv2d_forward(x, w, b, *settings), 0, 6), atol=1e-12)
 
 
 def test_several_samples_at_a_time_in_threads_of_ones_own():
-    x, w, b, how = random_case(3)
+    x, w, b, settings = random_case(3)
     x = np.concatenate([x] * 4)
-    y = conv.conv2d_forward(x, w, b, *how)
+    y = conv.conv2d_forward(x, w, b, *settings)
     whole = np.empty_like(y)
 
     def body(start, stop):
         for n in range(start, stop):
-            whole[n] = conv.conv2d_forward(x[n : n + 1], w, b, *how)[0]
+            whole[n] = conv.conv2d_forward(x[n : n + 1], w, b, *settings)[0]
 
     parallel_for(len(x), body)
     np.testing.assert_allclose(whole, y, atol=1e-12)
@@ -206,12 +207,12 @@ def test_several_samples_at_a_time_in_threads_of_ones_own():
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_arrays_need_not_be_contiguous(seed):
-    x, w, b, how = random_case(seed)
-    y = conv.conv2d_forward(x, w, b, *how)
-    gradients = fast_backward(y, x, w, *how)
+    x, w, b, settings = random_case(seed)
+    y = conv.conv2d_forward(x, w, b, *settings)
+    gradients = fast_backward(y, x, w, *settings)
     twisted_x, twisted_y = (np.ascontiguousarray(array.transpose(3, 1, 0, 2)).transpose(2, 1, 3, 0) for array in (x, y))
-    np.testing.assert_array_equal(conv.conv2d_forward(twisted_x, w, b, *how), y)
-    for twisted, straight in zip(fast_backward(twisted_y, twisted_x, w, *how), gradients, strict=True):
+    np.testing.assert_array_equal(conv.conv2d_forward(twisted_x, w, b, *settings), y)
+    for twisted, straight in zip(fast_backward(twisted_y, twisted_x, w, *settings), gradients, strict=True):
         np.testing.assert_allclose(twisted, straight, atol=1e-12)
 
 
@@ -220,13 +221,13 @@ def test_arrays_need_not_be_contiguous(seed):
 def test_clamp_is_an_activation_in_the_same_pass(groups, kernel):
     rng = np.random.default_rng(0)
     x, w, b = rng.standard_normal((2, 4, 6, 6)), 5 * rng.standard_normal((4, 4 // groups, kernel, kernel)), np.arange(4.0)
-    how = (1, 1), (0, 0, 0, 0), (1, 1), groups
-    y = conv.conv2d_forward(x, w, b, *how)
+    settings = (1, 1), (0, 0, 0, 0), (1, 1), groups
+    y = conv.conv2d_forward(x, w, b, *settings)
     assert y.min() < -1 and y.max() > 7
-    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clip=(0, 6)), np.clip(y, 0, 6))
-    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clip=(0, np.inf)), np.maximum(y, 0))
+    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *settings, clip=(0, 6)), np.clip(y, 0, 6))
+    np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *settings, clip=(0, np.inf)), np.maximum(y, 0))
     np.testing.assert_array_equal(
-        conv.conv2d_forward(x, w, None, *how, clip=(0, 6)), np.clip(conv.conv2d_forward(x, w, None, *how), 0, 6)
+        conv.conv2d_forward(x, w, None, *settings, clip=(0, 6)), np.clip(conv.conv2d_forward(x, w, None, *settings), 0, 6)
     )
 
 
@@ -241,11 +242,11 @@ def test_not_a_number_is_passed_on_and_not_clamped_away(groups):
 
 def test_the_column_matrix_of_a_whole_batch_is_never_made():
     x, w = np.zeros((16, 16, 64, 64), np.float32), np.zeros((16, 16, 3, 3), np.float32)
-    how = (1, 1), (1, 1, 1, 1), (1, 1), 1
+    settings = (1, 1), (1, 1, 1, 1), (1, 1), 1
     whole = x.nbytes * 9
 
     def run():
-        fast_backward(conv.conv2d_forward(x, w, None, *how, algorithm="im2col"), x, w, *how, algorithm="im2col")
+        fast_backward(conv.conv2d_forward(x, w, None, *settings, algorithm="im2col"), x, w, *settings, algorithm="im2col")
 
     run()  # compiling, and loading what was compiled, take memory too
     tracemalloc.start()
@@ -275,12 +276,12 @@ from minicnn.kernels.geometry import ConvGeometry
 rng = np.random.default_rng(0)
 for C, groups, stride, kernel in ((4, 1, 1, 1), (4, 1, 2, 2), (4, 2, 3, 2), (4, 4, 1, 3), (4, 4, 2, 3), (20, 20, 1, 2)):
     x, w, b = rng.standard_normal((2, C, 6, 5)), rng.standard_normal((C, C // groups, kernel, kernel)), rng.standard_normal(C)
-    how = (stride, 3 - stride if stride < 3 else 1), (0, 1, 2, 1), (1, 2), groups
-    y = reference.conv2d_forward(x, w, b, *how)
-    np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-12)
-    dx, dw, db = reference.conv2d_backward(y, x, w, *how)
-    np.testing.assert_allclose(conv.conv2d_dx(y, w, (6, 5), *how), dx, atol=1e-11)
-    np.testing.assert_allclose(conv.conv2d_dw(y, x, (kernel, kernel), *how), dw, atol=1e-11)
+    settings = (stride, 3 - stride if stride < 3 else 1), (0, 1, 2, 1), (1, 2), groups
+    y = reference.conv2d_forward(x, w, b, *settings)
+    np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *settings), y, atol=1e-12)
+    dx, dw, db = reference.conv2d_backward(y, x, w, *settings)
+    np.testing.assert_allclose(conv.conv2d_dx(y, w, (6, 5), *settings), dx, atol=1e-11)
+    np.testing.assert_allclose(conv.conv2d_dw(y, x, (kernel, kernel), *settings), dw, atol=1e-11)
 x, w, b = rng.standard_normal((1, 20, 5, 4)), rng.standard_normal((20, 1, 3, 3)), rng.standard_normal(20)
 w3, windows = rng.standard_normal((3, 20)), ConvGeometry((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
 steps = [inverted_residual.Step(*step, (-9, 9)) for step in ((w[:, 0, :, 0], b), (w.reshape(20, 9), b), (w3, b[:3]))]
@@ -305,11 +306,11 @@ def test_another_engine_agrees(seed):
     theirs = [torch.tensor(array, requires_grad=True) for array in (x, w, np.zeros(len(w)) if b is None else b)]
     padded = torch.nn.functional.pad(theirs[0], (left, right, top, bottom))
     expected = torch.nn.functional.conv2d(padded, *theirs[1:], stride=stride, dilation=dilation, groups=groups)
-    how = stride, (top, bottom, left, right), dilation, groups
-    y = conv.conv2d_forward(x, w, b, *how)
+    settings = stride, (top, bottom, left, right), dilation, groups
+    y = conv.conv2d_forward(x, w, b, *settings)
     np.testing.assert_allclose(y, expected.detach().numpy(), atol=1e-12)
     expected.backward(torch.tensor(y))
-    for ours, their in zip(fast_backward(y, x, w, *how), theirs, strict=True):
+    for ours, their in zip(fast_backward(y, x, w, *settings), theirs, strict=True):
         np.testing.assert_allclose(ours, their.grad.numpy(), atol=1e-11)
 
 
@@ -326,13 +327,13 @@ def test_the_layer_computes_what_the_definition_says(dtype, pad):
     kept = x.copy()
     y = layer.forward(x)
     assert y.shape == layer.output_shape(x.shape) and y.dtype == dtype
-    how = (2, 1), layer.geometry(x.shape).pads, (1, 1), 2
-    np.testing.assert_allclose(y, reference.conv2d_forward(x, layer.w.value, layer.b.value, *how), rtol=1e-4, atol=1e-5)
+    settings = (2, 1), layer.geometry(x.shape).pads, (1, 1), 2
+    np.testing.assert_allclose(y, reference.conv2d_forward(x, layer.w.value, layer.b.value, *settings), rtol=1e-4, atol=1e-5)
     dy = rng.standard_normal(y.shape).astype(dtype)
     kept_dy = dy.copy()
     dx = layer.backward(dy)
     for ours, exact in zip(
-        (dx, layer.w.grad, layer.b.grad), reference.conv2d_backward(dy, x, layer.w.value, *how), strict=True
+        (dx, layer.w.grad, layer.b.grad), reference.conv2d_backward(dy, x, layer.w.value, *settings), strict=True
     ):
         np.testing.assert_allclose(ours, exact, rtol=1e-4, atol=1e-4)
         assert ours.dtype == dtype
@@ -400,6 +401,131 @@ def test_weights_start_by_msra_from_the_seed_and_biases_at_zero():
     assert abs(layer.w.value.std() / np.sqrt(2 / 144) - 1) < 0.05 and not layer.b.value.any()
     np.testing.assert_array_equal(layer.w.value, Conv2d(16, 64, 3, rng=np.random.default_rng(7)).w.value)
     assert layer.w.decays and not layer.b.decays
+
+
+# ---- its algorithm
+
+LAYERS = {
+    "3x3": Conv2d(4, 6, 3, pad=1, rng=0),
+    "1x1": Conv2d(4, 6, 1, rng=1),
+    "depthwise": Conv2d(4, 4, 3, pad="same", groups=4, rng=2),
+    "in groups, with stride and dilation": Conv2d(4, 8, (2, 3), stride=(2, 1), pad=1, dilation=(1, 2), groups=2, rng=3),
+}
+
+
+def small_resnet():
+    """With six convolutions: four of 3x3 with stride 1, and one each of 3x3 and 1x1 with stride 2."""
+
+    def conv_norm(in_channels, out_channels, stride, rng):
+        filters = Conv2d(in_channels, out_channels, 3, stride, pad=1, bias=False, rng=rng)
+        return Sequential(conv=filters, norm=BatchNorm2d(out_channels))
+
+    same = Sequential(one=conv_norm(4, 4, 1, 1), relu=ReLU(), two=conv_norm(4, 4, 1, 2))
+    smaller = Sequential(one=conv_norm(4, 6, 2, 3), relu=ReLU(), two=conv_norm(6, 6, 1, 4))
+    return Sequential(
+        stem=conv_norm(3, 4, 1, 0), relu=ReLU(),
+        block1=Residual(same), relu1=ReLU(),
+        block2=Residual(smaller, shortcut=Conv2d(4, 6, 1, 2, rng=5)), relu2=ReLU(),
+        pool=GlobalAvgPool2d(), scores=Linear(6, 3, rng=6),
+    ).astype(np.float64)  # fmt: skip
+
+
+def results(layer, x):
+    """y, dx and all gradients of parameters, of a step of training."""
+    y = layer.train().forward(x)
+    dx = layer.backward(np.random.default_rng(1).standard_normal(y.shape))
+    return [y, dx, *(parameter.grad for parameter in layer.parameters().values())]
+
+
+def assert_all_close(arrays, expected, tolerance):
+    for array, as_expected in zip(arrays, expected, strict=True):
+        np.testing.assert_allclose(array, as_expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", choice.ALGORITHMS)
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_every_algorithm_that_can_compute_a_layer_computes_the_same(layer, name):
+    layer, x = copy.deepcopy(layer).astype(np.float64), np.random.default_rng(0).standard_normal((2, 4, 7, 6))
+    expected = results(layer, x)
+    if layer.can_use(name):
+        layer.algorithm = name
+        assert layer.algorithm == name
+        assert_all_close(results(layer, x), expected, 1e-11 if "winograd" in name else 1e-12)
+    else:
+        with pytest.raises(ValueError, match=rf"Conv2d cannot be computed by '{name}': kernel \(\d, \d\), stride"):
+            layer.algorithm = name
+        assert layer.algorithm is None
+
+
+@pytest.mark.parametrize("name", ["reference", "textbook"])
+def test_a_whole_network_is_computed_by_the_definition_forward_and_backward(name):
+    net, x = small_resnet(), np.random.default_rng(0).standard_normal((2, 3, 6, 6))
+    expected = results(net, x)
+    assert set_algorithm(net, name) == 6
+    assert_all_close(results(net, x), expected, 1e-12)
+
+
+@pytest.mark.parametrize("name", ["reference", "textbook"])
+def test_the_algorithm_does_compute_it(name, monkeypatch):
+    calls, module = [], conv.READABLE[name]
+    for function in ("conv2d_forward", "conv2d_backward"):
+        original = getattr(module, function)
+        monkeypatch.setattr(module, function, lambda *args, original=original, **options: calls.append(1) or original(*args))
+    net, x = small_resnet(), np.random.default_rng(0).standard_normal((1, 3, 6, 6))
+    results(net, x)
+    assert not calls
+    set_algorithm(net, name)
+    results(net, x)
+    assert len(calls) == 3 * 6  # forward, dx and dw
+    fuse(net).forward(x)
+    assert len(calls) == 4 * 6
+
+
+@pytest.mark.parametrize("name", ["reference", "textbook", "im2col", "winograd2"])
+def test_a_fused_network_keeps_the_algorithm_and_answers_the_same(name):
+    net, x = small_resnet(), np.random.default_rng(0).standard_normal((2, 3, 6, 6))
+    results(net, x)  # gives the batch norms statistics
+    expected = net.eval().forward(x)
+    count = set_algorithm(net, name)
+    fused = fuse(net)
+    convolutions = [layer for _, layer in fused.walk() if isinstance(layer, Conv2d)]
+    assert len(convolutions) == 6 and sum(layer.algorithm == name for layer in convolutions) == count
+    for _ in range(3):  # from the second time on it may be replayed
+        np.testing.assert_allclose(fused.forward(x), expected, atol=1e-11)
+    assert set_algorithm(fused, None) == 0
+    np.testing.assert_allclose(fused.forward(x), expected, atol=1e-11)
+
+
+def test_a_network_uses_an_algorithm_where_it_can_and_none_undoes_it():
+    net = small_resnet()
+    assert set_algorithm(net, "winograd2") == 4
+    assert net.layers["stem"].layers["conv"].algorithm == "winograd2"
+    assert net.layers["block2"].shortcut.algorithm is None
+    assert set_algorithm(net, "pointwise") == 0  # the 1x1 filters have a stride
+    assert net.layers["stem"].layers["conv"].algorithm is None
+    with pytest.raises(ValueError, match=r"no algorithm 'fft' for convolutions; there are depthwise, .*, reference"):
+        set_algorithm(net, "fft")
+
+
+def test_the_algorithm_is_no_part_of_what_is_saved_but_of_a_copy():
+    layer = Conv2d(3, 4, 3, algorithm="textbook")
+    assert "algorithm" not in layer.config() and Conv2d(**layer.config()).algorithm is None
+    assert copy.deepcopy(layer).algorithm == "textbook"
+    layer.algorithm = None
+    assert layer.algorithm is None
+
+
+def test_an_algorithm_that_does_not_exist_or_fit_is_refused_when_it_is_set():
+    with pytest.raises(ValueError, match="no algorithm 'fft' for convolutions"):
+        Conv2d(3, 4, 3, algorithm="fft")
+    with pytest.raises(
+        ValueError, match=r"cannot be computed by 'winograd4': kernel \(3, 3\), stride \(2, 2\), .* groups 1\. "
+    ):
+        Conv2d(3, 4, 3, stride=2, algorithm="winograd4")
+    layer = Conv2d(3, 4, 1, pad=1, algorithm="im2col")
+    with pytest.raises(ValueError, match=r"'pointwise': .* pad \(1, 1\), 3 channels to 4"):
+        layer.algorithm = "pointwise"
+    assert layer.algorithm == "im2col"
 
 
 # ---- what is refused
@@ -476,17 +602,17 @@ def test_other_inputs_than_float_pictures_are_refused():
 )
 def test_1x1_filters_by_blas_and_by_vectors_of_pixels_are_the_same(N, C, F, H, W, threads, small, monkeypatch):
     monkeypatch.setattr(pointwise, "SMALL", small)
-    monkeypatch.setattr(algorithm, "SHORT", dict.fromkeys(algorithm.SHORT, 0))
+    monkeypatch.setattr(choice, "SHORT", dict.fromkeys(choice.SHORT, 0))
     rng, before = np.random.default_rng(6), get_threads()
     x, w, b = rng.standard_normal((N, C, H, W)), rng.standard_normal((F, C, 1, 1)), rng.standard_normal(F)
-    how = (1, 1), (0, 0, 0, 0), (1, 1), 1
-    y = reference.conv2d_forward(x, w, b, *how)
+    settings = (1, 1), (0, 0, 0, 0), (1, 1), 1
+    y = reference.conv2d_forward(x, w, b, *settings)
     set_threads(threads)
     try:
-        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how), y, atol=1e-12)
-        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *how, clip=(-1, 2)), np.clip(y, -1, 2), atol=1e-12)
+        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *settings), y, atol=1e-12)
+        np.testing.assert_allclose(conv.conv2d_forward(x, w, b, *settings, clip=(-1, 2)), np.clip(y, -1, 2), atol=1e-12)
         x[0, 0, 1, 2] = np.nan
-        spoilt = np.isnan(conv.conv2d_forward(x, w, b, *how, clip=(-1, 2)))
+        spoilt = np.isnan(conv.conv2d_forward(x, w, b, *settings, clip=(-1, 2)))
     finally:
         set_threads(before)
     assert spoilt[0, :, 1, 2].all() and spoilt.sum() == F  # its own pixel and no other

@@ -10,11 +10,11 @@ from torch_parity import in_torch
 import minicnn
 from minicnn.errors import WeightsError
 from minicnn.layers import BatchNorm2d, Conv2d
-from minicnn.models import ARCHITECTURES, resnet18, resnet20
+from minicnn.models import ARCHITECTURES, FAMILIES, resnet18, resnet20
 from minicnn.models.strict import arrays_of
-from minicnn.pretrained.convert import NoRandomness, convert, convert_arrays, convertible, names_there
+from minicnn.pretrained.convert import NoRandomness, convert, convert_arrays, convertible, foreign_names
 from minicnn.pretrained.names import KERAS, TORCHVISION
-from minicnn.pretrained.names.base import FAMILIES, family_of, their_names
+from minicnn.pretrained.names.base import family_of, their_names
 from minicnn.pretrained.names.caffe import TABLES as CAFFE_TABLES
 from minicnn.pretrained.names.keras import from_conv, from_dense, from_depthwise
 
@@ -344,7 +344,7 @@ def test_caffes_resnet_has_norms_in_two_layers_a_factor_biases_and_strides_in_fr
     assert_same_first_gradient(model, by_torch(net), (35, 51))
     (row,) = (row for row in mapped.rows if row.ours == "conv1.norm.running_mean")
     assert list(row.theirs) == ["bn_conv1/0", "bn_conv1/2", "conv1/1"]
-    assert row.how == "divided by the factor, minus the convolution's bias"
+    assert row.change == "divided by the factor, minus the convolution's bias"
     assert f"changed from the usual resnet{depth} to that of caffe" in model.provenance["form"]
 
 
@@ -358,12 +358,12 @@ def test_the_blocks_of_long_stages_are_numbered_by_caffe():
 
 def test_every_layer_of_a_network_whose_names_are_known_has_a_name_of_its_own(narrow, all_zero):
     known = {"torchvision": 0, "keras": 0, "caffe": 0}
-    for architecture in (name for members in FAMILIES.values() for name in members):
+    for architecture in (name for family in FAMILIES.values() for name in family.architectures):
         model = ARCHITECTURES[architecture](3, rng=NoRandomness())
         ours = set(arrays_of(model))
         for source in known:
             try:
-                names = names_there(model, source)
+                names = foreign_names(model, source)
             except ValueError as error:
                 assert "are not known" in str(error)
                 continue
@@ -374,7 +374,7 @@ def test_every_layer_of_a_network_whose_names_are_known_has_a_name_of_its_own(na
 
 
 def test_efficientnets_names_are_those_of_its_pytorch_project():
-    names = names_there(ARCHITECTURES["efficientnet_lite0"](3), "torchvision")
+    names = foreign_names(ARCHITECTURES["efficientnet_lite0"](3), "torchvision")
     assert names["stem.conv.w"] == "_conv_stem.weight" and names["head.norm.running_var"] == "_bn1.running_var"
     assert names["block0.depthwise.conv.w"] == "_blocks.0._depthwise_conv.weight"
     assert names["block2.body.project.norm.gamma"] == "_blocks.2._bn2.weight"
@@ -387,7 +387,7 @@ def test_efficientnets_names_are_those_of_its_pytorch_project():
 def checkpoint():
     """A ResNet-20 in the names of its PyTorch project."""
     model = resnet20(rng=0)
-    return {theirs: arrays_of(model)[ours].astype(np.float64) for ours, theirs in names_there(model, "torchvision").items()}
+    return {theirs: arrays_of(model)[ours].astype(np.float64) for ours, theirs in foreign_names(model, "torchvision").items()}
 
 
 def test_all_that_does_not_fit_is_listed_with_shapes_and_with_the_names_in_the_file(checkpoint):
@@ -496,7 +496,7 @@ def test_dropout_still_draws_after_a_conversion(checkpoint):
     model = resnet18(5, rng=NoRandomness())
     assert not any(array.any() for name, array in arrays_of(model).items() if name.endswith(".w"))
     squeeze = ARCHITECTURES["squeezenet1_1"](5, rng=0)
-    arrays = {theirs: arrays_of(squeeze)[ours] for ours, theirs in names_there(squeeze, "torchvision").items()}
+    arrays = {theirs: arrays_of(squeeze)[ours] for ours, theirs in foreign_names(squeeze, "torchvision").items()}
     converted, _ = convert_arrays(arrays, "net.pth", "squeezenet1_1")
     assert converted.copy().train().forward(pictures(65, 65)).std() > 0
     first, second = (converted.layers["drop9"].train().forward(np.ones((1, 8, 9, 9), np.float32)) for _ in range(2))

@@ -94,7 +94,7 @@ def test_more_samples_than_groups_that_add_up_the_gradient():
     compare(x, w, None, (1, 1), (1, 1, 1, 1), (1, 1), 2)
 
 
-def test_the_limits_are_applied_and_nan_stays_in_every_lane():
+def test_the_clip_is_applied_and_nan_stays_in_every_lane():
     x = np.zeros((1, LANES + 2, 4, 4), np.float32)
     x[0, :, 1, 1] = np.arange(LANES + 2) - 5
     x[0, 3, 2, 2] = np.nan

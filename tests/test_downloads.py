@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from minicnn.errors import WeightsError
+from minicnn.models.published import Entry
 from minicnn.pretrained import downloads
 from minicnn.pretrained.downloads import fetch
-from minicnn.pretrained.published import Entry
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -76,7 +76,7 @@ def site(monkeypatch):
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     site.address = f"http://127.0.0.1:{server.server_port}/net.pth"
-    monkeypatch.setattr(downloads, "PAUSE", 0)
+    monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0)
     monkeypatch.setenv("no_proxy", "*")
     yield site
     server.shutdown()
@@ -185,7 +185,7 @@ def test_ctrl_c_leaves_what_has_arrived(site, entry, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(downloads, "_pieces", interrupted)
+        patch.setattr(downloads, "_blocks", interrupted)
         fetch(entry, tmp_path, progress=False)
     assert fetch(entry, tmp_path, progress=False).read_bytes() == CONTENT
     assert site.requests[-1]["Range"] == "bytes=5000-"
@@ -217,7 +217,7 @@ def test_a_rounded_size_is_shown_and_not_insisted_on(entry, tmp_path):
 
 
 def test_a_server_without_end_is_not_followed(site, entry, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "LARGEST", 50_000)
+    monkeypatch.setattr(downloads, "LARGEST_FILE_BYTES", 50_000)
     site.announces_length = False
     with pytest.raises(WeightsError, match="should have at most 50000"):
         fetch(replace(entry, size=None, hash=None), tmp_path, progress=False)

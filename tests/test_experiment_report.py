@@ -13,11 +13,10 @@ from drawn import frame_is_white
 
 from minicnn.experiment import confusion_figures as figures_of_answers
 from minicnn.experiment import figures
-from minicnn.experiment.outcome import always_the_same_answer, recommended, summed_confusion, worst_mistakes
 from minicnn.experiment.report import table, write_report
-from minicnn.experiment.results import recommend
-from minicnn.experiment.table import quantity
-from minicnn.viz.style import class_labels, columns_of, drawable, shorten, style
+from minicnn.experiment.results import majority_baseline, recommend, recommended, summed_confusion, worst_mistakes
+from minicnn.transfer.formatting import quantity
+from minicnn.viz.style import class_labels, drawable, shorten, style, text_width
 
 LAYERS = ["stem", "block0", "block1", "head", "pool", "classifier"]
 SIZES = [928, 14_000, 250_000, 400_000, 0, 2562]
@@ -233,12 +232,12 @@ def test_without_a_recommendation_the_best_in_validation_is_shown():
 def test_confusion_is_summed_over_seeds():
     strategy = {"runs": [{"confusion": [[3, 1], [0, 4]]}, {"confusion": [[2, 2], [1, 3]]}]}
     assert summed_confusion(strategy).tolist() == [[5, 3], [1, 7]]
-    assert always_the_same_answer({"strategies": [strategy]}) == (0.5, 0.5)
+    assert majority_baseline({"strategies": [strategy]}) == (0.5, 0.5)
 
 
 def test_a_class_without_test_pictures_does_not_count_in_the_balance():
     strategy = {"runs": [{"confusion": [[6, 0, 0], [1, 1, 0], [0, 0, 0]]}]}
-    assert always_the_same_answer({"strategies": [strategy]}) == (0.75, 0.5)
+    assert majority_baseline({"strategies": [strategy]}) == (0.75, 0.5)
 
 
 def test_worst_mistakes_come_once_each_the_most_confident_first():
@@ -425,8 +424,8 @@ def test_a_small_matrix_shows_counts_and_shares():
 
 def test_shortened_names_keep_both_ends_and_their_width():
     short = shorten("n01440764 tench, Tinca tinca", 18)
-    assert short.startswith("n01440764") and short.endswith("tinca") and columns_of(short) <= 18
-    assert columns_of(shorten("아주 긴 이름을 가진 말벌의 한 종류", 15)) <= 15
+    assert short.startswith("n01440764") and short.endswith("tinca") and text_width(short) <= 18
+    assert text_width(shorten("아주 긴 이름을 가진 말벌의 한 종류", 15)) <= 15
     assert shorten("short", 5) == "short"
 
 

@@ -131,7 +131,7 @@ def test_a_fused_network_that_has_run_can_be_copied(copied):
 
 
 def test_pictures_of_more_sizes_than_are_remembered(monkeypatch):
-    monkeypatch.setattr(plans, "SHAPES", 2)
+    monkeypatch.setattr(plans, "MAX_PLANS", 2)
     fused = efficientnet_lite0(5, rng=0).eval().fuse()
     pictures = [np.random.default_rng(n).standard_normal((1, 3, 32, 32 + 3 * n), np.float32) for n in range(4)]
     first = [fused.forward(x) for x in pictures]

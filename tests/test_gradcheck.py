@@ -192,16 +192,16 @@ class WrongCountAtTheBorder(AvgPool2d):
         return dx
 
 
-def linear(kind, out_features=4):
-    return kind(4, out_features, rng=2)
+def linear(layer_class, out_features=4):
+    return layer_class(4, out_features, rng=2)
 
 
-def conv(kind):
-    return kind(2, 3, 3, pad=1, rng=2)
+def conv(layer_class):
+    return layer_class(2, 3, 3, pad=1, rng=2)
 
 
-def norm(kind):
-    layer = kind(2)
+def norm(layer_class):
+    layer = layer_class(2)
     layer.gamma.value[:] = [0.7, -1.9]
     return layer
 
@@ -266,9 +266,9 @@ def test_bad_manners_fail_although_the_numbers_are_right(layer, fault):
     assert np.array_equal(x, ROWS)
 
 
-@pytest.mark.parametrize("kind", [RotatedKernel, DroppedTapOfWeights, PaddingCroppedAtTheWrongSide, MissingVarianceTerm])
-def test_causes_are_named_from_a_sample_of_the_elements_too(kind):
-    layer = kind(8) if issubclass(kind, BatchNorm2d) else kind(8, 6, 3, pad=1, rng=2)
+@pytest.mark.parametrize("layer_class", [RotatedKernel, DroppedTapOfWeights, PaddingCroppedAtTheWrongSide, MissingVarianceTerm])
+def test_causes_are_named_from_a_sample_of_the_elements_too(layer_class):
+    layer = layer_class(8) if issubclass(layer_class, BatchNorm2d) else layer_class(8, 6, 3, pad=1, rng=2)
     x = np.random.default_rng(0).standard_normal((4, 8, 7, 7))
     report = check_layer(layer.astype(np.float64), x, elements=150)
     wrong = next(check for check in report.arrays if check.max_error > report.tolerance)
@@ -278,11 +278,11 @@ def test_causes_are_named_from_a_sample_of_the_elements_too(kind):
         "DroppedTapOfWeights": "axis 2 is 2 and axis 3 is 1",
         "MissingVarianceTerm": "variance",
     }
-    assert expected.get(kind.__name__, "cropped at the wrong side") in wrong.guess
+    assert expected.get(layer_class.__name__, "cropped at the wrong side") in wrong.guess
 
 
 def test_a_plain_sum_would_let_a_missing_batch_norm_term_pass():
-    faulty, right = (norm(kind).astype(np.float64).train() for kind in (MissingVarianceTerm, BatchNorm2d))
+    faulty, right = (norm(layer_class).astype(np.float64).train() for layer_class in (MissingVarianceTerm, BatchNorm2d))
     for layer in (faulty, right):
         layer.forward(PICTURES)
         # L = y.sum() = N*H*W * beta whatever x is, so that dy = 1 everywhere gives dx = 0 with or without the term

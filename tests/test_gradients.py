@@ -1,12 +1,16 @@
 """Every layer type and every loss against numeric gradients, below 1e-6 in float64: in train mode, in eval mode, and frozen.
 
+And what else every layer promises: it refuses a dy that is not like y, and it states what it costs.
+
 Pictures hold values that are all different and at least 0.01 apart, so that no step of the check crosses a tie or a kink.
 """
+
+import copy
 
 import numpy as np
 import pytest
 
-from minicnn import layers
+from minicnn import layers, losses
 from minicnn.gradcheck import check_layer, check_loss
 from minicnn.layers import (
     ELU,
@@ -33,7 +37,7 @@ from minicnn.layers import (
     Sigmoid,
     Tanh,
 )
-from minicnn.losses import BinaryLogistic, SoftmaxCrossEntropy, SVMHinge
+from minicnn.losses import BinaryLogistic, Loss, SoftmaxCrossEntropy, SVMHinge, WithAuxiliaryHeads, softmax
 
 
 def distinct(*shape):
@@ -121,24 +125,80 @@ def test_gradients_match_numeric_ones(case, mode):
     assert len(report.arrays) == 1 + (0 if mode == "frozen" else len(layer.parameters()))
 
 
+def public_types(module, base):
+    """The classes in a module that are derived from another one."""
+    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+    public = [value for value in (getattr(module, name) for name in names) if isinstance(value, type)]
+    return {public_type for public_type in public if issubclass(public_type, base) and public_type is not base}
+
+
 def test_no_layer_type_is_left_out():
-    public = [getattr(layers, name) for name in layers.__all__]
-    types = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer}
-    checked = {type(inner) for layer, _ in CASES.values() for _, inner in layer.walk()}
-    assert types <= checked
+    assert public_types(layers, Layer) <= {type(inner) for layer, _ in CASES.values() for _, inner in layer.walk()}
 
 
-LOSSES = [SoftmaxCrossEntropy(), SoftmaxCrossEntropy(label_smoothing=0.1), SVMHinge(), SVMHinge(margin=0.5), BinaryLogistic()]
+@pytest.mark.parametrize("mode", ["train", "eval", "frozen"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_dy_that_is_not_like_y_is_refused(case, mode):
+    layer, x = copy.deepcopy(CASES[case][0]).astype(np.float32).unfreeze(), CASES[case][1].astype(np.float32)
+    if mode == "frozen":
+        layer.freeze()
+    layer.eval(backward=True) if mode == "eval" else layer.train()
+    y = layer.forward(x)
+    for dy in (y.astype(np.float64), y[:-1], y[:, :-1], y.ravel(), y[None], y.tolist()):
+        layer.forward(x)
+        with pytest.raises(ValueError, match=r"backward\(dy\) expects a dy like y, float32"):
+            layer.backward(dy)
+    layer.forward(x)
+    dx = layer.backward(y)
+    assert dx.dtype == np.float32 and dx.shape == x.shape
+    assert all(parameter.grad is None or parameter.grad.dtype == np.float32 for parameter in layer.parameters().values())
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("case", CASES)
+def test_a_layer_with_filters_or_a_matrix_of_weights_states_what_it_costs(case):
+    layer, x = CASES[case]
+    multiplies = any(parameter.value.ndim > 1 for parameter in layer.parameters().values())
+    assert (layer.multiply_adds(x.shape) > 0) == (multiplies and not layer.is_identity_in_inference)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_layer_says_whether_it_is_the_identity_in_inference(case):
+    layer, x = copy.deepcopy(CASES[case][0]).astype(np.float64).eval(), CASES[case][1]
+    assert (layer.forward(x) is x) == layer.is_identity_in_inference
+
+
+# ---- losses
+
+
+def after_a_pass_of_an_auxiliary_head():
+    """A network whose head has scores for ROWS."""
+    network = Sequential(auxiliary=AuxiliaryHead(Linear(5, 5, rng=0))).astype(np.float64).train()
+    network.forward(ROWS)
+    return network
+
+
+CLASSES = np.arange(6) % 5
+LOSSES = [
+    (SoftmaxCrossEntropy(), ROWS, CLASSES),
+    (SoftmaxCrossEntropy(label_smoothing=0.1), ROWS, CLASSES),
+    (SoftmaxCrossEntropy(label_smoothing=0.1), ROWS, softmax(50 * ROWS[::-1])),
+    (SVMHinge(), ROWS, CLASSES),
+    (SVMHinge(margin=0.5), ROWS, CLASSES),
+    (BinaryLogistic(), ROWS[:, :1], np.arange(6) % 2),
+    (WithAuxiliaryHeads(SoftmaxCrossEntropy(), after_a_pass_of_an_auxiliary_head()), ROWS, CLASSES),
+]
+
+
+@pytest.mark.parametrize(("loss", "scores", "targets"), LOSSES, ids=[type(loss).__name__ for loss, _, _ in LOSSES])
 @pytest.mark.parametrize("scale", [1, 30])
-def test_gradients_of_losses_match_numeric_ones(loss, scale):
-    binary = isinstance(loss, BinaryLogistic)
-    scores, targets = (ROWS[:, :1], np.arange(6) % 2) if binary else (ROWS, np.arange(6) % 5)
+def test_gradients_of_losses_match_numeric_ones(loss, scores, targets, scale):
     report = check_loss(loss, scale * scores, targets)
     assert report.ok, report
     assert report.kinks == 0
+
+
+def test_no_loss_is_left_out():
+    assert public_types(losses, Loss) == {type(loss) for loss, _, _ in LOSSES}
 
 
 def test_a_network_under_a_loss_goes_down_its_gradient():

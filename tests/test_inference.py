@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn.inference.batches import SAMPLES_AT_ONCE, infer, run_in_groups
+from minicnn.data.preprocessing import Preprocessing
+from minicnn.inference.batches import BATCH_PER_THREAD, infer, run_in_groups
 from minicnn.inference.fusion import fuse
 from minicnn.layers import Conv2d, Flatten, Linear, Sequential
 from minicnn.runtime.workers import get_threads, set_threads
@@ -43,8 +44,8 @@ def test_every_thread_gets_something_where_there_is_enough(threads):
         meeting.wait()
         return indices
 
-    ((some, results),) = run_in_groups(run, 0, threads)
-    assert (some.start, some.stop) == (0, threads)
+    ((samples, results),) = run_in_groups(run, 0, threads)
+    assert (samples.start, samples.stop) == (0, threads)
     assert [result.tolist() for result in results] == [[i] for i in range(threads)]
 
 
@@ -52,8 +53,15 @@ def test_samples_go_through_a_few_at_a_time():
     set_threads(2)
     groups = list(run_in_groups(lambda indices: indices, 3, 40))
     sizes = [len(result) for _, results in groups for result in results]
-    assert max(sizes) == SAMPLES_AT_ONCE and np.concatenate([r for _, rs in groups for r in rs]).tolist() == list(range(3, 40))
-    assert [some.start for some, _ in groups][1:] == [some.stop for some, _ in groups][:-1]
+    assert max(sizes) == BATCH_PER_THREAD and np.concatenate([r for _, rs in groups for r in rs]).tolist() == list(range(3, 40))
+    assert [samples.start for samples, _ in groups][1:] == [samples.stop for samples, _ in groups][:-1]
+
+
+def test_of_several_views_the_mean_of_the_outputs_counts():
+    net, x = small_net(), np.random.default_rng(0).standard_normal((7, 3, 8, 8)).astype(np.float32)
+    y = infer(net, 7, lambda i: x[i], views=Preprocessing(size=8, symmetry="flips").test_time_views)
+    flipped = [x, x[..., ::-1], x[..., ::-1, :], x[..., ::-1, ::-1]]
+    np.testing.assert_allclose(y, np.mean([net.forward(view) for view in flipped], axis=0), rtol=1e-4, atol=1e-5)
 
 
 def test_there_must_be_something_to_run_on():

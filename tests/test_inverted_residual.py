@@ -36,26 +36,26 @@ def filters(rng, C, E, F, kernel, dtype=np.float64):
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
-def in_one_go(x, w1, b1, w2, b2, w3, b3, geometry, shortcut=False, limits=(0, 6), kept=None):
+def in_one_go(x, w1, b1, w2, b2, w3, b3, geometry, shortcut=False, clip=(0, 6), packed=None):
     flat = [w.reshape(len(w), -1) for w in (w1, w2, w3)]
     steps = (
-        (flat[0], b1, limits),
-        (flat[1], b2, limits),
+        (flat[0], b1, clip),
+        (flat[1], b2, clip),
         (flat[2], b3, (-50, 50)),
     )
     steps = [inverted_residual.Step(*step) for step in steps]
-    return inverted_residual.prepare(x.shape, *steps, geometry, shortcut, {} if kept is None else kept)(x)
+    return inverted_residual.prepare(x.shape, *steps, geometry, shortcut, {} if packed is None else packed)(x)
 
 
-def one_after_another(x, w1, b1, w2, b2, w3, b3, geometry, shortcut=False, limits=(0, 6)):
-    h = np.clip(reference.conv2d_forward(x, w1, b1, (1, 1), (0, 0, 0, 0), (1, 1), 1), *limits)
-    d = np.clip(reference.conv2d_forward(h, w2, b2, *geometry[1:], len(w2)), *limits)
+def one_after_another(x, w1, b1, w2, b2, w3, b3, geometry, shortcut=False, clip=(0, 6)):
+    h = np.clip(reference.conv2d_forward(x, w1, b1, (1, 1), (0, 0, 0, 0), (1, 1), 1), *clip)
+    d = np.clip(reference.conv2d_forward(h, w2, b2, *geometry[1:], len(w2)), *clip)
     y = np.clip(reference.conv2d_forward(d, w3, b3, (1, 1), (0, 0, 0, 0), (1, 1), 1), -50, 50)
     return y + x if shortcut else y
 
 
 def test_a_block_worked_by_hand():
-    """One channel, two wide ones: h = (x, 10 - x) limited to 0..6; each d is two neighbours' sum; y = d0 - d1 + 1 + x."""
+    """One channel, two wide ones: h = (x, 10 - x) clipped to 0..6; each d is two neighbours' sum; y = d0 - d1 + 1 + x."""
     x = np.array([1.0, 5, 9]).reshape(1, 1, 1, 3)
     h = np.array([[1, 5, 6], [6, 5, 1]])
     d = np.minimum(h[:, :-1] + h[:, 1:], 6)  # ((6, 6), (6, 6))
@@ -121,17 +121,17 @@ def test_an_empty_batch_and_float32():
     np.testing.assert_allclose(y, one_after_another(x, *weights, geometry), atol=1e-4)
 
 
-def test_what_threads_get_of_the_filters_is_kept_by_their_number():
+def test_packed_filters_are_kept_for_each_number_of_threads():
     rng, geometry = np.random.default_rng(0), ConvGeometry((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
-    x, weights, kept = rng.standard_normal((1, 2, 2, 3)), filters(rng, 2, 8, 2, (3, 3)), {}
+    x, weights, packed = rng.standard_normal((1, 2, 2, 3)), filters(rng, 2, 8, 2, (3, 3)), {}
     for threads in (1, 3, 2, 3, 1):
         set_threads(threads)
-        y = in_one_go(x, *weights, geometry, kept=kept)
+        y = in_one_go(x, *weights, geometry, packed=packed)
         np.testing.assert_allclose(y, one_after_another(x, *weights, geometry), atol=1e-12)
-    assert sorted(kept) == [1, 2, 3] and [share.w3.shape[1] // LANES for _, share in kept[3]] == [2, 3, 3]
+    assert sorted(packed) == [1, 2, 3] and [part.w3.shape[1] // LANES for _, part in packed[3]] == [2, 3, 3]
 
 
-def test_within_a_piece_of_another_loop_it_runs_where_it_is():
+def test_within_a_task_of_another_loop_it_runs_where_it_is():
     rng, geometry = np.random.default_rng(0), ConvGeometry((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))
     x, weights = rng.standard_normal((4, 8, 20, 20)), filters(rng, 8, 300, 8, (3, 3))
     expected, y = in_one_go(x, *weights, geometry), np.empty((4, 8, 20, 20))
@@ -167,9 +167,9 @@ def test_without_the_first_convolution_the_filters_see_the_input(E, F, H, W, str
     steps = [inverted_residual.Step(w.reshape(len(w), -1), b, (0, 6)) for w, b in ((w2, b2), (w3, b3))]
     d = np.clip(reference.conv2d_forward(x, w2, b2, *geometry[1:], E), 0, 6)
     expected = np.clip(reference.conv2d_forward(d, w3, b3, (1, 1), (0, 0, 0, 0), (1, 1), 1), 0, 6)
-    for some in (x, x[:1]):
-        y = inverted_residual.prepare(some.shape, None, *steps, geometry, False, {})(some)
-        np.testing.assert_allclose(y, expected[: len(some)], atol=1e-12)
+    for batch in (x, x[:1]):
+        y = inverted_residual.prepare(batch.shape, None, *steps, geometry, False, {})(batch)
+        np.testing.assert_allclose(y, expected[: len(batch)], atol=1e-12)
 
 
 def test_a_depthwise_and_a_pointwise_convolution_become_one_layer():

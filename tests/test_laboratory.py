@@ -24,7 +24,7 @@ from pieces import Workshop, piece
 from small_data import Pictures, first_of_each_class
 from small_nets import LAYERS, Recipe, small_net, train
 
-from minicnn.advisor.measurements import measure, sample
+from minicnn.advisor.measurements import measure_fitted, sample
 from minicnn.advisor.rules import choose
 from minicnn.data import Preprocessing
 
@@ -135,9 +135,9 @@ def test_a_small_draw_is_part_of_a_larger_one_and_has_as_many_of_each_class():
 
 
 def test_chosen_classes_are_numbered_in_the_order_given():
-    some = drawn_pictures().of(("light", "dark"))
-    assert some.classes == ("light", "dark") and set(some.y.tolist()) == {0, 1}
-    assert some.x[some.y == 0].mean() > some.x[some.y == 1].mean()
+    chosen = drawn_pictures().of(("light", "dark"))
+    assert chosen.classes == ("light", "dark") and set(chosen.y.tolist()) == {0, 1}
+    assert chosen.x[chosen.y == 0].mean() > chosen.x[chosen.y == 1].mean()
 
 
 def test_more_pictures_than_there_are_cannot_be_drawn():
@@ -205,30 +205,36 @@ def test_linear_strategies_mirror_only_what_is_the_same_when_mirrored():
     assert test_accuracy(mirror=False) == 1 and test_accuracy(mirror=True) < 0.8
 
 
+def test_results_that_were_stored_with_former_keys_can_be_read():
+    stored = json.loads((LABORATORY.parents[1] / "docs" / "laboratory" / "scenarios.json").read_text(encoding="utf-8"))
+    for cell in stored["results"]["cells"]:
+        assert {"svm", "finetune-all"} <= strategies.with_current_keys(cell["strategies"]).keys() <= set(strategies.COMPARED)
+
+
 # ---- verdicts
 
 
 def cell(**accuracies: list[float]) -> quadrants.Cell:
-    runs = {key: [{"test_accuracy": a, "seconds": 1.0} for a in values] for key, values in accuracies.items()}
+    runs = {key.replace("_", "-"): [{"test_accuracy": a, "seconds": 1.0} for a in values] for key, values in accuracies.items()}
     return quadrants.Cell("small_net", "drawn", ["a", "b"], 5, "small", "similar", [0, 1, 2], runs)
 
 
 def test_a_recommendation_fails_when_another_strategy_is_surely_better():
-    beaten = cell(last=[0.50, 0.51, 0.52], all=[0.60, 0.61, 0.62], scratch=[0.3, 0.31, 0.32])
+    beaten = cell(svm=[0.50, 0.51, 0.52], finetune_all=[0.60, 0.61, 0.62], scratch=[0.3, 0.31, 0.32])
     verdict = quadrants.judge(beaten)
-    assert verdict.held is False and beaten.best == "all" and beaten.recommended == "last"
+    assert verdict.held is False and beaten.best == "finetune-all" and beaten.recommended == "svm"
     assert "did not hold" in str(verdict) and "Surely worse than: fine-tune all layers (-10.0" in str(verdict)
 
 
 def test_a_recommendation_holds_when_none_is_surely_better_and_it_is_surely_better_than_some():
-    assert quadrants.judge(cell(last=[0.6, 0.61, 0.62], all=[0.66, 0.60, 0.61], scratch=[0.3, 0.3, 0.3])).held is True
-    assert quadrants.judge(cell(last=[0.6], all=[0.7])).held is None
+    assert quadrants.judge(cell(svm=[0.6, 0.61, 0.62], finetune_all=[0.66, 0.60, 0.61], scratch=[0.3, 0.3, 0.3])).held is True
+    assert quadrants.judge(cell(svm=[0.6], finetune_all=[0.7])).held is None
 
 
 def test_where_the_lecture_recommends_nothing_there_is_no_star():
-    middle = cell(last=[0.5], all=[0.6])
+    middle = cell(svm=[0.5], finetune_all=[0.6])
     middle.size = "middle"
-    assert middle.recommended is None and middle.record()["strategies"]["all"]["accuracies"] == [0.6]
+    assert middle.recommended is None and middle.record()["strategies"]["finetune-all"]["accuracies"] == [0.6]
 
 
 # ---- the other two experiments
@@ -268,13 +274,13 @@ def test_the_time_to_an_accuracy_is_that_of_the_first_look_at_or_above_it():
     assert rows[5][4:] == ["-", "not reached", ""]
 
 
-def test_evidence_that_was_kept_leads_to_the_same_advice():
+def test_measurements_that_were_kept_lead_to_the_same_advice():
     pictures = drawn_pictures(20)
     model = small_net(3, pictures.statistics(), rng=0)
     rows = sample(pictures.y, advisor_cells.MOST)
-    found = measure(model, pictures.x[rows], pictures.y[rows], tuple(np.bincount(pictures.y).tolist()), progress=False)
+    found = measure_fitted(model, pictures.x[rows], pictures.y[rows], tuple(np.bincount(pictures.y).tolist()), progress=False)
     kept = json.loads(json.dumps(advisor_cells.found_by(model, pictures.x, pictures.y)))
-    assert choose(advisor_cells.evidence_of(kept["evidence"])) == choose(found)
+    assert choose(advisor_cells.measurements_of(kept["measurements"])) == choose(found)
     advice = advisor_cells.advice_on(kept)
     assert advice["strategy"] == choose(found).strategy and advice["codes"][-1]["layer"] == found.last.layer
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from test_linear_classifiers import KINDS, objective, overlapping
+from test_linear_model import KINDS, objective, overlapping
 
 pytest.importorskip("sklearn")
 

@@ -132,9 +132,9 @@ class AlphaNotDivided(LocalResponseNorm):
         return dx
 
 
-@pytest.mark.parametrize("kind", [WithoutNeighbours, OnlyItsOwnScale, AlphaNotDivided])
-def test_planted_faults_fail_the_gradient_check(kind):
-    assert not check_layer(kind(**STRONG), PICTURES).ok
+@pytest.mark.parametrize("faulty_layer", [WithoutNeighbours, OnlyItsOwnScale, AlphaNotDivided])
+def test_planted_faults_fail_the_gradient_check(faulty_layer):
+    assert not check_layer(faulty_layer(**STRONG), PICTURES).ok
 
 
 def test_training_and_inference_do_the_same_and_inference_remembers_nothing():

@@ -1,5 +1,8 @@
 """What a Model is beyond its layers: pictures in, names out; frozen parts; new heads; a table."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -19,7 +22,7 @@ from minicnn.layers import (
 )
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import Model, googlenet, lenet5, resnet20
-from minicnn.models.model import WORTH_FUSING
+from minicnn.models.model import PICTURES_WORTH_FUSING, FusedModel
 from minicnn.models.strict import arrays_of
 from minicnn.transfer.surgery import with_new_head
 
@@ -56,54 +59,155 @@ def frozen(model):
 # ---- pictures
 
 
-def test_predict_ranks_the_classes_by_the_softmax_of_the_scores(net, picture):
-    scores = net.eval().forward(net.preprocess(picture))[0].astype(np.float64)
-    p = np.exp(scores) / np.exp(scores).sum()
-    (answer,) = net.predict(picture, top=3)
-    assert [name for name, _ in answer] == [net.classes[k] for k in np.argsort(-p)]
-    assert [probability for _, probability in answer] == pytest.approx(sorted(p, reverse=True), rel=1e-5)
+def test_scores_probabilities_labels_and_rankings_say_the_same(net, picture):
+    pictures = [picture, np.roll(picture, 7, axis=1)]
+    scores = net.eval().forward(net.preprocess(pictures))
+    p = np.exp(scores.astype(np.float64)) / np.exp(scores.astype(np.float64)).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(net.decision_function(pictures), scores, rtol=1e-6)
+    np.testing.assert_allclose(net.predict_proba(pictures), p, rtol=1e-5)
+    assert net.predict(pictures).tolist() == [net.classes[k] for k in scores.argmax(axis=1)]
+    for ranking, row in zip(net.top_classes(pictures, top=3), p, strict=True):
+        assert [name for name, _ in ranking] == [net.classes[k] for k in np.argsort(-row)]
+        assert [probability for _, probability in ranking] == pytest.approx(sorted(row, reverse=True), rel=1e-5)
+
+
+def test_the_score_is_the_accuracy_for_names_and_for_numbers(net, picture):
+    pictures = [np.roll(picture, i, axis=0) for i in range(4)]
+    names = net.predict(pictures)
+    wrong = [next(name for name in net.classes if name != names[0]), *names[1:]]
+    assert net.score(pictures, names) == 1 and net.score(pictures, wrong) == 0.75
+    numbers = [net.classes.index(name) for name in wrong]
+    assert net.score(np.stack(pictures), numbers) == 0.75
+    assert net.score(picture, names[0]) == 1
+    net.classes = None
+    assert net.score(pictures, numbers) == 0.75 and net.predict(pictures).dtype.kind == "i"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["cat", "horse"], r"'horse': no classes of small; labels are the names cat, dog, cow, \.\.\. or the numbers"),
+        ([0, 3], "3: no classes of small"),
+        ([-1, 0], "-1: no classes of small"),
+        ([0.0, 1.0], "0.0, 1.0: no classes"),
+        (["cat"], r"a label for each of 2 pictures, at least one, got labels \(1,\)"),
+    ],
+)
+def test_labels_that_are_no_classes_or_too_few_have_no_score(net, picture, labels, message):
+    with pytest.raises(ValueError, match=message):
+        net.score([picture, picture], labels)
+    with pytest.raises(ValueError, match="0 pictures, at least one"):
+        net.score([], [])
+
+
+def test_two_classes_may_share_one_score(picture):
+    model = Model(
+        {"pool": GlobalAvgPool2d(), "score": Linear(3, 1, rng=0)},
+        architecture="one score",
+        input_shape=(3, 9, 8),
+        preprocessing=Preprocessing(size=(9, 8), mean=127, std=64),
+        classes=["a", "b"],
+    )
+    (score,) = model.decision_function(picture).tolist()
+    assert len(score) == 1
+    expected = 1 / (1 + np.exp(-score[0]))
+    np.testing.assert_allclose(model.predict_proba(picture), [[1 - expected, expected]], rtol=1e-5)
+    assert model.score(picture, int(expected > 0.5)) == 1
 
 
 def test_with_a_symmetry_a_turned_picture_has_the_same_probabilities(net, picture):
     net.preprocessing = Preprocessing(size=9, mean=127, std=64, symmetry="square")
     square = picture[:9, :9]
-    probabilities = [dict(answer) for answer in net.predict([square, square[::-1], np.rot90(square)], top=3)]
-    for turned in probabilities[1:]:
-        assert turned == pytest.approx(probabilities[0], abs=1e-6)
+    straight, *turned = net.predict_proba([square, square[::-1], np.rot90(square)])
+    for p in turned:
+        assert p == pytest.approx(straight, abs=1e-6)
     net.preprocessing = Preprocessing(size=9, mean=127, std=64)
-    plain = [dict(answer) for answer in net.predict([square, np.rot90(square)], top=3)]
+    plain = net.predict_proba([square, np.rot90(square)])
     assert plain[0] != pytest.approx(plain[1], abs=1e-6)
 
 
-def test_predict_takes_one_picture_or_several_and_no_more_classes_than_asked_for(net, picture):
-    assert len(net.predict(picture)) == 1
-    assert [len(answer) for answer in net.predict([picture] * 5, top=2)] == [2] * 5
-    assert net.predict([]) == []
+def test_one_picture_or_several_are_taken_and_no_more_classes_given_than_asked_for(net, picture):
+    assert len(net.predict(picture)) == len(net.top_classes(picture)) == 1
+    assert [len(ranking) for ranking in net.top_classes([picture] * 5, top=2)] == [2] * 5
+    assert net.predict_proba(np.stack([picture] * 5)).shape == (5, 3)
+    assert net.top_classes([]) == [] and net.predict([]).shape == (0,) and net.predict_proba([]).shape == (0, 3)
 
 
-def test_predict_gives_many_pictures_what_it_gives_each_of_them(net, picture):
-    pictures = [np.roll(picture, i, axis=0) for i in range(WORTH_FUSING)]
-    together, alone = net.predict(pictures), [net.predict(one)[0] for one in pictures]
-    assert len({tuple(answer) for answer in alone}) > 1
-    for one, other in zip(together, alone, strict=True):
-        assert dict(one) == pytest.approx(dict(other), abs=1e-5)
+def test_many_pictures_get_what_each_of_them_gets(net, picture):
+    pictures = [np.roll(picture, i, axis=0) for i in range(PICTURES_WORTH_FUSING)]
+    together, alone = net.predict_proba(pictures), np.concatenate([net.predict_proba(one) for one in pictures])
+    assert len(np.unique(alone, axis=0)) > 1
+    np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_predict_does_not_drop_units_and_leaves_the_mode_as_it_was(net, picture):
-    net.train()
-    assert net.predict(picture) == net.predict(picture)
-    assert net.training and net.layers["top"].layers["dropout"].training
+@pytest.mark.parametrize("mode", [{"training": True, "remembers": True}, {"training": False, "remembers": True}])
+def test_predictions_do_not_drop_units_and_leave_the_mode_as_it_was(net, picture, mode):
+    net.train() if mode["training"] else net.eval(backward=True)
+    assert np.array_equal(net.predict_proba(picture), net.predict_proba(picture))
+    dropout = net.layers["top"].layers["dropout"]
+    for layer in (net, dropout):
+        assert {name: getattr(layer, name) for name in mode} == mode
 
 
 def test_a_model_without_class_names_numbers_them(net, picture):
     net.classes = None
-    assert {name for name, _ in net.predict(picture)[0]} == {"class 0", "class 1", "class 2"}
+    assert {name for name, _ in net.top_classes(picture)[0]} == {"class 0", "class 1", "class 2"}
 
 
 def test_a_model_without_preprocessing_says_what_is_missing(net, picture):
     net.preprocessing = None
     with pytest.raises(ValueError, match="small does not know how pictures are to be prepared"):
         net.predict(picture)
+
+
+# ---- fused
+
+
+def test_a_fused_model_predicts_the_same_is_not_fused_again_and_can_be_copied(net, picture, monkeypatch):
+    pictures = [np.roll(picture, i, axis=0) for i in range(PICTURES_WORTH_FUSING)]
+    expected, fused = net.predict_proba(pictures), net.fuse()
+    assert isinstance(fused, FusedModel) and fused.config().keys() == net.config().keys()
+    copies = [
+        fused.copy(),
+        copy.copy(fused),
+        copy.deepcopy(fused),
+        pickle.loads(pickle.dumps(fused)),
+        FusedModel(**fused.config()),
+    ]
+    monkeypatch.setattr(Model, "fuse", lambda self: pytest.fail("fused again"))
+    for model in [fused, *copies]:
+        np.testing.assert_allclose(model.predict_proba(pictures), expected, atol=1e-6)
+        for _ in range(3):  # recorded the second time, replayed the third
+            np.testing.assert_allclose(model.predict_proba(picture), net.predict_proba(picture), atol=1e-6)
+        assert model.predict(picture) == net.predict(picture) and model.classes == net.classes
+
+
+def test_a_fused_model_shares_no_weights_with_the_model_or_its_copy(net):
+    fused = net.fuse()
+    other = fused.copy()
+    for array in arrays_of(other).values():
+        array += 1
+    for model in (net, fused):
+        assert all(np.isfinite(array).all() for array in arrays_of(model).values())
+    for ours, theirs in zip(arrays_of(fused).values(), arrays_of(other).values(), strict=True):
+        assert not np.array_equal(ours, theirs)
+
+
+def test_a_fused_model_can_be_cut_and_looked_into_but_not_trained_or_saved(net, picture, tmp_path):
+    fused, x = net.fuse(), net.eval().preprocess(picture)
+    cut = fused.cut("block1")
+    assert isinstance(cut, FusedModel) and list(cut.layers) == ["conv1", "block1"]
+    np.testing.assert_allclose(cut.forward(x), net.features(x, "block1"), atol=1e-6)
+    np.testing.assert_allclose(fused.features(x, "block1"), net.features(x, "block1"), atol=1e-6)
+    assert fused.summary().splitlines()[-1] == net.summary().splitlines()[-1]
+    with pytest.raises(ValueError, match=r"cannot be saved: .* is not one of minicnn\.layers"):
+        fused.save(tmp_path / "fused.h5")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(RuntimeError, match="inference"):
+        fused.train().forward(x)
+
+
+# ---- names and layers
 
 
 def test_class_names_must_be_as_many_as_scores(net):
@@ -228,7 +332,7 @@ def test_the_relu_after_a_new_head_is_gone_and_its_scores_are_linear_in_the_aver
     np.testing.assert_allclose(map_of_scores.forward(x), expected, atol=1e-6)
 
 
-def test_side_heads_go_with_the_old_classes():
+def test_auxiliary_heads_go_with_the_old_classes():
     model = googlenet(10, rng=0)
     assert model.classifier_name == "fc" and model.classifier.out_features == 10
     model.replace_head(3)
@@ -332,8 +436,8 @@ def test_lenet5_starts_at_the_loss_of_guessing(seed):
 
 
 def test_lenet5_takes_a_picture_in_colour():
-    (answer,) = lenet5(rng=0).predict(np.zeros((40, 30, 3), np.uint8), top=10)
-    assert sum(probability for _, probability in answer) == pytest.approx(1, abs=1e-5)
+    (ranking,) = lenet5(rng=0).top_classes(np.zeros((40, 30, 3), np.uint8), top=10)
+    assert sum(probability for _, probability in ranking) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_network_without_its_top_can_be_saved(tmp_path):

@@ -75,7 +75,7 @@ def test_dense_probabilities_average_the_scores_over_the_crops_then_the_probabil
 def test_at_its_own_size_and_without_mirrors_dense_is_what_predict_says(model):
     model.preprocessing = Preprocessing(size=12, mean=(100.0, 120.0, 140.0), std=60.0)
     (picture,) = pictures((12, 12))
-    answer = dict(model.predict(picture, top=4)[0])
+    answer = dict(model.top_classes(picture, top=4)[0])
     p = dense_probabilities(model, [picture], (12,), mirror=False, progress=False)[0]
     assert {f"class {k}": pytest.approx(value, rel=1e-5) for k, value in enumerate(p)} == answer
 

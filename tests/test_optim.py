@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from test_gradients import public_types
 
-from minicnn.kernels.elementwise import SMALL
+from minicnn import optim
+from minicnn.kernels.elementwise import SERIAL_BELOW_ELEMENTS
 from minicnn.layers.base import Parameter
-from minicnn.optim import SGD, Adam, AdamW
+from minicnn.optim import SGD, Adam, AdamW, Optimizer
 
 
 def parameter(*values, decays=True, dtype=np.float64):
@@ -31,58 +33,44 @@ def two_steps(optimizer_class, **options):
 
 # ---- two steps worked by hand
 
-
-def test_sgd_goes_down_the_gradient():
-    # 1 - 0.1*2 = 0.8;  0.8 - 0.1*(-1) = 0.9
-    assert two_steps(SGD, learning_rate=0.1) == pytest.approx([0.8, 0.9])
-
-
-def test_sgd_weight_decay_is_part_of_the_gradient():
-    # g = 2 + 0.5*1 = 2.5: 1 - 0.25 = 0.75;  g = -1 + 0.5*0.75 = -0.625: 0.75 + 0.0625 = 0.8125
-    assert two_steps(SGD, learning_rate=0.1, weight_decay=0.5) == pytest.approx([0.75, 0.8125])
-
-
-def test_momentum_keeps_moving():
-    # v = 2: 1 - 0.2 = 0.8;  v = 0.9*2 - 1 = 0.8: 0.8 - 0.08 = 0.72
-    assert two_steps(SGD, learning_rate=0.1, momentum=0.9) == pytest.approx([0.8, 0.72])
-
-
-def test_nesterov_looks_one_step_ahead():
-    # v = 2: step 2 + 0.9*2 = 3.8: 1 - 0.38 = 0.62;  v = 0.8: step -1 + 0.9*0.8 = -0.28: 0.62 + 0.028 = 0.648
-    assert two_steps(SGD, learning_rate=0.1, momentum=0.9, nesterov=True) == pytest.approx([0.62, 0.648])
-
-
 # beta1 = 0.5, beta2 = 0.75.
 # t = 1, g = 2:  m = 1, v = 1;  corrected 1/0.5 = 2 and 1/0.25 = 4;  2/sqrt(4) = 1
 # t = 2, g = -1: m = 0.5 - 0.5 = 0, v = 0.75 + 0.25 = 1;  corrected 0 and 1/0.4375: no step at all
 ADAM = {"learning_rate": 0.1, "beta1": 0.5, "beta2": 0.75, "eps": 0.0}
 
-
-def test_adam_divides_by_the_bias_correction():
-    assert two_steps(Adam, **ADAM) == pytest.approx([0.9, 0.9])
-
-
-def test_adam_counts_steps_from_one():
+BY_HAND = {
+    # 1 - 0.1*2 = 0.8;  0.8 - 0.1*(-1) = 0.9
+    "sgd goes down the gradient": (SGD, {"learning_rate": 0.1}, [0.8, 0.9]),
+    # g = 2 + 0.5*1 = 2.5: 1 - 0.25 = 0.75;  g = -1 + 0.5*0.75 = -0.625: 0.75 + 0.0625 = 0.8125
+    "sgd: weight decay is part of the gradient": (SGD, {"learning_rate": 0.1, "weight_decay": 0.5}, [0.75, 0.8125]),
+    # v = 2: 1 - 0.2 = 0.8;  v = 0.9*2 - 1 = 0.8: 0.8 - 0.08 = 0.72
+    "momentum keeps moving": (SGD, {"learning_rate": 0.1, "momentum": 0.9}, [0.8, 0.72]),
+    # v = 2: step 2 + 0.9*2 = 3.8: 1 - 0.38 = 0.62;  v = 0.8: step -1 + 0.9*0.8 = -0.28: 0.62 + 0.028 = 0.648
+    "nesterov looks one step ahead": (SGD, {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}, [0.62, 0.648]),
+    "adam divides by the bias correction": (Adam, ADAM, [0.9, 0.9]),
     # beta1 = 0: m is the gradient. Second step: v = 1 as above, corrected 1/0.4375 = 16/7; -1/sqrt(16/7) = -sqrt(7)/4
-    path = two_steps(Adam, learning_rate=0.1, beta1=0.0, beta2=0.75, eps=0.0)
-    assert path == pytest.approx([0.9, 0.9 + 0.1 * np.sqrt(7) / 4])
-
-
-def test_adam_adds_eps_outside_the_root():
-    # first step: 2 / (2 + 0.5) = 0.8
-    assert two_steps(Adam, **ADAM | {"eps": 0.5})[0] == pytest.approx(1 - 0.1 * 0.8)
-
-
-def test_adam_weight_decay_goes_through_the_moments():
+    "adam counts steps from one": (Adam, ADAM | {"beta1": 0.0}, [0.9, 0.9 + 0.1 * np.sqrt(7) / 4]),
+    # 2 / (2 + 0.5) = 0.8;  m is 0 in the second step, as above
+    "adam adds eps outside the root": (Adam, ADAM | {"eps": 0.5}, [1 - 0.1 * 0.8, 1 - 0.1 * 0.8]),
     # g = 2 + 1*1 = 3: the first step has length lr whatever the gradient. Then g = -1 + 0.9 = -0.1:
     # m = 0.5*1.5 - 0.05 = 0.7, v = 0.75*2.25 + 0.25*0.01 = 1.69; (0.7/0.75) / sqrt(1.69/0.4375)
-    second = 0.9 - 0.1 * (0.7 / 0.75) / np.sqrt(1.69 / 0.4375)
-    assert two_steps(Adam, **ADAM, weight_decay=1.0) == pytest.approx([0.9, second])
-
-
-def test_adamw_shrinks_the_weight_itself():
+    "adam: weight decay goes through the moments": (
+        Adam, ADAM | {"weight_decay": 1.0}, [0.9, 0.9 - 0.1 * (0.7 / 0.75) / np.sqrt(1.69 / 0.4375)]
+    ),
     # 1 * (1 - 0.1*0.5) - 0.1 = 0.85;  0.85 * 0.95 - 0 = 0.8075
-    assert two_steps(AdamW, **ADAM, weight_decay=0.5) == pytest.approx([0.85, 0.8075])
+    "adamw shrinks the weight itself": (AdamW, ADAM | {"weight_decay": 0.5}, [0.85, 0.8075]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("optimizer_class", "options", "path"), BY_HAND.values(), ids=BY_HAND)
+def test_two_steps_worked_by_hand(optimizer_class, options, path):
+    assert two_steps(optimizer_class, **options) == pytest.approx(path)
+
+
+def test_no_optimizer_is_left_out():
+    types = public_types(optim, Optimizer)
+    assert types == {optimizer_class for optimizer_class, _, _ in BY_HAND.values()}
+    assert types == {type(make({"w": parameter(1.0)})) for make in MAKERS.values()}
 
 
 # ---- against PyTorch
@@ -117,16 +105,13 @@ def test_same_path_as_pytorch(ours, theirs, options):
 
 # ---- which parameters, and how much of the rate each gets
 
-EACH = pytest.mark.parametrize(
-    "make",
-    [
-        lambda parameters: SGD(parameters, 0.1, weight_decay=0.1),
-        lambda parameters: SGD(parameters, 0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
-        lambda parameters: Adam(parameters, 0.1, weight_decay=0.1),
-        lambda parameters: AdamW(parameters, 0.1, weight_decay=0.1),
-    ],
-    ids=["SGD", "Nesterov", "Adam", "AdamW"],
-)
+MAKERS = {
+    "SGD": lambda parameters: SGD(parameters, 0.1, weight_decay=0.1),
+    "Nesterov": lambda parameters: SGD(parameters, 0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": lambda parameters: Adam(parameters, 0.1, weight_decay=0.1),
+    "AdamW": lambda parameters: AdamW(parameters, 0.1, weight_decay=0.1),
+}
+EACH = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
 @EACH
@@ -210,7 +195,7 @@ def test_values_change_in_place_and_state_has_their_dtype(make, dtype):
 @EACH
 def test_large_and_oddly_laid_out_arrays_get_the_same_steps(make):
     rng = np.random.default_rng(1)
-    start, gradient = rng.normal(size=(2, 3, SMALL // 2 + 5)), rng.normal(size=(2, 3, SMALL // 2 + 5))
+    start, gradient = rng.normal(size=(2, 2, 3, SERIAL_BELOW_ELEMENTS // 2 + 5))
     whole = Parameter(start.copy())
     turned = Parameter(np.asfortranarray(start))
     strided = Parameter(np.repeat(start, 2, axis=1)[:, ::2])

@@ -35,19 +35,19 @@ def blas_threads():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 100])
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_pieces_are_contiguous_and_make_up_the_whole_range(n, count):
+def test_tasks_are_contiguous_and_make_up_the_whole_range(n, count):
     set_threads(count)
-    pieces = []
-    parallel_for(n, lambda start, stop: pieces.append((start, stop)))
-    assert sorted(i for start, stop in pieces for i in range(start, stop)) == list(range(n))
-    assert len(pieces) == min(n, count)
+    tasks = []
+    parallel_for(n, lambda start, stop: tasks.append((start, stop)))
+    assert sorted(i for start, stop in tasks for i in range(start, stop)) == list(range(n))
+    assert len(tasks) == min(n, count)
 
 
-def test_pieces_run_at_the_same_time_in_different_threads():
+def test_tasks_run_at_the_same_time_in_different_threads():
     meeting, seen = threading.Barrier(2, timeout=20), set()
 
     def body(start, stop):
-        meeting.wait()  # would time out if one piece came after the other
+        meeting.wait()  # would time out if one task came after the other
         seen.add(threading.get_ident())
 
     parallel_for(2, body)
@@ -55,7 +55,7 @@ def test_pieces_run_at_the_same_time_in_different_threads():
 
 
 def test_gathered_loops_run_when_the_last_has_been_gathered():
-    """The first piece of each in one thread, the second of each in the other; a loop whose caller goes on runs at once."""
+    """The first task of each in one thread, the second of each in the other; a loop that is not deferrable runs at once."""
     ran = []
 
     def loop(name):
@@ -66,9 +66,10 @@ def test_gathered_loops_run_when_the_last_has_been_gathered():
         parallel_for(1, loop("b"), deferrable=True)
         parallel_for(5, loop("c"), deferrable=True)
         assert not ran
-        parallel_for(2, loop("not last"))
-        assert {name for name, *_ in ran} == {"not last"}
-    mine, others = ([piece[:3] for piece in ran[2:] if (piece[3] == threading.get_ident()) == here] for here in (True, False))
+        parallel_for(2, loop("not deferrable"))
+        assert {name for name, *_ in ran} == {"not deferrable"}
+    mine = [task[:3] for task in ran[2:] if task[3] == threading.get_ident()]
+    others = [task[:3] for task in ran[2:] if task[3] != threading.get_ident()]
     assert mine == [("a", 0, 2), ("b", 0, 1), ("c", 0, 2)] and others == [("a", 2, 4), ("c", 2, 5)]
     ran.clear()
     parallel_for(2, loop("afterwards"), deferrable=True)
@@ -126,7 +127,7 @@ def test_whoever_is_free_takes_the_next_item():
     assert taken[0] not in {ident for i, ident in taken.items() if i}
 
 
-def test_items_within_a_piece_are_taken_where_they_are():
+def test_items_within_a_task_are_taken_where_they_are():
     taken = []
     parallel_for(2, lambda start, stop: parallel_each(range(3), lambda i: taken.append((i, start))))
     assert sorted(taken) == [(i, start) for i in range(3) for start in range(2)]
@@ -145,7 +146,7 @@ def test_an_exception_in_one_item_reaches_the_caller_when_the_other_thread_has_d
     assert sorted(taken) == [1, 2, 3, 4]
 
 
-def test_a_loop_within_a_piece_runs_where_it_is():
+def test_a_loop_within_a_task_runs_where_it_is():
     seen = []
 
     def inner(start, stop):
@@ -164,15 +165,15 @@ def test_a_loop_within_a_piece_runs_where_it_is():
 
 
 @pytest.mark.parametrize("where", [0, 1])
-def test_an_exception_in_any_piece_reaches_the_caller_after_all_pieces_have_ended(where):
+def test_an_exception_in_any_task_reaches_the_caller_after_all_tasks_have_ended(where):
     ended = []
 
     def body(start, stop):
         if start == where:
-            raise ZeroDivisionError(f"piece {start}")
+            raise ZeroDivisionError(f"task {start}")
         ended.append(start)
 
-    with pytest.raises(ZeroDivisionError, match=f"piece {where}"):
+    with pytest.raises(ZeroDivisionError, match=f"task {where}"):
         parallel_for(2, body)
     assert ended == [1 - where]
     done = []
@@ -296,27 +297,29 @@ def test_workers_that_have_fallen_asleep_wake_up_and_those_awake_lose_nothing():
     done = []
     for i in range(300):
         if i % 100 == 0:
-            time.sleep(0.05)  # longer than a worker watches
+            time.sleep(0.05)  # longer than a worker spins
         parallel_for(2, lambda start, stop, i=i: done.append((i, start)))
     assert sorted(done) == [(i, start) for i in range(300) for start in (0, 1)]
 
 
-@pytest.mark.skipif(not hasattr(worker.watch, "py_func"), reason="without compiled loops on Linux, threads fall asleep at once")
-def test_watching_ends_by_the_clock():
-    """A look may take milliseconds where others want the core: a number of looks would be no limit."""
+@pytest.mark.skipif(
+    not hasattr(worker.spin_until, "py_func"), reason="without compiled loops on Linux, threads fall asleep at once"
+)
+def test_spinning_ends_by_the_clock():
+    """A turn may take milliseconds where others want the core: a number of turns would be no limit."""
     number, clock = np.zeros(1, np.int64), np.zeros(2, np.int64)
-    assert worker.watch(number, 0, 0, 0, clock)
+    assert worker.spin_until(number, 0, 0, 0, clock)
     begun = time.monotonic_ns()
-    assert not worker.watch(number, 1, 2_000_000, 0, clock)
+    assert not worker.spin_until(number, 1, 2_000_000, 0, clock)
     assert time.monotonic_ns() - begun >= 2_000_000
     raise_it = threading.Timer(0.05, lambda: number.__setitem__(0, 1))
     raise_it.start()
-    assert worker.watch(number, 1, 20_000_000_000, 1_000_000, clock)
+    assert worker.spin_until(number, 1, 20_000_000_000, 1_000_000, clock)
     raise_it.join()
 
 
-def test_a_long_piece_is_waited_for():
-    """Whoever gave it falls asleep meanwhile."""
+def test_a_long_task_is_waited_for():
+    """Its caller falls asleep meanwhile."""
     ended = []
 
     def body(start, stop):

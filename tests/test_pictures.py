@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from minicnn.data.pictures import MAX_PIXELS, kind_of, read_picture
+from minicnn.data.pictures import MAX_PIXELS, identify_format, read_picture
 from minicnn.errors import PictureError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -32,8 +32,8 @@ def noise(height: int = 40, width: int = 50) -> np.ndarray:
 def png(width: int, height: int, bits: int, colour_type: int, rows: bytes) -> bytes:
     """A PNG file written by hand, for what Pillow does not write."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    def chunk(chunk_type: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + chunk_type + data + struct.pack(">I", zlib.crc32(chunk_type + data))
 
     header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
@@ -241,7 +241,7 @@ def test_a_truncated_file_is_called_truncated_wherever_it_ends(form, options):
 
 
 @pytest.mark.parametrize(
-    "data, kind",
+    "data, description",
     [
         (b"name,label\ncat,1\n", "text"),
         ("고양이 그림".encode() * 60, "text"),
@@ -257,11 +257,11 @@ def test_a_truncated_file_is_called_truncated_wherever_it_ends(form, options):
         (b"\x9c\xfe\xfd\x80\x81", "9c fe fd 80 81"),
     ],
 )
-def test_what_is_no_picture_is_named_with_what_it_looks_like(tmp_path, data, kind):
+def test_what_is_no_picture_is_named_with_what_it_looks_like(tmp_path, data, description):
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
     message = refusal(path)
-    assert str(path) in message and kind in message and not kind_of(data)[0]
+    assert str(path) in message and description in message and not identify_format(data)[0]
 
 
 def test_missing_empty_folder_and_device(tmp_path):

@@ -50,8 +50,8 @@ def geometries():
 )
 def test_output_size_rounds_down_or_up_but_no_window_starts_beyond_the_picture(size, kernel, stride, pad, floor, ceil):
     for ceil_mode, expected in ((False, floor), (True, ceil)):
-        for kind in (MaxPool2d, AvgPool2d):
-            layer = kind(kernel, stride, pad, ceil_mode)
+        for pool_type in (MaxPool2d, AvgPool2d):
+            layer = pool_type(kernel, stride, pad, ceil_mode)
             assert layer.output_shape((2, 3, size, size)) == (2, 3, expected, expected)
 
 
@@ -59,7 +59,7 @@ def test_same_padding_keeps_the_ceiling_of_size_over_stride_and_pads_uneven_at_t
     layer = MaxPool2d(3, stride=2, pad="same")
     for size in (1, 2, 7, 8, 224):
         assert layer.output_shape((1, 1, size, size))[2:] == (-(-size // 2),) * 2
-    assert layer.geometry((1, 1, 8, 7))[0].pads == (0, 1, 1, 1)
+    assert layer.geometry((1, 1, 8, 7)).pads == (0, 1, 1, 1)
 
 
 def test_stride_is_the_kernel_size_unless_given():
@@ -215,8 +215,8 @@ def test_fast_kernels_agree_with_the_reference_loops(dtype):
     for number, (kernel, stride, pad, ceil_mode, (N, C, H, W)) in enumerate(geometries()):
         shape = (N, C if number % 2 else LANES + C, H, W)
         x = np.random.default_rng(1).integers(-4, 5, shape).astype(dtype)  # many ties
-        (_, _, pads, _), size = MaxPool2d(kernel, stride, pad, ceil_mode).geometry(shape)
-        where, picture_size = (kernel, stride, pads), shape[2:]
+        layer = MaxPool2d(kernel, stride, pad, ceil_mode)
+        where, size, picture_size = (kernel, stride, layer.geometry(shape).pads), layer.output_shape(shape)[2:], shape[2:]
         y, winners = pool.max_pool2d_forward(x, *where, size)
         y_loops, winners_loops = reference.max_pool2d_forward(x, *where, size)
         assert np.array_equal(y, y_loops) and np.array_equal(winners, winners_loops)

@@ -94,16 +94,18 @@ def test_shrinking_averages_a_fine_pattern_instead_of_sampling_it():
 
 def test_one_picture_a_list_and_a_batch():
     pictures = [noise(300, 260), noise(256, 256)]
-    both = IMAGENET(pictures)
-    assert both.shape == (2, 3, 224, 224)
-    np.testing.assert_array_equal(IMAGENET(pictures[1]), both[1:])
-    np.testing.assert_array_equal(IMAGENET(np.stack([pictures[1]] * 2))[0], both[1])
+    x = IMAGENET(pictures)
+    assert x.shape == (2, 3, 224, 224)
+    np.testing.assert_array_equal(IMAGENET(pictures[1]), x[1:])
+    np.testing.assert_array_equal(IMAGENET(np.stack([pictures[1]] * 2))[0], x[1])
     assert IMAGENET([]).shape == (0, 3, 224, 224)
 
 
 def test_through_json_and_back():
     again = Preprocessing.from_dict(json.loads(json.dumps(IMAGENET.to_dict())))
     assert again == IMAGENET and hash(again) == hash(IMAGENET) and again.key() == IMAGENET.key()
+    mirrored = Preprocessing.from_dict({"size": [8, 8], "symmetry": "mirror"})  # as saved models have it
+    assert mirrored.symmetry == "mirror" and len(mirrored.test_time_views(np.zeros((1, 3, 8, 8)))) == 2
     with pytest.raises(ValueError, match="colour"):
         Preprocessing.from_dict({"size": [1, 1], "colour": "RGB"})
     with pytest.raises(ValueError, match="size"):
@@ -130,13 +132,13 @@ def test_even_exposure_worked_by_hand():
 def test_with_even_exposure_a_darker_flatter_picture_is_the_same_picture():
     bright = noise(64, 64).astype(np.float64)
     dark = (0.5 * bright + 10).astype(np.uint8)
-    how = Preprocessing(size=32, exposure="even")
-    a, b = (how.fit_picture(picture.astype(np.uint8)).astype(int) for picture in (bright, dark))
+    even = Preprocessing(size=32, exposure="even")
+    a, b = (even.fit_picture(picture.astype(np.uint8)).astype(int) for picture in (bright, dark))
     assert np.abs(a - b).max() <= 4  # rounded twice
     assert abs(a.mean() - 127) < 1 and abs(a.std() - 40) < 1
     kept = Preprocessing(size=32).fit_picture(dark)
     assert abs(int(kept.mean()) - 127) > 20
-    assert "even exposure" in how.describe() and "exposure" not in Preprocessing(size=32).describe()
+    assert "even exposure" in even.describe() and "exposure" not in Preprocessing(size=32).describe()
 
 
 def test_even_exposure_keeps_colours_apart():
@@ -148,14 +150,15 @@ def test_even_exposure_keeps_colours_apart():
 
 
 @pytest.mark.parametrize("symmetry, count", [("none", 1), ("mirror", 2), ("flips", 4), ("square", 8)])
-def test_the_versions_of_a_picture_are_all_different_and_those_of_its_mirror_image_are_the_same(symmetry, count):
+def test_the_views_of_a_picture_are_all_different_and_those_of_its_mirror_image_are_the_same(symmetry, count):
     preprocessing = Preprocessing(size=3, symmetry=symmetry)
     x = np.random.default_rng(0).standard_normal((2, 3, 3, 3)).astype(np.float32)
-    versions = preprocessing.versions(x)
-    np.testing.assert_array_equal(versions[0], x)
-    assert len({version.tobytes() for version in versions}) == count
+    views = preprocessing.test_time_views(x)
+    np.testing.assert_array_equal(views[0], x)
+    assert len({view.tobytes() for view in views}) == count
     if symmetry != "none":
-        assert {version.tobytes() for version in preprocessing.versions(x[..., ::-1])} == {v.tobytes() for v in versions}
+        of_mirror_image = preprocessing.test_time_views(x[..., ::-1])
+        assert {view.tobytes() for view in of_mirror_image} == {view.tobytes() for view in views}
     assert f"{count} flipped" in preprocessing.describe() or symmetry == "none"
 
 

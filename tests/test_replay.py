@@ -37,7 +37,7 @@ from minicnn.runtime.parallel import current, new_array, parallel_for, serial, u
 from minicnn.runtime.replay import Recording, Tape, Taping
 from minicnn.runtime.workers import get_threads, set_threads
 
-PASSES = 3  # as usual, then while it is recorded, then from the recording
+PASSES = 3  # through the layers, then while they are recorded, then from the recording
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +59,8 @@ def unrecorded(net):
 
 def is_recorded(net):
     """Whether the next pass, with an input like the last, is from a recording of all layers."""
-    kept = net.replayer.here.__dict__.get("recorded")
-    return kept is not None and len(kept.layers) == len(net.layers)
+    recorded = net.replayer.of_thread.__dict__.get("recorded")
+    return recorded is not None and len(recorded.steps) == len(net.layers)
 
 
 def small_net(*layers, rng=0):
@@ -90,7 +90,7 @@ def test_the_networks_of_the_zoo_give_the_same_to_the_bit(build, size, threads):
         before = x.copy()
         np.testing.assert_array_equal(net.forward(x), plain.forward(x))
         np.testing.assert_array_equal(x, before)
-    assert net.replayer.here.recorded.layers, "nothing was recorded"
+    assert net.replayer.of_thread.recorded.steps, "nothing was recorded"
 
 
 def inverted(stride=1, width=48):
@@ -191,7 +191,7 @@ def test_layers_above_those_that_can_be_recorded_run_as_usual():
     net = fuse(Sequential(Conv2d(3, 8, 3), Flatten(), Linear(8 * 100, 5, rng=0)))
     for x in inputs(1, 3, 12, 12):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
-    assert len(net.replayer.here.recorded.layers) == 2
+    assert len(net.replayer.of_thread.recorded.steps) == 2
     net.layers["2"].w.value *= 2  # its weights are not fixed
     net.layers["2"].b.value += 1
     x, *_ = inputs(1, 3, 12, 12)
@@ -230,21 +230,21 @@ def test_another_shape_type_algorithm_or_number_of_threads_is_no_case_for_the_re
         check(x[:0])
 
 
-def test_maps_take_turns_in_two_pieces_of_memory():
+def test_the_maps_of_a_recording_lie_in_two_buffers_by_turns():
     net = fuse(Sequential(*(Conv2d(3, 3, 3, pad=1, rng=i) for i in range(10))))
     for x in inputs(1, 3, 32, 32):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
     tape = Tape()
     with using(Taping(current(), tape)):
         for _ in range(10):
-            tape.next_layer(x)
+            tape.switch_buffer(x)
             new_array((3, 32, 32), np.float32)
     assert tape.size == 3 * 32 * 32 * 4
-    halves = Tape(tape.size)
-    with using(Taping(current(), halves)):
+    double_buffered = Tape(tape.size)
+    with using(Taping(current(), double_buffered)):
         made = [x]
         for _ in range(4):
-            halves.next_layer(made[-1])
+            double_buffered.switch_buffer(made[-1])
             made.append(new_array((3, 32, 32), np.float32))
     assert not any(np.may_share_memory(a, b) for a, b in pairwise(made))
     assert np.may_share_memory(made[1], made[3]) and np.may_share_memory(made[2], made[4])
@@ -286,10 +286,10 @@ def test_a_class_that_is_derived_from_one_that_promises_has_promised_nothing():
     net = small_net(Louder(2))
     for x in inputs(1, 3, 12, 12):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
-    assert len(net.replayer.here.recorded.layers) == 1
+    assert len(net.replayer.of_thread.recorded.steps) == 1
 
 
-def test_a_network_with_a_recording_of_its_own_inside_another_is_written_down_with_it():
+def test_a_network_with_a_recording_of_its_own_inside_another_is_recorded_with_it():
     """Its loops must be in the other's recording, and not be run from its own while that is made."""
     inner, x = small_net(), inputs(1, 3, 12, 12)[0]
     for _ in range(PASSES):
@@ -307,7 +307,7 @@ def test_a_network_that_is_not_recorded_keeps_nothing_of_its_input():
     net.layers = {"1": net.layers["1"]}
     for x in inputs(2, 12):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
-    assert net.replayer.here.__dict__["recorded"] is None
+    assert net.replayer.of_thread.__dict__["recorded"] is None
 
 
 def test_a_layer_that_is_exchanged_is_the_new_one():
@@ -320,14 +320,14 @@ def test_a_layer_that_is_exchanged_is_the_new_one():
     np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
 
 
-def test_large_networks_and_pieces_of_a_loop_are_not_recorded(monkeypatch):
+def test_large_networks_and_tasks_of_a_loop_are_not_recorded(monkeypatch):
     net = small_net()
     x, *_ = inputs(1, 3, 12, 12)
     with serial():
         for _ in range(PASSES):
             net.forward(x)
-    assert not net.replayer.here.__dict__
-    monkeypatch.setattr(replay, "MOST", net.multiply_adds(x.shape) - 1)
+    assert not net.replayer.of_thread.__dict__
+    monkeypatch.setattr(replay, "MAX_MULTIPLY_ADDS", net.multiply_adds(x.shape) - 1)
     for _ in range(PASSES):
         np.testing.assert_array_equal(net.forward(x), unrecorded(net).forward(x))
     assert not is_recorded(net)
@@ -351,7 +351,7 @@ def test_a_copy_and_what_is_loaded_from_a_pickle_begin_without_a_recording():
     for _ in range(PASSES):
         y = net.forward(x)
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert not other.replayer.here.__dict__
+        assert not other.replayer.of_thread.__dict__
         for _ in range(PASSES):
             np.testing.assert_array_equal(other.forward(x), y)
     lower, _ = net.split("1")
@@ -392,7 +392,7 @@ def test_a_forked_child_runs_the_recording_with_threads_of_its_own():
 
 
 def three_loops(ran, pause=0.0):
-    """Each writes down (loop, piece); the first piece of the second is slow."""
+    """Each notes (loop, start of the task); the first task of the second is slow."""
 
     def loop(number):
         def body(start, stop):
@@ -410,15 +410,15 @@ def three_loops(ran, pause=0.0):
     return Recording(tape.loops)
 
 
-@pytest.mark.parametrize("watches", [True, False], ids=["watching", "asleep at once"])
-def test_no_thread_begins_a_loop_before_all_have_done_the_one_before(watches, monkeypatch):
-    if not watches:
+@pytest.mark.parametrize("spins", [True, False], ids=["spinning", "asleep at once"])
+def test_no_thread_begins_a_loop_before_all_have_done_the_one_before(spins, monkeypatch):
+    if not spins:
 
-        def meet(done, me, number, patience, pause, clock):
+        def barrier(done, me, number, patience, pause, clock):
             done[me, 0] = number
             return bool((done[:, 0] >= number).all())
 
-        monkeypatch.setattr(runtime_replay, "meet", meet)
+        monkeypatch.setattr(runtime_replay, "barrier", barrier)
     ran = []
     play = three_loops(ran, pause=0.01)
     for _ in range(5):
@@ -472,8 +472,8 @@ def test_while_another_thread_has_the_pool_nothing_is_run_from_the_recording():
     assert len(ran) == 6
 
 
-def test_loops_within_a_piece_are_part_of_it():
-    """They are not written down themselves, and what they make is not in the memory of the tape."""
+def test_loops_within_a_task_are_part_of_it():
+    """They are not recorded themselves, and their results are not in the memory of the tape."""
     tape, made = Tape(64), []
 
     def inner(start, stop):
@@ -482,4 +482,4 @@ def test_loops_within_a_piece_are_part_of_it():
     with using(Taping(current(), tape)):
         parallel_for(2, lambda start, stop: parallel_for(3, inner))
     assert len(tape.loops) == 1 and len(made) == 2
-    assert not any(np.may_share_memory(array, half) for array in made for half in tape.halves)
+    assert not any(np.may_share_memory(array, buffer) for array in made for buffer in tape.buffers)

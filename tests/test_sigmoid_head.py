@@ -108,10 +108,10 @@ def model_of(score, classes=CLASSES):
 def test_predict_names_both_classes_with_p_and_one_minus_p():
     p = 1 / (1 + np.exp(-1.5))
     for score, expected in ((1.5, [("upright", p), ("lying", 1 - p)]), (-1.5, [("lying", p), ("upright", 1 - p)])):
-        (answers,) = model_of(score).predict(bars(1)[0][0])
+        (answers,) = model_of(score).top_classes(bars(1)[0][0])
         assert [name for name, _ in answers] == [name for name, _ in expected]
         assert [value for _, value in answers] == pytest.approx([value for _, value in expected])
-    (answers,) = model_of(1.5, classes=None).predict(bars(1)[0][0])
+    (answers,) = model_of(1.5, classes=None).top_classes(bars(1)[0][0])
     assert [name for name, _ in answers] == ["class 1", "class 0"]
 
 
@@ -119,7 +119,7 @@ def test_a_network_with_one_score_survives_saving(tmp_path):
     model = model_of(0.7)
     model.save(tmp_path / "model.h5")
     again = minicnn.load(tmp_path / "model.h5")
-    assert again.classes == CLASSES and again.predict(bars(2)[0][0]) == model.predict(bars(2)[0][0])
+    assert again.classes == CLASSES and again.top_classes(bars(2)[0][0]) == model.top_classes(bars(2)[0][0])
 
 
 @pytest.mark.parametrize("classes", [["lying"], ["lying", "upright", "round"]])
@@ -150,8 +150,7 @@ def test_bottleneck_features_then_fine_tuning(outputs):
     changed = {name for name in shared if not np.array_equal(model.parameters()[name].value, before[name])}
     assert changed == {"c5.w", "c5.b", "f6.w", "f6.b"}
     assert history.best["val_loss"] < 0.2
-    right = [answers[0][0] == CLASSES[label] for answers, label in zip(model.predict(list(test[0])), test[1], strict=True)]
-    assert np.mean(right) > 0.9
+    assert model.score(*test) > 0.9
     assert all(np.array_equal(pretrained.parameters()[name].value, before[name]) for name in before)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit, types
 
-from minicnn.kernels.simd import vectors as lanes
+from minicnn.kernels.simd import vectors
 from minicnn.kernels.simd.products import ROWS, multiply
 from minicnn.kernels.simd.vectors import (
     LANES,
@@ -64,7 +64,7 @@ def test_compiled_and_plain_python_are_the_same(dtype):
     np.testing.assert_allclose(y, plain, atol=8 * np.finfo(dtype).eps)
 
 
-def test_limits_leave_nan_as_it_is_and_take_infinities():
+def test_clamping_leaves_nan_as_it_is_and_takes_infinities():
     x = np.zeros(3 * LANES, np.float32)
     x[3], x[4] = 0, 6
     x[1 + 5 : 1 + 8] = np.nan, np.inf, -np.inf
@@ -178,8 +178,8 @@ def test_a_matrix_product_of_any_size_is_made_or_added(dtype, rows, blocks):
 
 
 def test_numba_knows_vectors_of_both_kinds_of_numbers_apart():
-    assert lanes.Lanes(types.float32) != lanes.Lanes(types.float64)
-    assert lanes.Lanes(types.float32) == lanes.Lanes(types.float32)
+    assert vectors.Lanes(types.float32) != vectors.Lanes(types.float64)
+    assert vectors.Lanes(types.float32) == vectors.Lanes(types.float32)
 
 
 @pytest.mark.parametrize("features, at_once", [("+avx2,+fma", False), ("+avx2,+fma,+avx512f", True)])

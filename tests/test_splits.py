@@ -25,8 +25,8 @@ def test_classes_and_groups_have_the_same_share_in_every_part():
             of_class = labels == label
             assert abs(of_class[rows].sum() - FRACTIONS[part] * of_class.sum()) <= 1
             for group in ("mono", "poly", "thin"):
-                both = of_class & (groups == group)
-                assert abs(both[rows].sum() - FRACTIONS[part] * both.sum()) <= 2
+                of_both = of_class & (groups == group)
+                assert abs(of_both[rows].sum() - FRACTIONS[part] * of_both.sum()) <= 2
 
 
 def test_the_solar_cells_split_of_the_paper_has_656_test_cells():

@@ -112,7 +112,7 @@ def test_loss_and_accuracy_are_means_over_samples_not_batches():
     x, y = blobs(10)
     trainer = make(network(norm=False), epochs=1, batch_size=8, learning_rate=0.0)
     record = trainer.fit(x, y).epochs[0]
-    scores = trainer.predict(x)
+    scores = trainer.decision_function(x)
     assert record["loss"] == pytest.approx(SoftmaxCrossEntropy().forward(scores, y), rel=1e-5)
     assert record["train_accuracy"] == np.mean(scores.argmax(axis=1) == y)
 
@@ -185,16 +185,16 @@ def test_every_sample_once_an_epoch_in_a_new_order(norm):
 def test_indices_and_a_prepare_function_do_as_well_as_arrays(tmp_path):
     x, y = blobs()
     x_val, y_val = blobs(10, seed=1)
-    both = np.concatenate([x, x_val])
+    all_samples = np.concatenate([x, x_val])
 
     direct = network()
     make(direct).fit(x, y, x_val, y_val)
 
     by_index = network()
-    trainer = make(by_index, prepare=lambda indices: both[indices])
+    trainer = make(by_index, prepare=lambda indices: all_samples[indices])
     trainer.fit(np.arange(30), y, np.arange(30, 40), y_val)
     assert digest(by_index) == digest(direct)
-    np.testing.assert_allclose(trainer.predict(np.arange(40))[30:], make(direct).predict(x_val), rtol=1e-5)
+    np.testing.assert_allclose(trainer.decision_function(np.arange(40))[30:], make(direct).decision_function(x_val), rtol=1e-5)
 
     with h5py.File(tmp_path / "samples.h5", "w") as file:
         from_disk = network()
@@ -212,7 +212,7 @@ def test_augmentation_comes_before_prepare_and_only_in_training():
 
     trainer = make(network(), epochs=1, augment=lambda batch, rng: 0 * batch + 100, prepare=prepare)
     trainer.fit(x, y, x, y)
-    trainer.predict(x)
+    trainer.decision_function(x)
     assert seen == [100.0, np.abs(x).max(), np.abs(x).max()]
 
 
@@ -521,11 +521,11 @@ def test_other_errors_leave_the_best_epoch_too():
 # ---- predicting and evaluating
 
 
-def test_predict_is_in_eval_mode_in_order_and_in_batches():
+def test_the_decision_function_is_in_eval_mode_in_order_and_in_batches():
     x, _ = blobs(21)
     model = network(dropout=0.5)
     calls = Calls()
-    scores = make(model, prepare=calls).predict(x)
+    scores = make(model, prepare=calls).decision_function(x)
     assert calls.sizes == [8, 8, 5]
     np.testing.assert_allclose(scores, model.eval().forward(x), rtol=1e-5, atol=1e-6)
 
@@ -536,7 +536,7 @@ def test_one_score_is_judged_by_its_sign():
     trainer = make(model, loss=BinaryLogistic(), epochs=20)
     trainer.fit(x, y == 0)
     loss, accuracy = trainer.evaluate(x, (y == 0).astype(int))
-    assert accuracy == np.mean((trainer.predict(x)[:, 0] > 0) == (y == 0)) > 0.85
+    assert accuracy == np.mean((trainer.decision_function(x)[:, 0] > 0) == (y == 0)) > 0.85
     assert loss < 0.4
 
 
@@ -592,7 +592,7 @@ def test_quick_work_shows_no_bar_and_slow_work_does(capsys, monkeypatch):
     trainer = make(network(), epochs=1, progress=True, label="head", prepare=lambda x: time.sleep(0.15) or x)
     trainer.fit(x, y)
     assert re.search(r"head 1/1: .*loss=\d\.\d+, accuracy=\d+\.\d%", capsys.readouterr().err)
-    trainer.predict(x)
+    trainer.decision_function(x)
     assert "head: evaluating" in capsys.readouterr().err
     make(network(), progress=False).fit(x, y)
     assert capsys.readouterr() == ("", "")
@@ -643,7 +643,7 @@ def test_an_optimiser_from_before_the_new_head_is_refused():
 
 def test_nothing_to_predict_is_refused():
     with pytest.raises(ValueError, match="x is empty"):
-        make(network()).predict(np.zeros((0, 4), np.float32))
+        make(network()).decision_function(np.zeros((0, 4), np.float32))
 
 
 @pytest.mark.parametrize(("monitor", "best_epoch"), [("accuracy", 1), ("loss", 2)])

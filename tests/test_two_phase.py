@@ -73,7 +73,7 @@ def between(monkeypatch):
 
 
 def run(model=None, phase=PHASE, **options):
-    options = {"progress": False, "say": lambda line: None} | options
+    options = {"progress": False, "log": lambda line: None} | options
     return linear_probe_then_fine_tune(model or pretrained(), TRAIN, VAL, ["lying", "upright"], phase, **options)
 
 
@@ -106,9 +106,9 @@ def test_the_comparison_notices_a_feature_that_moves_while_the_probe_is_trained(
 
 
 def test_the_second_phase_begins_with_what_the_probe_has_found(between):
-    outcome = run()
+    result = run()
     accuracy = (between["scores"].argmax(1) == VAL[1]).mean()
-    assert accuracy == outcome.phases[0].val_accuracy == outcome.probe.point.val_accuracy > 0.5
+    assert accuracy == result.phases[0].val_accuracy == result.probe.point.val_accuracy > 0.5
 
 
 def test_the_frozen_part_runs_once_over_each_picture_for_both_phases_and_all_epochs(monkeypatch):
@@ -128,28 +128,28 @@ def test_the_frozen_part_runs_once_over_each_picture_for_both_phases_and_all_epo
 
 
 def test_pictures_may_be_varied_anew_in_each_epoch():
-    outcome = run(phase=Phase("fine-tuning", "block0", epochs=2, learning_rate=0.01, views=0), augmentation=PHOTOS)
-    assert len(outcome.history.epochs) == 2 and outcome.phases[1].trained == "block1 to classifier"
+    result = run(phase=Phase("fine-tuning", "block0", epochs=2, learning_rate=0.01, views=0), augmentation=PHOTOS)
+    assert len(result.history.epochs) == 2 and result.phases[1].trained == "block1 to classifier"
 
 
 def test_each_phase_is_told_when_it_ends():
     lines = []
-    outcome = run(say=lines.append)
-    assert outcome.table().splitlines() == lines and len(lines) == 3
+    result = run(log=lines.append)
+    assert result.table().splitlines() == lines and len(lines) == 3
     assert lines[0].split() == ["phase", "trained", "parameters", "learning", "rate", "validation", "time"]
     assert lines[1].startswith("linear probe    classifier ") and " 34 " in lines[1]
     assert lines[2].startswith("fine-tuning     block1 to classifier ") and " 0.0025 to 0.01 " in lines[2]
     assert " 2.7 k " in lines[2]
-    probe, tuned = outcome.phases
-    assert tuned.val_accuracy == outcome.history.best["val_accuracy"]
+    probe, tuned = result.phases
+    assert tuned.val_accuracy == result.history.best["val_accuracy"]
     assert f"{100 * probe.val_accuracy:.1f} %" in lines[1] and f"{100 * tuned.val_accuracy:.1f} %" in lines[2]
 
 
 def test_by_default_the_upper_layers_learn_at_one_small_rate():
-    outcome = run(phase=None)
-    assert {parameter.learning_rate_multiplier for parameter in outcome.model.parameters().values()} == {1.0}
-    assert outcome.phases[1].learning_rate == "0.0005"
-    assert not outcome.model.layers["block0"].trainable and len(outcome.history.epochs) == 5
+    result = run(phase=None)
+    assert {parameter.learning_rate_multiplier for parameter in result.model.parameters().values()} == {1.0}
+    assert result.phases[1].learning_rate == "0.0005"
+    assert not result.model.layers["block0"].trainable and len(result.history.epochs) == 5
 
 
 def test_it_learns_and_repeats_for_a_seed():

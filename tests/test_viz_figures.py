@@ -25,8 +25,8 @@ def eye(channels="RGB", classes=LONG):
         "pool": GlobalAvgPool2d(),
         "scores": Linear(20, 3, rng=2),
     }
-    how = Preprocessing(size=(24, 32), channels=channels, mean=120, std=60)
-    return Model(layers, architecture="eye", input_shape=(C, 24, 32), preprocessing=how, classes=classes)
+    preprocessing = Preprocessing(size=(24, 32), channels=channels, mean=120, std=60)
+    return Model(layers, architecture="eye", input_shape=(C, 24, 32), preprocessing=preprocessing, classes=classes)
 
 
 def pictures(n=3, size=(40, 50)):
@@ -54,7 +54,7 @@ def drawings():
         "saliency of one picture": (lambda: viz.saliency_figure(eye("L"), pictures()[0], "bee"), 2),
         "Grad-CAM": (lambda: viz.grad_cam_figure(eye(), pictures(), [0, 1, 2], layer="relu1"), 6),
         "occlusion": (lambda: viz.occlusion_figure(eye(classes=None), pictures(2), stride=8), 4),
-        "heat": (lambda: viz.heat_figure(pictures(2), {c: np.ones((2, 3, 4)) for c in "abc"}, ["x", "y"], "note " * 60), 8),
+        "heat": (lambda: viz.heatmaps_figure(pictures(2), {c: np.ones((2, 3, 4)) for c in "abc"}, ["x", "y"], "note " * 60), 8),
         "neighbours": (lambda: viz.neighbours_figure(many, [0, 5], found, distances, labels, LONG, "title"), 10),
         "plain neighbours": (lambda: viz.neighbours_figure(np.array(many), [0, 5], found), 10),
         "code map": (lambda: viz.code_map_figure(x[:, :2], labels, LONG, title="codes", axis_labels=("PC 1", "PC 2")), 1),
@@ -97,11 +97,11 @@ def test_what_is_drawn_is_what_the_numbers_say():
 def test_titles_say_the_class_and_its_probability():
     model = eye(classes=["ant", "bee", "cat"])
     figure = viz.grad_cam_figure(model, pictures(2), classes=["bee", "cat"])
-    p = [dict(answers) for answers in model.predict(pictures(2))]
+    p = [dict(answers) for answers in model.top_classes(pictures(2))]
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [f"bee {100 * p[0]['bee']:.0f} %", "Grad-CAM", f"cat {100 * p[1]['cat']:.0f} %", ""]
-    covered, _ = viz.occlusion(model, model.preprocess(pictures(1)), "ant", square=8, stride=8)
-    title = viz.occlusion_figure(model, pictures(1), "ant", square=8, stride=8).axes[0].get_title(loc="left")
+    covered, _ = viz.occlusion(model, model.preprocess(pictures(1)), "ant", patch_size=8, stride=8)
+    title = viz.occlusion_figure(model, pictures(1), "ant", patch_size=8, stride=8).axes[0].get_title(loc="left")
     assert title == f"ant {100 * p[0]['ant']:.0f} %\nat worst {100 * covered.min():.0f} %"
 
 
@@ -125,11 +125,11 @@ def test_thumbnails_do_not_cover_each_other():
 def test_heat_is_brightest_where_the_map_is():
     heat = np.zeros((1, 4, 4))
     heat[0, 1, 2] = 5
-    figure = viz.heat_figure([np.zeros((32, 32, 3), np.uint8)], {"heat": heat})
+    figure = viz.heatmaps_figure([np.zeros((32, 32, 3), np.uint8)], {"heat": heat})
     drawn = figure.axes[1].images[0].get_array().sum(axis=2)
     y, x = np.unravel_index(drawn.argmax(), drawn.shape)
     assert 8 <= y < 16 and 16 <= x < 24
-    flat = viz.upsampled(np.full((1, 3, 5), 7.0), (9, 11))
+    flat = viz.upsample(np.full((1, 3, 5), 7.0), (9, 11))
     assert flat.shape == (1, 9, 11) and np.allclose(flat, 7)
 
 
@@ -139,7 +139,7 @@ def test_a_trained_network_of_digits_can_be_looked_into():
     seven[5:8, 6:22] = 255
     for row in range(8, 24):
         seven[row, 20 - (row - 8) // 2 : 23 - (row - 8) // 2] = 255
-    assert model.predict(seven)[0][0][0] == "7"
+    assert model.predict(seven).tolist() == ["7"]
     for draw in (viz.saliency_figure, viz.grad_cam_figure, viz.occlusion_figure):
         assert draw(model, seven).axes[0].get_title(loc="left").startswith("7 ")
 
@@ -151,7 +151,7 @@ def test_a_trained_network_of_digits_can_be_looked_into():
         (lambda: viz.saliency_figure(Model(eye().layers, architecture="eye"), pictures()), "how pictures are to be prepared"),
         (lambda: viz.feature_maps_figure(eye(), pictures()), "one picture at a time"),
         (lambda: viz.filters_figure(eye(), "conv3"), "no layer 'conv3' in eye; did you mean conv"),
-        (lambda: viz.heat_figure(pictures(2), {"heat": np.ones((3, 4, 4))}), r"heats of shape \(2, h, w\)"),
+        (lambda: viz.heatmaps_figure(pictures(2), {"heat": np.ones((3, 4, 4))}), r"heatmaps of shape \(2, h, w\)"),
         (lambda: viz.neighbours_figure(pictures(), [0], np.zeros((2, 3), int)), "expected 2 queries"),
         (lambda: viz.code_map_figure(np.ones((3, 3))), r"expects points \(N, 2\)"),
         (lambda: viz.mistakes_figure(pictures(), np.array([0, 1]), np.eye(2), ["a", "b"]), "all 2 answers are right"),

@@ -196,15 +196,15 @@ def test_networks_of_the_zoo_can_be_looked_into(build, shape):
     last = list(layers_with_maps(model, x.shape).values())[-1]
     assert viz.grad_cam(model, x, 3).shape == (1, *last[1:])
     assert viz.feature_maps(model, x, most=2).keys() <= layers_with_maps(model, x.shape).keys()
-    assert viz.occlusion(model, x, 3, square=16, stride=16)[0].min() > 0
+    assert viz.occlusion(model, x, 3, patch_size=16, stride=16)[0].min() > 0
 
 
 # ---- occlusion
 
 
-def test_occlusion_covers_one_place_after_the_other():
+def test_occlusion_covers_one_cell_after_the_other():
     model, x = small().eval(), pictures(2)
-    covered, uncovered = viz.occlusion(model, x, classes=[1, 2], square=5, stride=3, progress=False)
+    covered, uncovered = viz.occlusion(model, x, classes=[1, 2], patch_size=5, stride=3, progress=False)
     p = softmax(model.forward(x))
     np.testing.assert_allclose(uncovered, [p[0, 1], p[1, 2]], rtol=1e-12)
     assert covered.shape == (2, 3, 4)
@@ -212,7 +212,7 @@ def test_occlusion_covers_one_place_after_the_other():
         for row in range(3):
             for column in range(4):
                 y, x_ = np.mgrid[:8, :10]
-                # the square, 5 wide, has its centre in the middle of the cell, rounded towards the upper left corner
+                # the patch, 5 wide, has its centre in the middle of the cell, rounded towards the upper left corner
                 top, left = int(3 * (row + 0.5) - 2.5), int(3 * (column + 0.5) - 2.5)
                 grey = (y >= top) & (y < top + 5) & (x_ >= left) & (x_ < left + 5)
                 expected = softmax(model.forward(np.where(grey, 0, x[n])[None]))[0, k]
@@ -223,7 +223,7 @@ def test_occlusion_finds_the_only_pixel_that_matters():
     model = Model({"flatten": Flatten(), "scores": Linear(36, 2)}, architecture="eye", input_shape=(1, 6, 6))
     model.classifier.w.value[...] = 0
     model.classifier.w.value[1, 2 * 6 + 4] = 3  # row 2, column 4
-    covered, uncovered = viz.occlusion(model, np.ones((1, 1, 6, 6), np.float32), 1, square=2, stride=2)
+    covered, uncovered = viz.occlusion(model, np.ones((1, 1, 6, 6), np.float32), 1, patch_size=2, stride=2)
     assert uncovered == pytest.approx(1 / (1 + np.exp(-3)))
     expected = np.full((3, 3), uncovered[0])
     expected[1, 2] = 0.5
@@ -287,14 +287,14 @@ def test_filters_of_a_network_that_takes_bgr_are_shown_in_rgb():
         ),
         (lambda model, x: viz.grad_cam(model, x, layer="side.head.pool"), "does not run in inference"),
         (lambda model, x: viz.saliency(small_without_top(), x), "include_top=False"),
-        (lambda model, x: viz.occlusion(model, x, square=9), "pixels from 1 to the picture's short side, 8; got 9"),
+        (lambda model, x: viz.occlusion(model, x, patch_size=9), "pixels from 1 to the picture's short side, 8; got 9"),
         (lambda model, x: viz.occlusion(model, x, stride=0), "stride is a number of pixels"),
         (lambda model, x: viz.feature_maps(model, x), "one picture at a time"),
         (lambda model, x: viz.feature_maps(model, x[:1], "pool"), "no maps"),
         (lambda model, x: viz.feature_maps(model, x[:1], "nowhere"), "no layer 'nowhere'"),
         (lambda model, x: viz.feature_maps(model, x[:1], which="best"), "'active' or 'first'"),
         (lambda model, x: viz.filter_pictures(model, "scores"), "no convolution in scores"),
-        (lambda model, x: viz.grad_cam(flat(), x), "no layer of flat gives maps of more than one place"),
+        (lambda model, x: viz.grad_cam(flat(), x), "no layer of flat gives feature maps of more than one pixel"),
     ],
 )
 def test_what_cannot_be_shown_is_said(look, says):

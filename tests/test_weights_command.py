@@ -13,7 +13,7 @@ from minicnn.cli import main
 from minicnn.models import resnet20
 from minicnn.models.strict import arrays_of
 from minicnn.pretrained import command, downloads, registry
-from minicnn.pretrained.convert import names_there
+from minicnn.pretrained.convert import foreign_names
 from minicnn.pretrained.entries import ENTRIES
 
 
@@ -43,7 +43,7 @@ def run(capsys):
 def checkpoint(here):
     """Somebody's ResNet-20, in the names of its PyTorch project."""
     model = resnet20(rng=0).eval()
-    np.savez("mine.npz", **{theirs: arrays_of(model)[ours] for ours, theirs in names_there(model, "torchvision").items()})
+    np.savez("mine.npz", **{theirs: arrays_of(model)[ours] for ours, theirs in foreign_names(model, "torchvision").items()})
     return model
 
 
@@ -101,7 +101,7 @@ def test_a_conversion_prints_its_table_and_the_model_runs(run, here, checkpoint)
     model = minicnn.load("sub/mine.h5")
     x = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
     assert model.classes == [*"abcdefghij"] and np.array_equal(model.forward(x), checkpoint.forward(x))
-    (best, _), *_ = model.predict(np.zeros((40, 40, 3), np.uint8), top=1)[0]
+    (best,) = model.predict(np.zeros((40, 40, 3), np.uint8))
     assert best in "abcdefghij"
 
 
@@ -151,7 +151,7 @@ def test_what_is_stopped_while_it_is_fetched_can_be_gone_on_with(run, here, monk
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(downloads, "_go_on", stopped)
+    monkeypatch.setattr(downloads, "_resume", stopped)
     status, _, err = run("fetch resnet18")
     assert status == 130 and "what has arrived is kept" in err
 

@@ -114,7 +114,7 @@ def test_the_weight_gradient_repeats_to_the_bit_and_any_number_of_threads_gives_
         np.testing.assert_allclose(other, results[0], rtol=1e-4, atol=1e-4 * np.abs(results[0]).max())
 
 
-def test_bias_and_limits_are_applied_on_the_way_out_and_nan_is_not_hidden():
+def test_bias_and_clip_are_applied_on_the_way_out_and_nan_is_not_hidden():
     x, w, b, how = case()
     y = conv.conv2d_forward(x, w, b, *how, algorithm="winograd4")
     np.testing.assert_array_equal(conv.conv2d_forward(x, w, b, *how, clip=(0, 6), algorithm="winograd4"), np.clip(y, 0, 6))

@@ -57,7 +57,7 @@ def trainer_of(model: Model, learning_rate: float, epochs: int, seed: int, label
 
 
 def accuracy(model: Model, x: np.ndarray, y: np.ndarray) -> float:
-    """Share of right answers; only the model's forward pass is asked."""
+    """The share of right predictions for digits as they are in MNIST's files."""
     right = 0
     for start in range(0, len(x), 500):
         scores = model.forward(model.preprocessing.normalise(x[start : start + 500]))
@@ -81,12 +81,12 @@ def main() -> None:
     parts = x[train], y[train], x[val], y[val]
     print(f"{len(train):,} digits to train on, {len(val):,} to choose by, {len(x_test):,} to test with")
 
-    found = {}
+    best_epochs = {}
     for rate in SEARCHED_RATES:
         trainer = trainer_of(lenet5(rng=options.seed), rate, SEARCH_EPOCHS, options.seed, f"rate {rate}")
-        found[rate] = trainer.fit(*parts).best
-        print(f"learning rate {rate:<5} {SEARCH_EPOCHS} epoch: validation accuracy {found[rate]['val_accuracy']:.2%}")
-    rate = max(found, key=lambda rate: (found[rate]["val_accuracy"], -found[rate]["val_loss"]))
+        best = best_epochs[rate] = trainer.fit(*parts).best
+        print(f"learning rate {rate:<5} {SEARCH_EPOCHS} epoch: validation accuracy {best['val_accuracy']:.2%}")
+    rate = max(best_epochs, key=lambda rate: (best_epochs[rate]["val_accuracy"], -best_epochs[rate]["val_loss"]))
 
     started = time.perf_counter()
     model = lenet5(rng=options.seed)

@@ -5,7 +5,7 @@
 # the loss change?* The answer for all weights together is the gradient, and backpropagation is the way to get it at about the
 # price of running the network twice more. It is also easy to get wrong in ways that nothing crashes on: the network still
 # learns, only worse. So this lesson has two threads that belong together: how to write a backward pass, and how to *prove*
-# it.
+# that it is right.
 #
 # Run it (`python lessons/01_backpropagation/lesson.py`), or open it as a notebook. The numbers are all measured as it runs,
 # and the figures go to `out/` beside it. Then do the exercise: `exercise.py`, judged by `check.py`.
@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(globals().get("__file__", "lesson.py")).resolve().pa
 
 from workbench import BLUE, GREEN, GREY, INK, ORANGE, drawn_digits, find_data, picture_grid, save, section
 
-from minicnn.data.mnist import load_mnist
+from minicnn.data import load_mnist
 from minicnn.gradcheck import check_layer
 from minicnn.kernels import reference
 from minicnn.layers import Conv2d, Linear, ReLU, Sequential
 from minicnn.losses import SoftmaxCrossEntropy, softmax
-from minicnn.models.lenet import lenet5
+from minicnn.models import lenet5
 from minicnn.optim import SGD
 from minicnn.training import Trainer
 
@@ -82,7 +82,7 @@ save(figure, HERE, "one_neuron")
 # %% [markdown]
 # ## 2. A layer: $dx = J^T dy$
 #
-# A layer turns a vector $x$ into a vector $y$. The slopes of all outputs by all inputs form its Jacobian,
+# A layer turns a vector $x$ into a vector $y$. The derivatives of all outputs with respect to all inputs form its Jacobian,
 # $J_{ij} = \partial y_i / \partial x_j$. If we know $dy_i = \partial L/\partial y_i$, each input gets its share of the blame
 # through every output it had a part in:
 #
@@ -160,8 +160,8 @@ print(f"    the first layer's J for a batch of {N} would have {N * M * N * D:,} 
 #
 # So take $h$ as small as possible? No: $f$ is only known to about 16 digits (7 in float32). Of two almost equal numbers, the
 # difference keeps few of those, and dividing by $h$ blows the loss up: a second error of about $\epsilon |f| / h$. Somewhere
-# in between lies the best $h$. We measure it on the loss of a small network, by one of its weights, against its backward
-# pass.
+# in between lies the best $h$. We measure the derivative of the loss of a small network with respect to one of its weights, and
+# compare it with what the backward pass says.
 
 # %%
 section("3. How small a step?")
@@ -198,10 +198,10 @@ for dtype, color in ((np.float64, BLUE), (np.float32, ORANGE)):
             slope = (loss_at(above) - loss_at(below)) / (above - below) if above > below else 0.0
             errors.append(abs(slope - exact) / abs(exact))
         errors = np.maximum(errors, 1e-13)
-        kind = "both sides" if central else "one side"
-        ax.loglog(steps, errors, style, color=color, label=f"{dtype.__name__}, {kind}")
+        sides = "both sides" if central else "one side"
+        ax.loglog(steps, errors, style, color=color, label=f"{dtype.__name__}, {sides}")
         best = int(np.argmin(errors))
-        print(f"{dtype.__name__}, {kind + ':':<12} best step {steps[best]:.0e}, relative error there {errors[best]:.0e}")
+        print(f"{dtype.__name__}, {sides + ':':<12} best step {steps[best]:.0e}, relative error there {errors[best]:.0e}")
 ax.axhline(1e-6, color=GREY, lw=0.8)
 ax.text(1.5, 3e-7, "what a gradient check allows", color=GREY, fontsize=8, ha="right")
 ax.set(xlabel="step h", ylabel="relative error of the measured derivative", ylim=(1e-13, 30))
@@ -254,10 +254,10 @@ def numeric_gradient(f, x, r, h=1e-5):
 
 
 x = rng.standard_normal((6, 4))
-for kind, r in (("all ones", np.ones(x.shape)), ("random", rng.standard_normal(x.shape))):
+for entries, r in (("all ones", np.ones(x.shape)), ("random", rng.standard_normal(x.shape))):
     measured, claimed = numeric_gradient(normalise, x, r), faulty_backward(r, x)
     off = abs(measured - claimed).max()
-    print(f"r {kind:<9} measured gradient up to {abs(measured).max():.1e}, faulty backward off by up to {off:.1e}")
+    print(f"r {entries:<9} measured gradient up to {abs(measured).max():.1e}, faulty backward off by up to {off:.1e}")
 
 # %% [markdown]
 # ## 5. Convolution, as loops
@@ -272,8 +272,10 @@ for kind, r in (("all ones", np.ones(x.shape)), ("random", rng.standard_normal(x
 # $$dx_{n, c, is+p, js+q} \mathrel{+}= dy_{n f i j}\, w_{f c p q}, \qquad
 #   dw_{f c p q} \mathrel{+}= dy_{n f i j}\, x_{n, c, is+p, js+q}, \qquad db_f \mathrel{+}= dy_{n f i j}.$$
 #
-# The same loops, with `+=` into the other two arrays. In `minicnn/kernels/reference.py` they stand just so; the layer
-# `Conv2d` does it fast, and must agree.
+# The same loops, with `+=` into the other two arrays. `minicnn/kernels/reference.py` has exactly these loops, and
+# `minicnn/kernels/textbook.py` the same convolution in a few lines of NumPy (im2col); the layer `Conv2d` computes it fast, and
+# must agree. With `Conv2d(..., algorithm="reference")` the layer itself runs the loops, so that you can step through them in a
+# debugger.
 
 # %%
 section("5. Convolution: loops and fast kernels")

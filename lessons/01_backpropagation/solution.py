@@ -16,9 +16,9 @@ def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def linear_backward(dy: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gradients of the loss by x, w and b, given dy = dL/dy.
+    """The gradients of the loss with respect to x, w and b, given dy = dL/dy.
 
-    By the chain rule, each entry collects from every output that it had a part in:
+    By the chain rule, each entry collects a share from every output that it had a part in:
 
         dx[n, d] = sum over m of dy[n, m] w[m, d]
         dw[m, d] = sum over n of dy[n, m] x[n, d]
@@ -48,7 +48,7 @@ def relu_backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def softmax_cross_entropy(scores: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """The loss, a mean over the samples, and its gradient by the scores.
+    """The loss, a mean over the samples, and its gradient with respect to the scores.
 
         p[n, k] = exp(scores[n, k]) / sum over j of exp(scores[n, j])
         loss    = -(1/N) sum over n of log p[n, y[n]]
@@ -98,7 +98,9 @@ def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int, pad
 def conv2d_backward(
     dy: np.ndarray, x: np.ndarray, w: np.ndarray, stride: int, pad: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gradients by x, w and b. Every product xp * w that went into y[n, f, i, j] hands dy[n, f, i, j] back to both factors:
+    """The gradients with respect to x, w and b.
+
+    Every product xp * w that went into y[n, f, i, j] hands dy[n, f, i, j] back to both of its factors:
 
         dxp[n, c, i*stride + p, j*stride + q] += dy[n, f, i, j] w[f, c, p, q]
         dw[f, c, p, q]                        += dy[n, f, i, j] xp[n, c, i*stride + p, j*stride + q]

@@ -10,16 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from checking import Mistake, Student, expect_array, expect_close, expect_gradients, expect_several, main
 
 from minicnn.gradcheck import check_function
-from minicnn.layers import (
-    BatchNorm2d,
-    Conv2d,
-    Dropout,
-    GlobalAvgPool2d,
-    Linear,
-    ReLU,
-    Sequential,
-)
-from minicnn.linear_model.softmax_regression import SoftmaxRegression
+from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
+from minicnn.linear_model import SoftmaxRegression
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.optim import SGD
 
@@ -92,11 +84,11 @@ def standardising(student: Student, rng: np.random.Generator) -> None:
     train, other = rng.normal(5, 3, (N, D)), rng.normal(2, 1, (M, D))
     mean, std = train.mean(axis=0), train.std(axis=0)
     results = expect_several("standardise", student.standardise(train, other), "train, other")
-    both = np.concatenate([train, other])
+    joined = np.concatenate([train, other])
     slips = {
         "That is what the mean and std of both sets together give; use those of the training codes.": (
-            (train - both.mean(axis=0)) / both.std(axis=0),
-            (other - both.mean(axis=0)) / both.std(axis=0),
+            (train - joined.mean(axis=0)) / joined.std(axis=0),
+            (other - joined.mean(axis=0)) / joined.std(axis=0),
         ),
         "Each set was standardised by its own mean and std; use those of the training codes for both.": (
             (train - mean) / std,

@@ -27,23 +27,17 @@ sys.path.insert(0, str(Path(globals().get("__file__", "lesson.py")).resolve().pa
 from workbench import BLUE, GREEN, GREY, ORANGE, find_data, picture_grid, save, section
 
 import minicnn
-from minicnn.data.cells import solar_cells
-from minicnn.data.folders import open_pictures
-from minicnn.data.mnist import load_mnist
-from minicnn.data.splits import stratified_split
+from minicnn.data import load_mnist, open_pictures, solar_cells, stratified_split
 from minicnn.errors import DataError, TrainingError, WeightsError
-from minicnn.inference.batches import infer
-from minicnn.inference.fusion import fuse
+from minicnn.inference import fuse, infer
 from minicnn.layers import BatchNorm2d, Dropout
-from minicnn.linear_model.selection import choose_regularisation
-from minicnn.linear_model.softmax_regression import SoftmaxRegression
-from minicnn.linear_model.svm import LinearSVM
+from minicnn.linear_model import LinearSVM, SoftmaxRegression, choose_regularisation
 from minicnn.losses import SoftmaxCrossEntropy
-from minicnn.models.lenet import lenet5
+from minicnn.models import lenet5
 from minicnn.optim import SGD, AdamW
 from minicnn.schedules import one_cycle
 from minicnn.training import Trainer
-from minicnn.transfer.features import pool_features
+from minicnn.transfer import pool_features
 
 HERE = Path(globals().get("__file__", "lesson.py")).resolve().parent
 FULL = "--full" in sys.argv  # all pictures, more epochs
@@ -77,15 +71,17 @@ rows = {"train": given["train"][inner["train"]], "val": given["train"][inner["va
 pixels, y = {}, {}
 for part, most in (("train", 50), ("val", 25), ("test", 50)):  # of each class
     by_class = [rng.permutation(rows[part][labels[rows[part]] == k]) for k in range(len(classes))]
-    chosen = np.concatenate([some[: 4 * most if FULL else most] for some in by_class])
+    chosen = np.concatenate([of_class[: 4 * most if FULL else most] for of_class in by_class])
     pixels[part], used = collection.subset(np.sort(chosen)).fitted(model.preprocessing, progress=False)
     y[part] = used.labels
 print(f"\npictures: {collection.name}, classes {' and '.join(classes)}")
 print(f"{len(y['train'])} to train on, {len(y['val'])} to choose by, {len(y['test'])} to test with")
 
 figure, axes = picture_grid(1, 4, 2.2)
-some = rng.choice(len(y["test"]), 4, replace=False)
-for ax, i, answers in zip(axes[0], some, model.predict([pixels["test"][i].squeeze() for i in some], top=3), strict=True):
+examples = rng.choice(len(y["test"]), 4, replace=False)
+for ax, i, answers in zip(
+    axes[0], examples, model.top_classes([pixels["test"][i].squeeze() for i in examples], top=3), strict=True
+):
     ax.imshow(pixels["test"][i].squeeze())
     ax.set_title("\n".join(f"{name} {100 * p:.0f} %" for name, p in answers), fontsize=8)
     ax.set_xlabel(classes[y["test"][i]], fontsize=8)
@@ -206,13 +202,17 @@ section("4. Linear classifiers")
 raw = {part: values - mean_picture for part, values in raw.items()}
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.2), sharey=True)
 for ax, (name, features) in zip(axes, (("pixels", raw), ("codes", code)), strict=True):
-    for kind, color, width in ((LinearSVM, BLUE, 4), (SoftmaxRegression, ORANGE, 1.5)):
-        choice = choose_regularisation(kind, features["train"], y["train"], features["val"], y["val"])
+    for classifier, color, width in ((LinearSVM, BLUE, 4), (SoftmaxRegression, ORANGE, 1.5)):
+        choice = choose_regularisation(classifier, features["train"], y["train"], features["val"], y["val"])
         accuracy = choice.final.score(features["test"], y["test"])
-        print(f"{kind.__name__:<18} on {name:<6}: lambda {choice.point.regularisation:<6g} -> test accuracy {accuracy:.1%}")
+        print(
+            f"{classifier.__name__:<18} on {name:<6}: lambda {choice.point.regularisation:<6g} -> test accuracy {accuracy:.1%}"
+        )
         strengths = [point.regularisation for point in choice.path]
         ax.semilogx(strengths, [point.train_accuracy for point in choice.path], ":", lw=width, color=color)
-        ax.semilogx(strengths, [point.val_accuracy for point in choice.path], "o-", lw=width, color=color, label=kind.__name__)
+        ax.semilogx(
+            strengths, [point.val_accuracy for point in choice.path], "o-", lw=width, color=color, label=classifier.__name__
+        )
     ax.set(title=f"on {name} (dotted: on the training pictures)", xlabel="regularisation lambda")
 axes[0].set_ylabel("accuracy, validation")
 axes[1].legend(loc="lower left")

@@ -16,20 +16,20 @@ from advisor_cells import (
     UNSEEN,
     Case,
     advice_on,
-    case_evidence,
     case_linear,
+    case_measurements,
     case_trained,
-    code_of_the_evidence,
+    digest_of_code,
     imagenet_likeness,
-    real_evidence,
-    small_evidence,
+    real_measurements,
+    small_measurements,
 )
 from advisor_report import Checked, report
 from lab import LABORATORY, Experiment
 from pieces import Piece, Workshop, piece
 from scenario_plan import FULL, QUICK, SOURCE, TRAINED, Plan
 from small_nets import pretrain
-from strategies import Target
+from strategies import Target, with_current_keys
 from workbench import REPOSITORY
 
 
@@ -38,12 +38,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     seen, unseen = ((), QUICK_UNSEEN) if experiment.quick else (SEEN, UNSEEN)
     for file in ("mnist", "fashion-mnist", ANTS):
         experiment.data(file)
-    workshop, code = Workshop(), code_of_the_evidence()
+    workshop, code = Workshop(), digest_of_code()
     grid, plan = scenarios(experiment)
     source = ""
     if any(cell["network"] == SMALL_NET for cell in grid) or any(case.network == SMALL_NET for case in seen + unseen):
-        how = {"data": "CIFAR-10", "classes": SOURCE, "most": plan.most, "per_class": plan.most[0], "recipe": plan.source}
-        (found,) = workshop.run([piece("pretraining the small network", pretrain, **how, seed=0)], said)
+        arguments = {"data": "CIFAR-10", "classes": SOURCE, "most": plan.most, "per_class": plan.most[0], "recipe": plan.source}
+        (found,) = workshop.run([piece("pretraining the small network", pretrain, **arguments, seed=0)], in_words)
         source = found["file"]
     checked = check_scenarios(grid, plan, source, workshop, code)
     for cases in (seen, unseen):
@@ -69,33 +69,38 @@ def scenarios(experiment: Experiment) -> tuple[list[dict], Plan]:
 
 
 def check_scenarios(grid: list[dict], plan: Plan, source: str, workshop: Workshop, code: str) -> list[Checked]:
+    """The cells of the four scenarios: their measured accuracies, and the advice on the same pictures."""
     work: dict = {}
     for number, cell in enumerate(grid):
         if cell["network"] == SMALL_NET:
             target = Target(cell["data"], tuple(cell["classes"]), cell["pictures_per_class"], plan.most)
-            arguments: dict = {"compute": small_evidence, "source": source, "target": target}
+            arguments: dict = {"compute": small_measurements, "source": source, "target": target}
         else:
             (target,) = [real.target for real in plan.real if real.target.data.removesuffix(".zip") == cell["data"]]
-            arguments = {"compute": real_evidence, "target": target, "network": cell["network"]}
-        title = f"evidence for {cell['network']}, {cell['data']}, {cell['pictures_per_class']} a class"
+            arguments = {"compute": real_measurements, "target": target, "network": cell["network"]}
+        title = f"measurements for {cell['network']}, {cell['data']}, {cell['pictures_per_class']} a class"
         work[number] = [piece(title, **arguments, seed=seed, code=code) for seed in cell["seeds"]]
-    done = workshop.run_lists(work, said)
-    return [
-        Checked(
-            f"{cell['network']}: {cell['data']}, {cell['pictures_per_class']} a class",
-            {key: strategy["accuracies"] for key, strategy in cell["strategies"].items()},
-            done[number][0].get("tests", plan.most[1] * len(cell["classes"])),
-            [advice_on(found) for found in done[number]],
-            [run["depth"] for run in cell["strategies"]["last"]["runs"]],
-            seen=True,
+    done = workshop.run_lists(work, in_words)
+    checked = []
+    for number, cell in enumerate(grid):
+        strategies = with_current_keys(cell["strategies"])
+        checked.append(
+            Checked(
+                f"{cell['network']}: {cell['data']}, {cell['pictures_per_class']} a class",
+                {key: strategy["accuracies"] for key, strategy in strategies.items()},
+                done[number][0].get("tests", plan.most[1] * len(cell["classes"])),
+                [advice_on(found) for found in done[number]],
+                [run["depth"] for run in strategies["svm"]["runs"]],
+                seen=True,
+            )
         )
-        for number, cell in enumerate(grid)
-    ]
+    return checked
 
 
 def check_cases(
     cases: Sequence[Case], source: str, experiment: Experiment, workshop: Workshop, code: str, seen: bool
 ) -> list[Checked]:
+    """The cases of advisor_cells.py: every strategy carried out, and the advice on the same pictures."""
     work: dict[tuple, list[Piece]] = {}
     for case in cases:
         for strategy in TRAINED:
@@ -106,18 +111,21 @@ def check_cases(
         work[case, "linear"] = [
             piece(f"{case.title}: linear", case_linear, case=case, source=source, seed=seed) for seed in experiment.seeds
         ]
-        work[case, "evidence"] = [
-            piece(f"{case.title}: evidence", case_evidence, case=case, source=source, seed=seed, code=code)
+        work[case, "measurements"] = [
+            piece(f"{case.title}: measurements", case_measurements, case=case, source=source, seed=seed, code=code)
             for seed in experiment.seeds
         ]
-    done = workshop.run_lists(work, said)
+    done = workshop.run_lists(work, in_words)
     checked = []
     for case in cases:
         linear = done[case, "linear"]
-        accuracies = {key: [result[key]["test_accuracy"] for result in linear] for key in ("last", "earlier")}
+        accuracies = {
+            key: [result[codes]["test_accuracy"] for result in linear]
+            for key, codes in (("svm", "last"), ("svm-earlier", "earlier"))
+        }
         accuracies |= {key: [result["test_accuracy"] for result in done[case, key]] for key in TRAINED}
         depth = [result["depth"] for result in linear]
-        advice = [advice_on(found) for found in done[case, "evidence"]]
+        advice = [advice_on(found) for found in done[case, "measurements"]]
         checked.append(Checked(case.title, accuracies, linear[0]["tests"], advice, depth, seen))
     return checked
 
@@ -129,12 +137,12 @@ def likeness(experiment: Experiment, workshop: Workshop, code: str) -> dict[str,
     pictures = 8 if experiment.quick else 100
     arguments = {"pictures": pictures, "code": code}
     pieces = [piece(f"{name} on ImageNet", imagenet_likeness, network=name, **arguments) for name in networks]
-    return dict(zip(networks, workshop.run(pieces, said), strict=True))
+    return dict(zip(networks, workshop.run(pieces, in_words), strict=True))
 
 
-def said(result: dict) -> str:
-    """What a finished piece says of itself."""
-    if "evidence" in result:
+def in_words(result: dict) -> str:
+    """The result of a finished piece in a few words."""
+    if "measurements" in result:
         return advice_on(result)["strategy"]
     if "last" in result:
         return f"last codes {100 * result['last']['test_accuracy']:.1f} %"

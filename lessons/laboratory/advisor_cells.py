@@ -1,7 +1,7 @@
-"""What the advisor is checked against: strategies carried out on data that no threshold was chosen by, and what it measures.
+"""What the advisor is checked against: strategies carried out on data by which no threshold was chosen, and its measurements.
 
-The cells of the four scenarios come from their own experiment (scenarios.py); those here are other networks, other pictures and
-other sizes, each with a fixed recipe.
+The cells of the four scenarios come from their own experiment (scenarios.py); the cases of this file have other networks, other
+pictures and other sizes, each with a fixed recipe.
 """
 
 from __future__ import annotations
@@ -22,24 +22,30 @@ from strategies import Target, linear_by_depth
 from workbench import find_data
 
 from minicnn import load, models
-from minicnn.advisor import measurements as evidence
-from minicnn.advisor import similarity
-from minicnn.advisor.measurements import CodeMeasurements, Measurements, layers_to_try, measure, sample
+from minicnn.advisor import measurements, similarity
+from minicnn.advisor.measurements import (
+    CodeMeasurements,
+    Measurements,
+    codes_and_probabilities,
+    layers_to_try,
+    measure_fitted,
+    sample,
+)
 from minicnn.advisor.rules import choose
 from minicnn.data import Augmentation, load_mnist
 from minicnn.layers import BatchNorm2d
-from minicnn.linear_model import cross_validation as probes
+from minicnn.linear_model import cross_validation
 from minicnn.linear_model.cross_validation import CrossValidation
 from minicnn.models.model import Model
 from minicnn.pretrained import load_model
 from minicnn.transfer import transferability
 from minicnn.transfer.surgery import freeze_points
 
-MOST = 1000  # pictures that the advisor looks at, as in ``minicnn advise``
+MOST = 1000  # pictures that the advisor measures, as in ``minicnn advise``
 ANTS = "ants-bees.zip"
 IDX_FOLDERS = {"MNIST": "mnist", "Fashion-MNIST": FASHION}
-NEW_BORN = {"resnet20": models.resnet20, "lenet5": models.lenet5, "squeezenet1_1": models.squeezenet1_1}
-NEW_BORN |= {"efficientnet_lite0": models.efficientnet_lite0, SMALL_NET: lambda classes, rng: small_net(classes, rng=rng)}
+UNTRAINED = {"resnet20": models.resnet20, "lenet5": models.lenet5, "squeezenet1_1": models.squeezenet1_1}
+UNTRAINED |= {"efficientnet_lite0": models.efficientnet_lite0, SMALL_NET: lambda classes, rng: small_net(classes, rng=rng)}
 
 Part = tuple[np.ndarray, np.ndarray]
 
@@ -196,42 +202,42 @@ def case_trained(case: Case, source: str, strategy: str, seed: int) -> dict:
     (x, y), (x_test, y_test) = parts(case, model, seed)
     classes, recipe, freeze_until = int(y.max()) + 1, case.tuned, None
     if strategy == "scratch":
-        how, recipe = model.preprocessing, case.scratch
-        model = NEW_BORN[model.architecture](classes, rng=seed)
-        model.preprocessing = how
+        preprocessing, recipe = model.preprocessing, case.scratch
+        model = UNTRAINED[model.architecture](classes, rng=seed)
+        model.preprocessing = preprocessing
     else:
         model.replace_head(classes, rng=seed)
-        freeze_until = freeze_points(model)[0] if strategy == "upper" else None
+        freeze_until = freeze_points(model)[0] if strategy == "finetune-upper" else None
     train(model, recipe, x, y, seed, freeze_until, augmentation=augmentation(case))
     return {"test_accuracy": accuracy(model, x_test, y_test), "tests": len(y_test)}
 
 
-# ---- what the advisor measures, as pieces
+# ---- the advisor's measurements, as pieces
 
 
-def code_of_the_evidence() -> str:
-    """8 digits that change with the code that measures: what it found before a change is not what it finds after.
+def digest_of_code() -> str:
+    """8 digits that change with the code that measures, so that measurements of before a change are not used after it.
 
-    The rules that follow from it are applied anew each time.
+    The rules, which use the measurements, are applied anew each time.
     """
-    modules = (evidence, probes, similarity, transferability)
+    modules = (measurements, cross_validation, similarity, transferability)
     return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:8]
 
 
-def case_evidence(case: Case, source: str, seed: int, code: str) -> dict:
-    """What is measured for a case of ours (a `Piece`)."""
+def case_measurements(case: Case, source: str, seed: int, code: str) -> dict:
+    """The measurements for one of the cases above (a `Piece`)."""
     model = pretrained(case, source)
     (x, y), _ = parts(case, model, seed)
     return found_by(model, x, y)
 
 
-def small_evidence(source: str, target: Target, seed: int, code: str) -> dict:
+def small_measurements(source: str, target: Target, seed: int, code: str) -> dict:
     """The same for one of the four scenarios' cells with the small network (a `Piece`)."""
     pictures = target.pictures(seed)
     return found_by(load_model(network_file(source)), pictures.x, pictures.y)
 
 
-def real_evidence(target: RealTarget, network: str, seed: int, code: str) -> dict:
+def real_measurements(target: RealTarget, network: str, seed: int, code: str) -> dict:
     """The same for one of their cells with a real network (a `Piece`)."""
     model = load(network)
     model.preprocessing = target.preprocessing(model.preprocessing)
@@ -240,17 +246,17 @@ def real_evidence(target: RealTarget, network: str, seed: int, code: str) -> dic
 
 
 def found_by(model: Model, x: np.ndarray, y: np.ndarray) -> dict:
-    """The evidence for pictures to learn from, uint8 (N, H, W, C) with labels (N,), as JSON can hold it."""
+    """The measurements on pictures to learn from, uint8 (N, H, W, C) with labels (N,), as JSON can hold them."""
     rows = sample(y, max(MOST, 5 * (int(y.max()) + 1)))
-    found = asdict(measure(model, x[rows], y[rows], tuple(np.bincount(y).tolist()), progress=False))
+    found = asdict(measure_fitted(model, x[rows], y[rows], tuple(np.bincount(y).tolist()), progress=False))
     for probe in (found["pixels"], *(codes["probe"] for codes in found["codes"])):
         probe["right"] = probe["right"].tolist()
-    return {"evidence": found}
+    return {"measurements": found}
 
 
 def advice_on(piece: dict) -> dict:
-    """Strategy, quadrant and scores, from what such a piece has left."""
-    found = evidence_of(piece["evidence"])
+    """Strategy, quadrant and scores, from the result of such a piece."""
+    found = measurements_of(piece["measurements"])
     choice, likeness = choose(found), found.similarity
     codes = [
         {
@@ -275,8 +281,8 @@ def advice_on(piece: dict) -> dict:
     }
 
 
-def evidence_of(found: dict) -> Measurements:
-    """Back from what JSON holds."""
+def measurements_of(found: dict) -> Measurements:
+    """The measurements that JSON holds."""
 
     def probe(values: dict) -> CrossValidation:
         return CrossValidation(np.array(values["right"]), values["ridge"])
@@ -294,6 +300,6 @@ def imagenet_likeness(network: str, pictures: int, code: str) -> dict:
         names = sorted(name for name in archive.namelist() if name.lower().endswith(".jpg"))
         chosen = np.random.default_rng(0).permutation(len(names))[:pictures]
         x = np.stack([model.preprocessing.fit_picture(archive.read(names[i])) for i in chosen])
-    _, probabilities = evidence.codes_and_answers(model, x, layers_to_try(model)[-1:], progress=False)
+    _, probabilities = codes_and_probabilities(model, x, layers_to_try(model)[-1:], progress=False)
     likeness = similarity.measure_similarity(model, x, probabilities)
     return {"shift": likeness.shift, "confidence": likeness.confidence, "usual": likeness.usual}

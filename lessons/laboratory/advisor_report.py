@@ -1,4 +1,4 @@
-"""What comes of checking the advisor: how often it is right, and which of the scores go along with measured accuracies."""
+"""The report on the advisor: how often its advice is good, and which of the scores correlate with measured accuracies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from lab import Experiment, percent
 from pieces import Workshop
 from scipy.stats import spearmanr
-from strategies import STRATEGIES
+from strategies import COMPARED
 from workbench import BLUE, GREY, INK, ORANGE
 
 from minicnn.advisor.rules import LECTURE
@@ -23,7 +23,7 @@ SCORES = {"cross-validation": "accuracy", "LogME": "logme", "H-score": "h_score"
 
 @dataclass
 class Checked:
-    """A network and data with what every strategy achieved, and what the advisor said beforehand, seed by seed.
+    """A network and data with the accuracy of every strategy, and the advice that was given beforehand, seed by seed.
 
     Attributes
     ----------
@@ -73,13 +73,13 @@ class Checked:
 
 
 def report(experiment: Experiment, checked: list[Checked], imagenet: dict[str, dict], workshop: Workshop) -> None:
-    experiment.say(
+    experiment.text(
         "The advisor looks at pictures and a pretrained network, trains nothing but linear classifiers, and names a strategy. "
         "Here the strategies are carried out, and its advice is compared with what they achieved on test pictures. Advice "
         "counts as **good** if the strategy is the best of the five or within one standard error of it: "
         "sqrt(s² / n + p (1 - p) / N), with s the standard deviation over n seeds, p the accuracy and N the test pictures."
     )
-    experiment.say(
+    experiment.text(
         "The cells that are *seen*, those of the four scenarios and some others, are those by which the advisor's rules and "
         "thresholds may have been chosen. What it has *not seen* are other networks, data and sizes, written down before they "
         "were measured, with one fixed recipe each."
@@ -96,7 +96,7 @@ def report(experiment: Experiment, checked: list[Checked], imagenet: dict[str, d
     experiment.table(["network: data", "", "strategy", "test accuracy %", "★ best", "advice"], rows)
 
     rules = {"the advisor": lambda advice: advice["strategy"], "the lecture's quadrant": by_lecture}
-    rules |= {f"always {key}": (lambda advice, key=key: key) for key in STRATEGIES}
+    rules |= {f"always {key}": (lambda advice, key=key: key) for key in COMPARED}
     groups = {"seen": [cell for cell in checked if cell.seen], "not seen": [cell for cell in checked if not cell.seen]}
     groups |= {"all": checked}
     rows, shares = [], {}
@@ -110,28 +110,28 @@ def report(experiment: Experiment, checked: list[Checked], imagenet: dict[str, d
     for group, cells in groups.items():
         if cells:
             verdict = "reached" if shares["the advisor"][group] >= TARGET else "not reached"
-            experiment.say(
+            experiment.text(
                 f"Good advice in at least {100 * TARGET:.0f} % of the cells that are {group}: **{verdict}** "
                 f"({100 * shares['the advisor'][group]:.0f} % of {len(cells)} cells; a cell counts by the share of its seeds)."
             )
     experiment.figure(regret(checked), "How far below the best strategy the advised one is")
     layers, cells = across_layers(checked), across_cells(checked)
-    experiment.say(
+    experiment.text(
         "## The scores\n\nWhich of the literature's scores can be trusted? First, do they order the layers of one network as "
         "the test accuracies of linear classifiers on their codes (averaged over the picture) do? Spearman's rank correlation, "
         "mean over cells and seeds, and in brackets over how many."
     )
     experiment.table(["score", "similar", "different"], layers)
-    experiment.say(
+    experiment.text(
         "And over cells: does a higher score of the last codes go with a higher accuracy, of those codes and of the best?"
     )
     experiment.table(["score", "with the last codes' accuracy", "with the best strategy's", "cells"], cells)
-    experiment.say(
+    experiment.text(
         "Similarity, as the network sees it: the median shift of the channels' statistics in nats (up to "
         f"{SIMILAR_SHIFT} counts as similar), and how sure the old classifier is."
     )
     experiment.table(["network: data", "shift", "confidence %"], similarities(checked, imagenet))
-    experiment.say(workshop.describe())
+    experiment.text(workshop.describe())
     results = [vars(cell) | {"best": cell.best, "error": cell.error} for cell in checked]
     experiment.finish({"cells": results, "good": shares, "imagenet": imagenet})
 
@@ -176,14 +176,14 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def across_cells(checked: Sequence[Checked]) -> list[list[str]]:
-    """For each score of the last codes, or of the old answers: its rank correlation over cells with measured accuracies."""
+    """For each score of the last codes or of the old classifier: its rank correlation over cells with measured accuracies."""
     scores = {title: (lambda advice, key=key: advice["codes"][-1][key]) for title, key in SCORES.items()}
     scores |= {"LEEP": lambda advice: advice["leep"], "pixels": lambda advice: advice["pixels"]}
     rows = []
     for title, score in scores.items():
         values = [np.mean([score(advice) for advice in cell.advice]) for cell in checked]
-        accuracies = [[cell.mean("last") for cell in checked], [cell.mean(cell.best) for cell in checked]]
-        found = [f"{spearmanr(values, these).statistic:.2f}" if len(checked) > 2 else "-" for these in accuracies]
+        accuracies = [[cell.mean("svm") for cell in checked], [cell.mean(cell.best) for cell in checked]]
+        found = [f"{spearmanr(values, means).statistic:.2f}" if len(checked) > 2 else "-" for means in accuracies]
         rows.append([title, *found, str(len(checked))])
     return rows
 

@@ -1,4 +1,4 @@
-"""How equal a dense pass is to what it stands for, and what it costs: the measurements for fc_to_conv.py."""
+"""How close a dense pass is to passes over crops, and what it costs: the measurements for fc_to_conv.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minicnn.transfer.fc_to_conv import fc_to_conv, without_padding
 
 OWN, WINDOWS, BARE, AROUND, ALONE = "own size", "windows", "crops, nothing padded", "with surroundings", "crop alone"
 SIDE = 2  # crops along each side of the picture that equality is tested on
-PIXELS = 500_000  # of the crops in a batch
+PIXELS_PER_BATCH = 500_000  # of all crops in it
 
 
 def side_by_side(pictures: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def side_by_side(pictures: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def equality(model: Model, digits: np.ndarray, seed: int) -> dict[str, float | list[int]]:
-    """The largest difference of any score, as a share of the largest score, between a dense pass and what it stands for.
+    """The largest difference between a dense pass and the passes that it replaces, as a share of the largest score.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def equality(model: Model, digits: np.ndarray, seed: int) -> dict[str, float | l
     -------
     dict with "size", the side of a crop and of a crop with its surroundings in pixels, and with the differences between
         OWN     the map at the network's own size, and its scores
-        WINDOWS each element, and what the fully connected layers make of that window of the last feature map
+        WINDOWS each element, and the output of the fully connected layers for that window of the last feature map
         BARE    each element, and the scores of the crop there, both without any padding
-        AROUND  an element of the padded network, and what the one without makes of the crop there with its surroundings
+        AROUND  an element of the padded network, and the scores of the one without padding for the crop with its surroundings
         ALONE   an element of the padded network, and its scores of the crop there
     """
     dense, bare = fc_to_conv(model), without_padding(model)
@@ -59,7 +59,7 @@ def equality(model: Model, digits: np.ndarray, seed: int) -> dict[str, float | l
     found[WINDOWS] = difference(maps, of_windows(model, x))
     found[ALONE] = difference(maps, of_places(model, x, step, own, own))
 
-    before = -(first // step)  # elements, until all that one of them sees is in the picture
+    before = -(first // step)  # elements, before the first whose receptive field is all in the picture
     start = first + before * step
     x = picture(start + around + step)
     inside = np.ascontiguousarray(x[:, :, start:, start:])
@@ -70,14 +70,14 @@ def equality(model: Model, digits: np.ndarray, seed: int) -> dict[str, float | l
 
 
 def of_places(network, x: np.ndarray, step: int, height: int, width: int) -> np.ndarray:
-    """What a network makes of each of the first crops of a picture, as a map (1, K, SIDE, SIDE)."""
+    """The scores of a network for each of the first crops of a picture, as a map (1, K, SIDE, SIDE)."""
     places = [(i * step, j * step) for i in range(SIDE) for j in range(SIDE)]
     crops = [np.ascontiguousarray(x[:, :, top : top + height, left : left + width]) for top, left in places]
     return np.stack([network.forward(crop)[0] for crop in crops], axis=1).reshape(1, -1, SIDE, SIDE)
 
 
 def of_windows(model: Model, x: np.ndarray) -> np.ndarray:
-    """What the fully connected layers make of each of the first windows of the last feature map."""
+    """The output of the fully connected layers for each of the first windows of the last feature map."""
     above_maps = (Flatten, AdaptiveAvgPool2d)
     last = next(name for name, above in pairwise(model.layers) if isinstance(model.layers[above], above_maps))
     lower, upper = model.split(last)
@@ -96,11 +96,11 @@ def cost(model: Model, dense: Model, side: int) -> dict[str, float]:
     OH, OW = dense.output_shape(x.shape)[2:]
     step = (side - own) // max(OH - 1, 1)
     places = [(i * step, j * step) for i in range(OH) for j in range(OW)]
-    at_once = max(PIXELS // own**2, 1)
+    batch_size = max(PIXELS_PER_BATCH // own**2, 1)
 
     def all_crops() -> None:
-        for start in range(0, len(places), at_once):
-            crops = [x[0, :, top : top + own, left : left + own] for top, left in places[start : start + at_once]]
+        for start in range(0, len(places), batch_size):
+            crops = [x[0, :, top : top + own, left : left + own] for top, left in places[start : start + batch_size]]
             model.forward(np.stack(crops))
 
     return {

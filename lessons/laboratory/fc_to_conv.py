@@ -63,7 +63,7 @@ def networks(quick: bool) -> dict[str, Callable[[int], Model]]:
 
 
 def equalities(experiment: Experiment, digits: np.ndarray) -> dict:
-    experiment.say(
+    experiment.text(
         "## Where the equality holds\n\nThe largest difference of any score, as a share of the largest score, in float64 so "
         f"that rounding hides nothing; equal is below {EXACT:g}. LeNet-5, trained, looks at MNIST digits side by side; the "
         "others, whose weights are random, at noise.\n\n"
@@ -81,8 +81,8 @@ def equalities(experiment: Experiment, digits: np.ndarray) -> dict:
         print(f"{name}: compared", flush=True)
         rows.append([name, " in ".join(map(str, runs[0]["size"])), *(f"{found[name][kind]:.0e}" for kind in KINDS)])
     experiment.table(["network", "crop in its surroundings, pixels", *KINDS], rows)
-    equal = [f"*{kind}* in {sum(one[kind] < EXACT for one in found.values())}" for kind in KINDS]
-    experiment.say(
+    equal = [f"*{kind}* in {sum(differences[kind] < EXACT for differences in found.values())}" for kind in KINDS]
+    experiment.text(
         f"Equal, of {len(found)} networks: {', '.join(equal)}. A network that pads its convolutions sees a crop alone as if "
         "all around it were zero, in every layer; in a larger picture it sees the neighbours. For such networks the claim is "
         "one about the fully connected layers, or about crops with their surroundings, and not about crops alone."
@@ -102,21 +102,21 @@ def costs(experiment: Experiment) -> dict:
         model = networks(experiment.quick)[name](0)
         dense, model = fc_to_conv(model).fuse(), model.fuse()
         for side in sides:
-            one = cost(model, dense, side)
-            found[name].append(one)
-            print(f"{name} at {side} x {side}: {one['crops']} crops", flush=True)
-            work, seconds = (one[f"crop_{unit}"] / one[unit] for unit in ("multiply_adds", "seconds"))
-            milliseconds = [f"{1000 * one[key]:,.1f}" for key in ("seconds", "crop_seconds")]
-            rows.append([name, f"{side} x {side}", one["crops"], f"{one['multiply_adds'] / 1e6:,.1f}"])
+            at_side = cost(model, dense, side)
+            found[name].append(at_side)
+            print(f"{name} at {side} x {side}: {at_side['crops']} crops", flush=True)
+            work, seconds = (at_side[f"crop_{unit}"] / at_side[unit] for unit in ("multiply_adds", "seconds"))
+            milliseconds = [f"{1000 * at_side[key]:,.1f}" for key in ("seconds", "crop_seconds")]
+            rows.append([name, f"{side} x {side}", at_side["crops"], f"{at_side['multiply_adds'] / 1e6:,.1f}"])
             rows[-1] += [*milliseconds, f"{work:.1f}", f"{seconds:.1f}"]
-    experiment.say(
+    experiment.text(
         "## What one pass saves\n\nOne dense pass over a picture, and a pass for each of its crops at steps of the total "
         "stride, many crops in a batch; float32, the fastest of three."
     )
     header = ["network", "picture", "crops", "dense, million multiply-adds", "dense, ms", "crops, ms"]
     experiment.table([*header, "times fewer multiply-adds", "times faster"], rows)
-    most = {name: ones[-1]["crop_seconds"] / ones[-1]["seconds"] for name, ones in found.items()}
-    experiment.say(
+    most = {name: costs[-1]["crop_seconds"] / costs[-1]["seconds"] for name, costs in found.items()}
+    experiment.text(
         "Over the largest picture the dense pass was "
         + ", ".join(f"{times:.1f} times as fast for {name}" for name, times in most.items())
         + f". That it costs far less {'held' if min(most.values()) > 2 else 'did not hold for all of them'} here."
@@ -128,11 +128,11 @@ def costs(experiment: Experiment) -> dict:
 def cost_figure(found: dict[str, list[dict]]) -> plt.Figure:
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
     for name, color in zip(found, (BLUE, ORANGE, GREEN), strict=False):
-        crops = [one["crops"] for one in found[name]]
+        crops = [at_side["crops"] for at_side in found[name]]
         for ax, unit, scale in ((axes[0], "multiply_adds", 1e-9), (axes[1], "seconds", 1)):
-            for key, style, what in ((f"crop_{unit}", "o--", "all crops"), (unit, "o-", "dense")):
-                values = [one[key] * scale for one in found[name]]
-                ax.plot(crops, values, style, color=color, ms=4, label=f"{name}, {what}")
+            for key, style, label in ((f"crop_{unit}", "o--", "all crops"), (unit, "o-", "dense")):
+                values = [at_side[key] * scale for at_side in found[name]]
+                ax.plot(crops, values, style, color=color, ms=4, label=f"{name}, {label}")
     axes[0].set(title="Work", ylabel="multiply-adds (billions)")
     axes[1].set(title="Time", ylabel="seconds")
     for ax in axes:
@@ -152,20 +152,20 @@ def digits_on_canvases(experiment: Experiment, pictures: np.ndarray, labels: np.
         places.append(found.scores[:, ::7, ::7].argmax(0).ravel())  # a digit each 28 pixels, an element each 4
         alone.append(model.forward(model.preprocessing.normalise(pictures[canvas])).argmax(1))
     truth, places, alone = labels[chosen], np.array(places), np.array(alone)
-    here, by_itself, same = (float(share.mean()) for share in (places == truth, alone == truth, places == alone))
-    experiment.say(
+    in_place, by_itself, same = (float(share.mean()) for share in (places == truth, alone == truth, places == alone))
+    experiment.text(
         f"## Class maps\n\nLeNet-5 over {canvases} canvases of {rows} x {columns} MNIST test digits, one dense pass each: the "
-        f"element at its place names {100 * here:.1f} % of the {chosen.size} digits rightly, the network looking at each alone "
-        f"{100 * by_itself:.1f} %, and {100 * same:.1f} % of the answers are the same. (Two pixels of padding in the first "
-        "convolution let an element see a little of the neighbours.) What it says between the digits means nothing: it was "
-        "never shown what is not a digit."
+        f"element at its place is right for {100 * in_place:.1f} % of the {chosen.size} digits, the network for each digit "
+        f"alone {100 * by_itself:.1f} %, and {100 * same:.1f} % of the predictions are the same. (Two pixels of padding in the "
+        "first convolution let an element see a little of the neighbours.) Its scores between the digits mean nothing: it was "
+        "never trained on anything that is not a digit."
     )
     p = softmax(found.scores.reshape(10, -1).T).T.reshape(found.scores.shape)
     maps = {str(k): p[k] for k in np.unique(labels[chosen[-1]])[:5]}
     figure = class_map_figure(found.picture, maps, found.extent, note="Each square is the answer for one crop.")
     caption = "LeNet-5 over a canvas of digits: the probability of some of them at each place"
     experiment.figure(figure, caption, "digits", shows_data=True)
-    return {"digits": chosen.size, "at_their_places": here, "alone": by_itself, "same_answers": same}
+    return {"digits": chosen.size, "at_their_places": in_place, "alone": by_itself, "same_answers": same}
 
 
 def evaluations(experiment: Experiment) -> dict:
@@ -175,7 +175,7 @@ def evaluations(experiment: Experiment) -> dict:
         pictures = [read_picture(archive.read(name)) for name in names]
         mapped = read_picture(archive.read(MAPPED))
     labels = np.array([int(Path(name).name[:4]) for name in names])
-    experiment.say(
+    experiment.text(
         f"## What more views are worth\n\n{len(pictures)} ImageNet pictures, short side {SHORT_SIDE} and for three sizes also "
         "32 pixels less and more. They are probably from the training set: look at the differences, not at the height. Both "
         "networks end in an average over space, so that the dense pass is the network itself over the whole picture. Intervals "
@@ -186,10 +186,10 @@ def evaluations(experiment: Experiment) -> dict:
     for name in ["squeezenet1_1_caffe"] if experiment.quick else ["squeezenet1_1_caffe", "efficientnet_lite0"]:
         model = minicnn.load(name)
         found[name] = evaluation(model, pictures, labels)
-        for title, one in found[name].items():
-            against = "" if title == CENTRE else f"+{one['gained']} -{one['lost']} (p = {one['p']:.2f})"
-            accuracy = f"{100 * one['top1']:.1f} ± {100 * one['half']:.1f}"
-            rows.append([name, title, accuracy, f"{100 * one['top5']:.1f}", against, f"{one['seconds']:.1f}"])
+        for title, result in found[name].items():
+            against = "" if title == CENTRE else f"+{result['gained']} -{result['lost']} (p = {result['p']:.2f})"
+            accuracy = f"{100 * result['top1']:.1f} ± {100 * result['half']:.1f}"
+            rows.append([name, title, accuracy, f"{100 * result['top5']:.1f}", against, f"{result['seconds']:.1f}"])
         over = class_map(model, mapped, short_side=2 * model.input_shape[1])
         best = np.argsort(-over.scores.mean(axis=(1, 2)))[:2]
         note = "The two classes with the highest average score. The picture was chosen."
@@ -197,10 +197,14 @@ def evaluations(experiment: Experiment) -> dict:
         figure = class_map_figure(over.picture, maps, over.extent, "score", note)
         experiment.figure(figure, f"{name} over a picture of twice the size that it was trained on", name, shows_data=True)
     experiment.table(["network", "views", "top-1 %", "top-5 %", "against the centre crop", "seconds"], rows)
-    for name, ones in found.items():
-        better = [title for title, one in ones.items() if title != CENTRE and one["p"] < 0.05 and one["gained"] > one["lost"]]
-        times = {title: ones[title]["seconds"] / ones[CENTRE]["seconds"] for title in (TEN, DENSE, SCALES)}
-        experiment.say(
+    for name, ways in found.items():
+        better = [
+            title
+            for title, result in ways.items()
+            if title != CENTRE and result["p"] < 0.05 and result["gained"] > result["lost"]
+        ]
+        times = {title: ways[title]["seconds"] / ways[CENTRE]["seconds"] for title in (TEN, DENSE, SCALES)}
+        experiment.text(
             f"{name}: {' and '.join(better) or 'nothing'} better than the centre crop beyond chance. In time, "
             + ", ".join(f"{title} took {ratio:.1f} centre crops" for title, ratio in times.items())
             + "."
@@ -242,10 +246,10 @@ def evaluation(model: Model, pictures: list[np.ndarray], labels: np.ndarray) -> 
 
 def evaluation_figure(found: dict[str, dict]) -> plt.Figure:
     figure, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
-    for (name, ones), color in zip(found.items(), (BLUE, ORANGE), strict=False):
-        for (title, one), marker in zip(ones.items(), "osD^", strict=True):
-            label, height, half = f"{name}: {title}", 100 * one["top1"], 100 * one["half"]
-            ax.errorbar(one["seconds"], height, half, fmt=marker, color=color, ecolor=GREY, capsize=2, label=label)
+    for (name, ways), color in zip(found.items(), (BLUE, ORANGE), strict=False):
+        for (title, result), marker in zip(ways.items(), "osD^", strict=True):
+            label, height, half = f"{name}: {title}", 100 * result["top1"], 100 * result["half"]
+            ax.errorbar(result["seconds"], height, half, fmt=marker, color=color, ecolor=GREY, capsize=2, label=label)
     ax.set(
         xlabel="seconds for all pictures",
         ylabel="top-1 accuracy (%)",

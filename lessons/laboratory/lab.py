@@ -77,7 +77,7 @@ class Experiment:
             sys.exit(f"{self.name}: there is no {name}; put it into a folder and name that folder in MINICNN_DATA")
         return path
 
-    def say(self, text: str) -> None:
+    def text(self, text: str) -> None:
         """A passage (Markdown) for the page, printed as well."""
         print(f"\n{text}")
         self.passages.append(text)
@@ -85,7 +85,7 @@ class Experiment:
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table for the page, printed as well. Cells are shown as ``str`` gives them."""
         lines = [list(map(str, header)), ["---"] * len(header), *(list(map(str, row)) for row in rows)]
-        self.say("\n".join("| " + " | ".join(line) + " |" for line in lines))
+        self.text("\n".join("| " + " | ".join(line) + " |" for line in lines))
 
     def figure(self, figure: plt.Figure, caption: str, name: str = "", shows_data: bool = False) -> None:
         """Save a figure as ``NAME.png``, or ``NAME_name.png`` where there are several.
@@ -96,8 +96,8 @@ class Experiment:
         file = f"{self.name}_{name}.png" if name else f"{self.name}.png"
         figure.savefig(self.out / file)
         plt.close(figure)
-        mine = f"![{caption}]({file})"
-        self.passages.append(f"*{caption}: `{file}`, which the command draws; not kept here.*" if shows_data else mine)
+        kept, drawn_anew = f"![{caption}]({file})", f"*{caption}: `{file}`, which the command draws; not kept here.*"
+        self.passages.append(drawn_anew if shows_data else kept)
         self.figures.append((file, caption))
 
     def finish(self, results: dict[str, Any]) -> None:
@@ -106,17 +106,17 @@ class Experiment:
         command = (
             f"python lessons/laboratory/{self.name}.py" + (" --quick" if self.quick else "") + f" --seeds {len(self.seeds)}"
         )
-        how = {
+        facts = {
             "command": command,
             "seeds": list(self.seeds),
             "date": date.today().isoformat(),
             "hardware": hardware(),
             "seconds": round(seconds, 1),
         }
-        text = f"`{command}`, {how['date']}, {how['hardware']}, {seconds / 60:.1f} minutes."
-        page = "\n\n".join([f"# {self.title}", text, *self.passages])
+        origin = f"`{command}`, {facts['date']}, {facts['hardware']}, {seconds / 60:.1f} minutes."
+        page = "\n\n".join([f"# {self.title}", origin, *self.passages])
         (self.out / f"{self.name}.md").write_text(page + "\n", encoding="utf-8")
-        (self.out / f"{self.name}.json").write_text(json.dumps(how | {"results": results}, indent=1) + "\n", encoding="utf-8")
+        (self.out / f"{self.name}.json").write_text(json.dumps(facts | {"results": results}, indent=1) + "\n", encoding="utf-8")
         print(f"\n{seconds:.0f} s. Page, figures and numbers: {self.out / self.name}.md, .png, .json")
 
 

@@ -34,8 +34,8 @@ PROBED = 200  # old pictures of each class, for the classifier that asks what th
 def fine_tuned(plan: Plan, source: str, start: str, recipe: Recipe, per_class: int, seed: int) -> dict:
     """Train all layers on new classes, from one start at one rate (a `Piece`).
 
-    Returns the test accuracy on the new classes, what a linear classifier on the features can say of the old ones, and how far
-    the weights of the convolutions have moved, as a share of their length.
+    Returns the test accuracy on the new classes, the accuracy of a linear classifier on the features for the old ones, and how
+    far the weights of the convolutions have moved, as a share of their length.
     """
     pictures = small_pictures(*TARGETS["similar"], plan.most).draw(per_class, seed)
     model = begin(source, start, len(pictures.classes), seed)
@@ -49,7 +49,7 @@ def fine_tuned(plan: Plan, source: str, start: str, recipe: Recipe, per_class: i
 
 
 def untouched(plan: Plan, source: str, start: str, per_class: int, seed: int) -> dict:
-    """What a linear classifier makes of the features of one start as they are, of new classes and of old ones (a `Piece`)."""
+    """The accuracy of a linear classifier on the features of one start as they are, for new and for old classes (a `Piece`)."""
     new = small_pictures(*TARGETS["similar"], plan.most)
     model = begin(source, start, len(new.classes), seed)
     old = small_pictures("CIFAR-10", SOURCE, plan.most)
@@ -72,13 +72,13 @@ def convolutions(model: Model) -> np.ndarray:
 
 def probe(model: Model, pictures: Pictures, per_class: int, seed: int) -> float:
     """Test accuracy of softmax regression on the network's codes, trained on some pictures of each class."""
-    some = pictures.draw(per_class, seed)
+    drawn = pictures.draw(per_class, seed)
     lower = fuse(model.cut("pool"))
 
     def codes(x: np.ndarray) -> np.ndarray:
         return infer(lower, len(x), lambda rows: model.preprocessing.normalise(x[rows]))
 
-    return SoftmaxRegression().fit(codes(some.x), some.y).score(codes(some.x_test), some.y_test)
+    return SoftmaxRegression().fit(codes(drawn.x), drawn.y).score(codes(drawn.x_test), drawn.y_test)
 
 
 # ---- the experiment
@@ -119,18 +119,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 def report(
     experiment: Experiment, source: dict, rates: Sequence[float], epochs: int, per_class: int, runs: dict, workshop: Workshop
 ) -> None:
-    def values(key, what: str = "test_accuracy") -> list[float]:
-        return [result[what] for result in runs[key]]
+    def values(key, metric: str = "test_accuracy") -> list[float]:
+        return [result[metric] for result in runs[key]]
 
     data, classes = TARGETS["similar"]
-    experiment.say(
+    experiment.text(
         "The lecture: fine-tune with a small learning rate, because the pretrained weights are good already and large steps "
         f"destroy them. Here a small network that knows {words(SOURCE)} ({100 * source['test_accuracy']:.1f} % right) learns "
         f"{words(classes)} from {per_class} pictures of each ({data}, JPEG, quality 75), all layers at one rate: {epochs} "
         "epochs of AdamW in batches of 32, one cycle with the rate as its maximum, mirrored and moved pictures. The same "
         "network is trained from a random start. The last weights count, nothing is chosen."
     )
-    experiment.say(
+    experiment.text(
         "Two things show what becomes of the pretrained features. How far the weights of the convolutions move, as a share of "
         f"their length. And what is left of the *old* classes: a linear classifier is trained on the features, on up to "
         f"{PROBED} pictures of each old class, and tested on others. Fine-tuning never sees these classes."
@@ -149,12 +149,12 @@ def report(
     rows[-1] += [percent(values("pretrained", "old_classes")), "0"]
     header = ["rate", "pretrained %", "random %", "difference, points", "old classes, linear %", "moved by % of their length"]
     experiment.table(header, rows)
-    experiment.say(
+    experiment.text(
         "Test accuracies, mean ± half of the 95 % interval over seeds; differences seed by seed. The last row has a linear "
         "classifier on the features of either start, before any fine-tuning."
     )
-    experiment.say("## What held\n\n" + "\n".join(f"- {claim}" for claim in claims(rates, values)))
-    experiment.say(workshop.describe())
+    experiment.text("## What held\n\n" + "\n".join(f"- {claim}" for claim in claims(rates, values)))
+    experiment.text(workshop.describe())
     curves = [{"start": key[0], "rate": key[1], "runs": found} for key, found in runs.items() if isinstance(key, tuple)]
     experiment.finish({"source": source, "curves": curves, "untouched": {start: runs[start] for start in STARTS}})
 
@@ -210,13 +210,13 @@ def draw(rates: Sequence[float], runs: dict) -> plt.Figure:
         ("old_classes", "Old classes, by a linear classifier", "test accuracy, %"),
         ("moved", "Distance moved by the convolutions", "% of their length"),
     )
-    for ax, (what, title, label) in zip(axes, panels, strict=True):
+    for ax, (metric, title, label) in zip(axes, panels, strict=True):
         for start, colour in STARTS.items():
-            points = [mean_and_interval([100 * result[what] for result in runs[start, rate]]) for rate in rates]
+            points = [mean_and_interval([100 * result[metric] for result in runs[start, rate]]) for rate in rates]
             mean, half = np.array(points).T
             ax.errorbar(rates, mean, np.nan_to_num(half), color=colour, marker="o", ms=4, capsize=2, label=f"{start} start")
-            if what != "moved":
-                level = np.mean([100 * result[what] for result in runs[start]])
+            if metric != "moved":
+                level = np.mean([100 * result[metric] for result in runs[start]])
                 ax.axhline(level, color=colour, ls=":", lw=1, label=f"{start} features as they are, linear")
         ax.set(xscale="log", xlabel="learning rate (log)", ylabel=label)
         ax.set_title(title, loc="left")

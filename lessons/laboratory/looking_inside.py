@@ -64,12 +64,12 @@ def rank_correlation(a, b):
 
 def filters(lab, model):
     """The first filters of three networks, and how many of them look at colour and at edges."""
-    lab.say("## First-layer filters")
+    lab.text("## First-layer filters")
     for network in (model, load("lenet5_mnist"), "squeezenet1_1_caffe"):
         try:
             network = minicnn.load(network) if isinstance(network, str) else network
         except WeightsError as error:
-            lab.say(f"(Without SqueezeNet: {error})")
+            lab.text(f"(Without SqueezeNet: {error})")
             continue
         name = network.architecture
         path, v, _ = viz.filter_pictures(network)
@@ -81,7 +81,7 @@ def filters(lab, model):
             of_colour = np.square(w - w.mean(1, keepdims=True)).sum((1, 2, 3)) / np.square(w).sum((1, 2, 3))
             grey = w[of_colour < 0.5].mean(1)
             edges = np.abs(grey.sum((1, 2))) < 0.5 * np.abs(grey).sum((1, 2))
-            lab.say(
+            lab.text(
                 f"{name}, {path}: of {len(v)} filters {len(v) - len(w)} are practically zero, {sum(of_colour >= 0.5)} look "
                 f"more at differences of colour than at brightness, and {sum(edges)} of the {len(grey)} others take "
                 "differences between neighbouring pixels (edges, lines, spots): their weights largely cancel."
@@ -93,7 +93,7 @@ def filters(lab, model):
 
 def maps_through_depth(lab, model, pixels):
     """The maps of one picture, and how much of the picture is left in maps, layer by layer."""
-    lab.say("## Feature maps through depth")
+    lab.text("## Feature maps through depth")
     x, brightness = model.preprocessing.normalise(pixels), pixels.mean(axis=3).astype(np.float32)
     surest = pixels[probabilities(model.eval().forward(x)).max(1).argmax()]
     caption = "One picture (of those measured here the one that the network is surest of) in eight layers"
@@ -107,13 +107,13 @@ def maps_through_depth(lab, model, pixels):
                 found.append(np.abs(correlations(maps, shrunk(brightness[picture], y.shape[2:]).ravel())).mean())
         by_depth.append((float(np.mean(own)), float(np.mean(other))))
         rows.append([name, " x ".join(map(str, y.shape[1:])), *(f"{r:.2f}" for r in by_depth[-1])])
-    lab.say(
+    lab.text(
         "How much of the picture itself is left in a map? The mean absolute correlation of maps with the picture's brightness, "
         f"over {len(pixels)} pictures, and beside it with that of another picture: so much is chance, more in smaller maps."
     )
     lab.table(["layer", "channels x height x width", "with its picture", "with another"], rows)
     excess = [own - other for own, other in by_depth]
-    lab.say(
+    lab.text(
         f"Above chance it is {excess[0]:.2f} in the {rows[0][0]}, {excess[len(rows) // 2]:.2f} in {rows[len(rows) // 2][0]} "
         f"and {excess[-1]:.2f} in the {rows[-1][0]}: "
         + ("the higher the layer, the less it is a picture of the picture." if excess[0] > 2 * excess[-1] else "it stays.")
@@ -132,14 +132,14 @@ def correlations(maps, b):
 
 def heats_of(model, x, k, stride):
     """The three maps of each picture for classes k, and the probability with nothing covered."""
-    covered, p = viz.occlusion(model, x, k, square=max(stride * 2, 40), stride=stride)
+    covered, p = viz.occlusion(model, x, k, patch_size=max(stride * 2, 40), stride=stride)
     maps = {"saliency": viz.saliency(model, x, k), "occlusion": np.maximum(p[:, None, None] - covered, 0)}
     return maps | {"Grad-CAM": viz.grad_cam(model, x, k)}, p
 
 
 def where(lab, model, pixels, labels):
     """Saliency, occlusion and Grad-CAM: how far they agree, whether they point at what counts, and at what class."""
-    lab.say("## Where the answer comes from")
+    lab.text("## Where the answer comes from")
     stride = 56 if lab.quick else 20
     places, per_seed = -(-224 // stride), 3 if lab.quick else 8
     agree = {pair: [] for pair in (("Grad-CAM", "occlusion"), ("saliency", "occlusion"), ("saliency", "Grad-CAM"))}
@@ -151,7 +151,7 @@ def where(lab, model, pixels, labels):
         drawn = np.sort(rng.choice(len(pixels), per_seed, replace=False))
         x, k = model.preprocessing.normalise(pixels[drawn]), labels[drawn]
         heats, p = heats_of(model, x, k, stride)
-        cells = {name: cells_of(viz.upsampled(heat, x.shape[2:]), places) for name, heat in heats.items()}
+        cells = {name: cells_of(viz.upsample(heat, x.shape[2:]), places) for name, heat in heats.items()}
         for pair, found in agree.items():
             found += rank_correlation(*(cells[name] for name in pair))
         left["nothing covered"] += p.tolist()
@@ -159,20 +159,20 @@ def where(lab, model, pixels, labels):
             left[name] += probability_without(model, x, ranks, places)[np.arange(per_seed), k].tolist()
         others = rng.integers(0, 1000, per_seed)
         for name, look in (("saliency", viz.saliency), ("Grad-CAM", viz.grad_cam)):
-            of_other = cells_of(viz.upsampled(look(model, x, others), x.shape[2:]), places)
+            of_other = cells_of(viz.upsample(look(model, x, others), x.shape[2:]), places)
             other_class[name] += rank_correlation(cells[name], of_other)
         if shown is None:
             best = np.argsort(-p)[:4]
             titles = [f"{model.classes[k[i]][:20]} {100 * p[i]:.0f} %" for i in best]
-            shown = viz.heat_figure(pixels[drawn[best]], {name: heat[best] for name, heat in heats.items()}, titles)
+            shown = viz.heatmaps_figure(pixels[drawn[best]], {name: heat[best] for name, heat in heats.items()}, titles)
         print(f"seed {seed}: {per_seed} pictures", flush=True)
     caption = "Four pictures with the probability of their class, and where that comes from by three methods. "
     caption += "Each map is scaled to its own maximum; the brighter, the more influence"
     lab.figure(shown, caption, "where", shows_data=True)
     n = per_seed * len(lab.seeds)
-    lab.say(f"Over {n} pictures, rank correlation of the maps of the right class on {places} x {places} cells, mean ± 95 %:")
+    lab.text(f"Over {n} pictures, rank correlation of the maps of the right class on {places} x {places} cells, mean ± 95 %:")
     lab.table(["maps", "correlation"], [[" and ".join(pair), interval(values)] for pair, values in agree.items()])
-    lab.say(
+    lab.text(
         f"How probable is the right class when the {100 * COVERED:.0f} % of the cells where a map is highest are covered with "
         "grey? The less, the better the map points at what counts."
     )
@@ -180,7 +180,7 @@ def where(lab, model, pixels, labels):
     rows = [[name, percent(values), gains.get(name, "")] for name, values in left.items()]
     lab.table(["cells chosen by", "probability, %", "lower than by chance, points"], rows)
     surely = [name for name in METHODS if gains[name].sign == 1]
-    lab.say(
+    lab.text(
         f"Surely better than chance: {words(surely) or 'none'}. A map for a class drawn at random has a rank correlation of "
         f"{interval(other_class['saliency'])} with that for the right class by saliency, and of "
         f"{interval(other_class['Grad-CAM'])} by Grad-CAM: the lower, the more the map is about this class and no other."

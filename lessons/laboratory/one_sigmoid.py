@@ -23,9 +23,8 @@ import minicnn
 from minicnn.data.augmentation import PHOTOS
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
-from minicnn.data.splits import split_pictures
+from minicnn.data.splits import split_pictures, stratified_subset
 from minicnn.errors import WeightsError
-from minicnn.experiment.experiment import some_of
 from minicnn.inference.batches import infer
 from minicnn.initializers import msra, normal
 from minicnn.layers import (
@@ -62,8 +61,8 @@ def small_net(classes, rng):
     layers["flatten"] = Flatten()
     layers["hidden"] = Linear(64 * (SIDE // 8) ** 2, 64, initializer=msra, rng=rng)
     layers |= {"relu4": ReLU(), "dropout": Dropout(0.5, rng), "score": Linear(64, 1, initializer=normal(0.01), rng=rng)}
-    how = Preprocessing(size=SIDE, mean=128, std=64)
-    return Model(layers, architecture="small net", input_shape=(3, SIDE, SIDE), preprocessing=how, classes=classes)
+    preprocessing = Preprocessing(size=SIDE, mean=128, std=64)
+    return Model(layers, architecture="small net", input_shape=(3, SIDE, SIDE), preprocessing=preprocessing, classes=classes)
 
 
 def from_scratch(pixels, y, classes, epochs, seed):
@@ -85,7 +84,7 @@ def from_scratch(pixels, y, classes, epochs, seed):
     return model, trainer.fit(pixels["train"], y["train"], pixels["val"], y["val"])
 
 
-def answers(model, pixels):
+def predict_proba(model, pixels):
     """Probabilities (N, 2) of pictures at the network's size."""
     return infer(model.fuse(), len(pixels), lambda i: model.preprocessing.normalise(pixels[i]), probabilities)
 
@@ -98,7 +97,7 @@ def one_seed(base, pictures, large, seed, quick):
     record = {}
 
     def note(step, heads, model, history, started):
-        p = answers(model, test)
+        p = predict_proba(model, test)
         record[f"{step}, {heads}"] = {
             "accuracy": float(np.mean(p.argmax(1) == y["test"])),
             "loss": float(-np.log(np.maximum(p[np.arange(len(p)), y["test"]], 1e-12)).mean()),
@@ -126,12 +125,12 @@ def one_seed(base, pictures, large, seed, quick):
         history = train_head(model, train, val, epochs=10 if quick else 30, seed=seed)
         note(STEPS[1], heads, model, history, started)
         started = time.perf_counter() - bank_seconds
-        history = fine_tune(model, phase, train, val, PHOTOS, seed, bank=bank, loss=loss_of(model))
+        history = fine_tune(model, phase, train, val, PHOTOS, seed=seed, bank=bank, loss=loss_of(model))
         p = note(STEPS[2], heads, model, history, started)
         if outputs == 2:
-            record["largest difference after conversion"] = float(np.abs(answers(to_one_sigmoid(model), test) - p).max())
+            record["largest difference after conversion"] = float(np.abs(predict_proba(to_one_sigmoid(model), test) - p).max())
         else:
-            record["first answer"] = [[name, round(value, 4)] for name, value in model.predict([test[0]])[0]]
+            record["first answer"] = [[name, round(value, 4)] for name, value in model.top_classes(test[0])[0]]
     return record
 
 
@@ -179,7 +178,7 @@ def main() -> None:
     except WeightsError as error:
         sys.exit(f"This experiment needs EfficientNet-Lite0. {error}")
     pictures = open_pictures(lab.data("ants-bees.zip"))
-    large, pictures = (some_of(pictures, 80) if lab.quick else pictures).fitted(base.preprocessing)
+    large, pictures = (stratified_subset(pictures, 80) if lab.quick else pictures).fitted(base.preprocessing)
     records = []
     for seed in lab.seeds:
         records.append(one_seed(base, pictures, large, seed, lab.quick))
@@ -189,7 +188,7 @@ def main() -> None:
     names = [name for name in records[0] if isinstance(records[0][name], dict)]
     accuracy = {name: [record[name]["accuracy"] for record in records] for name in names}
     sizes = {part: len(rows) for part, rows in split_pictures(pictures, 0).items()}
-    lab.say(
+    lab.text(
         f"{' and '.join(pictures.classes)}: {sizes['train']} pictures to train on, {sizes['val']} to choose the epoch by, "
         f"{sizes['test']} to test with. Mean ± 95 % interval over {len(records)} seeds, which draw the validation pictures, "
         "the new weights, the order and the augmentation."
@@ -203,15 +202,15 @@ def main() -> None:
     for before, after in pairwise(STEPS):
         gain = difference(accuracy[f"{after}, {HEADS[1]}"], accuracy[f"{before}, {HEADS[1]}"])
         verdict = {1: "this step of the ladder held", 0: "too little to tell from chance", -1: "here it was a step down"}
-        lab.say(f"One sigmoid, {after} against {before}: {gain} points, {verdict[gain.sign]}.")
+        lab.text(f"One sigmoid, {after} against {before}: {gain} points, {verdict[gain.sign]}.")
     for step in STEPS[1:]:
         gap = difference(accuracy[f"{step}, {HEADS[2]}"], accuracy[f"{step}, {HEADS[1]}"])
         verdict = "differ" if gap.sign else "do not differ by more than chance"
-        lab.say(f"Two softmax outputs against one sigmoid, {step}: {gap} points, they {verdict}.")
+        lab.text(f"Two softmax outputs against one sigmoid, {step}: {gap} points, they {verdict}.")
     largest = max(record["largest difference after conversion"] for record in records)
-    lab.say(
+    lab.text(
         f"A network trained with two scores and turned into one with s = s_1 - s_0 gives the same probabilities: the largest "
-        f"difference on any test picture was {largest:.1e}. With one score `model.predict` names both classes, for example "
+        f"difference on any test picture was {largest:.1e}. With one score `model.top_classes` names both classes, for example "
         f"{records[0]['first answer']}."
     )
     caption = "Loss over epochs (lines: means over seeds, bands: all seeds) and test accuracy of the three steps"

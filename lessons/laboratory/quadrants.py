@@ -1,4 +1,4 @@
-"""What becomes of the measured strategies: the lecture's recommendations judged, and the quadrant map drawn."""
+"""The lecture's recommendations compared with the measured strategies, and the quadrant map of the measurements."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lab import mean_and_interval, percent
 from pairs import Difference, difference, words
-from strategies import STRATEGIES
+from strategies import COMPARED, TITLES
 from workbench import BLUE, GREEN, GREY, ORANGE
 
 # Of the lecture (CS231n, "Transfer Learning"): what to do, by the size of the new data and how much they are like the old.
 RECOMMENDED = {
-    ("small", "similar"): "last",
-    ("large", "similar"): "all",
-    ("small", "different"): "earlier",
-    ("large", "different"): "all",
+    ("small", "similar"): "svm",
+    ("large", "similar"): "finetune-all",
+    ("small", "different"): "svm-earlier",
+    ("large", "different"): "finetune-all",
 }
 SMALL_NET = "small_net"  # of the map's main rows; another network has a row of its own
 SHORT = {
-    "last": "SVM, last codes",
-    "earlier": "SVM, earlier codes",
-    "upper": "fine-tune upper",
-    "all": "fine-tune all",
+    "svm": "SVM, last codes",
+    "svm-earlier": "SVM, earlier codes",
+    "finetune-upper": "fine-tune upper",
+    "finetune-all": "fine-tune all",
     "scratch": "from scratch",
 }
-COLOURS = {"last": BLUE, "earlier": "#6fb1e8", "upper": "#e8a36f", "all": ORANGE, "scratch": GREY}
+COLOURS = dict(zip(COMPARED, (BLUE, "#6fb1e8", "#e8a36f", ORANGE, GREY), strict=True))
 
 
 @dataclass
 class Cell:
-    """One field of the map: a network, new data, and what each strategy achieved.
+    """One field of the map: a network, new data, and the results of each strategy.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Cell:
 
     def best_codes(self) -> str:
         """Layer and kind of codes with the highest mean test accuracy of a linear SVM, in words."""
-        depths = [run["depth"] for run in self.runs["last"]]
+        depths = [run["depth"] for run in self.runs["svm"]]
         means = {
             (layer, kind): np.mean([depth[layer][kind]["test_accuracy"] for depth in depths])
             for layer, kinds in depths[0].items()
@@ -91,7 +91,7 @@ class Cell:
         """For the JSON file."""
         strategies = {
             key: {
-                "title": STRATEGIES[key],
+                "title": TITLES[key],
                 "accuracies": self.accuracies(key),
                 "seconds": [run["seconds"] for run in runs],
                 "chosen": self.chosen.get(key, ""),
@@ -105,7 +105,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a recommendation fared in its cell.
+    """Whether a recommendation held in its cell.
 
     Attributes
     ----------
@@ -124,13 +124,13 @@ class Verdict:
 
         def named(sign: int) -> str:
             """The others, where it was surely better (1), surely worse (-1) or neither (0)."""
-            return words([f"{STRATEGIES[key]} ({d})" for key, d in self.differences.items() if d.sign == sign]) or "none"
+            return words([f"{TITLES[key]} ({d})" for key, d in self.differences.items() if d.sign == sign]) or "none"
 
         word = {True: "held", False: "did not hold", None: "cannot be told"}[self.held]
-        rank = "the best of all" if cell.best == recommended else f"the best was: {STRATEGIES[cell.best]}"
+        rank = "the best of all" if cell.best == recommended else f"the best was: {TITLES[cell.best]}"
         ours = percent(cell.accuracies(recommended))
         return (
-            f"**{cell.size}, {cell.similarity}** ({cell.data}): {STRATEGIES[recommended]} ({ours} %): "
+            f"**{cell.size}, {cell.similarity}** ({cell.data}): {TITLES[recommended]} ({ours} %): "
             f"**{word}**; {rank}. Surely better than: {named(1)}. Surely worse than: {named(-1)}. Neither: {named(0)}."
         )
 
@@ -195,15 +195,15 @@ def accuracy_by_size(cells: list[Cell]) -> plt.Figure:
     panels = list(dict.fromkeys(cell.data for cell in cells))
     figure, axes = plt.subplots(1, len(panels), figsize=(9, 3.9), squeeze=False, layout="constrained")
     for ax, data in zip(axes[0], panels, strict=True):
-        here = sorted((cell for cell in cells if cell.data == data), key=lambda cell: cell.pictures_per_class)
-        sizes = [cell.pictures_per_class for cell in here]
-        for number, key in enumerate(STRATEGIES):
-            values = np.array([mean_and_interval([100 * a for a in cell.accuracies(key)]) for cell in here])
+        shown = sorted((cell for cell in cells if cell.data == data), key=lambda cell: cell.pictures_per_class)
+        sizes = [cell.pictures_per_class for cell in shown]
+        for number, key in enumerate(COMPARED):
+            values = np.array([mean_and_interval([100 * a for a in cell.accuracies(key)]) for cell in shown])
             moved = np.array(sizes) * 1.04 ** (number - 2)  # side by side, or the intervals hide each other
             style = {"color": COLOURS[key], "marker": "o", "markersize": 5, "capsize": 3}
-            ax.errorbar(moved, values[:, 0], np.nan_to_num(values[:, 1]), label=STRATEGIES[key], **style)
+            ax.errorbar(moved, values[:, 0], np.nan_to_num(values[:, 1]), label=TITLES[key], **style)
         ax.set(xscale="log", xlabel="training pictures of each class", ylabel="test accuracy, %" if data == panels[0] else "")
-        ax.set_title(f"{here[0].similarity}: {data}", loc="left")
+        ax.set_title(f"{shown[0].similarity}: {data}", loc="left")
         ax.set_xticks(sizes, list(map(str, sizes)))
         ax.minorticks_off()
         ax.grid(axis="y", color="#e4e4e4")
@@ -217,10 +217,10 @@ def accuracy_by_depth(cells: list[Cell]) -> plt.Figure:
     panels = list(dict.fromkeys((cell.network, cell.data) for cell in cells))
     figure, axes = plt.subplots(1, len(panels), figsize=(3.0 * len(panels) + 0.4, 4.2), squeeze=False, layout="constrained")
     for ax, panel in zip(axes[0], panels, strict=True):
-        here = [cell for cell in cells if (cell.network, cell.data) == panel]
-        layers = list(here[0].runs["last"][0]["depth"])
-        for cell, colour in zip(here, (BLUE, GREEN, ORANGE), strict=False):
-            depths = [run["depth"] for run in cell.runs["last"]]
+        shown = [cell for cell in cells if (cell.network, cell.data) == panel]
+        layers = list(shown[0].runs["svm"][0]["depth"])
+        for cell, colour in zip(shown, (BLUE, GREEN, ORANGE), strict=False):
+            depths = [run["depth"] for run in cell.runs["svm"]]
             for kind, line in (("mean", "-"), ("grid", "--")):
                 places = [i for i, name in enumerate(layers) if kind in depths[0][name]]
                 accuracies = [[100 * depth[layers[i]][kind]["test_accuracy"] for depth in depths] for i in places]
@@ -231,7 +231,7 @@ def accuracy_by_depth(cells: list[Cell]) -> plt.Figure:
         ax.set_xticks(range(len(layers)), layers, rotation=40 if len(layers) > 5 else 0, fontsize=8.5)
         ax.set_ylabel("test accuracy, %" if panel == panels[0] else "")
         ax.set_title(
-            f"{here[0].similarity}: {panel[1]}" + ("" if panel[0] == SMALL_NET else "\n(EfficientNet-Lite0)"),
+            f"{shown[0].similarity}: {panel[1]}" + ("" if panel[0] == SMALL_NET else "\n(EfficientNet-Lite0)"),
             size=9,
             loc="left",
         )

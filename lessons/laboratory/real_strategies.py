@@ -35,7 +35,7 @@ class RealTarget:
         pictures = solar_cells() if self.data == SOLAR_CELLS else open_pictures(find_data(self.data))
         if self.most and len(pictures) > self.most:
             share = self.most / len(pictures)
-            pictures = pictures.subset(stratified_split(pictures.labels, fractions={"some": share, "rest": 1 - share})["some"])
+            pictures = pictures.subset(stratified_split(pictures.labels, fractions={"kept": share, "rest": 1 - share})["kept"])
         return pictures
 
     @property
@@ -52,9 +52,11 @@ class RealTarget:
         short = None if usual.resize is None else round(usual.resize * self.side / usual.size[0])
         return replace(usual, size=self.side, resize=short)
 
-    def parts(self, how: Preprocessing, seed: int) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    def parts(
+        self, preprocessing: Preprocessing, seed: int
+    ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """(x, y) for training and for testing; the test part is the collection's own, or drawn by the seed."""
-        x, pictures = self.open().fitted(how, progress=False)
+        x, pictures = self.open().fitted(preprocessing, progress=False)
         if pictures.splits and "test" in pictures.splits:
             rows = pictures.splits["train"], pictures.splits["test"]
         else:
@@ -75,18 +77,18 @@ def real_linear(target: RealTarget, folds: int, seed: int) -> dict:
 def real_training(target: RealTarget, strategy: str, recipe: Recipe, seed: int) -> dict:
     """Test accuracy of a strategy that trains layers (a `Piece`)."""
     pretrained = load(NETWORK)
-    how = target.preprocessing(pretrained.preprocessing)
-    (x, y), (x_test, y_test) = target.parts(how, seed)
+    preprocessing = target.preprocessing(pretrained.preprocessing)
+    (x, y), (x_test, y_test) = target.parts(preprocessing, seed)
     classes = int(y.max()) + 1
     model = efficientnet_lite0(classes, rng=seed) if strategy == "scratch" else pretrained
-    model.preprocessing = how
+    model.preprocessing = preprocessing
     if strategy != "scratch":
         model.replace_head(classes, rng=seed)
     started = time.perf_counter()
     for _, layer in model.walk():
         if isinstance(layer, BatchNorm2d):
-            layer.momentum = 0.1  # its own 0.01 would still be on the way to the new statistics when the training is over
-    freeze_until = freeze_points(model)[0] if strategy == "upper" else None
+            layer.momentum = 0.1  # with its own 0.01 the statistics would not have reached the new ones when the training ends
+    freeze_until = freeze_points(model)[0] if strategy == "finetune-upper" else None
     history = train(model, recipe, x, y, seed, freeze_until, augmentation=target.augmentation)
     return {
         "seconds": time.perf_counter() - started,

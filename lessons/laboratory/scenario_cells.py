@@ -22,7 +22,7 @@ def small_cells(plan: Plan, seeds: range, workshop: Workshop) -> tuple[list[Cell
         for size in reversed(plan.sizes)  # the longest first: at the end all cores are busy
         for similarity in TARGETS
     }
-    how = {
+    arguments = {
         "data": "CIFAR-10",
         "classes": SOURCE,
         "most": plan.most,
@@ -30,12 +30,13 @@ def small_cells(plan: Plan, seeds: range, workshop: Workshop) -> tuple[list[Cell
         "recipe": plan.source,
         "seed": 0,
     }
-    work = {("source",): [piece("pretraining the small network", pretrain, **how)]}
-    done = workshop.run_lists(work | _trials(plan, places, seeds, "scratch", None), said)
+    work = {("source",): [piece("pretraining the small network", pretrain, **arguments)]}
+    done = workshop.run_lists(work | _trials(plan, places, seeds, "scratch", None), in_words)
     source = done[("source",)][0]
     rates = _best_rates(done)
 
-    work = _trials(plan, places, seeds, "all", source["file"]) | _trials(plan, places, seeds, "upper", source["file"])
+    work = _trials(plan, places, seeds, "finetune-all", source["file"])
+    work |= _trials(plan, places, seeds, "finetune-upper", source["file"])
     work |= _runs(plan, places, seeds, "scratch", None, rates)
     for place, target in places.items():
         size, title = plan.sizes[place[0]], ", ".join(place)
@@ -43,18 +44,26 @@ def small_cells(plan: Plan, seeds: range, workshop: Workshop) -> tuple[list[Cell
         work[place, "linear"] = [
             piece(f"{title}: linear, seed {seed}", linear_strategies, **arguments, seed=seed) for seed in seeds[: size.seeds]
         ]
-    done = workshop.run_lists(work, said)
+    done = workshop.run_lists(work, in_words)
     rates |= _best_rates(done)
 
     work = {}
-    for strategy in ("all", "upper"):
+    for strategy in ("finetune-all", "finetune-upper"):
         work |= _runs(plan, places, seeds, strategy, source["file"], rates)
-    done |= workshop.run_lists(work, said)
+    done |= workshop.run_lists(work, in_words)
 
     cells = []
     for place in [(size, similarity) for size in plan.sizes for similarity in TARGETS]:
         target, used = places[place], list(seeds[: plan.sizes[place[0]].seeds])
-        cell = Cell(SMALL_NET, target.data, list(target.classes), target.per_class, *place, used)
+        cell = Cell(
+            network=SMALL_NET,
+            data=target.data,
+            classes=list(target.classes),
+            pictures_per_class=target.per_class,
+            size=place[0],
+            similarity=place[1],
+            seeds=used,
+        )
         add_linear(cell, done[place, "linear"])
         for strategy in TRAINED:
             cell.runs[strategy] = done[place, strategy]
@@ -115,14 +124,20 @@ def real_cells(plan: Plan, seeds: range, workshop: Workshop) -> list[Cell]:
             piece(f"{real.target.data}: linear, seed {seed}", real_linear, target=real.target, folds=3, seed=seed)
             for seed in seeds[: real.seeds["linear"]]
         ]
-    done = workshop.run_lists(work, said)
+    done = workshop.run_lists(work, in_words)
 
     cells = []
     for number, real in enumerate(plan.real):
         linear = done[number, "linear"]
-        name, used = real.target.data.removesuffix(".zip"), list(seeds[: real.seeds["linear"]])
-        data = linear[0]["classes"], linear[0]["pictures_per_class"]
-        cell = Cell(NETWORK, name, *data, real.size, real.similarity, used)
+        cell = Cell(
+            network=NETWORK,
+            data=real.target.data.removesuffix(".zip"),
+            classes=linear[0]["classes"],
+            pictures_per_class=linear[0]["pictures_per_class"],
+            size=real.size,
+            similarity=real.similarity,
+            seeds=list(seeds[: real.seeds["linear"]]),
+        )
         add_linear(cell, linear)
         for strategy in (strategy for strategy in TRAINED if strategy in real.seeds):
             cell.runs[strategy] = done[number, strategy]
@@ -133,14 +148,14 @@ def real_cells(plan: Plan, seeds: range, workshop: Workshop) -> list[Cell]:
 
 def add_linear(cell: Cell, results: list[dict]) -> None:
     """Both linear strategies of a cell, from what `linear_by_depth` gives for each seed."""
-    cell.runs["last"] = [result["last"] | {"depth": result["depth"]} for result in results]
-    cell.runs["earlier"] = [result["earlier"] for result in results]
-    for strategy in ("last", "earlier"):
+    cell.runs["svm"] = [result["last"] | {"depth": result["depth"]} for result in results]
+    cell.runs["svm-earlier"] = [result["earlier"] for result in results]
+    for strategy in ("svm", "svm-earlier"):
         cell.chosen[strategy] = words(sorted({f"{run['layer']} ({run['kind']})" for run in cell.runs[strategy]}))
 
 
-def said(result: dict) -> str:
-    """What a finished piece says of itself."""
+def in_words(result: dict) -> str:
+    """The result of a finished piece in a few words."""
     if "val_accuracy" in result:
         return f"{100 * result['val_accuracy']:.1f} % of the validation pictures"
     if "last" in result:

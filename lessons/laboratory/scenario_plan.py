@@ -12,9 +12,9 @@ TARGETS = {
     "similar": ("CIFAR-10", ("cat", "dog", "horse", "ship", "truck")),
     "different": ("Fashion-MNIST", ("T-shirt", "pullover", "dress", "coat", "shirt")),
 }
-TRAINED = ("upper", "all", "scratch")  # the strategies that train layers
+TRAINED = ("finetune-upper", "finetune-all", "scratch")  # the strategies that train layers
 BODY = 0.3  # what pretrained layers get of the new classifier's learning rate
-RATES = {"upper": (0.003, 0.01, 0.03), "all": (0.003, 0.01, 0.03), "scratch": (0.001, 0.003, 0.01)}
+RATES = {"finetune-upper": (0.003, 0.01, 0.03), "finetune-all": (0.003, 0.01, 0.03), "scratch": (0.001, 0.003, 0.01)}
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Plan:
 def real_recipes(epochs: int, scratch_epochs: int, batch_size: int = 16) -> dict[str, Recipe]:
     """With the learning rate of ``minicnn transfer``: trying others is too dear here."""
     tuned = Recipe(epochs, 2e-3, batch_size, BODY)
-    return {"upper": tuned, "all": tuned, "scratch": Recipe(scratch_epochs, 2e-3, batch_size)}
+    return {"finetune-upper": tuned, "finetune-all": tuned, "scratch": Recipe(scratch_epochs, 2e-3, batch_size)}
 
 
 FULL = Plan(
@@ -110,14 +110,14 @@ FULL = Plan(
             "small",
             "similar",
             real_recipes(8, 12),
-            {"linear": 3, "upper": 3, "all": 3, "scratch": 1},
+            {"linear": 3, "finetune-upper": 3, "finetune-all": 3, "scratch": 1},
         ),
         RealCell(
             RealTarget(SOLAR_CELLS, 128, most=1600),
             "middle",
             "different",
             real_recipes(4, 0),
-            {"linear": 3, "upper": 1, "all": 1},  # from scratch these need far longer than there is time for
+            {"linear": 3, "finetune-upper": 1, "finetune-all": 1},  # from scratch takes far longer than there is time for
         ),
     ),
 )
@@ -135,7 +135,7 @@ QUICK = Plan(
             "small",
             "similar",
             real_recipes(1, 1, batch_size=8),
-            {"linear": 1, "upper": 1, "all": 1, "scratch": 1},
+            {"linear": 1, "finetune-upper": 1, "finetune-all": 1, "scratch": 1},
         ),
     ),
 )

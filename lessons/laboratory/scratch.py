@@ -132,13 +132,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def report(experiment, source: dict, amounts: list[Amount], chosen: dict, runs: dict, workshop: Workshop) -> None:
     data, classes = TARGETS["similar"]
-    experiment.say(
+    experiment.text(
         "A slide of the lecture compares training from scratch with fine-tuning. He, Girshick and Dollár (2018, *Rethinking "
         "ImageNet pre-training*) found that pretraining makes training *shorter*, and that a network which starts at random "
         "and trains long enough reaches the same accuracy, if there are enough data; with too few it does not. Both halves "
         "of the statement are measured here."
     )
-    experiment.say(
+    experiment.text(
         f"The task: {words(classes)} of {data} (JPEG, quality 75). The pretrained network knows {words(SOURCE)}; learning "
         f"those took {source['seconds'] / 60:.1f} minutes on one core. The only difference between the two is where the "
         "weights below the new classifier start: network, normalisation, mirrored and moved pictures, AdamW with a constant "
@@ -164,7 +164,7 @@ def report(experiment, source: dict, amounts: list[Amount], chosen: dict, runs: 
             difference(*([r["val_accuracy"][at] for r in results] for results in (pretrained, random))) for at in (0, -1)
         )
         test = difference([r["test_accuracy"] for r in pretrained], [r["test_accuracy"] for r in random])
-        outcome = {
+        verdict = {
             1: "the random start stays behind",
             0: "it has caught up, as far as can be told",
             -1: "the random start is ahead",
@@ -173,23 +173,23 @@ def report(experiment, source: dict, amounts: list[Amount], chosen: dict, runs: 
             f"- **{amount.title}**: the pretrained start is ahead by {first} points on the validation pictures after "
             f"{amount.passes} {'pass' if amount.passes == 1 else 'passes'} and by {last} after "
             f"{amount.looks * amount.passes}; on the test part, at the end, by {test}: "
-            + (outcome[test.sign] if test.known else "one seed cannot tell")
+            + (verdict[test.sign] if test.known else "one seed cannot tell")
             + "."
         )
     experiment.table(["data", "start", "rate", "passes", "seconds", "test accuracy %"], rows)
-    experiment.say("Mean ± half of the 95 % interval over seeds; differences seed by seed.\n\n" + "\n".join(sentences))
-    experiment.say(
+    experiment.text("Mean ± half of the 95 % interval over seeds; differences seed by seed.\n\n" + "\n".join(sentences))
+    experiment.text(
         "## Time to a given accuracy\n\nThe first look at which the mean over seeds has reached it, in seconds on one core."
     )
     table = times(amounts, runs)
     experiment.table(
         ["data", "validation accuracy", "pretrained: passes", "seconds", "random: passes", "seconds", "ratio"], table
     )
-    experiment.say(
+    experiment.text(
         f"The {source['seconds']:.0f} seconds of pretraining are not in these times: they are paid once, and by whoever "
         "publishes the weights."
     )
-    experiment.say(workshop.describe())
+    experiment.text(workshop.describe())
     results = [
         {
             "pictures_per_class": amount.per_class,
@@ -203,9 +203,9 @@ def report(experiment, source: dict, amounts: list[Amount], chosen: dict, runs: 
     experiment.finish({"source": source, "curves": results})
 
 
-def mean_curve(results: list[dict], what: str) -> np.ndarray:
+def mean_curve(results: list[dict], metric: str) -> np.ndarray:
     """The mean over seeds after each look."""
-    return np.mean([result[what] for result in results], axis=0)
+    return np.mean([result[metric] for result in results], axis=0)
 
 
 def first_reached(curve: Sequence[float], level: float) -> int | None:

@@ -109,9 +109,9 @@ def _cifar(most: tuple[int, int]) -> Pictures:
 
 
 def _decoded(pictures: PictureSet, part: np.ndarray, per_class: int) -> tuple[np.ndarray, np.ndarray]:
-    some = pictures.subset(part[first_of_each_class(pictures.labels[part], per_class, np.arange(len(part)))])
-    x, some = some.fitted(Preprocessing(size=32), progress=False)
-    return x, some.labels
+    chosen = pictures.subset(part[first_of_each_class(pictures.labels[part], per_class, np.arange(len(part)))])
+    x, chosen = chosen.fitted(Preprocessing(size=32), progress=False)
+    return x, chosen.labels
 
 
 @lru_cache(maxsize=2)

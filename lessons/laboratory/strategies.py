@@ -24,19 +24,26 @@ from minicnn.linear_model.svm import LinearSVM
 from minicnn.models.activations import activations
 from minicnn.models.model import Model
 from minicnn.transfer.features import pool_features
+from minicnn.transfer.strategies import STRATEGIES
 
-STRATEGIES = {
-    "last": "linear SVM on the last codes",
-    "earlier": "linear SVM on earlier codes",
-    "upper": "fine-tune the upper layers",
-    "all": "fine-tune all layers",
-    "scratch": "train from scratch",
-}
-FROZEN = {"upper": "conv3", "all": None, "scratch": None}  # of the small network: up to where
+COMPARED = ("svm", "svm-earlier", "finetune-upper", "finetune-all", "scratch")  # keys of STRATEGIES
+TITLES = {key: STRATEGIES[key] for key in COMPARED}
+# their keys in results that were written before `minicnn advise` and `minicnn transfer` had the same ones
+FORMER_KEYS = {"last": "svm", "earlier": "svm-earlier", "upper": "finetune-upper", "all": "finetune-all"}
+FROZEN = {"finetune-upper": "conv3", "finetune-all": None, "scratch": None}  # of the small network: up to where
 REGULARISATION = (10.0, 1.0, 0.1, 0.01)  # lambda, to choose from; the strongest first
 VALIDATION = 0.2  # of the training pictures, while something is being chosen
 
 Part = tuple[np.ndarray, np.ndarray]  # pictures (N, H, W, C) and labels (N,)
+
+
+def with_current_keys(by_strategy: dict) -> dict:
+    """A dictionary by strategy with the keys of ``STRATEGIES``, whether it was stored with these or with former ones.
+
+    >>> with_current_keys({"last": 0.9, "scratch": 0.5})
+    {'svm': 0.9, 'scratch': 0.5}
+    """
+    return {FORMER_KEYS.get(key, key): value for key, value in by_strategy.items()}
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,10 @@ class Target:
 
 
 class CodesAt(Layer):
-    """What several layers of a network say of a picture, side by side: (N, sum of D).
+    """The codes of several layers of a network, side by side: (N, sum of D).
 
-    Of feature maps (N, C, H, W) it takes the averages over a grid of ``grid`` x ``grid`` parts of the picture, C grid^2
-    numbers, and of what has no places any more all of it.
+    Feature maps (N, C, H, W) are averaged over a grid of ``grid`` x ``grid`` parts of the picture, which gives C grid^2
+    numbers; outputs without spatial axes are taken as they are.
     """
 
     def __init__(self, network: Sequential, layers: Sequence[str], grid: int):
@@ -101,7 +108,7 @@ class Classified:
 
 
 def classify(x, y, x_test, y_test, folds: int, seed: int) -> Classified:
-    """A linear SVM on the codes of training pictures, x (views, N, D): several of each, as it is and mirrored, say.
+    """A linear SVM on the codes of training pictures, x (views, N, D): several views of each, as it is and mirrored, say.
 
     Its regularisation is chosen by cross-validation with ``folds`` (1 to 5) of five parts, on the pictures as they are.
     """
@@ -137,21 +144,24 @@ def linear_by_depth(
 ) -> dict:
     """Linear SVMs on the codes of every layer, and the two strategies that are made of them.
 
-    With ``mirror``, training pictures count twice, as they are and mirrored, as they do for the strategies that train layers.
-    Of digits, which are other signs when mirrored, both leave it.
+    With ``mirror``, each training picture is used twice, as it is and mirrored, as by the strategies that train layers; not so
+    for digits, which are other signs when mirrored.
 
-    Returns {"depth": {layer: {kind: vars(Classified)}}, "last": {...}, "earlier": {...}}. Of the last layer's codes those are
-    taken whose validation accuracy is highest, and of all earlier layers' codes likewise; of equals the highest layer's.
+    Returns
+    -------
+    {"depth": {layer: {kind: vars(Classified)}}, "last": {...}, "earlier": {...}}
+        Of "last" the codes of the last layer with the highest validation accuracy, of "earlier" those of all earlier layers; of
+        equals the highest layer's.
     """
     (x, y), (x_test, y_test) = train_part, test_part
     started = time.perf_counter()
-    versions = [codes_by_depth(model, pixels, layers, grid) for pixels in ([x, x[:, :, ::-1]] if mirror else [x])]
+    views = [codes_by_depth(model, pixels, layers, grid) for pixels in ([x, x[:, :, ::-1]] if mirror else [x])]
     extraction, seconds, depth = time.perf_counter() - started, {}, {}
     codes_test = codes_by_depth(model, x_test, layers, grid)
     for name in layers:
         started = time.perf_counter()
         depth[name] = {
-            kind: vars(classify(np.stack([codes[name][kind] for codes in versions]), y, test, y_test, folds, seed))
+            kind: vars(classify(np.stack([codes[name][kind] for codes in views]), y, test, y_test, folds, seed))
             for kind, test in codes_test[name].items()
         }
         seconds[name] = time.perf_counter() - started

@@ -94,14 +94,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def report(experiment: Experiment, curves: Curves, halves: list[Halves], bases: dict, workshop: Workshop) -> None:
     recipe = halves[0].recipe
-    experiment.say(
+    experiment.text(
         "Yosinski, Clune, Bengio and Lipson (2014) cut networks for two halves of ImageNet's classes, A and B, after layer "
         "n, put a new upper part on the lower layers and trained it on B. If B's own layers, frozen, do worse than the "
         "whole network (BnB below baseB), layers had adapted to each other in ways that a new upper part does not find "
         "again: *fragile co-adaptation*. If A's layers do worse than B's own (AnB below BnB), they are *specific* to A. "
         "With + the copied layers are trained further."
     )
-    experiment.say(
+    experiment.text(
         "Here: CIFAR-10 (JPEG, quality 75) in two random halves of five classes, others for each seed; "
         f"{halves[0].per_class} training and {halves[0].most[1]} test pictures of each class; a network of five "
         "convolutions, 16 to 128 channels, with batch norm, and a linear classifier, which is always new. Every network "
@@ -116,17 +116,17 @@ def report(experiment: Experiment, curves: Curves, halves: list[Halves], bases: 
         cells = [f"{percent(curves.at[kind, n])} ({curves.gain(kind, n)})" for kind in KINDS]
         rows.append([f"{n} ({LAYERS[n - 1]})", *cells])
     experiment.table(["n", *(f"{kind}, {MEANING[kind]}" for kind in KINDS)], rows)
-    experiment.say(
+    experiment.text(
         "Test accuracy on B in per cent, in brackets the difference to baseB of the same seed in points; mean ± half of the "
         f"95 % interval over seeds. baseA reaches {percent([result['test_accuracy'] for result in bases['A']])} % on its own "
         "half."
     )
-    experiment.say("## What held\n\n" + "\n".join(f"- {claim}" for claim in claims(curves)))
-    experiment.say(
+    experiment.text("## What held\n\n" + "\n".join(f"- {claim}" for claim in claims(curves)))
+    experiment.text(
         "*Surely* means: the 95 % interval over seeds of the difference does not contain 0. BnB+ is the control for AnB+: "
         "it has been trained for as long, but has seen no other classes."
     )
-    experiment.say(workshop.describe())
+    experiment.text(workshop.describe())
     results = {
         "base": curves.base,
         "curves": {kind: {str(n): curves.at[kind, n] for n in DEPTHS} for kind in KINDS},
@@ -149,21 +149,21 @@ def claims(curves: Curves) -> list[str]:
     control = difference(curves.mean_of("AnB+"), curves.mean_of("BnB+"))
     return [
         f"**Frozen own layers do worse than the whole network, most of all in the middle** (BnB below baseB): "
-        f"{_outcome(selffer[worst], -1)}. BnB is lowest at n = {worst} of {bottom} to {top}, {selffer[worst]} points against "
+        f"{_verdict(selffer[worst], -1)}. BnB is lowest at n = {worst} of {bottom} to {top}, {selffer[worst]} points against "
         "baseB.",
-        f"**Training them on recovers what is lost** (BnB+ not below baseB): {_outcome(recovered, 0)}, {recovered} points in "
+        f"**Training them on recovers what is lost** (BnB+ not below baseB): {_verdict(recovered, 0)}, {recovered} points in "
         "the mean over n.",
-        f"**Layers of the other half are worse the higher they are** (AnB - BnB falls with n): {_outcome(steeper, -1)}, from "
+        f"**Layers of the other half are worse the higher they are** (AnB - BnB falls with n): {_verdict(steeper, -1)}, from "
         f"n = {bottom} to n = {top} by {steeper} points. AnB - BnB is "
         + ", ".join(f"{specific[n]} at n = {n}" for n in DEPTHS)
         + (f"; surely below 0 from n = {first} on." if first else "; not surely below 0 at the top."),
-        f"**Transferred and trained on beats training on B alone** (AnB+ above baseB): {_outcome(tuned, 1)}, {tuned} points "
+        f"**Transferred and trained on beats training on B alone** (AnB+ above baseB): {_verdict(tuned, 1)}, {tuned} points "
         f"in the mean over n. Against the control BnB+: {control}"
         + (", it is the other classes that help." if control.sign > 0 else ", so that longer training may be the reason."),
     ]
 
 
-def _outcome(found: Difference, expected: int) -> str:
+def _verdict(found: Difference, expected: int) -> str:
     """Whether a difference has the sign that the paper found; 0: it is not surely negative."""
     if not found.known:
         return "one seed cannot tell"

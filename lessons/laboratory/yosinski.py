@@ -50,8 +50,8 @@ class Halves:
         True
         """
         order = np.random.default_rng(self.seed).permutation(len(CIFAR_CLASSES))
-        mine = order[: len(order) // 2] if half == "A" else order[len(order) // 2 :]
-        return tuple(CIFAR_CLASSES[k] for k in sorted(mine))
+        chosen = order[: len(order) // 2] if half == "A" else order[len(order) // 2 :]
+        return tuple(CIFAR_CLASSES[k] for k in sorted(chosen))
 
     def pictures(self, half: str) -> Pictures:
         return small_pictures("CIFAR-10", self.classes(half), self.most).draw(self.per_class, self.seed)
@@ -74,7 +74,7 @@ def train_copied(halves: Halves, kind: str, n: int) -> dict:
     """One of the four curves at one n (a `Piece`): test accuracy on half B."""
     pictures = halves.pictures("B")
     base = load_model(network_file(halves.base_file(kind[0])))
-    # the pictures come as the copied layers know them
+    # with the preprocessing that the copied layers were trained with
     model = small_net(len(pictures.classes), base.preprocessing, rng=[halves.seed, 2 + KINDS.index(kind), n])
     for name in LAYERS[:n]:
         model.layers[name] = base.layers[name]
@@ -84,8 +84,8 @@ def train_copied(halves: Halves, kind: str, n: int) -> dict:
 def _train_above(model: Model, n: int, all_layers: bool, pictures: Pictures, halves: Halves) -> dict:
     """Train what is above layer n, or all layers, and test.
 
-    A frozen part gives the same for the same picture, and of each picture there are two, as it is and mirrored: all that the
-    frozen part makes of them is computed once.
+    A frozen part gives the same output for the same picture, and each picture has two views, as it is and mirrored: the frozen
+    part's outputs for them are computed once.
     """
     started = time.perf_counter()
     N = len(pictures.x)
@@ -99,8 +99,8 @@ def _train_above(model: Model, n: int, all_layers: bool, pictures: Pictures, hal
     else:
         model.freeze(until=LAYERS[n - 1])
         lower, network = model.split(LAYERS[n - 1])
-        both = np.concatenate([pictures.x, pictures.x[:, :, ::-1]])
-        outputs = infer(fuse(lower), 2 * N, lambda i: model.preprocessing.normalise(both[i]), dtype=np.float16)
+        views = np.concatenate([pictures.x, pictures.x[:, :, ::-1]])
+        outputs = infer(fuse(lower), 2 * N, lambda i: model.preprocessing.normalise(views[i]), dtype=np.float16)
 
         def prepare(rows: np.ndarray) -> np.ndarray:
             return outputs[rows].astype(np.float32)

@@ -1,12 +1,16 @@
-"""What the advisor says: the advice, and its text for a terminal."""
+"""The advice: what the advisor recommends and why, with its text for a terminal."""
 
 from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
 
+from ..transfer.strategies import STRATEGIES
 from .measurements import Measurements
-from .rules import LECTURE, STRATEGIES, Choice
+from .rules import LECTURE, Choice
+
+COLUMNS = 110  # the text fits in a terminal of this width
+HEADER = ("codes", "numbers", "accuracy %", "than the last", "LogME", "H-score")
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,14 @@ class Advice:
     choice : Choice
         Strategy, quadrant, reasons.
     layer : str or None
-        Whose codes a linear classifier gets; None where layers are trained.
+        Whose codes a linear classifier gets; None if layers are trained.
     grid : int
         For those codes: into how many parts along each side the picture is divided.
     freeze_until : str or None
         For ``model.freeze(until=...)``; None: nothing is to be frozen.
     head_rate, body_rate : float or None
-        Learning rates of the head and of the pretrained layers that are trained; None where there is nothing to choose.
-    evidence : Measurements
+        Learning rates of the head and of the pretrained layers that are trained; None if there is nothing to choose.
+    measurements : Measurements
     command : str
         What to run next.
     """
@@ -42,51 +46,35 @@ class Advice:
     freeze_until: str | None
     head_rate: float | None
     body_rate: float | None
-    evidence: Measurements
+    measurements: Measurements
     command: str
 
     @property
     def strategy(self) -> str:
-        """A key of ``STRATEGIES``: "last", "earlier", "upper", "all" or "scratch"."""
+        """A key of `minicnn.transfer.strategies.STRATEGIES`."""
         return self.choice.strategy
 
     def text(self) -> str:
-        """All of it for a terminal, no wider than 110 columns."""
-        return text(self)
+        """The advice, its reasons and the table of measurements, at most 110 columns wide."""
+        measurements = self.measurements
+        lines = [*textwrap.wrap(f"{self.data} with {self.model}: {STRATEGIES[self.strategy]}", COLUMNS), ""]
+        lines += [f"  {name:<16} {value}" for name, value in _settings(self)]
+        lines += ["", "Why"]
+        lecture = STRATEGIES[LECTURE[self.choice.many, self.choice.similar]]
+        for reason in (*self.choice.reasons, f"The lecture (CS231n) recommends for {_quadrant(self.choice)}: {lecture}."):
+            lines += textwrap.wrap(reason, COLUMNS, initial_indent="  - ", subsequent_indent="    ")
+        lines += ["", f"Measured on {measurements.measured:,} of the {measurements.pictures:,} pictures to learn from"]
+        lines += _table(measurements)
+        lines += textwrap.wrap(
+            "Accuracy of a linear classifier in cross-validation ± one standard error; beside it, by how much it is better "
+            f"than that of the last codes, picture by picture. {_leep(measurements)}LogME, H-score and LEEP compare networks "
+            "on the same pictures (higher is better); no rule here relies on them.",
+            COLUMNS,
+        )
+        return "\n".join(lines)
 
 
-COLUMNS = 110
-
-
-HEADER = ("codes", "numbers", "accuracy %", "than the last", "LogME", "H-score")
-
-
-def text(advice: Advice) -> str:
-    """The advice, its reasons and the table of what was measured, at most 110 columns wide."""
-    evidence = advice.evidence
-    lines = [*textwrap.wrap(f"{advice.data} with {advice.model}: {STRATEGIES[advice.strategy]}", COLUMNS), ""]
-    lines += [f"  {name:<16} {value}" for name, value in settings(advice)]
-    lines += ["", "Why"]
-    for reason in advice.choice.reasons:
-        lines += textwrap.wrap(reason, COLUMNS, initial_indent="  - ", subsequent_indent="    ")
-    lecture = STRATEGIES[LECTURE[advice.choice.many, advice.choice.similar]]
-    lines += textwrap.wrap(
-        f"The lecture (CS231n) recommends for {quadrant(advice)}: {lecture}.",
-        COLUMNS,
-        initial_indent="  - ",
-        subsequent_indent="    ",
-    )
-    lines += ["", f"Measured on {evidence.measured:,} of the {evidence.pictures:,} pictures to learn from", *table(advice)]
-    lines += textwrap.wrap(
-        "Accuracy of a linear classifier in cross-validation ± one standard error; beside it, by how much it is better than "
-        f"that of the last codes, picture by picture. {_leep(advice)}LogME, H-score and LEEP compare networks on the same "
-        "pictures (higher is better); no rule here relies on them.",
-        COLUMNS,
-    )
-    return "\n".join(lines)
-
-
-def settings(advice: Advice) -> list[tuple[str, str]]:
+def _settings(advice: Advice) -> list[tuple[str, str]]:
     """What to set, by name."""
     rows = []
     if advice.layer is not None:
@@ -104,23 +92,21 @@ def settings(advice: Advice) -> list[tuple[str, str]]:
     return [*rows, ("run next", advice.command)]
 
 
-def quadrant(advice: Advice) -> str:
+def _quadrant(choice: Choice) -> str:
     """In words."""
-    choice = advice.choice
     return f"{'many' if choice.many else 'few'} and {'similar' if choice.similar else 'different'} pictures"
 
 
-def table(advice: Advice) -> list[str]:
+def _table(measurements: Measurements) -> list[str]:
     """A line for each kind of codes, and one for the pixels."""
-    evidence = advice.evidence
+    last, pixels = measurements.last, measurements.pixels
     rows = []
-    for entry in evidence.codes:
-        difference = "" if entry is evidence.last else _spread(*entry.probe.better_than(evidence.last.probe), sign="+")
-        accuracy = _spread(entry.probe.accuracy, entry.probe.standard_error)
+    for entry in measurements.codes:
+        difference = "" if entry is last else _plus_minus(*entry.probe.better_than(last.probe), sign="+")
+        accuracy = _plus_minus(entry.probe.accuracy, entry.probe.standard_error)
         rows.append([entry.title, f"{entry.features:,}", accuracy, difference, f"{entry.logme:.3f}", f"{entry.h_score:.3f}"])
-    pixels = evidence.pixels
-    difference = _spread(*pixels.better_than(evidence.last.probe), sign="+")
-    rows.append(["the pixels", "", _spread(pixels.accuracy, pixels.standard_error), difference, "", ""])
+    difference = _plus_minus(*pixels.better_than(last.probe), sign="+")
+    rows.append(["the pixels", "", _plus_minus(pixels.accuracy, pixels.standard_error), difference, "", ""])
     widths = [max(len(row[k]) for row in [HEADER, *rows]) for k in range(len(HEADER))]
     return [
         "  "
@@ -129,12 +115,11 @@ def table(advice: Advice) -> list[str]:
     ]
 
 
-def _leep(advice: Advice) -> str:
-    leep = advice.evidence.leep
-    if leep is None:
+def _leep(measurements: Measurements) -> str:
+    if measurements.leep is None:
         return "LEEP is left out: the network has no classifier whose answers it could compare. "
-    return f"LEEP, of the old classifier's answers: {leep:.3f}. "
+    return f"LEEP, of the old classifier's answers: {measurements.leep:.3f}. "
 
 
-def _spread(value: float, error: float, sign: str = "") -> str:
+def _plus_minus(value: float, error: float, sign: str = "") -> str:
     return f"{100 * value:{sign}.1f} ± {100 * error:.1f}"

@@ -1,4 +1,4 @@
-"""The advisor: a network and pictures in, what to do with them out, with the reasons and what was measured for them.
+"""The advisor: from a network and pictures to a strategy, with the reasons for it and the measurements behind them.
 
 advice = advise(minicnn.load("efficientnet_lite0"), open_pictures("pictures/"))
 print(advice.text())
@@ -17,15 +17,15 @@ from ..transfer.finetune import Phase
 from ..transfer.setup import check_preprocessing
 from ..transfer.surgery import freeze_points
 from .advice import Advice
-from .measurements import Measurements, gather, has_classifier
+from .measurements import has_classifier, measure_pictures
 from .rules import Choice, choose
 
-MOST = {"quick": 300, "default": 1000}  # pictures that are looked at
-# AdamW's learning rate at the top of its cycle, of a new head or of all layers from scratch. Pretrained layers get
-# Phase.body_multiplier of it. Networks of less than a million parameters bear more (lessons/laboratory/learning_rates.py).
+MOST_PICTURES = {"quick": 300, "default": 1000}  # that are measured
+# AdamW's learning rate at the top of its cycle, for a new head or for all layers from scratch; pretrained layers get
+# Phase.body_multiplier of it. Small networks can take a higher one (lessons/laboratory/learning_rates.py).
 RATE, RATE_OF_SMALL = 2e-3, 1e-2
-SMALL = 1_000_000
-DEAR = 100e6  # multiply-adds a picture, from which on the lowest quarter of a network is better left frozen on a laptop
+SMALL = 1_000_000  # parameters
+EXPENSIVE = 100e6  # multiply-adds a picture, from which on the lowest quarter of a network is better left frozen on a laptop
 
 
 def advise(
@@ -33,13 +33,13 @@ def advise(
     pictures: PictureSet,
     quick: bool = False,
     progress: bool = True,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     words: Sequence[str] = (),
 ) -> Advice:
-    """Measure how the pictures lie to the network, and say what to do.
+    """Measure how the pictures relate to the network, and choose a strategy.
 
-    Only those pictures are looked at that ``minicnn transfer`` trains and validates on with its first seed; its test part has
-    no say in the advice. (Where some pictures cannot be read, the two draw their parts from different sets.)
+    Only those pictures are measured that ``minicnn transfer`` trains and validates on with its first seed; its test part does
+    not influence the advice. (If some pictures cannot be read, the two draw their parts from different sets.)
 
     Parameters
     ----------
@@ -47,13 +47,13 @@ def advise(
         Pretrained, with its preprocessing; it is not changed.
     pictures : PictureSet
     quick : bool
-        Look at 300 pictures at most instead of 1,000.
+        Measure 300 pictures at most instead of 1,000.
     progress : bool
         Show bars.
-    say : function
-        Takes lines that tell how far the work is.
+    log : function
+        Is called with lines that tell the progress.
     words : several str
-        Of the command line that names data and model, such as ("--data", "pictures/"), for the recommended command.
+        Of the command line that name data and model, such as ("--data", "pictures/"), for the recommended command.
 
     Raises
     ------
@@ -63,46 +63,41 @@ def advise(
     check_preprocessing(model, model.architecture)
     parts = split_pictures(pictures, seed=0)
     learning = pictures.subset([*parts["train"], *parts["val"]])
-    say(f"{len(learning)} of {len(pictures)} pictures to learn from, {len(pictures.classes)} classes: {pictures.name}")
-    evidence = gather(model, learning, MOST["quick" if quick else "default"], progress)
-    choice = choose(evidence)
-    layer, grid = _codes(choice, evidence)
-    freeze_until = _freeze_until(choice, model, layer)
-    head_rate, body_rate = _rates(choice, evidence.parameters)
+    log(f"{len(learning)} of {len(pictures)} pictures to learn from, {len(pictures.classes)} classes: {pictures.name}")
+    measurements = measure_pictures(model, learning, MOST_PICTURES["quick" if quick else "default"], progress)
+    choice = choose(measurements)
+    codes = {"svm": measurements.last, "svm-earlier": measurements.earlier}.get(choice.strategy)
+    layer = None if codes is None else codes.layer
+    head_rate, body_rate = _rates(choice, measurements.parameters)
     return Advice(
-        model.architecture,
-        pictures.name,
-        tuple(pictures.classes),
-        choice,
-        layer,
-        grid,
-        freeze_until,
-        head_rate,
-        body_rate,
-        evidence,
-        _command(choice, words, layer, model.architecture),
+        model=model.architecture,
+        data=pictures.name,
+        classes=tuple(pictures.classes),
+        choice=choice,
+        layer=layer,
+        grid=1 if codes is None else codes.grid,
+        freeze_until=_freeze_until(choice, model, layer),
+        head_rate=head_rate,
+        body_rate=body_rate,
+        measurements=measurements,
+        command=_command(choice, words, layer, model.architecture),
     )
 
 
-def _codes(choice: Choice, evidence: Measurements) -> tuple[str | None, int]:
-    codes = {"last": evidence.last, "earlier": evidence.earlier}.get(choice.strategy)
-    return (codes.layer, codes.grid) if codes else (None, 1)
-
-
 def _freeze_until(choice: Choice, model: Model, layer: str | None) -> str | None:
-    """How far to freeze: for codes up to them, for the upper layers three fifths of the work, otherwise a quarter or nothing.
+    """How far to freeze: up to the layer of the codes; below the upper layers; else the lowest quarter of the work or nothing.
 
     The lowest layers are the most general ones (Yosinski et al. 2014, "How transferable are features in deep neural
-    networks?"), and the dearest, for their maps are large: where time matters they stay as they are.
+    networks?"), and the most expensive, because their maps are large: where time matters they are left frozen.
     """
     if layer is not None:
         return layer
     if choice.strategy == "scratch":
         return None
     upper, more = freeze_points(model if has_classifier(model) else _with_classifier(model))
-    if choice.strategy == "upper":
+    if choice.strategy == "finetune-upper":
         return upper
-    return more if model.multiply_adds((1, *model.input_shape)) > DEAR else None
+    return more if model.multiply_adds((1, *model.input_shape)) > EXPENSIVE else None
 
 
 def _with_classifier(model: Model) -> Model:
@@ -113,21 +108,21 @@ def _with_classifier(model: Model) -> Model:
 
 
 def _rates(choice: Choice, parameters: int) -> tuple[float | None, float | None]:
-    """Of the head, and of the layers below it."""
-    if choice.strategy in ("last", "earlier"):
+    """The learning rates of the head and of the layers below it; None for linear classifiers, which have none to choose."""
+    if choice.strategy in ("svm", "svm-earlier"):
         return None, None
     rate = RATE_OF_SMALL if parameters < SMALL else RATE
     return rate, rate if choice.strategy == "scratch" else rate * Phase.body_multiplier
 
 
 def _command(choice: Choice, words: Sequence[str], layer: str | None, architecture: str) -> str:
-    """What to run next."""
+    """What to run next. A softmax classifier is as cheap as an SVM and about as accurate: if one is advised, both are run."""
     if choice.strategy == "scratch":
         return f"a new {architecture} with minicnn.training.Trainer (minicnn transfer starts from pretrained weights)"
     options = {
-        "last": ["--strategy", "svm", "--strategy", "softmax"],
-        "earlier": ["--strategy", "svm", "--strategy", "softmax", "--layer", str(layer)],
-        "upper": ["--strategy", "finetune-upper"],
-        "all": ["--strategy", "finetune-upper", "--strategy", "finetune-more", "--full"],
+        "svm": ["--strategy", "svm", "--strategy", "softmax"],
+        "svm-earlier": ["--strategy", "svm", "--strategy", "softmax", "--layer", str(layer)],
+        "finetune-upper": ["--strategy", "finetune-upper"],
+        "finetune-all": ["--strategy", "finetune-upper", "--strategy", "finetune-more", "--full"],
     }
     return shlex.join(["minicnn", "transfer", *words, *options[choice.strategy]])

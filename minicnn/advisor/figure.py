@@ -1,20 +1,14 @@
-"""The advice as text, as a figure, and as files."""
+"""The figure of the advice: the quadrant map, and accuracy over depth."""
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
-from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import __version__
-from ..cache import write_atomically
-from ..linear_model.cross_validation import CrossValidation
+from ..transfer.strategies import STRATEGIES
 from ..viz.style import (
     FAINT,
     GREY,
@@ -25,19 +19,14 @@ from ..viz.style import (
     shorten,
     styled,
 )
-from .rules import LECTURE, MANY, STRATEGIES
+from .advice import Advice
+from .rules import LECTURE, MANY
 from .similarity import SIMILAR_CONFIDENCE, SIMILAR_SHIFT, Similarity
-
-if TYPE_CHECKING:
-    from .advice import Advice
-
-
-# ---- the figure
 
 
 @styled
 def advice_figure(advice: Advice) -> Figure:
-    """The quadrant map with the data set in its place; below, accuracy by depth."""
+    """The quadrant map with a point for the data; below it, accuracy over depth."""
     figure = Figure(figsize=(WIDTH, 6.4))
     above, below = figure.subplots(2, 1, height_ratios=(1.1, 1))
     _draw_map(above, advice)
@@ -46,28 +35,30 @@ def advice_figure(advice: Advice) -> Figure:
 
 
 def _draw_map(axes: Axes, advice: Advice) -> None:
-    choice, per_class = advice.choice, advice.evidence.per_class
+    choice, per_class = advice.choice, advice.measurements.per_class
     left, right = min(2, per_class / 1.5), max(20_000, per_class * 3)
     axes.set(xscale="log", xlim=(left, right), ylim=(0, 1), xlabel="pictures to learn from, per class")
     axes.grid(visible=False)
     for many in (False, True):
         for similar in (False, True):
             start, end = (MANY, right) if many else (left, MANY)
-            here = (many, similar) == (choice.many, choice.similar)
-            axes.fill_between([start, end], 0.5 * similar, 0.5 + 0.5 * similar, color=FAINT if here else "white", linewidth=0)
-            words = f"{'many' if many else 'few'}, {'similar' if similar else 'different'}"
+            is_chosen = (many, similar) == (choice.many, choice.similar)
+            axes.fill_between(
+                [start, end], 0.5 * similar, 0.5 + 0.5 * similar, color=FAINT if is_chosen else "white", linewidth=0
+            )
+            title = f"{'many' if many else 'few'}, {'similar' if similar else 'different'}"
             lines = textwrap.wrap(f"lecture: {STRATEGIES[LECTURE[many, similar]]}", 34)
-            if here:
+            if is_chosen:
                 lines += textwrap.wrap(f"advice: {STRATEGIES[choice.strategy]}", 34)
             place = math.exp(0.97 * math.log(start) + 0.03 * math.log(end))
-            axes.text(place, 0.97 - 0.5 * (not similar), words, va="top", weight="bold", size=9)
+            axes.text(place, 0.97 - 0.5 * (not similar), title, va="top", weight="bold", size=9)
             axes.text(place, 0.90 - 0.5 * (not similar), "\n".join(lines), va="top", size=8.5, color=INK)
     axes.axhline(0.5, color=GREY, linewidth=1)
     axes.axvline(MANY, color=GREY, linewidth=1)
-    height = map_height(advice.evidence.similarity, choice.similar)
+    height = map_height(advice.measurements.similarity, choice.similar)
     axes.plot(per_class, height, "o", color=VAL, markersize=9, zorder=3)
     start, end = (MANY, right) if choice.many else (left, MANY)
-    name, on_left = shorten(advice.data, 30), per_class > math.sqrt(start * end)  # it stays in its quadrant
+    name, on_left = shorten(advice.data, 30), per_class > math.sqrt(start * end)  # the name stays within the quadrant
     axes.annotate(name, (per_class, height), (-9 if on_left else 9, 0), textcoords="offset points", va="center", color=VAL,
                   ha="right" if on_left else "left", weight="bold", size=9)  # fmt: skip
     axes.set_yticks([0.25, 0.75], ["different", "similar"], rotation=90, va="center")
@@ -76,7 +67,7 @@ def _draw_map(axes: Axes, advice: Advice) -> None:
 
 
 def map_height(similarity: Similarity, similar: bool) -> float:
-    """Where on the map, from 0 (different) to 1 (similar): in the lower part of its half, below the words."""
+    """The height on the map, from 0 (different) to 1 (similar): in the lower part of its half, below the text."""
     if similarity.shift is not None:
         away = math.log10(max(similarity.shift, 1e-6) / SIMILAR_SHIFT)
     elif similarity.similar is not None:
@@ -88,86 +79,23 @@ def map_height(similarity: Similarity, similar: bool) -> float:
 
 
 def _draw_depth(axes: Axes, advice: Advice) -> None:
-    evidence = advice.evidence
-    layers = list(dict.fromkeys(entry.layer for entry in evidence.codes))
-    kinds = (
+    measurements = advice.measurements
+    layers = list(dict.fromkeys(entry.layer for entry in measurements.codes))
+    curves = (
         ("averaged over the picture", False, TRAIN, "o", "-"),
-        ("over parts of it, which keep where things are", True, INK, "s", "--"),
+        ("averaged over its parts, which keep where things are", True, INK, "s", "--"),
     )
-    for label, parts, colour, marker, line in kinds:
-        entries = [entry for entry in evidence.codes if (entry.grid > 1) == parts]
+    for label, by_parts, colour, marker, line in curves:
+        entries = [entry for entry in measurements.codes if (entry.grid > 1) == by_parts]
         if entries:
             axes.errorbar(
-                [layers.index(entry.layer) + 0.06 * parts for entry in entries],
+                [layers.index(entry.layer) + 0.06 * by_parts for entry in entries],
                 [100 * entry.probe.accuracy for entry in entries],
                 [100 * entry.probe.standard_error for entry in entries],
                 color=colour, marker=marker, linestyle=line, markersize=5, capsize=3, label=label,
             )  # fmt: skip
-    axes.axhline(100 * evidence.pixels.accuracy, color=GREY, dashes=(4, 2), label="the pixels, without a network")
+    axes.axhline(100 * measurements.pixels.accuracy, color=GREY, dashes=(4, 2), label="the pixels, without a network")
     axes.set_xticks(range(len(layers)), [shorten(name, 14) for name in layers])
     axes.set(xlabel="layer, from the lowest to the last", ylabel="accuracy (%)")
     axes.set_title("A linear classifier on the codes of each layer, cross-validated (± 1 standard error)")
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", fontsize=8.5, ncols=2)
-
-
-# ---- files
-
-
-def write_advice(advice: Advice, folder: Path) -> list[Path]:
-    """Write ``advice.json`` and ``advice.png`` into a folder, which is made if it is not there; returns their paths."""
-    numbers = json.dumps(as_dict(advice), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    png = BytesIO()
-    advice_figure(advice).savefig(png, format="png", metadata={"Software": None})
-    contents = {"advice.json": numbers.encode("utf-8", "backslashreplace"), "advice.png": png.getvalue()}
-    for name, content in contents.items():
-        with write_atomically(folder / name) as temporary:
-            temporary.write_bytes(content)
-    return [folder / name for name in contents]
-
-
-def as_dict(advice: Advice) -> dict:
-    """The advice as JSON can hold it; arrays picture by picture are left out."""
-    evidence = advice.evidence
-    similarity = evidence.similarity
-    codes = [
-        {
-            "layer": entry.layer,
-            "grid": entry.grid,
-            "features": entry.features,
-            **_probe(entry.probe),
-            "better_than_last": list(entry.probe.better_than(evidence.last.probe)),
-            "logme": entry.logme,
-            "h_score": entry.h_score,
-        }
-        for entry in evidence.codes
-    ]
-    return {
-        "version": __version__,
-        "model": advice.model,
-        "data": advice.data,
-        "strategy": advice.strategy,
-        "many": advice.choice.many,
-        "similar": advice.choice.similar,
-        "reasons": list(advice.choice.reasons),
-        "layer": advice.layer,
-        "grid": advice.grid,
-        "freeze_until": advice.freeze_until,
-        "head_rate": advice.head_rate,
-        "body_rate": advice.body_rate,
-        "command": advice.command,
-        "evidence": {
-            "pictures": evidence.pictures,
-            "measured": evidence.measured,
-            "classes": dict(zip(advice.classes, evidence.counts, strict=True)),
-            "shift": similarity.shift,
-            "confidence": similarity.confidence,
-            "usual_confidence": similarity.usual,
-            "leep": evidence.leep,
-            "pixels": _probe(evidence.pixels),
-            "codes": codes,
-        },
-    }
-
-
-def _probe(probe: CrossValidation) -> dict:
-    return {"accuracy": probe.accuracy, "standard_error": probe.standard_error, "ridge": probe.ridge}

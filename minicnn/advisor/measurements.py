@@ -1,7 +1,7 @@
-"""What the advisor measures before it says anything: sizes, similarity, and how far linear classifiers get at each depth.
+"""The advisor's measurements: sizes, similarity, and the accuracy of linear classifiers on the codes of each layer.
 
-One pass of the network over the pictures gives the codes of several layers and the old classifier's answers; everything else is
-linear algebra on those. Nothing is trained that would take long.
+One pass of the network over the pictures gives the codes of several layers and the old classifier's probabilities; everything
+else is linear algebra on those. No training takes long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..data.picture_set import PictureSet
 from ..errors import DataError
 from ..inference.batches import infer
 from ..inference.fusion import fuse
-from ..layers import AdaptiveAvgPool2d, AuxiliaryHead, Dropout, Layer, Sequential
+from ..layers import AdaptiveAvgPool2d, Layer, Sequential
 from ..linear_model.cross_validation import CrossValidation, cross_validate
 from ..losses import softmax
 from ..models.activations import activations
@@ -24,15 +24,15 @@ from ..transfer.surgery import below_classifier
 from ..transfer.transferability import h_score, leep, logme
 from .similarity import Similarity, measure_similarity
 
-LAYERS = 6  # at which the codes are tried, from the lowest to the last
-GRID = 4  # parts of the picture along each side, for codes that keep where something is
-MOST_FEATURES = 4096  # in such a code; the grid is made coarser for layers of many channels
-PIXELS = 16  # side of the small pictures that codes are compared with
+MAX_LAYERS = 6  # whose codes are measured, from the lowest to the last
+MAX_GRID = 4  # parts of the picture along each side, for codes that keep where in the picture something is
+MAX_FEATURES = 4096  # in such a code: the grid is coarser for layers of many channels
+SMALL_SIDE = 16  # pixels, of the small pictures that codes are compared with
 
 
 @dataclass(frozen=True)
 class CodeMeasurements:
-    """One kind of codes.
+    """The measurements of one kind of codes.
 
     Attributes
     ----------
@@ -60,21 +60,21 @@ class CodeMeasurements:
 
 @dataclass(frozen=True)
 class Measurements:
-    """All that the advice is based on.
+    """All measurements that the advice is based on.
 
     Attributes
     ----------
     pictures : int
-        That there are to learn from: training and validation part, never the test part.
+        Available to learn from: training and validation part, never the test part.
     measured : int
-        How many of them were looked at.
+        How many of them were measured.
     counts : tuple of int
-        Pictures of each class, of those to learn from.
+        Pictures of each class that are available to learn from.
     similarity : Similarity
     codes : tuple of CodeMeasurements
         From the lowest layer to the last one below the classifier.
     pixels : CrossValidation
-        The same linear classifier on the pictures themselves, at 16 x 16: what is to be had without any network.
+        The same linear classifier on the pictures themselves, at 16 x 16: what can be reached without any network.
     leep : float or None
         None for a network without a classifier.
     parameters : int
@@ -102,7 +102,7 @@ class Measurements:
 
     @property
     def plain(self) -> CrossValidation:
-        """The best of what takes next to no pretraining: pixels, or the lowest layer's codes, which are edges and colours."""
+        """The best result with next to no pretraining: on pixels, or on the lowest layer's codes, edges and colours."""
         lowest = [entry.probe for entry in self.codes if entry.layer == self.codes[0].layer != self.last.layer]
         return max([self.pixels, *lowest], key=lambda probe: probe.accuracy)
 
@@ -113,8 +113,8 @@ class Measurements:
         return max(lower, key=lambda entry: entry.probe.accuracy, default=None)
 
 
-def gather(model: Model, pictures: PictureSet, most: int, progress: bool = True) -> Measurements:
-    """Measure it all on at most ``most`` pictures, drawn at random within each class.
+def measure_pictures(model: Model, pictures: PictureSet, most: int, progress: bool = True) -> Measurements:
+    """The measurements on at most ``most`` pictures, drawn at random within each class.
 
     Parameters
     ----------
@@ -136,13 +136,13 @@ def gather(model: Model, pictures: PictureSet, most: int, progress: bool = True)
             f"beside the test part {few}; add pictures or remove the class"
         )
     fitted, used = pictures.subset(sample(pictures.labels, max(most, 5 * len(counts)))).fitted(model.preprocessing, progress)
-    return measure(model, fitted, used.labels, tuple(counts.tolist()), progress)
+    return measure_fitted(model, fitted, used.labels, tuple(counts.tolist()), progress)
 
 
-def measure(
+def measure_fitted(
     model: Model, fitted: np.ndarray, y: np.ndarray, counts: tuple[int, ...] | None = None, progress: bool = True
 ) -> Measurements:
-    """The measurements themselves, on pictures of the network's size.
+    """The measurements on pictures that have been fitted to the network's input size.
 
     Parameters
     ----------
@@ -151,10 +151,17 @@ def measure(
     y : int (N,)
         Class numbers; each class has two pictures at least.
     counts : tuple of int, optional
-        Pictures of each class that there are to learn from; by default these are all.
+        Pictures of each class that are available to learn from, if there are more than these.
+    progress : bool
+        Show a bar.
+
+    Raises
+    ------
+    DataError
+        If there is one class only, or a class has a single picture.
     """
     counts = counts or tuple(np.bincount(y).tolist())
-    codes, probabilities = codes_and_answers(model, fitted, layers_to_try(model), progress)
+    codes, probabilities = codes_and_probabilities(model, fitted, layers_to_try(model), progress)
     return Measurements(
         pictures=sum(counts),
         measured=len(y),
@@ -171,7 +178,7 @@ def measure(
 
 
 def sample(labels: np.ndarray, most: int) -> np.ndarray:
-    """Indices of at most about so many pictures, each class with its share and two at least; in random order, always the same.
+    """Indices of about ``most`` pictures, each class with its share and at least two; in random order, the same every time.
 
     >>> y = np.repeat([0, 1], [96, 4])
     >>> np.bincount(y[sample(y, 25)]).tolist()
@@ -184,10 +191,11 @@ def sample(labels: np.ndarray, most: int) -> np.ndarray:
     return rng.permutation(np.concatenate(chosen))
 
 
-def layers_to_try(model: Model, most: int = LAYERS) -> list[str]:
-    """Top-level layers whose codes differ by learned weights, evenly spaced, from the lowest to the last below the classifier.
+def layers_to_try(model: Model, most: int = MAX_LAYERS) -> list[str]:
+    """Top-level layers with learned weights between them, evenly spaced, from the lowest to the last below the classifier.
 
-    Of a layer with weights and the activation or pooling after it, the last is taken: codes are what comes after the ReLU.
+    A layer with weights and the activation or pooling after it count as one, which ends with the latter: codes are taken after
+    the ReLU.
 
     >>> from minicnn.models import lenet5
     >>> layers_to_try(lenet5())
@@ -197,7 +205,7 @@ def layers_to_try(model: Model, most: int = LAYERS) -> list[str]:
     ends: list[str] = []
     for name in names:
         layer = model.layers[name]
-        if isinstance(layer, (Dropout, AuxiliaryHead)):  # neither changes what comes out of a trained network
+        if layer.is_identity_in_inference:
             continue
         if not ends or layer.parameters():
             ends.append(name)
@@ -215,11 +223,11 @@ def has_classifier(model: Model) -> bool:
         return False
 
 
-# ---- codes of all layers and the old classifier's answers, in one pass
+# ---- codes of all layers and the old classifier's probabilities, in one pass
 
 
-class _Taps(Layer):
-    """What several layers of a network say, side by side: (N, sum of features)."""
+class _CodesOfLayers(Layer):
+    """The codes of several layers of a network, side by side: (N, sum of features)."""
 
     def __init__(self, network: Sequential, layers: list[str], grids: dict[str, list[int]]):
         super().__init__()
@@ -232,16 +240,14 @@ class _Taps(Layer):
         parts = []
         for layer, y in activations(self.network, x, self.layers).items():
             for grid in self.grids[layer]:
-                parts.append(
-                    pool_features(y) if grid == 1 else pool_features(AdaptiveAvgPool2d(grid).forward(y).reshape(len(y), -1))
-                )
+                parts.append(pool_features(y) if grid == 1 else AdaptiveAvgPool2d(grid).forward(y).reshape(len(y), -1))
         return np.concatenate(parts, axis=1)
 
 
-def codes_and_answers(
+def codes_and_probabilities(
     model: Model, fitted: np.ndarray, layers: list[str], progress: bool = True
 ) -> tuple[dict[tuple[str, int], np.ndarray], np.ndarray | None]:
-    """Codes (N, D) by (layer, grid), and the old classifier's probabilities (N, Z), or None where there is none.
+    """Codes (N, D) by (layer, grid), and the old classifier's probabilities (N, Z), or None without a classifier.
 
     Parameters
     ----------
@@ -258,7 +264,7 @@ def codes_and_answers(
     wanted = dict.fromkeys([*layers, *([top] if top else [])])
     grids |= {name: [1] for name in wanted if name not in grids}
     rows = infer(
-        _Taps(fuse(model), list(wanted), grids),
+        _CodesOfLayers(fuse(model), list(wanted), grids),
         len(fitted),
         lambda i: model.preprocessing.normalise(fitted[i]),
         label="codes of all layers" if progress else None,
@@ -270,18 +276,18 @@ def codes_and_answers(
 
 
 def grids_for(shape: tuple[int, ...]) -> list[int]:
-    """Into how many parts along each side to divide feature maps (1, C, H, W): not at all, and finely if there is room.
+    """Into how many parts along each side to divide feature maps (1, C, H, W): not at all, and finely if they are large enough.
 
     >>> grids_for((1, 64, 28, 28)), grids_for((1, 320, 7, 7)), grids_for((1, 1280, 1, 1)), grids_for((1, 84))
     ([1, 4], [1, 3], [1], [1])
     """
     if len(shape) < 4:
         return [1]
-    finest = min(GRID, *shape[2:], int((MOST_FEATURES / shape[1]) ** 0.5))
+    finest = min(MAX_GRID, *shape[2:], int((MAX_FEATURES / shape[1]) ** 0.5))
     return [1, finest] if finest > 1 else [1]
 
 
-def small_pixels(fitted: np.ndarray, side: int = PIXELS) -> np.ndarray:
+def small_pixels(fitted: np.ndarray, side: int = SMALL_SIDE) -> np.ndarray:
     """Pictures uint8 (N, H, W, C) averaged over blocks to about side x side, as rows (N, D) float32."""
     N, H, W, C = fitted.shape
     height, width = max(H // side, 1), max(W // side, 1)

@@ -1,11 +1,12 @@
-"""How much new pictures look, to the network, like those it was trained on; without a single one of those.
+"""How similar new pictures are, for the network, to those it was trained on; without a single one of those.
 
-Two things that a network carries with it remember its training pictures. Batch norm keeps each channel's mean and variance over
-them: on other pictures the same channels have others. And a classifier that is right in 75 % of cases is about 75 % sure on
-average of what it knows, and less of what it does not know.
+Two things in a network tell of its training pictures. Batch norm keeps each channel's mean and variance over them: on other
+pictures the same channels have others. And a classifier that is right in 75 % of cases is about 75 % confident on average for
+pictures of the kind it was trained on, and less for others.
 
-The first is the one to trust. Confidence fails with few classes: a network for CIFAR-10's ten is 76 % sure of which of them a
-handwritten digit is, and 93 % of its own pictures; of a thousand classes it is easier to see that none fits.
+The first is the more reliable one. Confidence fails with few classes: a network for CIFAR-10's ten is 76 % confident about
+which of them a handwritten digit shows, and 93 % for its own pictures; with a thousand classes it is easier to see that none
+fits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..layers import AuxiliaryHead, BatchNorm1d, BatchNorm2d
+from ..layers.norm import BatchNorm
 from ..models.model import Model
 
 # Where "similar" ends. Shifts as lessons/laboratory/advisor.py measures them: with EfficientNet-Lite0, ImageNet's own pictures
@@ -30,8 +31,8 @@ FEWEST_CLASSES = 100  # of the old classifier, for its confidence to say anythin
 # Mean highest probability on ImageNet pictures: the 250 of the development data, measured by lessons/laboratory/advisor.py.
 USUAL_CONFIDENCE = {"efficientnet_lite0": 0.73, "squeezenet1_1": 0.62}
 
-PICTURES = 32  # more change the third digit
-AT_ONCE = 4  # what comes out of all batch norms is held at the same time
+PICTURES = 32  # for the channels' statistics; more change the third digit
+BATCH = 4  # pictures; the outputs of all batch norms for them are in memory at the same time
 
 
 @dataclass(frozen=True)
@@ -57,38 +58,38 @@ class Similarity:
 
     @property
     def similar(self) -> bool | None:
-        """Whether the pictures count as similar; None where nothing that can be trusted says so."""
+        """Whether the pictures count as similar; None if neither measure is reliable here."""
         if self.shift is not None:
             return self.shift <= SIMILAR_SHIFT
         if self.confidence is not None and self.usual and self.classes >= FEWEST_CLASSES:
             return self.confidence >= SIMILAR_CONFIDENCE * self.usual
         return None
 
-    def words(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """A sentence for each measure."""
-        said = []
+        sentences = []
         if self.shift is not None:
             verdict = "similar" if self.similar else "different"
-            said.append(
+            sentences.append(
                 f"Batch norm remembers the old pictures: on these, the channels' statistics differ from the old ones by "
                 f"{self.shift:.3f} nats in the median, which is {verdict} (up to {SIMILAR_SHIFT} is similar)."
             )
         if self.confidence is not None:
             usual = f"; of pictures of its own kind it is {100 * self.usual:.0f} % sure" if self.usual else ""
-            said.append(f"The old classifier is {100 * self.confidence:.0f} % sure of its answers on average{usual}.")
-        return said
+            sentences.append(f"The old classifier is {100 * self.confidence:.0f} % sure of its answers on average{usual}.")
+        return sentences
 
 
 def measure_similarity(model: Model, fitted: np.ndarray, probabilities: np.ndarray | None) -> Similarity:
-    """All of it, of pictures in random order.
+    """Both measures, for pictures in random order.
 
     Parameters
     ----------
     model : Model
     fitted : uint8 (N, H, W, C)
-        As ``PictureSet.fitted`` gives them; the first 32 are enough for the channels' statistics.
+        As ``PictureSet.fitted`` gives them; the first 32 are used for the channels' statistics.
     probabilities : (N, Z) or None
-        The old classifier's, of all of them.
+        Of the old classifier, for all of them.
     """
     shift = norm_shift(model, fitted[:PICTURES])
     if probabilities is None:
@@ -113,17 +114,20 @@ def norm_shift(model: Model, pictures: np.ndarray) -> float | None:
     Parameters
     ----------
     model : Model
-        In whatever mode; eval mode is what counts.
+        It runs in eval mode, and its mode is restored.
     pictures : uint8 (N, H, W, C), two or more
         As ``PictureSet.fitted`` gives them.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two pictures.
     """
-    aside = tuple(
-        f"{name}." for name, layer in model.layers.items() if isinstance(layer, AuxiliaryHead)
-    )  # runs in training only
+    training_only = tuple(f"{name}." for name, layer in model.layers.items() if layer.is_identity_in_inference)
     norms = {
         path: layer
         for path, layer in model.walk()
-        if isinstance(layer, (BatchNorm1d, BatchNorm2d)) and not path.startswith(aside) and _has_scale(layer).any()
+        if isinstance(layer, BatchNorm) and not path.startswith(training_only) and _has_scale(layer).any()
     }
     if not norms:
         return None
@@ -133,8 +137,8 @@ def norm_shift(model: Model, pictures: np.ndarray) -> float | None:
     model.eval()
     means: dict[str, list] = {path: [] for path in norms}  # of each picture and channel
     squares: dict[str, list] = {path: [] for path in norms}
-    for first in range(0, len(pictures), AT_ONCE):
-        x = model.preprocessing.normalise(pictures[first : first + AT_ONCE])
+    for first in range(0, len(pictures), BATCH):
+        x = model.preprocessing.normalise(pictures[first : first + BATCH])
         for path, y in model.forward(x, norms).items():
             normalised = _normalised(norms[path], y.reshape(*y.shape[:2], -1))
             means[path].append(normalised.mean(2))
@@ -145,7 +149,7 @@ def norm_shift(model: Model, pictures: np.ndarray) -> float | None:
     for path, norm in norms.items():
         m_i, square = np.concatenate(means[path]), np.concatenate(squares[path]).mean(0)
         m = m_i.mean(0)
-        # eps was part of the variance when batch norm divided by it, and is missing in what came out
+        # batch norm divided by sqrt(variance + eps), so that eps is missing in the variance of its output
         v = square - m * m + norm.eps / (norm.running_var + norm.eps)
         by_chance = m_i.var(0, ddof=1) / len(m_i)
         divergence = 0.5 * (v + np.maximum(m * m - by_chance, 0) - 1 - np.log(np.maximum(v, 1e-12)))
@@ -153,21 +157,21 @@ def norm_shift(model: Model, pictures: np.ndarray) -> float | None:
     return float(np.median(np.concatenate(divergences)))
 
 
-def _normalised(norm: BatchNorm1d | BatchNorm2d, y: np.ndarray) -> np.ndarray:
-    """What batch norm had before it scaled and moved, for y (N, C, places): (y - beta) / gamma."""
+def _normalised(norm: BatchNorm, y: np.ndarray) -> np.ndarray:
+    """The normalised values before batch norm scaled and shifted them, for its output y (N, C, H W): (y - beta) / gamma."""
     gamma = np.where(_has_scale(norm), norm.gamma.value, 1)
     return (y.astype(np.float64) - norm.beta.value[:, None]) / gamma[:, None]
 
 
-def _has_scale(norm: BatchNorm1d | BatchNorm2d) -> np.ndarray:
-    """Channels (C,) that anything is left of: where gamma is 0, beta is all that comes out."""
+def _has_scale(norm: BatchNorm) -> np.ndarray:
+    """The channels whose output depends on the input, bool (C,): with gamma = 0 the output is beta."""
     return np.abs(norm.gamma.value) > 1e-6
 
 
 def usual_confidence(model: Model) -> float | None:
-    """How sure the network is of pictures of its own kind: as measured, else its accuracy, which is about the same.
+    """The mean confidence of the network on pictures of its own kind: as measured, else its accuracy, which is about the same.
 
-    That a network is as sure as it is often right is what calibration means, and large networks are a little too sure
+    The two are equal for a calibrated network, and large networks are a little too confident
     (Guo et al. 2017, "On Calibration of Modern Neural Networks").
     """
     if model.architecture in USUAL_CONFIDENCE:

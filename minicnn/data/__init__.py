@@ -1,4 +1,10 @@
-"""Pictures: reading them, fitting them to a network's input, sets of them, splits and augmentation."""
+"""Pictures: reading them, fitting them to a network's input, collections of them, splits and augmentation.
+
+- ``pictures`` decodes a file, an array or a Pillow image to 8-bit RGB; ``preprocessing`` makes a network's input of it.
+- ``picture_set`` is a labelled collection of pictures; ``folders`` (with ``trees``) opens a folder or a zip archive as one,
+  ``cells`` the solar cells of the ELPV data set; ``mnist`` reads idx files.
+- ``splits`` divides a collection into training, validation and test pictures; ``augmentation`` varies training pictures.
+"""
 
 from .augmentation import CELLS, PHOTOS, Augmentation
 from .cells import solar_cells

@@ -1,4 +1,4 @@
-"""Varied copies of training pictures: the label stays, the pixels change."""
+"""Augmentation: random changes to training pictures that leave their class as it is."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from PIL import Image
 class Augmentation:
     """Random changes to a batch of 8-bit pictures, drawn anew for each picture and each call; by default none.
 
-    In this order: a window of the picture is cut out and resized to the full size, shifted, flipped, turned, and then its
-    contrast c and brightness b are changed, y = ((x - m) c + m) b with m the picture's mean, clipped to 0..255.
+    In this order: a window of the picture is cropped and resized to the full size; the result is shifted, flipped and turned;
+    then contrast c and brightness b are changed, y = ((x - m) c + m) b with m the picture's mean, clipped to 0..255.
 
     Parameters
     ----------
     horizontal_flip, vertical_flip : bool
         Mirror left-right, or upside down, with probability 1/2.
     quarter_turns : bool
-        Turn by 0, 90, 180 or 270 degrees, all equally likely; for square pictures.
+        Turn by 0, 90, 180 or 270 degrees with equal probability; for square pictures.
     shift : float
-        Move by up to this fraction of the side, in whole pixels, both ways and along both axes; the edge is repeated.
+        Move by up to this fraction of the side in either direction, along both axes, in whole pixels; the edge is repeated.
     min_scale : float
         The window's side as a fraction of the picture's is drawn from min_scale to 1, its position uniformly.
     brightness, contrast : float
-        b and c are drawn from 1 - brightness to 1 + brightness, and likewise.
+        b is drawn from 1 - brightness to 1 + brightness, and c from 1 - contrast to 1 + contrast.
+
+    Raises
+    ------
+    ValueError
+        For amounts that are not fractions.
 
     Examples
     --------
@@ -52,7 +57,7 @@ class Augmentation:
             raise ValueError(f"min_scale={self.min_scale}: expected a fraction of the side, more than 0 and up to 1")
 
     def __call__(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Varied pictures.
+        """The pictures with random changes.
 
         Parameters
         ----------
@@ -63,7 +68,12 @@ class Augmentation:
 
         Returns
         -------
-        uint8, of the same shape; the very same array where there is nothing to do
+        uint8, of the same shape; the same array where nothing is to be changed
+
+        Raises
+        ------
+        ValueError
+            For other arrays, and for quarter turns of pictures that are not square.
         """
         if self == Augmentation():
             return pictures
@@ -73,7 +83,7 @@ class Augmentation:
         if self.quarter_turns and height != width:
             raise ValueError(f"quarter turns need square pictures, got {height} x {width}; set quarter_turns=False")
 
-        # Everything is drawn for the whole batch, in a fixed order.
+        # All random numbers are drawn for the whole batch, in a fixed order.
         scale = rng.uniform(self.min_scale, 1, n)
         position = rng.uniform(0, 1, (n, 2))
         shift = np.rint(rng.uniform(-self.shift, self.shift, (n, 2)) * (height, width)).astype(np.int64)
@@ -93,12 +103,12 @@ class Augmentation:
                 picture = np.rot90(picture, turns[i])
             varied[i] = picture
             if self.contrast or self.brightness:
-                varied[i] = _toned(varied[i], contrast[i], brightness[i])
+                varied[i] = _with_tone(varied[i], contrast[i], brightness[i])
         return varied
 
     @property
     def symmetry(self) -> str:
-        """What of this leaves a picture as likely as it was, in the words of ``Preprocessing.symmetry``."""
+        """The ``Preprocessing.symmetry`` whose test-time views are the flips and turns of this augmentation."""
         if self.horizontal_flip and self.vertical_flip:
             return "square" if self.quarter_turns else "flips"
         return "mirror" if self.horizontal_flip else "none"
@@ -118,7 +128,7 @@ class Augmentation:
 
 
 def _window(picture: np.ndarray, scale: float, position: np.ndarray) -> np.ndarray:
-    """A part of the picture at the size of all of it. ``position``: 0 is the top or left end, 1 the bottom or right one."""
+    """A window of the picture, resized to the full size. ``position``: 0 is the top or left end, 1 the bottom or right one."""
     height, width = picture.shape[:2]
     top, left = position * (1 - scale) * (height, width)
     box = (left, top, min(left + scale * width, width), min(top + scale * height, height))
@@ -127,15 +137,15 @@ def _window(picture: np.ndarray, scale: float, position: np.ndarray) -> np.ndarr
 
 
 def _shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The picture moved; what comes in from outside is the edge, repeated."""
+    """The picture moved, with its edge repeated where pixels from outside would come in."""
     height, width = picture.shape[:2]
     rows = np.clip(np.arange(height) - down, 0, height - 1)
     columns = np.clip(np.arange(width) - right, 0, width - 1)
     return picture[rows].take(columns, axis=1)
 
 
-def _toned(picture: np.ndarray, contrast: float, brightness: float) -> np.ndarray:
-    """Another contrast and brightness. All 256 answers are tabled, and bytes.translate is the quickest way to look them up."""
+def _with_tone(picture: np.ndarray, contrast: float, brightness: float) -> np.ndarray:
+    """The picture with another contrast and brightness. bytes.translate with a table of all 256 results is fastest."""
     mean = picture.mean()
     table = np.rint(np.clip(((np.arange(256) - mean) * contrast + mean) * brightness, 0, 255)).astype(np.uint8)
     return np.frombuffer(picture.tobytes().translate(table.tobytes()), np.uint8).reshape(picture.shape)

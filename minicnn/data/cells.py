@@ -1,4 +1,4 @@
-"""The 2,624 solar cells of the ELPV data set, from the installed package ``elpv-dataset``, whose code is not run."""
+"""The 2,624 solar cells of the ELPV data set, read from the installed package ``elpv-dataset`` without running its code."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ CITATION = (
 def solar_cells() -> PictureSet:
     """Electroluminescence pictures of solar cells, functional or defective, 300x300 grey.
 
-    Experts gave each cell a defect probability of 0, 1/3, 2/3 or 1; as in Deitsch et al. 2019 a cell with more
-    than 0.5 counts as defective, and ``probabilities`` has what they said. ``groups`` is the cell type, "mono"
-    or "poly" (crystalline).
+    Experts gave each cell a defect probability of 0, 1/3, 2/3 or 1. As in Deitsch et al. 2019, a cell with more than 0.5 counts
+    as defective; ``probabilities`` holds the experts' numbers. ``groups`` is the cell type, "mono" or "poly" (crystalline).
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""Anyone's pictures: a folder (or a .zip) with one folder for each class, split into parts already or not.
+"""Opening a folder (or a .zip) of pictures with one folder for each class, already split into parts or not.
 
-    FOLDER/<class>/*                       split later, at random
+    FOLDER/<class>/*                       to be split later, at random
     FOLDER/{train,val,test}/<class>/*      used as given
 
-Pictures may lie at any depth below their class. Hidden files and what operating systems leave behind are passed over.
+Pictures may lie at any depth below their class. Hidden files, and files that operating systems create, are ignored.
 """
 
 from __future__ import annotations
@@ -35,20 +35,24 @@ PARTS = {
 
 
 def open_pictures(path: str | os.PathLike) -> PictureSet:
-    """The pictures of a folder or a zip archive, by class; they are not decoded before they are wanted.
+    """The pictures of a folder or a zip archive, by class; they are decoded only when they are needed.
 
-    Classes are sorted by name. With ``train`` and ``val`` but no ``test``, ``val`` plays the test part. One folder around
-    everything, as archives often have it, is stepped into. A zip archive is read in memory and never extracted.
+    Classes are sorted by name. With ``train`` and ``val`` but no ``test``, ``val`` is used as the test part. A single folder
+    around everything, as archives often have it, is taken as the root. A zip archive is read in memory and never extracted.
 
     Parameters
     ----------
     path : str or Path
         ``~`` stands for the home folder.
 
+    Returns
+    -------
+    PictureSet
+
     Raises
     ------
     DataError
-        Where there is nothing to learn from; each message says what to do.
+        Where the folder is missing, or its pictures cannot be learned from; each message says what to do.
 
     Warns
     -----
@@ -66,20 +70,20 @@ def open_pictures(path: str | os.PathLike) -> PictureSet:
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be read: {error.strerror or error}; check its permissions") from error
     tree.step_into_wrapper()
-    pictures = _set_of(tree, path)
-    _warn_of_copies(pictures, tree.sizes)
+    pictures = _picture_set(tree, path)
+    _warn_of_duplicates(pictures, tree.sizes)
     return pictures
 
 
-def _set_of(tree: Tree, path: Path) -> PictureSet:
+def _picture_set(tree: Tree, path: Path) -> PictureSet:
     """The picture set that a tree describes."""
-    prefixes = _parts_of(tree) or {"all": ()}
-    by_part = {part: _classes_of(tree, prefix) for part, prefix in prefixes.items()}
-    classes = next(iter(by_part.values()))
-    for part, theirs in by_part.items():
-        if theirs != classes:
-            raise DataError(_differ(tree.name, prefixes, part, set(classes), set(theirs)))
-    notes = [*tree.notes, *_ignored(tree, prefixes)]
+    prefixes = _part_folders(tree) or {"all": ()}
+    classes_by_part = {part: _class_folders(tree, prefix) for part, prefix in prefixes.items()}
+    classes = next(iter(classes_by_part.values()))
+    for part, classes_of_part in classes_by_part.items():
+        if classes_of_part != classes:
+            raise DataError(_different_classes(tree.name, prefixes, part, set(classes), set(classes_of_part)))
+    notes = [*tree.notes, *_notes_on_ignored(tree, prefixes)]
     if "train" in prefixes:
         train = "/".join(prefixes["train"])
         if "test" not in prefixes:
@@ -108,8 +112,8 @@ def _set_of(tree: Tree, path: Path) -> PictureSet:
     )
 
 
-def _parts_of(tree: Tree) -> dict[str, tuple[str, ...]]:
-    """The folder of each part, train first, or nothing where the tree is not split.
+def _part_folders(tree: Tree) -> dict[str, tuple[str, ...]]:
+    """The folder of each part, train first; an empty dict where the tree is not split.
 
     ``train`` without ``val`` and ``test`` beside it is a class like any other (of vehicles, say).
     """
@@ -127,13 +131,13 @@ def _parts_of(tree: Tree) -> dict[str, tuple[str, ...]]:
     return {part: (found[part][0],) for part in ("train", "val", "test") if part in found}
 
 
-def _classes_of(tree: Tree, prefix: tuple[str, ...]) -> list[str]:
-    """The names of the class folders in a folder, sorted, each with pictures in it."""
+def _class_folders(tree: Tree, prefix: tuple[str, ...]) -> list[str]:
+    """The names of the class folders in a folder, sorted. Each must contain pictures."""
     where = "/".join((tree.name, *prefix))
     classes = sorted(parts[-1] for parts in tree.folders if len(parts) == len(prefix) + 1 and parts[:-1] == prefix)
     inside = tree.inside(prefix)
     if not inside:
-        found = f"only files that are no pictures ({_kinds(tree.others)})" if tree.others else "nothing"
+        found = f"only files that are no pictures ({_suffixes(tree.others)})" if tree.others else "nothing"
         raise DataError(f"{where} holds {found}; expected a folder for each class with its pictures inside")
     if not classes:
         raise DataError(
@@ -153,7 +157,7 @@ def _classes_of(tree: Tree, prefix: tuple[str, ...]) -> list[str]:
     empty = [name for name in classes if not counts[name]]
     if empty:
         others = [parts for parts in tree.others if parts[: len(prefix)] == prefix and parts[len(prefix)] in empty]
-        found = f", only files of other kinds ({_kinds(others)})" if others else ""
+        found = f", only files of other kinds ({_suffixes(others)})" if others else ""
         raise DataError(
             f"{where}: no pictures in class folder {', '.join(map(repr, empty))}{found}; add some or remove the folder"
         )
@@ -162,18 +166,18 @@ def _classes_of(tree: Tree, prefix: tuple[str, ...]) -> list[str]:
     return classes
 
 
-def _differ(name: str, prefixes: dict[str, tuple[str, ...]], part: str, classes: set[str], theirs: set[str]) -> str:
-    """The sentence for parts of a split with different classes."""
+def _different_classes(
+    name: str, prefixes: dict[str, tuple[str, ...]], part: str, train_classes: set[str], part_classes: set[str]
+) -> str:
+    """The error message for a part whose classes are not those of the training part."""
     train, other = ("/".join(prefixes[key]) for key in ("train", part))
-    found = [f"{', '.join(sorted(lacking))} only in {where}"
-             for where, lacking in ((train, classes - theirs), (other, theirs - classes)) if lacking]  # fmt: skip
-    return (
-        f"{name}: {train} and {other} have different classes ({'; '.join(found)}); expected the same class folders in all parts"
-    )
+    missing = ((train, train_classes - part_classes), (other, part_classes - train_classes))
+    found = "; ".join(f"{', '.join(sorted(classes))} only in {folder}" for folder, classes in missing if classes)
+    return f"{name}: {train} and {other} have different classes ({found}); expected the same class folders in all parts"
 
 
 def _check_counts(name: str, classes: list[str], labels: np.ndarray, splits: dict[str, np.ndarray]) -> None:
-    """Every class must be able to be in every part of the split, the parts that are still to be made included."""
+    """Every class needs enough pictures to be in every part, including the parts that are still to be split off."""
     if "train" not in splits:
         needed, why, rows = 3, "one to train on, one to validate and one to test", splits["all"]
     elif "val" not in splits:
@@ -189,16 +193,16 @@ def _check_counts(name: str, classes: list[str], labels: np.ndarray, splits: dic
         )
 
 
-def _kinds(files: list[tuple[str, ...]]) -> str:
-    """A few of the suffixes (or names, without one) of files."""
-    kinds = sorted({PurePosixPath(parts[-1]).suffix.lower() or parts[-1] for parts in files})
-    return ", ".join(kinds[:5]) + (", ..." if len(kinds) > 5 else "")
+def _suffixes(files: list[tuple[str, ...]]) -> str:
+    """A few of the suffixes of these files (or their names, where they have no suffix)."""
+    suffixes = sorted({PurePosixPath(parts[-1]).suffix.lower() or parts[-1] for parts in files})
+    return ", ".join(suffixes[:5]) + (", ..." if len(suffixes) > 5 else "")
 
 
-def _ignored(tree: Tree, prefixes: dict[str, tuple[str, ...]]) -> Iterator[str]:
-    """Notes on what is there and not used."""
+def _notes_on_ignored(tree: Tree, prefixes: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """Notes on files that are not used."""
     if tree.others:
-        yield f"{len(tree.others)} file(s) that are no pictures were ignored ({_kinds(tree.others)})"
+        yield f"{len(tree.others)} file(s) that are no pictures were ignored ({_suffixes(tree.others)})"
     loose = sum(len(parts) <= len(prefix) + 1 for prefix in prefixes.values() for parts in tree.inside(prefix))
     if loose:
         yield f"{loose} picture(s) outside the class folders were ignored"
@@ -208,18 +212,18 @@ def _ignored(tree: Tree, prefixes: dict[str, tuple[str, ...]]) -> Iterator[str]:
             yield f"not part of the split and ignored: {', '.join(beside[:5])}{', ...' if len(beside) > 5 else ''}"
 
 
-# ---- copies
+# ---- duplicates
 
 
-def _warn_of_copies(pictures: PictureSet, sizes: dict[str, tuple]) -> None:
-    """Say so if the test set will contain what was trained on. Only files of equal size are read and compared."""
+def _warn_of_duplicates(pictures: PictureSet, sizes: dict[str, tuple]) -> None:
+    """Warn if the test set contains, or may contain, training pictures. Only files of equal size are read and compared."""
     part_of = np.zeros(len(pictures), np.int64)
     for number, rows in enumerate((pictures.splits or {}).values()):
         part_of[rows] = number
     split = pictures.splits is not None
     pairs = [
         (same[0], other)
-        for same in _identical(pictures, sizes)
+        for same in _duplicates(pictures, sizes)
         for other in same[1:]
         if not split or part_of[other] != part_of[same[0]]
     ]
@@ -235,7 +239,7 @@ def _warn_of_copies(pictures: PictureSet, sizes: dict[str, tuple]) -> None:
     warnings.warn(f"{pictures.name}: {text}: {risk}; remove the copies", stacklevel=3)
 
 
-def _identical(pictures: PictureSet, sizes: dict[str, tuple]) -> list[list[int]]:
+def _duplicates(pictures: PictureSet, sizes: dict[str, tuple]) -> list[list[int]]:
     """Groups of pictures with the same content, each in order."""
     by_size = defaultdict(list)
     for i in range(len(pictures)):
@@ -245,6 +249,6 @@ def _identical(pictures: PictureSet, sizes: dict[str, tuple]) -> list[list[int]]
         for i in same_size if len(same_size) > 1 else ():
             try:
                 by_content[pictures.content_hash(i)].append(i)
-            except PictureError:  # `fitted` tells of what cannot be read
+            except PictureError:  # `PictureSet.fitted` reports pictures that cannot be read
                 continue
     return [same for same in by_content.values() if len(same) > 1]

@@ -1,4 +1,4 @@
-"""MNIST and its kin, from the idx files of their home pages.
+"""MNIST, and data sets in the same format, from the idx files of their home pages.
 
 An idx file is a header, two zero bytes, a type (8: unsigned bytes) and the number of dimensions, then each dimension as a
 big-endian 32-bit number, and the values in row-major order. LeCun, Cortes, Burges, "The MNIST database", 1998.
@@ -26,8 +26,8 @@ def load_mnist(folder: str | os.PathLike | None = None) -> tuple[np.ndarray, np.
     Parameters
     ----------
     folder : path, optional
-        With the four files (``train-images-idx3-ubyte.gz`` and so on, packed or not). By default the folder ``mnist`` in the
-        one that the environment variable MINICNN_DATA names.
+        The folder of the four files (``train-images-idx3-ubyte.gz`` and so on, compressed or not). By default ``mnist`` in the
+        folder that the environment variable MINICNN_DATA names.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def load_mnist(folder: str | os.PathLike | None = None) -> tuple[np.ndarray, np.
 
 
 def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures and labels of one part."""
+    """The pictures and labels of one part."""
     images, labels = _find(folder, f"{part}-images-idx3-ubyte"), _find(folder, f"{part}-labels-idx1-ubyte")
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or 0 in x.shape:
@@ -69,7 +69,7 @@ def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _find(folder: Path, name: str) -> Path:
-    """The file under any of the names in use."""
+    """The file, under any of the names that are in use for it."""
     names = [f"{stem}{suffix}" for stem in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
     for candidate in names:
         if (folder / candidate).is_file():
@@ -78,7 +78,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def read_idx(path: str | os.PathLike) -> np.ndarray:
-    """The array in an idx file of unsigned bytes, packed with gzip or not: uint8, of the shape in its header.
+    """The array in an idx file of unsigned bytes, compressed with gzip or not: uint8, of the shape in its header.
 
     Raises
     ------
@@ -88,8 +88,8 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     path = Path(path).expanduser()
     try:
         with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if packed else path.open("rb") as file:
+            is_gzip = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_gzip else path.open("rb") as file:
             data = file.read()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is truncated or damaged ({error}); download it again") from error

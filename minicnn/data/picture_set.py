@@ -1,4 +1,4 @@
-"""A set of labelled pictures that stay in their files until they are wanted."""
+"""A set of labelled pictures that stay in their files until they are needed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..runtime.cores import usable_cores
 from .pictures import read_picture
 from .preprocessing import Preprocessing
 
-MAX_BYTES = 1 << 30  # of one picture's file: a zip file may claim anything
+MAX_BYTES = 1 << 30  # of one picture's file, because a zip file may claim any size
 
 
 class Source(Protocol):
-    """Where one picture's bytes come from. ``name`` is its path within the set, with slashes."""
+    """The source of one picture's bytes. ``name`` is its path within the set, with slashes."""
 
     name: str
 
@@ -46,7 +46,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class ZipSource:
-    """A picture inside a zip archive, which is read in memory: nothing is ever extracted to disk."""
+    """A picture inside a zip archive, which is read in memory and never extracted to disk."""
 
     archive: zipfile.ZipFile
     entry: zipfile.ZipInfo
@@ -67,21 +67,27 @@ class PictureSet:
     Attributes
     ----------
     name : str
-        What to call it in tables and reports.
+        The name of the set in tables and reports.
     classes : list of str
         Class names; a label is an index into them.
     labels : int64 (N,)
     probabilities : float32 (N, K) or None
-        Where those who named the classes were not sure: how probable each class is. The label is the most probable one.
+        The probability of each class, where the experts who labelled the pictures were not certain. The label is the most
+        probable class.
     groups : ndarray (N,) or None
-        A further property to stratify by, one value a picture (the type of the solar cell, say).
+        A further property to stratify by, one value for each picture (the type of the solar cell, say).
     splits : dict or None
         Where the collection comes with its parts: {"train": ..., "val": ..., "test": ...} -> sorted int64 indices. "val" may
-        be absent: validation pictures are then to be taken out of "train". None: no parts given.
+        be absent; validation pictures are then taken out of "train". None: the collection is not split.
     notes : list of str
-        What a report should say about how this set was read.
+        Sentences for reports on how this set was read.
     source, licence, citation : str
-        Where the pictures come from; empty where unknown.
+        Of the pictures; empty where unknown.
+
+    Raises
+    ------
+    ValueError
+        Where the numbers of pictures, labels, groups and probabilities differ.
     """
 
     def __init__(
@@ -124,7 +130,7 @@ class PictureSet:
 
     @property
     def targets(self) -> np.ndarray:
-        """What to train on: the probabilities (N, K) where there are some, else the labels (N,)."""
+        """The targets of training: the probabilities (N, K) where there are any, else the labels (N,)."""
         return self.labels if self.probabilities is None else self.probabilities
 
     def file_name(self, i: int) -> str:
@@ -136,7 +142,7 @@ class PictureSet:
         return read_picture(self._sources[i].read(), name=self.file_name(i))
 
     def file_content(self, i: int) -> bytes:
-        """The picture's file as it is, not decoded. Raises PictureError where it cannot be read."""
+        """The bytes of the picture's file, not decoded. Raises PictureError where it cannot be read."""
         return self._sources[i].read()
 
     def content_hash(self, i: int) -> str:
@@ -146,7 +152,7 @@ class PictureSet:
     # ---- smaller sets
 
     def subset(self, indices: Iterable[int]) -> PictureSet:
-        """The set of these pictures alone, in this order; classes stay as they are, splits and groups follow."""
+        """The set of these pictures only, in this order, with the same classes and with their splits and groups."""
         indices = np.asarray(indices, np.int64)
         splits = None
         if self.splits is not None:
@@ -174,8 +180,8 @@ class PictureSet:
     def fitted(self, preprocessing: Preprocessing, progress: bool = True) -> tuple[np.ndarray, PictureSet]:
         """All pictures at the network's size, and the set they belong to.
 
-        Pictures that cannot be read are left out, with one warning that names them; the set that comes back has the labels,
-        groups and splits of the others. It is this very set where all can be read.
+        Pictures that cannot be read are left out, with one warning that names them; the set that is returned has the labels,
+        groups and splits of the others. Where all can be read, it is this set itself.
 
         Parameters
         ----------
@@ -186,14 +192,14 @@ class PictureSet:
         Returns
         -------
         pixels : uint8 (N, H, W, C)
-            C = 3 in RGB order; C = 1 where every picture is grey, or the network wants luma. ``preprocessing.normalise``
-            takes either.
+            C = 3 in RGB order; C = 1 where every picture is grey, or the network takes luma. ``preprocessing.normalise``
+            accepts both.
         used : PictureSet of N pictures
 
         Raises
         ------
         DataError
-            If a class would be left without a picture, or a part of the split without one of a class.
+            If no picture of some class can be read, in the whole set or in a part of its split.
         """
 
         def fit(i: int) -> np.ndarray | PictureError:
@@ -204,29 +210,28 @@ class PictureSet:
             return pixels[..., :1] if _is_grey(pixels) else pixels
 
         pixels = np.zeros((len(self), *preprocessing.size, 1), np.uint8)
-        bad: dict[int, PictureError] = {}
-        # Pillow decodes and resamples without holding Python's lock; with two threads, one can wait for the disk
+        unreadable: dict[int, PictureError] = {}
+        # Pillow decodes and resizes without holding Python's lock; at least two threads, because one may wait for the disk
         pool = ThreadPoolExecutor(max(2, usable_cores()))
         try:
             results = pool.map(fit, range(len(self)))
             bar = tqdm(results, "reading pictures", len(self), unit=" pictures", delay=2, disable=not progress, leave=False)
             for i, result in enumerate(bar):
                 if isinstance(result, PictureError):
-                    bad[i] = result
+                    unreadable[i] = result
                     continue
                 if result.shape[-1] > pixels.shape[-1]:
                     pixels = np.repeat(pixels, 3, axis=-1)
                 pixels[i] = result
         finally:
             pool.shutdown(cancel_futures=True)
-        if not bad:
+        if not unreadable:
             return pixels, self
-        used = self._without_bad(bad)
-        return np.delete(pixels, list(bad), axis=0), used
+        return np.delete(pixels, list(unreadable), axis=0), self._without_unreadable(unreadable)
 
-    def _without_bad(self, bad: dict[int, PictureError]) -> PictureSet:
-        used = self.without(list(bad))
-        reasons = "; ".join(str(error) for error in list(bad.values())[:3])
+    def _without_unreadable(self, unreadable: dict[int, PictureError]) -> PictureSet:
+        used = self.without(list(unreadable))
+        reasons = "; ".join(str(error) for error in list(unreadable.values())[:3])
         for part, rows in (used.splits or {"the whole set": np.arange(len(used))}).items():
             missing = sorted(set(range(len(self.classes))) - set(used.labels[rows].tolist()))
             if missing:
@@ -235,14 +240,14 @@ class PictureSet:
                     f"{self.name}: no picture of class {names} in {part} can be read, so it cannot be learned ({reasons}). "
                     "Replace the damaged files"
                 )
-        first = ", ".join(self.file_name(i) for i in list(bad)[:5])
-        text = f"{len(bad)} of {len(self)} pictures cannot be read and are left out: {first}{', ...' if len(bad) > 5 else ''}"
+        count, names = len(unreadable), ", ".join(self.file_name(i) for i in list(unreadable)[:5])
+        text = f"{count} of {len(self)} pictures cannot be read and are left out: {names}{', ...' if count > 5 else ''}"
         used.notes.append(text)
         warnings.warn(f"{self.name}: {text} ({reasons})", stacklevel=3)
         return used
 
 
 def _is_grey(pixels: np.ndarray) -> bool:
-    """Whether all channels are equal; most coloured pictures show it in the first row."""
+    """Whether all channels are equal. The first row is compared first, because it settles the question for most pictures."""
     red = pixels[..., :1]
     return bool((pixels[0] == red[0]).all() and (pixels == red).all())

@@ -1,4 +1,4 @@
-"""Reading a picture, whatever it comes as, into 8-bit RGB; and saying clearly why something is not a picture."""
+"""Reading a picture of any kind into 8-bit RGB, with an error that explains why a file is not a picture."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from PIL import Image
 
 from ..errors import PictureError
 
-# What Pillow may be asked to decode: pictures, and nothing that starts another program (EPS runs Ghostscript).
+# The formats that Pillow may decode: pictures, and nothing that starts another program (EPS runs Ghostscript).
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO")
 MAX_PIXELS = 500_000_000
-ORIENTATION = 0x0112  # the EXIF tag: how the camera was held
-UPRIGHT = {
+ORIENTATION = 0x0112  # the EXIF tag for the orientation of the camera
+TRANSPOSE_FOR_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -30,7 +30,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-PICTURES_BEGIN = {  # to tell a damaged picture from what never was one
+PICTURE_SIGNATURES = {  # the first bytes of a file, to tell a damaged picture from another kind of file
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n": "PNG",
     b"GIF8": "GIF",
@@ -40,7 +40,7 @@ PICTURES_BEGIN = {  # to tell a damaged picture from what never was one
     b"\0\0\0\x0cjP": "JPEG 2000",
     **{b"P%d" % digit: "PPM" for digit in range(1, 7)},
 }
-OTHERS_BEGIN = {
+OTHER_SIGNATURES = {
     b"%PDF": "a PDF document",
     b"%!PS": "a PostScript file",
     b"PK\x03\x04": "a zip archive (for a set of pictures use open_pictures)",
@@ -68,25 +68,25 @@ def read_picture(picture: Any, *, short_side: int | None = None, name: str | Non
         Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16 (0 to 65535), bool, other integers from 0 to
         255, or floating-point numbers from 0 to 1.
     short_side : int, optional
-        The picture will be shrunk to about this short side anyway: a JPEG of more than twice that size may be decoded at
-        a half, a quarter or an eighth of it, which is much quicker. Other pictures are read in full.
+        The length to which the caller will shrink the short side. A JPEG of more than twice that size may then be decoded at
+        a half, a quarter or an eighth of its size, which is much faster. Other pictures are read in full.
     name : str, optional
-        What to call the picture in error messages.
+        The name of the picture in error messages.
 
     Returns
     -------
     uint8 (H, W, 3)
-        EXIF rotation applied; grey repeated three times; 16-bit pictures scaled (65535 becomes 255); transparent pixels
-        laid on white, as on a web page; the first frame of an animation. An array of this kind comes back as it is.
+        EXIF rotation is applied, grey repeated for three channels, 16-bit values scaled (65535 becomes 255), transparent pixels
+        laid on white, as on a web page; of an animation it is the first frame. A uint8 array (H, W, 3) is returned as it is.
 
     Raises
     ------
     PictureError
-        For whatever is not a picture, or cannot be read in full.
+        For anything that is not a picture, or cannot be read completely.
     """
     if isinstance(picture, np.ndarray):
         return _rgb_from_array(picture, name or "the array")
-    with _pillow_on_our_terms():
+    with _pillow_settings():
         if isinstance(picture, Image.Image):
             return _rgb_from_image(picture, name or "the Pillow image")
         data, name = _bytes_of(picture, name)
@@ -97,7 +97,7 @@ def read_picture(picture: Any, *, short_side: int | None = None, name: str | Non
 
 
 def _bytes_of(picture: Any, name: str | None) -> tuple[bytes, str]:
-    """The encoded picture, and what to call it."""
+    """The encoded picture, and its name for error messages."""
     if isinstance(picture, (str, os.PathLike)):
         path = Path(os.fsdecode(picture)).expanduser()
         name = name or str(path)
@@ -134,14 +134,16 @@ def _read_all(file: BinaryIO) -> bytes:
 
 
 def _open(data: bytes, name: str) -> Image.Image:
-    """The header read and the pixels not yet."""
+    """The opened image: its header has been read, its pixels have not been decoded."""
     try:
         return Image.open(io.BytesIO(data), formats=_known_formats())
-    except Exception as error:  # Pillow's plugins raise whatever their parsing trips over
-        picture, kind = kind_of(data)
-        if picture:
-            raise PictureError(f"{name} is truncated or damaged: it begins as {kind} and breaks off; copy it again") from error
-        raise PictureError(f"{name} is not a picture that can be read: it looks like {kind}") from error
+    except Exception as error:  # Pillow's plugins raise exceptions of many types while they parse a header
+        is_picture, description = identify_format(data)
+        if is_picture:
+            raise PictureError(
+                f"{name} is truncated or damaged: it begins as {description} and breaks off; copy it again"
+            ) from error
+        raise PictureError(f"{name} is not a picture that can be read: it looks like {description}") from error
 
 
 @functools.lru_cache(maxsize=1)
@@ -151,12 +153,12 @@ def _known_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def kind_of(data: bytes) -> tuple[bool, str]:
-    """Whether the first bytes are those of a picture that can be read, and what they most likely are."""
+def identify_format(data: bytes) -> tuple[bool, str]:
+    """Whether the first bytes of a file are those of a picture that can be read, and what the file most likely is."""
     head = data[:512]
-    for begin, kind in PICTURES_BEGIN.items():
-        if head.startswith(begin):
-            return True, kind
+    for signature, description in PICTURE_SIGNATURES.items():
+        if head.startswith(signature):
+            return True, description
     if head[:4] == b"RIFF" and (head[8:12] in b"WEBP" or len(head) < 12):
         return True, "WebP"
     if head[4:8] == b"ftyp":
@@ -165,46 +167,46 @@ def kind_of(data: bytes) -> tuple[bool, str]:
             return False, "a HEIC picture, as iPhones take them (convert it to JPEG)"
         return (True, brand) if brand else (False, "a video")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    for begin, kind in OTHERS_BEGIN.items():
-        if text[: len(begin)].lower() == begin.lower():
-            return False, kind
+    for signature, description in OTHER_SIGNATURES.items():
+        if text[: len(signature)].lower() == signature.lower():
+            return False, description
     if not any(head):
         return False, "nothing but zeros (a copy that went wrong?)"
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < 509:  # a character of several bytes may be cut at the end
+        if error.start < 509:  # a character of several bytes may be cut off at the end
             return False, f"something unknown (its first bytes are {head[:8].hex(' ')})"
     return False, f"text (it begins {head[:24].decode('utf-8', 'replace')!r})"
 
 
-class _Terms:
-    """Pillow's process-wide settings while we decode, in how many threads so ever; the user's come back afterwards."""
+class _UserSettings:
+    """The user's process-wide Pillow settings, kept while any thread decodes. The last thread to finish restores them."""
 
     lock = threading.Lock()
-    inside = 0
+    decoding_threads = 0
     max_pixels: int | None = None
-    catcher: warnings.catch_warnings | None = None
+    warning_filters: warnings.catch_warnings | None = None
 
 
 @contextmanager
-def _pillow_on_our_terms() -> Iterator[None]:
+def _pillow_settings() -> Iterator[None]:
     """No limit but MAX_PIXELS, which is checked as soon as the header is read, and no warnings about odd metadata."""
-    with _Terms.lock:
-        if _Terms.inside == 0:
-            _Terms.max_pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            _Terms.catcher = warnings.catch_warnings()
-            _Terms.catcher.__enter__()
+    with _UserSettings.lock:
+        if _UserSettings.decoding_threads == 0:
+            _UserSettings.max_pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            _UserSettings.warning_filters = warnings.catch_warnings()
+            _UserSettings.warning_filters.__enter__()
             warnings.filterwarnings("ignore", module=r"PIL\.")
-        _Terms.inside += 1
+        _UserSettings.decoding_threads += 1
     try:
         yield
     finally:
-        with _Terms.lock:
-            _Terms.inside -= 1
-            if _Terms.inside == 0:
-                Image.MAX_IMAGE_PIXELS = _Terms.max_pixels
-                _Terms.catcher.__exit__(None, None, None)
+        with _UserSettings.lock:
+            _UserSettings.decoding_threads -= 1
+            if _UserSettings.decoding_threads == 0:
+                Image.MAX_IMAGE_PIXELS = _UserSettings.max_pixels
+                _UserSettings.warning_filters.__exit__(None, None, None)
 
 
 # ---- the pixels
@@ -222,7 +224,7 @@ def _rgb_from_image(image: Image.Image, name: str, short_side: int | None = None
     try:
         if short_side and image.format in ("JPEG", "MPO"):
             scale = 2 * short_side / min(width, height)
-            image.draft(None, (round(width * scale), round(height * scale)))  # at least this size; never enlarged
+            image.draft(None, (round(width * scale), round(height * scale)))  # decoded at this size or larger
         image.load()
     except Exception as error:  # as in _open: struct.error, zlib.error, SyntaxError, OSError, ...
         raise PictureError(f"{name} is truncated or damaged ({_reason(error)}); copy or download it again") from error
@@ -240,24 +242,25 @@ def _reason(error: Exception) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF data say; unreadable EXIF data say nothing."""
-    if image.format == "TIFF":  # Pillow has turned these while loading, and older versions leave the tag as it was
+    """The picture turned as its EXIF data require; unreadable EXIF data are ignored."""
+    if image.format == "TIFF":  # Pillow turns these while loading, but older releases of it do not remove the tag
         return image
     try:
         orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # metadata come in every state of disrepair
+    except Exception:  # damaged metadata raise exceptions of many types
         return image
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+    transpose = TRANSPOSE_FOR_ORIENTATION.get(orientation)
+    return image if transpose is None else image.transpose(transpose)
 
 
 def _numbers(image: Image.Image) -> np.ndarray:
-    """Grey values of more than 8 bits. Pillow hands 16-bit files out in mode I or I;16, by format and version."""
+    """Grey values of more than 8 bits. Pillow opens 16-bit files in mode I or I;16, depending on the format and its release."""
     values = np.asarray(image)
     return values.astype(np.uint16) if image.mode.startswith("I") and values.min() >= 0 and values.max() <= 65535 else values
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """RGB, with what is transparent laid on white."""
+    """RGB, with transparent pixels laid on white."""
     if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -270,7 +273,7 @@ def _rgb_from_array(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
-        hint = " Is it (3, H, W)? Then array.transpose(1, 2, 0) is what you need." if array.shape[:1] in ((1,), (3,)) else ""
+        hint = " Is it (3, H, W)? Then pass array.transpose(1, 2, 0)." if array.shape[:1] in ((1,), (3,)) else ""
         raise PictureError(f"{name}: expected an array (H, W), (H, W, 3) or (H, W, 4), got shape {array.shape}.{hint}")
     pixels = _eight_bits(array, name)
     if pixels.ndim == 2:
@@ -291,7 +294,7 @@ def _eight_bits(array: np.ndarray, name: str) -> np.ndarray:
         raise PictureError(f"{name} holds {array.dtype}; expected numbers: uint8, uint16, or floating point from 0 to 1")
     low, high = array.min(), array.max()
     if array.dtype.kind == "f":
-        if not (low >= -1e-3 and high <= 1 + 1e-3):  # false for NaN as well; a filter may overshoot by a hair
+        if not (low >= -1e-3 and high <= 1 + 1e-3):  # false for NaN as well; filters may overshoot slightly
             raise PictureError(
                 f"{name} holds floating-point values from {low:g} to {high:g}, expected 0 (black) to 1 (white); "
                 "divide by the value of white, or convert 8-bit values with astype(numpy.uint8)"

@@ -14,10 +14,10 @@ from PIL import Image
 
 from .pictures import read_picture
 
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
-EVEN_MEAN, EVEN_STD = 127.0, 40.0  # of a picture's pixels; three such deviations stay within 0 to 255
-SYMMETRIES = {"none": 1, "mirror": 2, "flips": 4, "square": 8}  # how many versions of a picture there are
+EVEN_MEAN, EVEN_STD = 127.0, 40.0  # of a picture's pixels; three standard deviations to both sides are within 0 to 255
+TEST_TIME_VIEWS = {"none": 1, "mirror": 2, "flips": 4, "square": 8}  # symmetry -> the number of views of a picture
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,14 @@ class Preprocessing:
     interpolation : "bilinear" or "bicubic"
         The filter of the resampling, widened when shrinking (antialiased), as Pillow does it.
     exposure : "kept" or "even"
-        "even" moves and stretches the pixels of each fitted picture, all channels alike, to a mean of 127 and a standard
+        "even" shifts and scales the pixels of each fitted picture, all channels alike, to a mean of 127 and a standard
         deviation of 40, clipped to 0..255: for pictures whose brightness and contrast say more about the camera, or the
         current that makes a solar cell glow, than about what they show.
     symmetry : "none", "mirror", "flips" or "square"
-        What can be done to a picture without changing what it shows: nothing, mirroring it, turning it upside down as well, or
-        also quarter turns (all symmetries of a square). A network's scores are then the mean over all versions: 1, 2, 4 or 8
-        times the work, for fewer mistakes.
+        The symmetry of what the pictures show, which decides the test-time views: what may be done to a picture without
+        changing its class. Nothing; mirroring it; turning it upside down as well; or quarter turns too (all eight symmetries of
+        a square). A network's scores are the mean over these views: 1, 2, 4 or 8 times the work, for fewer mistakes. See
+        `test_time_views`.
 
     Raises
     ------
@@ -78,14 +79,14 @@ class Preprocessing:
             raise ValueError(f"channels={self.channels!r}: expected one of {', '.join(map(repr, CHANNELS))}")
         if self.fit not in ("crop", "stretch"):
             raise ValueError(f"fit={self.fit!r}: expected 'crop' (keeps the aspect ratio) or 'stretch'")
-        if self.interpolation not in FILTERS:
-            raise ValueError(f"interpolation={self.interpolation!r}: expected one of {', '.join(map(repr, FILTERS))}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"interpolation={self.interpolation!r}: expected one of {', '.join(map(repr, INTERPOLATIONS))}")
         if self.exposure not in ("kept", "even"):
             raise ValueError(
                 f"exposure={self.exposure!r}: expected 'kept' or 'even' (each picture to the same mean and contrast)"
             )
-        if self.symmetry not in SYMMETRIES:
-            raise ValueError(f"symmetry={self.symmetry!r}: expected one of {', '.join(map(repr, SYMMETRIES))}")
+        if self.symmetry not in TEST_TIME_VIEWS:
+            raise ValueError(f"symmetry={self.symmetry!r}: expected one of {', '.join(map(repr, TEST_TIME_VIEWS))}")
         size = (self.size, self.size) if np.isscalar(self.size) else tuple(self.size)
         if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
             raise ValueError(f"size={self.size!r}: expected (height, width) in pixels, both at least 1")
@@ -122,8 +123,8 @@ class Preprocessing:
 
     def __call__(self, pictures: Any) -> np.ndarray:
         """The network's input for one picture, or for a list or (N, H, W, C) array of them: float32 (N, C, H, W)."""
-        several = isinstance(pictures, (list, tuple)) or (isinstance(pictures, np.ndarray) and pictures.ndim == 4)
-        if not several:
+        is_batch = isinstance(pictures, (list, tuple)) or (isinstance(pictures, np.ndarray) and pictures.ndim == 4)
+        if not is_batch:
             pictures = [pictures]
         if len(pictures) == 0:
             return np.empty((0, CHANNELS[self.channels], *self.size), np.float32)
@@ -133,27 +134,27 @@ class Preprocessing:
         """The picture (anything ``read_picture`` reads) at this size.
 
         Returns uint8 (H, W, 3) in RGB order, whether ``channels`` is RGB or BGR (so that it can be shown; ``normalise``
-        swaps them), or (H, W, 1) for "L". ``name`` stands for the picture in error messages.
+        swaps them), or (H, W, 1) for "L". ``name`` is what error messages call the picture.
 
-        Raises PictureError where there is no picture to read.
+        Raises PictureError where the picture cannot be read.
         """
         pixels = read_picture(picture, short_side=self.resize or max(self.size), name=name)
         if self.channels == "L":
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))
         pixels = self._stretch(pixels) if self.fit == "stretch" else self._crop(pixels)
         if self.exposure == "even":
-            pixels = _evened(pixels)
+            pixels = _with_even_exposure(pixels)
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
     def _stretch(self, pixels: np.ndarray) -> np.ndarray:
         if pixels.shape[:2] == self.size:
             return pixels
-        return np.asarray(Image.fromarray(pixels).resize(self.size[::-1], FILTERS[self.interpolation]))
+        return np.asarray(Image.fromarray(pixels).resize(self.size[::-1], INTERPOLATIONS[self.interpolation]))
 
     def _crop(self, pixels: np.ndarray) -> np.ndarray:
-        """The centre of the picture with its short side resized, without ever making the whole resized picture.
+        """The centre crop of the picture with its short side resized; only the pixels inside the crop are computed.
 
-        Sides and margins are rounded as torchvision's Resize and CenterCrop round them, so both cut the same pixels.
+        Sides and margins are rounded as in torchvision's Resize and CenterCrop, so both crop the same pixels.
         """
         (height, width), (crop_height, crop_width) = pixels.shape[:2], self.size
         short = min(height, width)
@@ -167,7 +168,8 @@ class Preprocessing:
             return np.ascontiguousarray(pixels[top : top + crop_height, left : left + crop_width])
         y, x = height / new_height, width / new_width  # pixels of the picture per pixel of the resized one
         box = (left * x, top * y, min((left + crop_width) * x, width), min((top + crop_height) * y, height))
-        return np.asarray(Image.fromarray(pixels).resize((crop_width, crop_height), FILTERS[self.interpolation], box=box))
+        resampling = INTERPOLATIONS[self.interpolation]
+        return np.asarray(Image.fromarray(pixels).resize((crop_width, crop_height), resampling, box=box))
 
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
         """y = (x - mean) / std, channels first.
@@ -175,12 +177,17 @@ class Preprocessing:
         Parameters
         ----------
         pixels : uint8 (N, H, W, C), as ``fit_picture`` makes them
-            C = 3 in RGB order, or C = 1: for "L", and for grey pictures kept with one channel to save memory, which is
-            repeated for the three channels of RGB and BGR. (N, H, W) counts as C = 1.
+            C = 3 in RGB order, or C = 1 for "L" and for grey pictures that are stored with one channel to save memory; this
+            channel is repeated for RGB and BGR. (N, H, W) counts as C = 1.
 
         Returns
         -------
         float32 (N, C, H, W), contiguous
+
+        Raises
+        ------
+        ValueError
+            For other dtypes and shapes.
         """
         pixels = np.asarray(pixels)
         if pixels.ndim == 3:
@@ -193,28 +200,30 @@ class Preprocessing:
             )
         order = [0] * channels if pixels.shape[-1] == 1 else [2, 1, 0] if self.channels == "BGR" else list(range(channels))
         y = np.empty((len(pixels), channels, *pixels.shape[1:3]), np.float32)
-        for picture, planes in zip(pixels, y, strict=True):  # one picture at a time stays in the cache
+        for picture, planes in zip(pixels, y, strict=True):  # one picture at a time, which stays in the cache
             for plane, source, mean, std in zip(planes, order, self.mean, self.std, strict=True):
                 np.subtract(picture[..., source], np.float32(mean), out=plane)
                 if std != 1:
                     np.divide(plane, np.float32(std), out=plane)
         return y
 
-    def versions(self, x: np.ndarray) -> list[np.ndarray]:
-        """The input (N, C, H, W) in all versions that ``symmetry`` allows, itself first: the network's answer is their mean.
+    def test_time_views(self, x: np.ndarray) -> list[np.ndarray]:
+        """The input x (N, C, H, W) flipped and turned in all ways that ``symmetry`` allows, unchanged first.
+
+        The mean of a network's scores over these views is test-time augmentation; ``infer(..., views=...)`` computes it.
 
         >>> x = np.arange(4).reshape(1, 1, 2, 2)
-        >>> [y.ravel().tolist() for y in Preprocessing(size=2, symmetry="flips").versions(x)]
+        >>> [view.ravel().tolist() for view in Preprocessing(size=2, symmetry="flips").test_time_views(x)]
         [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]
         """
-        versions = [x]
+        views = [x]
         if self.symmetry != "none":
-            versions += [y[..., ::-1] for y in versions]
+            views += [view[..., ::-1] for view in views]
         if self.symmetry in ("flips", "square"):
-            versions += [y[..., ::-1, :] for y in versions]
+            views += [view[..., ::-1, :] for view in views]
         if self.symmetry == "square":
-            versions += [y.swapaxes(-1, -2) for y in versions]
-        return versions
+            views += [view.swapaxes(-1, -2) for view in views]
+        return views
 
     def scaled(self, scale: float) -> Preprocessing:
         """The same for larger (or smaller) pictures: ``size`` and ``resize`` times ``scale``, rounded to whole pixels.
@@ -229,34 +238,34 @@ class Preprocessing:
     # ---- as text
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON can hold them."""
+        """The fields, with lists in place of tuples, as JSON stores them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of ``to_dict``. Raises ValueError for fields that it does not know, or that are missing."""
+        """The inverse of ``to_dict``. Raises ValueError for unknown fields, and where ``size`` is missing."""
         known = {field.name for field in fields(cls)}
         if not set(values) <= known or "size" not in values:
             raise ValueError(f"a preprocessing has the fields {sorted(known)} (size at least), got {sorted(values)}")
         return cls(**{name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()})
 
     def key(self) -> str:
-        """16 hexadecimal digits that name this preprocessing in caches: the same on every machine, other for any change."""
+        """16 hexadecimal digits that identify a preprocessing in caches: equal on every machine, different for any change."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
     def describe(self) -> str:
         """One line for reports."""
         height, width = self.size
-        how = f"stretched to {width}x{height}"
+        fit = f"stretched to {width}x{height}"
         if self.fit == "crop":
-            how = f"{f'short side {self.resize}, ' if self.resize else ''}centre crop {width}x{height}"
+            fit = f"{f'short side {self.resize}, ' if self.resize else ''}centre crop {width}x{height}"
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
-        mean_of = f", mean over {SYMMETRIES[self.symmetry]} flipped or turned versions" if self.symmetry != "none" else ""
+        views = f", mean over {TEST_TIME_VIEWS[self.symmetry]} flipped or turned versions" if self.symmetry != "none" else ""
         exposure = ", even exposure" if self.exposure == "even" else ""
-        return f"{how}{exposure}, {self.channels}, (x - [{mean}]) / [{std}], {self.interpolation}{mean_of}"
+        return f"{fit}{exposure}, {self.channels}, (x - [{mean}]) / [{std}], {self.interpolation}{views}"
 
 
-def _evened(pixels: np.ndarray) -> np.ndarray:
+def _with_even_exposure(pixels: np.ndarray) -> np.ndarray:
     """x' = (x - m) / s * 40 + 127 with m and s the picture's own mean and standard deviation, s at least 1; uint8."""
     shift = np.float32(pixels.mean())
     stretch = np.float32(EVEN_STD / max(pixels.std(), 1.0))

@@ -1,4 +1,4 @@
-"""Dividing a collection into parts that look alike."""
+"""Dividing a collection into parts (training, validation, test) that have the same shares of every class."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from .picture_set import PictureSet
 
 FRACTIONS = {"train": 0.6, "val": 0.15, "test": 0.25}
+TEST_FRACTION = 0.25  # of all pictures: Deitsch et al. 2019 train on 1,968 solar cells and test on 656
+VAL_FRACTION = 0.15  # of the pictures that are not for testing
 
 
 def stratified_split(
@@ -19,8 +21,8 @@ def stratified_split(
 ) -> dict[str, np.ndarray]:
     """Divide N pictures at random into parts, each with the same share of every class, and of every group in it.
 
-    Of each class a part gets its fraction, rounded to whole pictures; at least one wherever the class has as many pictures
-    as there are parts. Within a class every group (cell type, say) is shared out in the same proportion, to within a
+    Each part gets its fraction of every class, rounded to whole pictures, and at least one picture if the class has as many
+    pictures as there are parts. Within a class, every group (cell type, say) is divided in the same proportion, to within a
     picture or two.
 
     Parameters
@@ -37,6 +39,11 @@ def stratified_split(
     Returns
     -------
     dict from a part's name to its sorted int64 indices; each of 0..N-1 is in exactly one part.
+
+    Raises
+    ------
+    ValueError
+        For labels and groups of different lengths, and fractions that are not positive with sum 1.
 
     Examples
     --------
@@ -61,7 +68,7 @@ def stratified_split(
 
 
 def _counts(n: int, shares: np.ndarray) -> np.ndarray:
-    """n pictures shared out by largest remainders, no part without any if there are enough."""
+    """n pictures divided by the largest-remainder method, with at least one for each part if there are enough."""
     counts = np.floor(n * shares + 1e-9).astype(np.int64)
     remainders = n * shares - counts
     counts[np.argsort(-remainders, kind="stable")[: n - counts.sum()]] += 1
@@ -72,26 +79,33 @@ def _counts(n: int, shares: np.ndarray) -> np.ndarray:
 
 
 def _interleaved(counts: np.ndarray) -> np.ndarray:
-    """A sequence with each part as often as counted, spread evenly: the next part is the one furthest behind its share."""
-    n, given = counts.sum(), np.zeros(len(counts))
+    """A sequence in which part k occurs counts[k] times, evenly spread: the next part is the one furthest behind its share."""
+    n, placed = counts.sum(), np.zeros(len(counts))
     sequence = np.empty(n, np.int64)
     for i in range(n):
-        behind = np.where(given < counts, counts * (i + 1) / n - given, -np.inf)
+        behind = np.where(placed < counts, counts * (i + 1) / n - placed, -np.inf)
         sequence[i] = behind.argmax()
-        given[sequence[i]] += 1
+        placed[sequence[i]] += 1
     return sequence
 
 
-TEST_FRACTION = 0.25  # of all pictures: Deitsch et al. 2019 train on 1,968 solar cells and test on 656
-
-
-VAL_FRACTION = 0.15  # of the pictures that are not for testing
-
-
 def split_pictures(pictures: PictureSet, seed: int) -> dict[str, np.ndarray]:
-    """Indices of "train", "val" and "test": as the collection gives them where it does, else drawn, stratified by class."""
+    """Divide a collection into "train", "val" and "test"; parts that it has already are kept, the others are drawn at random.
+
+    Parameters
+    ----------
+    pictures : PictureSet
+        Its ``splits`` are kept, its ``groups`` shared out evenly.
+    seed : int
+        Equal seeds give equal parts.
+
+    Returns
+    -------
+    dict from a part's name to its indices; the parts do not overlap, and each has its share of every class.
+    """
 
     def draw(among: np.ndarray, part: str, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+        """(the rest, the part) of the pictures ``among``."""
         groups = None if pictures.groups is None else pictures.groups[among]
         parts = stratified_split(pictures.labels[among], groups, {"rest": 1 - fraction, part: fraction}, seed)
         return among[parts["rest"]], among[parts[part]]
@@ -105,8 +119,8 @@ def split_pictures(pictures: PictureSet, seed: int) -> dict[str, np.ndarray]:
     return {"train": train, "val": val, "test": test}
 
 
-def some_of(pictures: PictureSet, most: int) -> PictureSet:
-    """A stratified random subset, always the same."""
+def stratified_subset(pictures: PictureSet, most: int) -> PictureSet:
+    """About ``most`` pictures of a larger collection, drawn at random within each class; the same ones every time."""
     share = most / len(pictures)
-    parts = stratified_split(pictures.labels, pictures.groups, {"some": share, "rest": 1 - share}, 0)
-    return pictures.subset(parts["some"])
+    parts = stratified_split(pictures.labels, pictures.groups, {"kept": share, "rest": 1 - share}, 0)
+    return pictures.subset(parts["kept"])

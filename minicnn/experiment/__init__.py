@@ -1,6 +1,6 @@
 """The main job, ``minicnn transfer``: several ways to transfer a network to some pictures, compared honestly, and a report."""
 
 from .experiment import Experiment
-from .presets import PRESETS, STRATEGIES, Settings
+from .presets import PRESETS, Settings
 
-__all__ = ["PRESETS", "STRATEGIES", "Experiment", "Settings"]
+__all__ = ["PRESETS", "Experiment", "Settings"]

@@ -1,4 +1,4 @@
-"""Figures of what was answered: confusion matrices, and the mistakes as pictures."""
+"""Figures of the predictions: confusion matrices, and the mistakes as pictures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..viz.mistakes import draw_mistakes
-from ..viz.style import INK, WIDTH, class_labels, columns_of
-from .outcome import recommended, row_percent, summed_confusion, worst_mistakes
+from ..viz.style import INK, WIDTH, class_labels, text_width
+from .results import recommended, row_percent, summed_confusion, worst_mistakes
 
 MAX_NUMBERED_CLASSES = 12  # a confusion matrix of more has no room for numbers
 
@@ -21,7 +21,7 @@ def confusion(results: dict, pictures=None):
         return None
     classes, best = results["data"]["classes"], recommended(results)
     labels, K = class_labels(classes, 20 if len(classes) <= MAX_NUMBERED_CLASSES else 24), len(classes)
-    few = K <= 3 and max(map(columns_of, labels)) <= 12
+    few = K <= 3 and max(map(text_width, labels)) <= 12
     large = [] if few else [best]
     small = [s for s in strategies if s not in large]
     columns = 2 if few else 3
@@ -74,7 +74,7 @@ def _name_classes(axes, labels: list[str]) -> None:
     step = -(-K // 50)
     size = 9 if K <= 5 else 8 if K <= 20 else 5.5
     axes.set_yticks(range(0, K, step), labels[::step], size=size)
-    upright = K <= 3 and max(map(columns_of, labels)) <= 12
+    upright = K <= 3 and max(map(text_width, labels)) <= 12
     axes.set_xticks(range(0, K, step), labels[::step], size=size, rotation=0 if upright else 90)
     axes.tick_params(length=0)
 
@@ -86,11 +86,11 @@ def mistakes(results: dict, pictures):
     if not worst:
         return None
     figure = draw_mistakes(pictures, worst, results["data"]["classes"], best["title"])
-    said = [f"{m['true']} taken for {m['predicted']}" for m in worst]
+    described = [f"{m['true']} taken for {m['predicted']}" for m in worst]
     alt = (
         f"The {len(worst)} most confident mistakes of {best['title']}: "
         if len(worst) > 1
         else f"The mistake of {best['title']}: "
     )
     caption = "Wrong answers that the network was most sure of. Look here first for wrong labels."
-    return figure, alt + ", ".join(said) + ".", caption
+    return figure, alt + ", ".join(described) + ".", caption

@@ -29,11 +29,11 @@ from ..viz.style import (
     style,
 )
 from .confusion_figures import confusion, mistakes
-from .outcome import always_the_same_answer, recommended
+from .results import majority_baseline, recommended
 
 
 class Drawing(NamedTuple):
-    """One figure of the report: the file's name without ``.png``, its bytes, and what is said about it.
+    """One figure of the report: the file's name without ``.png``, its bytes, and its description.
 
     ``alt`` says in words what the figure shows, for a reader who cannot see it; ``caption`` says how to read it.
     """
@@ -53,7 +53,7 @@ def draw(results: dict, pictures) -> list[Drawing]:
     results : dict
         As `minicnn.experiment.report.write_report` takes them.
     pictures : PictureSet
-        Where the mistakes come from: ``pictures.picture(i)`` is uint8 (H, W, 3).
+        Whose ``picture(i)``, uint8 (H, W, 3), the mistakes are drawn from.
     """
     drawings = []
     with matplotlib.style.context(["default", style()]):
@@ -72,7 +72,7 @@ def draw(results: dict, pictures) -> list[Drawing]:
 
 
 def accuracy(results: dict, pictures=None):
-    """Test accuracy of each strategy: a dot a seed, a bar for the mean, lines for what others reached."""
+    """Test accuracy of each strategy: a dot a seed, a bar for the mean, lines for published results and the baseline."""
     strategies = results["strategies"]
     if not strategies:
         return None
@@ -93,8 +93,8 @@ def accuracy(results: dict, pictures=None):
         values += [*dots, mean]
         labels.append(textwrap.fill(strategy["title"] + (" (recommended)" if strategy is best else ""), 26))
     lines = [(100 * p["accuracy"], f"published: {p['title']}") for p in results.get("published", ())]
-    if (blind := always_the_same_answer(results)) and 100 * blind[0] > min(values) - 15:
-        lines.append((100 * blind[0], "always answering the most frequent class"))
+    if (baseline := majority_baseline(results)) and 100 * baseline[0] > min(values) - 15:
+        lines.append((100 * baseline[0], "always answering the most frequent class"))
     for (value, label), dashes in zip(lines, ((5, 2), (1.5, 1.5), (6, 2, 1, 2), (3, 4)) * len(lines), strict=False):
         label = textwrap.fill(f"{value:.1f} %  {label}", 80)
         axes.axvline(value, color=INK, linewidth=1.2, dashes=dashes, label=label, zorder=1)
@@ -107,11 +107,11 @@ def accuracy(results: dict, pictures=None):
     axes.grid(axis="y", visible=False)
     if lines:
         figure.legend(loc="outside lower left", fontsize=8.5, handlelength=3)
-    said = [f"{s['title']} {100 * s['accuracy']['mean']:.1f} %" for s in strategies]
+    described = [f"{s['title']} {100 * s['accuracy']['mean']:.1f} %" for s in strategies]
     seeds = max(len(s["runs"]) for s in strategies)
-    how = "Each dot is one seed, the bar their mean." if seeds > 1 else "One seed each: a second seed would move the dots."
-    alt = "Test accuracy by strategy: " + ", ".join(said + [f"{label} {value:.1f} %" for value, label in lines])
-    return figure, alt + ".", how + " The axis does not start at zero."
+    caption = "Each dot is one seed, the bar their mean." if seeds > 1 else "One seed each: a second seed would move the dots."
+    alt = "Test accuracy by strategy: " + ", ".join(described + [f"{label} {value:.1f} %" for value, label in lines])
+    return figure, alt + ".", caption + " The axis does not start at zero."
 
 
 def learning_curves(results: dict, pictures=None):
@@ -122,7 +122,7 @@ def learning_curves(results: dict, pictures=None):
         return None
     figure = Figure(figsize=(WIDTH, 0.4 + 3.0 * len(tuned)))
     parts = figure.subfigures(len(tuned), 1, squeeze=False)[:, 0]
-    said = []
+    described = []
     for (strategy, runs), part in zip(tuned, parts, strict=True):
         longest = max(runs, key=len)
         lengths = [max(len(run[k]["history"]) for run in runs if k < len(run)) for k in range(len(longest))]
@@ -133,22 +133,24 @@ def learning_curves(results: dict, pictures=None):
             for k, phase in enumerate(longest, start=1)
         ]
         part.suptitle("\n".join(textwrap.fill(line, 88) for line in heading), x=0.01, ha="left", size=9)
-        kinds = (("loss", 1, "loss", "val_loss"), ("accuracy (%)", 100, "train_accuracy", "val_accuracy"))
-        for axes, (what, scale, train, val) in zip(part.subplots(1, 2), kinds, strict=True):
+        curves = (("loss", 1, "loss", "val_loss"), ("accuracy (%)", 100, "train_accuracy", "val_accuracy"))
+        for axes, (label, scale, train, val) in zip(part.subplots(1, 2), curves, strict=True):
             for run in runs:
                 for phase, start in zip(run, starts, strict=False):
                     _curve(axes, phase, start, train, scale, TRAIN, len(runs))
                     _curve(axes, phase, start, val, scale, VAL, len(runs))
             _mark_phases(axes, starts)
-            axes.set(xlabel="epoch", ylabel=what, xlim=(0.5, starts[-1] + 0.5))
+            axes.set(xlabel="epoch", ylabel=label, xlim=(0.5, starts[-1] + 0.5))
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-        said.append(f"{strategy['title']}: {starts[-1]} epochs, {100 * strategy['val_accuracy']['mean']:.1f} % in validation")
+        described.append(
+            f"{strategy['title']}: {starts[-1]} epochs, {100 * strategy['val_accuracy']['mean']:.1f} % in validation"
+        )
     _legend(figure, "epoch that was kept")
     caption = (
         "A line a seed; where there are several phases, their numbers stand above the curves. Training values are means over "
         "the epoch while it ran, of augmented pictures and with dropout on: they can be worse than those in validation."
     )
-    return figure, "Loss and accuracy over epochs. " + "; ".join(said) + ".", caption
+    return figure, "Loss and accuracy over epochs. " + "; ".join(described) + ".", caption
 
 
 def _phases(strategy: dict) -> list[list[dict]]:
@@ -263,8 +265,10 @@ def frozen(results: dict, pictures=None):
             text = f"{rate:g}" if rate else "frozen"
             if 0.07 * len(text) > 4.9 * len(columns) / len(layers):  # inches
                 continue
-            how = {"color": "white" if shade > 0.6 else INK} if rate else {"bbox": {"fc": "white", "ec": "none", "pad": 1.5}}
-            bottom.text(columns[0] + (len(columns) - 1) / 2, y, text, ha="center", va="center", size=8, **how)
+            text_style = (
+                {"color": "white" if shade > 0.6 else INK} if rate else {"bbox": {"fc": "white", "ec": "none", "pad": 1.5}}
+            )
+            bottom.text(columns[0] + (len(columns) - 1) / 2, y, text, ha="center", va="center", size=8, **text_style)
     bottom.set_yticks(range(len(rates)), [textwrap.fill(title, 26) for title in rates], size=8.5)
     step = -(-len(layers) // 40)
     bottom.set_xticks(range(0, len(layers), step), [shorten(name, 18) for name in layers[::step]], rotation=90, size=8)
@@ -273,15 +277,15 @@ def frozen(results: dict, pictures=None):
     bottom.grid(False)
     bottom.spines[:].set_visible(False)
     bottom.set_xlabel("layer, from the picture (left) to the answer (right)")
-    said = []
+    described = []
     for title, row in rates.items():
         trained = [name for name, rate in zip(layers, row, strict=True) if rate]
-        said.append(f"{title} trains {len(trained)} of {len(layers)}" + (f", from {trained[0]} on" if trained else ""))
+        described.append(f"{title} trains {len(trained)} of {len(layers)}" + (f", from {trained[0]} on" if trained else ""))
     caption = (
         "Hatched layers stayed as they came, to the bit. The numbers are learning rates relative to the new head's. "
         "Layers without parameters are not shown."
     )
-    return figure, "Which layers were trained: " + "; ".join(said) + ".", caption
+    return figure, "Which layers were trained: " + "; ".join(described) + ".", caption
 
 
 FIGURES: dict[str, tuple[str, Callable]] = {

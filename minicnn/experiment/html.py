@@ -8,11 +8,12 @@ from html import escape
 
 import numpy as np
 
+from ..transfer.formatting import quantity
 from ..viz.style import drawable
 from .confusion_figures import MAX_NUMBERED_CLASSES
 from .figures import Drawing
-from .outcome import recommended, summed_confusion, worst_mistakes
-from .table import content, quantity, unbroken
+from .results import recommended, summed_confusion, worst_mistakes
+from .table import content, unbroken
 
 _PARTS = (("train", "to train on"), ("val", "to choose by"), ("test", "to test on"))
 
@@ -84,8 +85,8 @@ def _details(results: dict, figure: str) -> str:
     if figure == "mistakes":
         items = []
         for m in worst_mistakes(best):
-            said = f"{m['true']}, taken for {m['predicted']}, {100 * m['confidence']:.1f} % sure"
-            items.append(f"<li><code>{escape(m['file'])}</code>: {escape(said)}</li>")
+            description = f"{m['true']}, taken for {m['predicted']}, {100 * m['confidence']:.1f} % sure"
+            items.append(f"<li><code>{escape(m['file'])}</code>: {escape(description)}</li>")
         return "<details><summary>The same as a list, with full names</summary><ol>" + "\n".join(items) + "</ol></details>"
     classes = results["data"]["classes"]
     if figure == "confusion" and len(classes) > MAX_NUMBERED_CLASSES:
@@ -105,7 +106,7 @@ def _details(results: dict, figure: str) -> str:
 
 def _data(data: dict) -> str:
     parts = data["parts"]
-    split = " + ".join(f"{parts[key]:,} {said}" for key, said in _PARTS if key in parts)
+    split = " + ".join(f"{parts[key]:,} {purpose}" for key, purpose in _PARTS if key in parts)
     classes = [f"{escape(name)} ({count:,})" for name, count in zip(data["classes"], data["counts"], strict=True)]
     if not all(map(drawable, data["classes"])):  # the figures go by number
         classes = [f"class {k}: {name}" for k, name in enumerate(classes)]

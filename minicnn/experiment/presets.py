@@ -4,70 +4,108 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from ..transfer.strategies import TRANSFERABLE
 from ..transfer.surgery import MORE_FROZEN
 
-# From cheap to dear: of those that are about equally good, the first is recommended.
-STRATEGIES = {
-    "svm": "linear SVM on CNN codes",
-    "softmax": "softmax classifier on CNN codes",
-    "finetune-upper": "fine-tune the upper layers",
-    "finetune-more": "then fine-tune more layers",
-}
+
+class Stage(NamedTuple):
+    """A phase of fine-tuning: epochs, views of each picture in the feature bank (0: no bank), learning rate of the head."""
+
+    epochs: int
+    views: int
+    learning_rate: float
+
+
+class FinalStage(NamedTuple):
+    """The last phase of fine-tuning: its epochs, the head's learning rate, and by what factor the pictures get larger."""
+
+    epochs: int
+    learning_rate: float
+    scale: float
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How much work a mode does: seeds, and (epochs, views of each picture, learning rate of the head) for the two phases of
-    fine-tuning. A single epoch of the second phase can only refine what the first has found, with a lower rate; ten can
-    afford to leave it and find something better. ``frozen`` is the share of the multiply-adds that stays frozen from the second
-    phase on. With so many epochs a fixed number of views is learned by heart (95 % of the training cells right, and validation
-    stands still), so there each picture is varied anew each time (0 views).
+    """How much work a mode does.
 
-    Only the full mode turns cells by quarters: that a turned cell is still a cell takes more than a few epochs to learn, and in
-    four of them it costs more than it brings. And only the full mode takes the mean of a network's scores over all versions of
-    a test picture that the augmentation holds for the same: with turned cells that is eight times the work.
-
-    ``final`` has (epochs, learning rate, scale) of a last phase: once the best epoch is known, the network goes on from there,
-    on training and validation pictures together (as the linear classifiers do), each varied anew each time. ``scale`` is how
-    much larger the pictures get: what is a pixel wide, as a crack in a cell, is then seen (Touvron et al. 2019, "Fixing the
-    train-test resolution discrepancy", which trains small and ends large).
+    Attributes
+    ----------
+    linear_seeds, finetune_seeds : int
+        Random splits on which the linear classifiers are trained, and on which layers are fine-tuned.
+    upper, more : Stage
+        The two phases of fine-tuning. A single epoch of the second can only refine what the first has found, with a lower
+        learning rate; ten can afford to leave it and find something better. With so many epochs a fixed number of views is
+        memorised (95 % of the training cells right, while validation stands still), so that each picture is augmented anew in
+        each epoch (0 views).
+    frozen : float
+        Share of the multiply-adds that stays frozen from the second phase on.
+    final : FinalStage or None
+        A last phase: once the best epoch is known, the network is trained further on training and validation pictures together
+        (as the linear classifiers are), each augmented anew each time. Larger pictures show what was a pixel wide, as a crack
+        in a cell (Touvron et al. 2019, "Fixing the train-test resolution discrepancy", which trains small and ends large).
+    quarter_turns : bool
+        Whether the augmentation turns solar cells by quarters. It takes more than a few epochs to learn that a turned cell is
+        still a cell: in four of them it costs more than it brings.
+    test_time_views : bool
+        Whether a network's scores are the mean over all views of a test picture that the augmentation regards as equal. With
+        turned cells that is eight times the work.
+    pictures : int or None
+        At most so many, drawn at random within each class; None: all.
     """
 
     linear_seeds: int
     finetune_seeds: int
-    upper: tuple[int, int, float]
-    more: tuple[int, int, float]
+    upper: Stage
+    more: Stage
     frozen: float = MORE_FROZEN
-    final: tuple[int, float, float] | None = None
+    final: FinalStage | None = None
     quarter_turns: bool = False
-    all_versions: bool = False
+    test_time_views: bool = False
     pictures: int | None = None
 
 
 PRESETS = {
-    "quick": Preset(2, 1, upper=(2, 1, 2e-3), more=(1, 1, 1e-3), pictures=600),
-    "default": Preset(3, 1, upper=(4, 3, 2e-3), more=(1, 2, 1e-3)),
+    "quick": Preset(
+        linear_seeds=2,
+        finetune_seeds=1,
+        upper=Stage(epochs=2, views=1, learning_rate=2e-3),
+        more=Stage(epochs=1, views=1, learning_rate=1e-3),
+        pictures=600,
+    ),
+    "default": Preset(
+        linear_seeds=3,
+        finetune_seeds=1,
+        upper=Stage(epochs=4, views=3, learning_rate=2e-3),
+        more=Stage(epochs=1, views=2, learning_rate=1e-3),
+    ),
     "full": Preset(
-        5,
-        3,
-        upper=(4, 4, 2e-3),
-        more=(10, 0, 2e-3),
+        linear_seeds=5,
+        finetune_seeds=3,
+        upper=Stage(epochs=4, views=4, learning_rate=2e-3),
+        more=Stage(epochs=10, views=0, learning_rate=2e-3),
         frozen=0.1,
-        final=(10, 1e-3, 1.34),
+        final=FinalStage(epochs=10, learning_rate=1e-3, scale=1.34),
         quarter_turns=True,
-        all_versions=True,
+        test_time_views=True,
     ),
 }
 
 
 @dataclass
 class Settings:
-    """What ``minicnn transfer`` was asked for. None means: whatever the mode does."""
+    """What ``minicnn transfer`` was asked for. None means: as the mode's preset says.
+
+    Raises
+    ------
+    ValueError
+        For a strategy that is not one of ``TRANSFERABLE``, for none at all, or an unknown mode.
+    """
 
     data: str | None = None
     model: str = "efficientnet_lite0"
-    strategies: tuple[str, ...] = tuple(STRATEGIES)
+    strategies: tuple[str, ...] = TRANSFERABLE
     layer: str | None = None
     seeds: int | None = None
     first_seed: int = 0
@@ -78,8 +116,8 @@ class Settings:
     command: str = "minicnn transfer"
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.strategies if name not in STRATEGIES]
+        unknown = [name for name in self.strategies if name not in TRANSFERABLE]
         if unknown or not self.strategies:
-            raise ValueError(f"unknown strategy {', '.join(unknown) or '(none given)'}; choose from {', '.join(STRATEGIES)}")
+            raise ValueError(f"unknown strategy {', '.join(unknown) or '(none given)'}; choose from {', '.join(TRANSFERABLE)}")
         if self.mode not in PRESETS:
             raise ValueError(f"unknown mode {self.mode!r}; choose from {', '.join(PRESETS)}")

@@ -28,11 +28,11 @@ def write_report(results: dict, folder: Path, pictures) -> Path:
     Parameters
     ----------
     results : dict
-        The outcome of the experiment (see `minicnn.experiment.results`): strings, numbers, lists and dictionaries.
+        Of the experiment (see `minicnn.experiment.results`): strings, numbers, lists and dictionaries.
     folder : Path
         Made if it is not there.
     pictures : PictureSet
-        ``pictures.picture(i)`` is uint8 (H, W, 3), for the mistakes.
+        Whose ``picture(i)``, uint8 (H, W, 3), the mistakes are drawn from.
 
     Returns
     -------

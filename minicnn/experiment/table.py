@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import textwrap
 
-from .outcome import always_the_same_answer
+from ..transfer.formatting import quantity
+from .results import majority_baseline
 
 COLUMNS = 110  # the table fits in a terminal of this width
 
 
 def table(results: dict) -> str:
-    """The outcome as text of at most 110 columns: a row a strategy, published figures below, and the recommendation."""
+    """The results as text of at most 110 columns: a row a strategy, published figures below, and the recommendation."""
     head, rows, comparison, notes = content(results)
     widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
     widths[1] = min(widths[1], 28)
@@ -44,8 +45,8 @@ def content(results: dict) -> tuple[list[str], list[list[str]], list[tuple[str, 
         figures = [_spread(s[key]) for key in ("accuracy", "balanced_accuracy", "f1")]
         rows.append([s["title"], trained, str(len(s["runs"])), *figures, _time(s["seconds"]["mean"])])
     comparison = [(f"published: {p['title']}", f"{100 * p['accuracy']:.1f}", "") for p in results.get("published", ())]
-    if blind := always_the_same_answer(results):
-        comparison.append(("always answering the most frequent class", *(f"{100 * share:.1f}" for share in blind)))
+    if baseline := majority_baseline(results):
+        comparison.append(("always answering the most frequent class", *(f"{100 * share:.1f}" for share in baseline)))
     notes = []
     if rows:
         most = max(len(strategy["runs"]) for strategy in strategies)
@@ -79,14 +80,6 @@ def _wrap(text: str, width: int) -> list[str]:
 def unbroken(text: str) -> str:
     """The text with no-break spaces between numbers and their units."""
     return re.sub(r"(?<=\d) (?=[kMG]\b)", "\N{NO-BREAK SPACE}", text)
-
-
-def quantity(count: int) -> str:
-    """A number of parameters as people say it: 850, 2.6 k, 128 k, 3.4 M."""
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if count >= 0.9995 * size:
-            return f"{count / size:.1f}{unit}" if count < 99.95 * size else f"{count / size:.0f}{unit}"
-    return str(count)
 
 
 def _spread(figure: dict) -> str:

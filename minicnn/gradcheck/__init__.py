@@ -1,6 +1,8 @@
 """Gradient checking: is a written-out backward pass the derivative of its forward pass? And if not, why?
 
-`check` measures and compares, `diagnosis` guesses at the cause of a difference, `report` says it in words.
+- ``check`` measures derivatives numerically and compares them with what ``backward`` returns.
+- ``diagnosis`` guesses at the cause of a difference from the pattern of wrong numbers.
+- ``report`` holds the result, and prints it as text.
 """
 
 from .check import check_function, check_layer, check_loss

@@ -1,21 +1,30 @@
 """Gradient checking: is a written-out backward pass the derivative of its forward pass?
 
-The derivative of a number L with respect to one element a of an array is measured by moving that element a little to both
-sides, (L(a + h) - L(a - h)) / 2h, and compared with what ``backward`` says. L = sum over all outputs of y * r, with r drawn at
-random and handed to ``backward`` as dy. It has to be random: with r = 1 everywhere, L = y.sum(), whole terms cancel (the sum of
-batch norm's output does not depend on x at all), and a backward pass without them would pass.
+The derivative of a number L with respect to one element a of an array is measured by a central difference, and compared with
+the gradient that ``backward`` returns:
+
+    L        = sum of r * y over all outputs y           so that dL/dy = r, and backward(r) must be the gradient of L
+    numeric  = (L(a + h) - L(a - h)) / 2h                error proportional to h^2; h = 1e-5
+    error    = |analytic - numeric| / max(|analytic| + |numeric|, floor)       must be at most 1e-6
+
+r is drawn at random. With r = 1 everywhere, L = y.sum(), whole terms of the gradient vanish (the sum of batch norm's output
+does not depend on x at all), and a backward pass that lacks these terms would pass.
 
     report = check_layer(Conv2d(3, 4, 3).astype(np.float64), x)
-    print(report)                 # which array, which index, both values, and a guess at what went wrong
+    print(report)                 # which array, which index, both values, and a guess at the cause
     assert report.ok, report
 
-How errors are measured: |a - n| / max(|a| + |n|, floor), a the analytic and n the numeric derivative. A step of 1e-5 leaves
-noise of about 1e-15 |y r| / 1e-5 in float64, and no relative error of a tiny derivative can be told from that. So the floor is
-1e-4, a thousandth of the largest value in the array, or that noise divided by the tolerance, whichever is largest.
+In this file, `check_layer` and `check_loss` describe their subject to `check_function`, which compares the two gradients of
+each array. `_CentralDifference.at` holds the arithmetic of the numeric one, `relative_error` that of the comparison.
 
-At a kink (ReLU at 0, two equal values under a max pooling window) there is no derivative to compare with. Where the two differ,
-a smaller step is tried, and if the measurement itself depends on the step, or the slopes to the left and right disagree, the
-element is skipped and counted in the report. Choose inputs that keep away from kinks: distinct values, some distance apart.
+**The floor.** In float64, a step of 1e-5 leaves rounding noise of about 1e-15 |r y| / 1e-5 in the numeric derivative, so the
+relative error of a tiny derivative means nothing. The floor is the largest of 1e-4, a thousandth of the largest value in the
+gradient, and that noise divided by the tolerance.
+
+**Kinks.** At a kink (ReLU at 0, two equal values in a max pooling window) there is no derivative to compare with. Where the two
+gradients differ, the measurement is repeated with a smaller step. If its result depends on the step, or the slopes to the left
+and to the right disagree, the element is skipped and counted in the report. Choose inputs that keep away from kinks: distinct
+values, some distance apart.
 """
 
 from __future__ import annotations
@@ -30,9 +39,9 @@ from ..losses import Loss
 from .diagnosis import guess_cause
 from .report import ArrayCheck, Report
 
-STEP = 1e-5  # times max(1, |a|); error of the method ~ h^2, of rounding ~ 1e-16 / h: both about 1e-10 here
+STEP = 1e-5  # times max(1, |a|); the error of the method ~ h^2 and that of rounding ~ 1e-16 / h are both about 1e-10 here
 TOLERANCE = 1e-6
-ELEMENTS = 300  # of each array: all if it has no more than that, else so many, drawn at random
+ELEMENTS = 300  # checked in each array: all of them if it has no more, otherwise this many, drawn at random
 FLOOR = 1e-4
 
 
@@ -46,24 +55,32 @@ def check_layer(
     elements: int = ELEMENTS,
     rng: int | np.random.Generator | None = 0,
 ) -> Report:
-    """Check a layer's, or a whole network's, gradients of its input and of all its trainable parameters.
+    """Check the gradients of a layer, or a whole network, with respect to its input and all its trainable parameters.
 
-    The layer's modes, statistics and random numbers are afterwards what they were before; each forward pass of the check draws
-    the same numbers (the same dropout mask). The gradients of the last ``backward`` are left in the parameters.
+    The layer's modes, statistics and random generators are afterwards what they were before; each forward pass of the check
+    draws the same random numbers (the same dropout mask). The parameters keep the gradients of the last ``backward``.
 
     Parameters
     ----------
     layer : Layer
         In float64: ``layer.astype(np.float64)``. Frozen parameters have no gradient and are not checked.
     x : ndarray, float64
-        Input to check at.
+        The input at which the gradients are checked.
     training : bool
-        Check in train mode, else in eval mode.
-    tolerance, step, elements
-        Largest relative error; h for elements of size 1 or less (above, in proportion); elements tried per array.
+        Check in train mode; otherwise in eval mode.
+    tolerance : float
+        The largest relative error that passes.
+    step : float
+        h for elements of size 1 or less; for larger ones it grows in proportion.
+    elements : int
+        How many elements of each array are checked.
     rng : None, int or Generator
-        For r and the choice of elements. (A seed gives other numbers here than ``default_rng(seed)`` does: were x drawn from
-        that, r would equal x, and sum(x * y) hides what batch norm's gradient lacks nearly as well as sum(y) does.)
+        For r and the choice of elements. A seed gives other numbers here than ``default_rng(seed)``: if x were drawn from that
+        generator, r would equal x, and sum(x * y) hides a missing term of batch norm's gradient nearly as well as sum(y) does.
+
+    Returns
+    -------
+    Report
 
     Raises
     ------
@@ -77,13 +94,13 @@ def check_layer(
     trainable = {name: parameter for name, parameter in parameters.items() if parameter.trainable}
     for parameter in trainable.values():
         parameter.grad = None
-    restore_modes, restore_state = _modes(layer), _state(layer)
+    restore_modes, restore_state = _mode_restorer(layer), _state_restorer(layer)
     if training:
         layer.train()
     else:
         layer.eval(backward=True)
 
-    def forward(**_: np.ndarray) -> np.ndarray:  # x and the parameters' values are changed in place
+    def forward(**_: np.ndarray) -> np.ndarray:  # the arrays are x and the parameters' values, changed in place
         restore_state()
         return layer.forward(x)
 
@@ -111,7 +128,11 @@ def check_loss(
     elements: int = ELEMENTS,
     rng: int | np.random.Generator | None = 0,
 ) -> Report:
-    """Check a loss's gradient with respect to its scores (float64). Arguments otherwise as in ``check_layer``."""
+    """Check the gradient of a loss with respect to its scores (float64).
+
+    ``targets`` is what ``loss.forward(scores, targets)`` takes; the other arguments, and what is raised, are as in
+    `check_layer`.
+    """
     return check_function(
         lambda scores: np.asarray(loss.forward(scores, targets)),
         lambda dy: {"scores": loss.backward()},
@@ -135,10 +156,23 @@ def check_function(
     elements: int = ELEMENTS,
     rng: int | np.random.Generator | None = 0,
 ) -> Report:
-    """Check ``backward(dy)``, gradients by name, against ``y = forward(**arrays)``.
+    """Check ``backward(dy)``, a dict of gradients by name, against ``y = forward(**arrays)``.
 
-    The arrays (float64) are changed in place while checking, and are afterwards what they were. The length of the first one is
-    taken for the batch size N when guessing what is wrong. Arguments otherwise as in ``check_layer``.
+    Parameters
+    ----------
+    forward, backward : functions
+    arrays : dict of float64 arrays
+        Changed in place during the check, and afterwards what they were. The guess at a cause takes the length of the first one
+        for the batch size N.
+    subject : str
+        The name of what is checked, for the report.
+    tolerance, step, elements, rng
+        As in `check_layer`.
+
+    Raises
+    ------
+    TypeError
+        If an array is not float64.
 
     >>> w = np.array([1.0, 2.0])
     >>> check_function(lambda w: w**2, lambda dy: {"w": 2 * w * dy}, {"w": w}).ok
@@ -155,36 +189,49 @@ def check_function(
 
     before = {name: array.copy() for name, array in arrays.items()}
     y = np.array(forward(**arrays))
-    if changed := _put_back(before, arrays):
+    if changed := _restore_changed(arrays, before):
         report.faults += [f"forward() changes its argument {name}: it must work on a copy" for name in changed]
         return report  # nothing can be measured then
-    dy = rng.standard_normal(y.shape) if y.ndim else np.ones(())  # one number needs no projection
-    gradients = _watched_passes(report, forward, backward, arrays, dy)
+    r = rng.standard_normal(y.shape) if y.ndim else np.ones(())  # a single number needs no projection
+    gradients = _analytic_gradients(report, forward, backward, arrays, r)
     for name, array in arrays.items():
-        analytic = gradients.get(name)
         chosen = np.arange(array.size)
         if array.size > elements:
             chosen = np.sort(rng.choice(array.size, elements, replace=False))
-        measure = _Measurement(forward, arrays, array, dy, y, step)
-        report.arrays.append(_compare(name, array, analytic, chosen, measure, tolerance, batch_size))
+        indices = [tuple(int(i) for i in np.unravel_index(position, array.shape)) for position in chosen]
+        difference = _CentralDifference(forward, arrays, array, r=r, y=y, step=step)
+        report.arrays.append(_check_array(name, gradients.get(name), difference, indices, tolerance, batch_size))
     return report
 
 
-def _watched_passes(report: Report, forward: Callable, backward: Callable, arrays: dict, dy: np.ndarray) -> dict:
-    """The gradients; and what backward must not do: change anything, or answer differently the second time."""
+def relative_error(analytic: float, numeric: float, floor: float) -> float:
+    """|analytic - numeric| / max(|analytic| + |numeric|, floor).
+
+    >>> relative_error(2.0, 2.0, 1e-4), relative_error(3.0, -3.0, 1e-4), relative_error(1e-9, 0.0, 1e-4)
+    (0.0, 1.0, 1e-05)
+    """
+    return abs(analytic - numeric) / max(abs(analytic) + abs(numeric), floor)
+
+
+def _analytic_gradients(report: Report, forward: Callable, backward: Callable, arrays: dict, r: np.ndarray) -> dict:
+    """The gradients that ``backward(r)`` returns.
+
+    Forward and backward run twice. The report gets a fault for each array that they change, and for each gradient that is not
+    the same both times.
+    """
     before = {name: array.copy() for name, array in arrays.items()}
-    gradients: list[dict] = []
+    passes: list[dict] = []
     for _ in range(2):
         forward(**arrays)
-        upstream = np.array(dy)
-        found = backward(upstream)
-        gradients.append({name: None if gradient is None else np.array(gradient) for name, gradient in found.items()})
-        report.faults += [f"backward() changes {name}: it must leave it as it is" for name in _put_back(before, arrays)]
-        if not np.array_equal(upstream, dy):
+        dy = np.array(r)
+        gradients = backward(dy)
+        passes.append({name: None if gradient is None else np.array(gradient) for name, gradient in gradients.items()})
+        report.faults += [f"backward() changes {name}: it must leave it as it is" for name in _restore_changed(arrays, before)]
+        if not np.array_equal(dy, r):
             report.faults.append("backward() changes its argument dy: it must work on a copy, others may still need dy")
     report.faults = list(dict.fromkeys(report.faults))
-    for name, first in gradients[0].items():
-        second = gradients[1].get(name)
+    for name, first in passes[0].items():
+        second = passes[1].get(name)
         if first is None or second is None or np.allclose(first, second, rtol=1e-9, atol=1e-12, equal_nan=True):
             continue
         if np.allclose(2 * first, second, rtol=1e-9):
@@ -192,82 +239,81 @@ def _watched_passes(report: Report, forward: Callable, backward: Callable, array
         else:
             fault = "differs between two equal passes: does something random escape self.rng?"
         report.faults.append(f"the gradient of {name} {fault}")
-    return gradients[0]
+    return passes[0]
 
 
-def _put_back(before: dict[str, np.ndarray], arrays: dict[str, np.ndarray]) -> list[str]:
-    """The names of the arrays that are no longer what they were before, which they are again afterwards."""
+def _restore_changed(arrays: dict[str, np.ndarray], before: dict[str, np.ndarray]) -> list[str]:
+    """Give the arrays their values of before again. Returns the names of those that had changed."""
     changed = [name for name, array in arrays.items() if not np.array_equal(before[name], array, equal_nan=True)]
     for name in changed:
         arrays[name][...] = before[name]
     return changed
 
 
-class _Slopes(NamedTuple):
-    """Measured at one element: the derivative, by how much the slopes to its right and left differ, and the rounding noise."""
+class _Measurement(NamedTuple):
+    """At one element: the derivative, the slope to the right minus that to the left, and the rounding noise of both."""
 
     derivative: float
     bend: float
     noise: float
 
 
-class _Measurement:
-    """Numeric derivatives of L = sum(forward(**arrays) * dy) with respect to the elements of one array."""
+class _CentralDifference:
+    """Numeric derivatives of L = sum(r * y), y = forward(**arrays), with respect to the elements of one of the arrays."""
 
-    def __init__(self, forward: Callable, arrays: dict, array: np.ndarray, dy: np.ndarray, y: np.ndarray, step: float):
-        self.forward, self.arrays, self.array, self.dy, self.y, self.step = forward, arrays, array, dy, y, step
+    def __init__(self, forward: Callable, arrays: dict, array: np.ndarray, *, r: np.ndarray, y: np.ndarray, step: float):
+        self.forward, self.arrays, self.array, self.r, self.y, self.step = forward, arrays, array, r, y, step
 
-    def slopes(self, index: tuple[int, ...], scale: float = 1.0) -> _Slopes:
-        """With a step of ``scale`` times h."""
-        value = self.array[index]
-        h = self.step * max(1.0, abs(value)) * scale
+    def at(self, index: tuple[int, ...], scale: float = 1.0) -> _Measurement:
+        """(L(a + h) - L(a - h)) / 2h at the element of this index, with h = scale * step * max(1, |a|)."""
+        a = self.array[index]
+        h = self.step * max(1.0, abs(a)) * scale
         try:
-            self.array[index] = value + h
-            above = np.array(self.forward(**self.arrays))
-            self.array[index] = value - h
-            below = np.array(self.forward(**self.arrays))
+            self.array[index] = a + h
+            y_above = np.array(self.forward(**self.arrays))
+            self.array[index] = a - h
+            y_below = np.array(self.forward(**self.arrays))
         finally:
-            self.array[index] = value
-        # differences first, the sum after: outputs that do not move contribute exactly nothing, not even rounding errors
-        width = (value + h) - (value - h)
-        derivative = float(np.sum((above - below) * self.dy)) / width
-        bend = float(np.sum(((above - self.y) - (self.y - below)) * self.dy)) / (width / 2)
-        noise = 1e-15 * float(np.linalg.norm((self.y * self.dy)[above != below])) / h
-        return _Slopes(derivative, bend, noise)
+            self.array[index] = a
+        # the difference before the sum, so that outputs that do not depend on a contribute exactly 0, and no rounding errors
+        two_h = (a + h) - (a - h)
+        derivative = float(np.sum((y_above - y_below) * self.r)) / two_h
+        bend = float(np.sum(((y_above - self.y) - (self.y - y_below)) * self.r)) / (two_h / 2)
+        noise = 1e-15 * float(np.linalg.norm((self.y * self.r)[y_above != y_below])) / h
+        return _Measurement(derivative, bend, noise)
 
-    def look_closer(self, index: tuple[int, ...], analytic: float, seen: _Slopes) -> float | None:
-        """A better derivative where the first one differs from the analytic one, or None if a kink explains the difference.
+    def refine(self, index: tuple[int, ...], analytic: float, first: _Measurement) -> float | None:
+        """A more accurate derivative where the first one differs from the analytic one, or None if a kink explains that.
 
-        With a tenth of the step, a smooth function gives a tenth of the bend and nearly the same derivative. Near a kink the
-        derivative changes; right at it the bend stays, and explains a difference of up to half its size.
+        With a tenth of the step, a smooth function has a tenth of the bend and nearly the same derivative. Near a kink, the
+        derivative changes. At a kink, the bend stays the same, and explains a difference of up to half its size.
         """
-        difference = abs(analytic - seen.derivative)
-        closer = self.slopes(index, scale=0.1)
-        change = abs(closer.derivative - seen.derivative)
-        smooth = abs(closer.bend - 0.1 * seen.bend) <= 0.03 * abs(seen.bend)
-        near = change > 0.1 * difference and change > 10 * seen.noise
-        at = difference <= 0.6 * abs(seen.bend) and abs(closer.bend) > 0.3 * abs(seen.bend)
-        if not smooth and (near or at):
+        difference = abs(analytic - first.derivative)
+        second = self.at(index, scale=0.1)
+        change = abs(second.derivative - first.derivative)
+        is_smooth = abs(second.bend - 0.1 * first.bend) <= 0.03 * abs(first.bend)
+        is_near_kink = change > 0.1 * difference and change > 10 * first.noise
+        is_at_kink = difference <= 0.6 * abs(first.bend) and abs(second.bend) > 0.3 * abs(first.bend)
+        if not is_smooth and (is_near_kink or is_at_kink):
             return None
-        return (100 * closer.derivative - seen.derivative) / 99  # what the method's error, proportional to h^2, leaves over
+        return (100 * second.derivative - first.derivative) / 99  # Richardson extrapolation: the errors ~ h^2 cancel
 
 
-def _compare(
+def _check_array(
     name: str,
-    array: np.ndarray,
     analytic: np.ndarray | None,
-    chosen: np.ndarray,
-    measure: _Measurement,
+    difference: _CentralDifference,
+    indices: list[tuple[int, ...]],
     tolerance: float,
     batch_size: int,
 ) -> ArrayCheck:
-    """Measure the chosen elements of one array and compare."""
+    """Compare the analytic and the numeric gradient of one array at these indices."""
+    array = difference.array
     numeric = np.full(array.shape, np.nan)
-    slopes = {}
-    indices = [tuple(int(i) for i in np.unravel_index(position, array.shape)) for position in chosen]
+    measurements = {}
     for index in indices:
-        slopes[index] = measure.slopes(index)
-        numeric[index] = slopes[index].derivative
+        measurements[index] = difference.at(index)
+        numeric[index] = measurements[index].derivative
     check = ArrayCheck(name, array.shape, checked=len(indices))
     if analytic is None or analytic.shape != array.shape:
         got = "there is no gradient (None)" if analytic is None else f"the gradient's shape is {analytic.shape}"
@@ -278,15 +324,15 @@ def _compare(
     largest = max(np.nanmax(np.abs(numeric), initial=0.0), np.nanmax(np.abs(analytic), initial=0.0))
     floor = max(FLOOR, 1e-3 * largest) if np.isfinite(largest) else FLOOR
     for index in indices:
-        a, n, seen = float(analytic[index]), float(numeric[index]), slopes[index]
-        floor_here = max(floor, seen.noise / tolerance)
-        error = abs(a - n) / max(abs(a) + abs(n), floor_here)
-        if not error <= tolerance:
-            better = measure.look_closer(index, a, seen)
-            if better is None:
+        a, n, measurement = float(analytic[index]), float(numeric[index]), measurements[index]
+        element_floor = max(floor, measurement.noise / tolerance)
+        error = relative_error(a, n, element_floor)
+        if not error <= tolerance:  # true for NaN as well
+            refined = difference.refine(index, a, measurement)
+            if refined is None:
                 check.kinks, check.checked, numeric[index] = check.kinks + 1, check.checked - 1, np.nan
                 continue
-            error = min(error, abs(a - better) / max(abs(a) + abs(better), floor_here))
+            error = min(error, relative_error(a, refined, element_floor))
         error = error if np.isfinite(error) else np.inf  # NaN equals nothing, and is no gradient
         if error > check.max_error or check.worst is None:
             check.max_error, check.worst, check.analytic, check.numeric = error, index, a, n
@@ -298,18 +344,19 @@ def _compare(
     return check
 
 
-def _require_float64(arrays: dict[str, np.ndarray], how: str) -> None:
+def _require_float64(arrays: dict[str, np.ndarray], conversion: str) -> None:
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype != np.float64:
             got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise TypeError(
                 f"gradient checks need float64, and {name} is {got}: float32 keeps 7 digits, of which a difference of two "
-                f"outputs a step of 1e-5 apart leaves one or two, so that right and wrong look the same. Convert with {how}"
+                "outputs a step of 1e-5 apart leaves one or two, so that right and wrong look the same. Convert with "
+                f"{conversion}"
             )
 
 
-def _modes(layer: Layer) -> Callable[[], None]:
-    """A function that puts the layer and all inside it back into the modes they are in now."""
+def _mode_restorer(layer: Layer) -> Callable[[], None]:
+    """A function that puts the layer and all layers inside it back into their present modes."""
     saved = [(inner, inner.training, inner.remembers, inner.needs_dx) for _, inner in layer.walk()]
 
     def restore() -> None:
@@ -319,8 +366,8 @@ def _modes(layer: Layer) -> Callable[[], None]:
     return restore
 
 
-def _state(layer: Layer) -> Callable[[], None]:
-    """A function that sets running statistics and random generators back to what they are now."""
+def _state_restorer(layer: Layer) -> Callable[[], None]:
+    """A function that sets running statistics and random generators back to their present values."""
     arrays = [(array, array.copy()) for array in layer.state().values()]
     generators = [inner.rng for _, inner in layer.walk() if hasattr(inner, "rng")]
     states = [generator.bit_generator.state for generator in generators]

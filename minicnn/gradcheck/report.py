@@ -1,4 +1,4 @@
-"""The outcome of a gradient check, in numbers and in words."""
+"""The result of a gradient check, as numbers and as text."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 
 @dataclass
 class ArrayCheck:
-    """What was found about the gradient of one array.
+    """The result for the gradient with respect to one array.
 
     Attributes
     ----------
     name, shape : str, tuple
     checked, kinks : int
-        Elements compared, and elements skipped because they lie at a kink.
+        The number of elements that were compared, and of those that were skipped because they lie at a kink.
     max_error : float
         The largest relative error; infinite where the gradient is missing, has the wrong shape or is not a number.
     worst : tuple of int or None
-        Where that was, with the two values ``analytic`` and ``numeric`` found there.
+        The index with the largest error, where the gradients are ``analytic`` and ``numeric``.
     problem : str
-        What is wrong with the gradient as a whole, '' if nothing is.
+        What is wrong with the gradient as a whole; '' if nothing is.
     guess : str
-        What may have caused the error, '' if there is none or nothing comes to mind.
+        The likely cause of the error; '' if there is no error or no known pattern fits.
     """
 
     name: str
@@ -40,7 +40,18 @@ class ArrayCheck:
 
 @dataclass
 class Report:
-    """The outcome of a check: ``ok``, ``max_error``, and everything else in ``str(report)``."""
+    """The result of a check: ``ok``, ``max_error``, and all details in ``str(report)``.
+
+    Attributes
+    ----------
+    subject : str
+        What was checked.
+    tolerance : float
+        The largest relative error that passes.
+    arrays : list of ArrayCheck
+    faults : list of str
+        Wrong behaviour besides wrong numbers: changed arguments, accumulated gradients.
+    """
 
     subject: str
     tolerance: float
@@ -49,7 +60,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """All gradients right within the tolerance, and nothing else wrong."""
+        """Whether all gradients are right within the tolerance, and there are no faults."""
         return not self.faults and all(array.max_error <= self.tolerance for array in self.arrays)
 
     @property

@@ -1,7 +1,7 @@
-"""Running a network over many inputs: in eval mode, picture by picture inside each thread, with a progress bar.
+"""Inference over many inputs: samples are distributed over the threads, with a progress bar.
 
-In eval mode no sample depends on another, so that whole samples can be handed to the threads. Each thread then walks its
-samples through all layers alone: nobody waits between layers, and a sample's feature maps stay in that core's cache.
+In eval mode no sample depends on another, so each thread can run whole samples through all layers by itself. No thread waits
+for another between layers, and the feature maps of a sample stay in the cache of one core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..layers import Layer
 from ..runtime.parallel import parallel_each
 from ..runtime.workers import get_threads
 
-SAMPLES_AT_ONCE = 4  # in one thread: few, so that their feature maps stay in cache
+BATCH_PER_THREAD = 4  # samples; few, so that their feature maps stay in the cache
 
 Result = TypeVar("Result")
 
@@ -28,34 +28,45 @@ def infer(
     finish: Callable[[np.ndarray], np.ndarray] = lambda output: output,
     label: str | None = None,
     dtype: type = np.float32,
-    versions: Callable[[np.ndarray], list[np.ndarray]] = lambda x: [x],
+    views: Callable[[np.ndarray], list[np.ndarray]] = lambda x: [x],
 ) -> np.ndarray:
     """``finish(layer.forward(batch(indices)))`` for the samples 0..n-1, as one array (n, ...) of the given dtype.
 
     Parameters
     ----------
     layer : Layer
-        Put into eval mode.
+        It is put into eval mode.
     n : int
         Number of samples.
     batch : function
         Indices (int array) -> network input (len(indices), ...).
     finish : function, optional
-        Applied to each piece of the output (pooling it, say).
+        Applied to the output of each batch (pooling, say).
     label : str, optional
-        Text of a progress bar, which appears if this takes more than two seconds; without it there is none.
-    versions : function, optional
-        Network input -> several versions of it; the mean of their outputs counts. ``Preprocessing.versions`` is one.
+        Text of a progress bar, which appears if this takes more than two seconds. None: no progress bar.
+    dtype : optional
+        Of the result.
+    views : function, optional
+        Network input -> test-time views of it, of whose outputs the mean is taken: ``Preprocessing.test_time_views``.
+
+    Returns
+    -------
+    (n, ...) of the given dtype
+
+    Raises
+    ------
+    ValueError
+        If n is 0.
     """
     if n < 1:
         raise ValueError(f"there is nothing to run the network on: n is {n}")
     layer.eval()
 
     def run(indices: np.ndarray) -> np.ndarray:
-        inputs = versions(batch(indices))
+        inputs = views(batch(indices))
         return finish(sum(layer.forward(x) for x in inputs) / len(inputs) if len(inputs) > 1 else layer.forward(inputs[0]))
 
-    first_output = run(np.arange(1))  # shows the shape; all threads work on this one sample
+    first_output = run(np.arange(1))  # gives the output shape; all threads work on this one sample
     output = np.empty((n, *first_output.shape[1:]), dtype)
     output[0] = first_output[0]
     with tqdm(total=n, desc=label, unit=" pictures", delay=2, disable=label is None, leave=False) as bar:
@@ -67,23 +78,23 @@ def infer(
 
 
 def run_in_groups(run: Callable[[np.ndarray], Result], start: int, stop: int) -> Iterator[tuple[slice, list[Result]]]:
-    """``run(indices)`` on a few of the samples start..stop-1 after the other, many of them at the same time in all threads.
+    """Call ``run(indices)`` for the samples start..stop-1, a few samples in each call and the calls in parallel.
 
-    Yields, for one group of samples after the other, which samples they are and what ``run`` returned for them, in order.
+    Yields, for each group of calls, the slice of its samples and the list of what ``run`` returned for them, in order.
     """
     threads = get_threads()
-    for begin in range(start, stop, 4 * SAMPLES_AT_ONCE * threads):
-        end = min(begin + 4 * SAMPLES_AT_ONCE * threads, stop)
-        at_once = max(min(SAMPLES_AT_ONCE, (end - begin) // threads), 1)
-        some = [np.arange(i, min(i + at_once, end)) for i in range(begin, end, at_once)]
+    for begin in range(start, stop, 4 * BATCH_PER_THREAD * threads):
+        end = min(begin + 4 * BATCH_PER_THREAD * threads, stop)
+        batch_size = max(min(BATCH_PER_THREAD, (end - begin) // threads), 1)
+        batches = [np.arange(i, min(i + batch_size, end)) for i in range(begin, end, batch_size)]
         results: dict[int, Result] = {}
 
-        def keep(indices: np.ndarray, results: dict[int, Result] = results) -> None:
+        def store(indices: np.ndarray, results: dict[int, Result] = results) -> None:
             results[indices[0]] = run(indices)
 
-        if end - begin < threads:  # too few to give each thread one: let all work on them together
-            for indices in some:
-                keep(indices)
+        if end - begin < threads:  # fewer samples than threads: all threads work on each sample together
+            for indices in batches:
+                store(indices)
         else:
-            parallel_each(some, keep)
+            parallel_each(batches, store)
         yield slice(begin, end), [results[i] for i in sorted(results)]

@@ -1,13 +1,12 @@
 """For inference only: a convolution, the batch norm after it and the ReLU after that, in one pass over memory.
 
-In inference batch norm is a fixed scale and shift for each channel, s = gamma / sqrt(running_var + eps), which the filters can
-take over:
+In inference batch norm is a fixed scale and shift of each channel, which filters and bias can take over:
 
 norm(w * x + b) = s (w * x + b - running_mean) + beta = (s w) * x + (s (b - running_mean) + beta)
 
-and ReLU is a limit on numbers that are being written anyway. Nothing is saved in arithmetic, but maps are written once instead
-of three times, and memory is what small networks wait for. The three convolutions of an inverted residual block go further and
-become one layer: their wide maps are not written to memory at all.
+with s = gamma / sqrt(running_var + eps). ReLU clips numbers that are being written anyway. That saves no arithmetic worth
+mentioning, but maps are written once instead of three times, and memory is what small networks wait for. The three
+convolutions of an inverted residual block go further and become one layer: their wide maps are not written to memory at all.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import numpy as np
 from ..kernels.convolution import inverted_residual
 from ..kernels.convolution.choice import is_short_work
 from ..kernels.convolution.dispatch import PlannedConvolution
-from ..kernels.norm import NO_CLIP
+from ..kernels.elementwise import NO_CLIP
 from ..layers.base import Layer, Parameter
 from ..layers.containers import Concat, Sequential
 from ..layers.conv import Conv2d
@@ -30,7 +29,9 @@ from ..runtime.plans import PlanCache, plan_key
 
 
 class FusedConv2d(Conv2d):
-    """y = min(max(w' * x + b', low), high): a convolution that has taken over the batch norm and the activation above it.
+    """A convolution that has taken over the batch norm and the activation above it: y = min(max(w' * x + b', low), high).
+
+    Its parameters are frozen, and training is refused: the batch norm that it would need is gone.
 
     Parameters
     ----------
@@ -39,8 +40,6 @@ class FusedConv2d(Conv2d):
         Folded into w' and b' with its running statistics.
     clip : (low, high)
         (0, inf) for a ReLU, (0, 6) for a ReLU6.
-
-    Its parameters are frozen, and training is refused: the batch norm that it would need is gone.
     """
 
     def __init__(self, conv: Conv2d, norm: BatchNorm2d | None = None, clip: tuple[float, float] = NO_CLIP):
@@ -57,7 +56,7 @@ class FusedConv2d(Conv2d):
         self._convert(self.w.value.dtype)
 
     def forward(self, x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-        """``y`` is a contiguous array for the result, where there is one already."""
+        """``y``, if given, is a contiguous array for the result; within `gathering` it is filled only when the block ends."""
         _refuse_training(self)
         convolve = self._planned.cached_plan(x)
         if convolve is None:
@@ -75,15 +74,15 @@ class FusedConv2d(Conv2d):
         self._plan_anew()
 
     def _plan_anew(self) -> None:
-        if hasattr(self, "clip"):  # not while Conv2d's constructor is at work
+        if hasattr(self, "clip"):  # not before this layer's constructor has set it, while Conv2d's is at work
             self._planned = PlannedConvolution(self.w.value, self.b.value, self.groups, self.clip, self.algorithm)
 
 
 class FusedConcat(Concat):
-    """y = [F_1(x), F_2(x), ...] with convolutions as branches, as in SqueezeNet's fire modules.
+    """Convolutions side by side, as in SqueezeNet's fire modules: y = [F_1(x), F_2(x), ...], joined along the channels.
 
-    Each picture's go to their places in y at once, instead of maps of their own that are put together afterwards. Threads are
-    given pictures or, if there is only one, the work of all branches at the same time.
+    Each branch writes its channels of y, instead of a map of its own that is copied afterwards. With several pictures, threads
+    take whole pictures; of a single one, they share the work of all branches, whose loops run together.
     """
 
     def __init__(self, **branches: FusedConv2d):
@@ -105,14 +104,17 @@ class FusedConcat(Concat):
         return y
 
     def _plan(self, x: np.ndarray) -> tuple[tuple[int, ...] | None, bool]:
-        """y's shape, unless Concat has to say what is wrong, and whether the work is too short for several threads."""
-        pictures = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
-        shape = self.output_shape(x.shape) if len(pictures) == 1 else None
+        """The shape of y, and whether the work is too short for several threads.
+
+        No shape if the branches' maps differ in size: then Concat's own ``forward`` says what is wrong.
+        """
+        map_sizes = {conv.output_shape(x.shape)[2:] for conv in self.branches.values()}
+        shape = self.output_shape(x.shape) if len(map_sizes) == 1 else None
         self._plans[plan_key(x)] = plan = shape, is_short_work(self.multiply_adds(x.shape))
         return plan
 
     def _fill(self, y: np.ndarray, x: np.ndarray) -> None:
-        """y of one picture."""
+        """Write y (1, C_1 + C_2 + ..., H, W) of one picture x."""
         end = 0
         for conv in self.branches.values():
             begin, end = end, end + conv.out_channels
@@ -120,20 +122,21 @@ class FusedConcat(Concat):
 
 
 class FusedInvertedResidual(Layer):
-    """y = project(depthwise(expand(x))), and + x where there is a shortcut: see ``kernels.inverted_residual``.
+    """An inverted residual block in one kernel, ``kernels.convolution.inverted_residual``: y = project(depthwise(expand(x))).
 
     Parameters
     ----------
     *convolutions : FusedConv2d
-        1x1 or nothing, one filter a channel without dilation, and 1x1.
+        Expand (1x1; it may be missing), depthwise (without dilation) and project (1x1).
     shortcut : bool
+        Whether x is added to y.
     """
 
     def __init__(self, *convolutions: FusedConv2d, shortcut: bool = False):
         super().__init__()
         names = ("expand", "depthwise", "project")[-len(convolutions) :]
         self.body, self.shortcut = Sequential(**dict(zip(names, convolutions, strict=True))), shortcut
-        self._packed_filters: dict[int, list[tuple[slice, inverted_residual.Share]]] = {}
+        self._packed_filters: dict[int, list[tuple[slice, inverted_residual.ChannelSlice]]] = {}
         self._plans = PlanCache()
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -143,7 +146,7 @@ class FusedInvertedResidual(Layer):
             return run(np.ascontiguousarray(x))
 
     def _plan(self, x: np.ndarray) -> tuple[bool, Callable[[np.ndarray], np.ndarray]]:
-        """Whether the work is too short for several threads, and the function that does it."""
+        """Whether the work is too short for several threads, and the function from x to y."""
         *expand, depthwise, _ = convolutions = list(self.body.layers.values())
         convolutions[0].check_input(x, ndim=4)
         wide = expand[0].output_shape(x.shape) if expand else x.shape

@@ -12,7 +12,7 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def single_pass(function: Function) -> Function:
-    """For a function that runs many kernels one after another: what would be set up for each of them is set up once."""
+    """A decorator for functions that run many kernels one after another: BLAS is limited once, and not by each of them."""
 
     @wraps(function)
     def run(*arguments, **options):

@@ -1,7 +1,9 @@
-"""Functions applied to each element alone: the activations, forward and backward, and sums; each one pass over memory.
+"""Functions applied to each element alone: the activations, forward and backward, and the sum of two arrays.
 
-Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope here can be read from it.
-The comparisons are arranged so that a NaN fails them and is passed on, and no ``fastmath`` lets the compiler assume it away.
+Each computes the equation in its docstring, a line of NumPy; what is added to that is a single pass over memory, in all
+threads. Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope here can be read
+from it. The comparisons are arranged so that a NaN fails them and is passed on, and no ``fastmath`` lets the compiler assume
+that there are none.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import numpy as np
 from ..runtime.compilation import loop
 from ..runtime.parallel import new_array, parallel_for, serial_if
 
-SMALL = 1 << 14  # elements; below, waking the threads costs more than the work
+NO_CLIP = (-math.inf, math.inf)  # (low, high) of min(max(y, low), high)
+
+SERIAL_BELOW_ELEMENTS = 1 << 14  # waking other threads would take longer than the work
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
@@ -85,17 +89,17 @@ def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def join_channels(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, C_1 + C_2 + ..., ...) of parts (N, C_i, ...), which are equal but for C."""
+    """np.concatenate(parts, axis=1): (N, C_1 + C_2 + ..., ...) of parts (N, C_i, ...), whose other sizes are equal."""
     ends = np.cumsum([part.shape[1] for part in parts]).tolist()
     N, _, *picture = parts[0].shape
     y = new_array((N, ends[-1], *picture), parts[0].dtype)
 
     def copy(start: int, stop: int) -> None:
-        for piece in range(start, stop):
-            n, i = divmod(piece, len(parts))
+        for index in range(start, stop):
+            n, i = divmod(index, len(parts))
             y[n, ends[i] - parts[i].shape[1] : ends[i]] = parts[i][n]
 
-    with serial_if(y.size < SMALL):
+    with serial_if(y.size < SERIAL_BELOW_ELEMENTS):
         parallel_for(N * len(parts), copy)
     return y
 
@@ -114,15 +118,18 @@ def _backward(loop: Callable, dy: np.ndarray, y: np.ndarray, *constants: float) 
 
 
 def run_over(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[float, ...] = ()) -> None:
-    """``loop(*arrays, *constants)`` over pieces of the flattened arrays, which are contiguous, and changed in place."""
+    """Split the flattened arrays, which are contiguous, into ranges, and call ``loop(*ranges, *constants)`` for each of them.
+
+    The loop changes the arrays in place.
+    """
     flat, number = [array.reshape(-1) for array in arrays], arrays[0].dtype.type
     constants = tuple(number(constant) for constant in constants)  # else float32 would be computed in float64
 
-    def piece(start: int, stop: int) -> None:
+    def body(start: int, stop: int) -> None:
         loop(*(array[start:stop] for array in flat), *constants)
 
-    with serial_if(flat[0].size < SMALL):
-        parallel_for(flat[0].size, piece)
+    with serial_if(flat[0].size < SERIAL_BELOW_ELEMENTS):
+        parallel_for(flat[0].size, body)
 
 
 @loop

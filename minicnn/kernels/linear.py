@@ -1,4 +1,4 @@
-"""Matrix products on all threads, by the rule of ``threads``: our threads split the work, BLAS gets one thread in each."""
+"""Matrix products: ``a @ b`` of NumPy, split over our own threads, while BLAS has one thread in each; see ``runtime.blas``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from ..runtime.parallel import parallel_for, serial_if
 from .convolution.choice import is_short_work
 
-FEW = 4  # rows of a, with which a product takes no less time than with this many: it waits for b to come from the memory
+MEMORY_BOUND_ROWS = 4  # of a; with fewer, a product takes as long as with this many: it waits for b to come from the memory
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a b, (M, K) times (K, L), split along the longer side of the result: few samples with many features, or the reverse."""
+    """a @ b, (M, K) times (K, L), split along the longer side of the result: there may be many samples, or many features."""
     (M, K), L = a.shape, b.shape[1]
     result = np.empty((M, L), np.result_type(a, b))
 
@@ -19,12 +19,12 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         np.matmul(a[start:stop], b, out=result[start:stop])
 
     def columns(start: int, stop: int) -> None:
-        if M == 1:  # np.matmul would hold Python's lock meanwhile, and the other thread wait for it
+        if M == 1:  # np.matmul would hold Python's lock meanwhile, and the other threads would wait for it
             np.dot(b[:, start:stop].T, a[0], out=result[0, start:stop])
         else:
             np.matmul(a, b[:, start:stop], out=result[:, start:stop])
 
-    with serial_if(is_short_work(max(M, FEW) * K * L)):
+    with serial_if(is_short_work(max(M, MEMORY_BOUND_ROWS) * K * L)):
         if M >= L:
             parallel_for(M, rows)
         else:

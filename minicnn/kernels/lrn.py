@@ -1,8 +1,8 @@
-"""Local response normalisation: threads take blocks of pixels, and walk through all channels of a block while it is in cache.
+"""Local response normalisation: ``reference.local_response_norm_forward`` and ``_backward``, in blocks and in all threads.
 
-The same functions as in ``reference``, whose docstrings have the equations. What a window of channels has in common with its
-neighbour is added up anew: subtracting the channel that leaves would be cheaper, but one large value (or NaN) would spoil the
-sums of all channels after it. Nothing but some rows of a block is kept beside the input and the output.
+A thread takes a block of pixels and goes through all channels of it while it is in cache. The sum over each window of channels
+is made anew: from one channel to the next, subtracting the channel that leaves the window would be cheaper, but one large value
+(or NaN) would spoil the sums of all channels after it. Beside the input and the output, only some rows of a block are stored.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 
 from ..runtime.compilation import loop
 from ..runtime.parallel import new_array, parallel_for, serial_if
-from .elementwise import SMALL
+from .elementwise import SERIAL_BELOW_ELEMENTS
 
-BLOCK = 256  # pixels: their rows of a window's channels stay in the first-level cache
+BLOCK_PIXELS = 256  # their rows of a window's channels stay in the first-level cache
 
 
 def local_response_norm_forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
@@ -42,14 +42,14 @@ def _planes(x: np.ndarray) -> np.ndarray:
 def _over_blocks(loop: Callable, x: np.ndarray, size: int, alpha: float, beta: float, k: float, *arrays: np.ndarray) -> None:
     (N, C, pixels), number = x.shape, x.dtype.type
     half = min(size // 2, max(C - 1, 0))  # a window may be wider than there are channels
-    blocks = -(-pixels // BLOCK)
+    blocks = -(-pixels // BLOCK_PIXELS)
     constants = blocks, half, number(alpha / size), number(beta), number(k)  # else float32 would be computed in float64
 
-    def piece(start: int, stop: int) -> None:
+    def body(start: int, stop: int) -> None:
         loop(start, stop, x, *constants, *arrays)
 
-    with serial_if(x.size < SMALL):
-        parallel_for(N * blocks, piece)
+    with serial_if(x.size < SERIAL_BELOW_ELEMENTS):
+        parallel_for(N * blocks, body)
 
 
 @loop
@@ -91,10 +91,10 @@ def _multiply(row, power, y):
 @loop
 def _forward(start, stop, x, blocks, half, a, beta, k, y):
     C, pixels = x.shape[1:]
-    scales, powers = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
+    scales, powers = np.empty(BLOCK_PIXELS, x.dtype), np.empty(BLOCK_PIXELS, x.dtype)
     for index in range(start, stop):
-        n, first = index // blocks, index % blocks * BLOCK
-        last = min(first + BLOCK, pixels)
+        n, first = index // blocks, index % blocks * BLOCK_PIXELS
+        last = min(first + BLOCK_PIXELS, pixels)
         scale, power = scales[: last - first], powers[: last - first]
         for c in range(C):
             _scales(x, n, c, first, half, a, k, scale)
@@ -127,12 +127,12 @@ def _take_away(x, total, factor, dx):
 def _backward(start, stop, x, blocks, half, a, beta, k, dy, dx):
     C, pixels = x.shape[1:]
     window = 2 * half + 1
-    scales, powers, sums = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
-    shares = np.empty((window, BLOCK), x.dtype)  # of the latest channels, as many as are in a window
+    scales, powers, sums = np.empty(BLOCK_PIXELS, x.dtype), np.empty(BLOCK_PIXELS, x.dtype), np.empty(BLOCK_PIXELS, x.dtype)
+    shares = np.empty((window, BLOCK_PIXELS), x.dtype)  # of the latest channels, as many as are in a window
     factor = (a + a) * beta
     for index in range(start, stop):
-        n, first = index // blocks, index % blocks * BLOCK
-        last = min(first + BLOCK, pixels)
+        n, first = index // blocks, index % blocks * BLOCK_PIXELS
+        last = min(first + BLOCK_PIXELS, pixels)
         width = last - first
         scale, power, total = scales[:width], powers[:width], sums[:width]
         for ahead in range(C + half):  # dx of a channel can be finished when the last channel of its window is known

@@ -1,27 +1,27 @@
-"""Batch normalisation: two sweeps over each channel, one that sums and one that writes, the second while it is still in cache.
+"""Batch normalisation: ``textbook.batch_norm_forward`` and ``batch_norm_backward``, in all threads and few passes over memory.
 
-The same functions as in ``reference``, whose docstrings have the equations. Sums are kept in float64, also for float32 inputs.
-Inputs are (N, C) or (N, C, H, W); threads take whole channels (or, with given statistics, whole planes).
+With given statistics it is ``reference.running_norm_forward`` and ``running_norm_backward``. There are two sweeps over each
+channel, one that sums and one that writes, the second while the channel is still in cache; the clip of a ReLU may be part of
+the second. Sums are kept in float64, also for float32 inputs. Inputs are (N, C) or (N, C, H, W); threads take whole channels
+(or, with given statistics, whole planes).
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from ..runtime.compilation import loop, sum_loop
 from ..runtime.parallel import parallel_for
+from .elementwise import NO_CLIP
 from .simd.vectors import LANES, prefetch
 
-NO_CLIP = (-math.inf, math.inf)
-SHORT = 256  # pixels of a plane, up to which the processor does not see the next ones coming
+PREFETCH_UP_TO_PIXELS = 256  # of a plane; of longer ones, the processor itself prefetches most
 
 
 def batch_norm_forward(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, clip: tuple[float, float] = NO_CLIP
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y, and the batch's mean and (biased) variance (C,) in float64. ``clip``: y = min(max(norm(x), low), high)."""
+    """y, and the batch's mean and (biased) variance (C,) in float64. With ``clip``, y = min(max(norm(x), low), high)."""
     planes = _planes(x)
     C = planes.shape[1]
     y, mean, variance = np.empty_like(planes), np.empty(C), np.empty(C)
@@ -37,24 +37,25 @@ def batch_norm_backward(
     mean: np.ndarray,
     variance: np.ndarray,
     eps: float,
+    *,
     needs_dx: bool = True,
     y: np.ndarray | None = None,
     clip: tuple[float, float] = NO_CLIP,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """dx (None unless needed), dgamma, dbeta, for the statistics of the batch itself.
 
-    With ``y``, what came out of a forward pass with this ``clip``, dy passes only where y is strictly within.
+    Of a forward pass with a ``clip``, ``y`` is the result: dy passes only where y is strictly between low and high.
     """
     planes, upstream = _planes(x), _planes(dy)
     dx = np.empty_like(planes if needs_dx or y is not None else planes[:0])
     dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
-    between, gate, (low, high) = y is not None, (planes if y is None else _planes(y)), map(x.dtype.type, clip)
+    is_clipped, y_planes, (low, high) = y is not None, (planes if y is None else _planes(y)), map(x.dtype.type, clip)
+    clipping, statistics, results = (is_clipped, y_planes, low, high), (mean, variance, eps), (dx, dgamma, dbeta)
 
-    def piece(start: int, stop: int) -> None:
-        how = between, gate, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta
-        _backward(start, stop, upstream, planes, *how)
+    def body(start: int, stop: int) -> None:
+        _backward(start, stop, upstream, planes, *clipping, gamma, *statistics, needs_dx, *results)
 
-    parallel_for(planes.shape[1], piece)
+    parallel_for(planes.shape[1], body)
     return _like(x, dx) if needs_dx else None, dgamma, dbeta
 
 
@@ -85,6 +86,7 @@ def running_norm_backward(
     mean: np.ndarray,
     variance: np.ndarray,
     eps: float,
+    *,
     needs_dx: bool = True,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """dx (None unless needed), dgamma, dbeta, for a given mean and variance."""
@@ -92,28 +94,28 @@ def running_norm_backward(
     dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
     mean = mean.astype(np.float64, copy=False)
 
-    def piece(start: int, stop: int) -> None:
+    def body(start: int, stop: int) -> None:
         _parameter_gradients(start, stop, upstream, planes, mean, variance, eps, dgamma, dbeta)
 
-    parallel_for(planes.shape[1], piece)
+    parallel_for(planes.shape[1], body)
     return running_norm_dx(dy, gamma, variance, eps) if needs_dx else None, dgamma, dbeta
 
 
 def running_norm_dx(dy: np.ndarray, gamma: np.ndarray, variance: np.ndarray, eps: float) -> np.ndarray:
-    """dx = dy * gamma / std alone, for which x is not needed: all that a frozen layer hands down."""
+    """dx = dy * gamma / std alone: all that the backward pass of a frozen layer needs, and x is not needed for it."""
     zero = np.zeros_like(gamma)
     return running_norm_forward(dy, gamma, zero, zero, variance, eps)
 
 
 def _planes(x: np.ndarray) -> np.ndarray:
-    """(N, C, pixels) in memory order; of (N, C), as (1, C, N): what belongs to a channel must lie side by side."""
+    """x (N, C, H, W) as (N, C, pixels) in memory order, and x (N, C) as (1, C, N): a channel's values must lie side by side."""
     if x.ndim == 2:
         return np.ascontiguousarray(x.T)[None]
     return np.ascontiguousarray(x).reshape(*x.shape[:2], x.shape[2] * x.shape[3])
 
 
 def _like(x: np.ndarray, planes: np.ndarray) -> np.ndarray:
-    """Planes back in the shape of x."""
+    """The inverse of `_planes`: planes in the shape of x."""
     return np.ascontiguousarray(planes[0].T) if x.ndim == 2 else planes.reshape(x.shape)
 
 
@@ -172,11 +174,13 @@ def _combine(dy, x, mean, a, b, shift, dx):
 
 @loop
 def _ask_for(x, y, z, c):
-    """Planes of channel c are soon to be read, or written. One of each sample: they lie far apart, and where they are short,
-    waiting for the first numbers of each takes longer than the arithmetic.
+    """Prefetch the planes of channel c, which are soon to be read, or written.
+
+    There is one in each sample. They lie far apart, and where they are short, waiting for the first numbers of each takes
+    longer than the arithmetic.
     """
     N, C, pixels = x.shape
-    if pixels <= SHORT and c < C:
+    if pixels <= PREFETCH_UP_TO_PIXELS and c < C:
         for n in range(N):
             for at in range((n * C + c) * pixels, (n * C + c + 1) * pixels, LANES):
                 prefetch(x, at)
@@ -197,7 +201,7 @@ def _forward(start, stop, x, gamma, beta, eps, mean, variance, low, high, y):
 
 @loop
 def _pass_between(dy, y, low, high, dx):
-    """dx = dy where y is strictly between the limits, else 0."""
+    """dx = dy where y is strictly between low and high, else 0."""
     zero = dx.dtype.type(0)
     for i in range(dy.size):
         dx[i] = dy[i] if y[i] > low and y[i] < high else zero
@@ -212,7 +216,7 @@ def _combine_in_place(x, mean, a, b, shift, dx):
 
 @loop
 def _backward(start, stop, dy, x, between, y, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
-    """With ``between``, of the dy whose y is between the limits, which dx holds at first; otherwise y is not read."""
+    """If ``between``, dy counts only where y is strictly between low and high (dx holds it at first); else y is not read."""
     number = x.dtype.type
     count = x.shape[0] * x.shape[2]
     for c in range(start, stop):

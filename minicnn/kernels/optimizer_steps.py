@@ -1,6 +1,7 @@
-"""The optimisers' updates: one pass over the weights, their gradient and the state, on all threads, without temporaries.
+"""The optimisers' updates: the equations of ``minicnn.optim``, in the same letters.
 
-The equations are in ``minicnn.optim``, in the same letters.
+In NumPy each would be several passes over the weights, their gradient and the state, with temporary arrays; here it is one,
+in all threads.
 """
 
 from __future__ import annotations
@@ -22,17 +23,27 @@ def sgd(w: np.ndarray, g: np.ndarray, v: np.ndarray | None, lr: float, mu: float
 
 
 def adam(
-    w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float, eps: float, t: int,
-    wd: float, shrink: float,
-) -> None:  # fmt: skip
-    """Change w, m and v in place: step number t, wd w added to the gradient, w multiplied by ``shrink`` beforehand."""
+    w: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    t: int,
+    wd: float,
+    shrink: float,
+) -> None:
+    """Change w, m and v in place: step number t, with wd w added to the gradient, and w multiplied by ``shrink`` beforehand."""
     correction1, correction2 = 1 - beta1**t, 1 - beta2**t
     constants = (lr / correction1, beta1, 1 - beta1, beta2, 1 - beta2, 1 / correction2, eps, wd, shrink)
     _run(_adam, (w, g, m, v), constants)
 
 
 def _run(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[float, ...]) -> None:
-    """The loop over pieces of the flattened arrays; all but the gradient, which is the second, are written back."""
+    """The loop over the flattened arrays; all but the gradient, which is the second, are changed in place."""
     flat = [array.ravel() for array in arrays]  # copies of those that are not contiguous
     run_over(loop, tuple(flat), constants)
     for i, (array, changed) in enumerate(zip(arrays, flat, strict=True)):

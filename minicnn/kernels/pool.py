@@ -1,9 +1,9 @@
-"""Pooling: windows slide over each plane (one channel of one picture); threads take whole planes.
+"""Pooling: ``textbook.max_pool2d_forward`` and ``_backward``, ``reference.avg_pool2d_forward`` and ``_backward``, with threads.
 
-The same functions as in ``reference``, whose docstrings have the equations. The loops go row by row and tap by tap (a tap is
-one place in the window), so that the innermost one runs along a row of windows without any test for the border. Where the order
-does not matter, a window is first gathered down its rows and then across its columns: KH + KW steps, not KH * KW. Which tap of
-a window has won is asked of LANES channels at a time (see ``lanes``): a row of windows is often shorter than a vector.
+Windows slide over each plane (one channel of one picture); threads take whole planes. The loops go row by row and tap by tap
+(a tap is one place in the window), so that the innermost one runs along a row of windows without any test for the border. Where
+the order does not matter, a window is first gathered down its rows and then across its columns: KH + KW steps, not KH * KW. The
+winners are found for LANES channels at a time (see ``simd.vectors``): a row of windows is often shorter than a vector.
 """
 
 from __future__ import annotations
@@ -16,15 +16,7 @@ from ..runtime.compilation import loop, sum_loop
 from ..runtime.memory import workspace
 from ..runtime.parallel import new_array, parallel_for
 from .simd.layout import blocks_of, first_channel, planes, to_lanes, to_planes
-from .simd.vectors import (
-    LANES,
-    add,
-    load,
-    overtake,
-    spread,
-    store,
-    where_equal,
-)
+from .simd.vectors import LANES, add, load, overtake, spread, store, where_equal
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -33,7 +25,7 @@ Pads = tuple[int, int, int, int]
 def max_pool2d_forward(
     x: np.ndarray, kernel: Pair, stride: Pair, pads: Pads, size: Pair, needs_winners: bool = True
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """y and, if needed (for backward), the winning taps; both (N, C, OH, OW). Winners are uint8, int32 for large windows."""
+    """y and, if needed (for backward), the winning taps; both (N, C, OH, OW). Winners are uint8; int32 for large windows."""
     y = new_array((*x.shape[:2], *size), x.dtype)
     if not needs_winners:
         _over_planes(_max, x, kernel, stride, pads, _planes(y))
@@ -63,8 +55,8 @@ def avg_pool2d_forward(
 ) -> np.ndarray:
     """y (N, C, OH, OW)."""
     y = new_array((*x.shape[:2], *size), x.dtype)
-    shares = _shares(x.shape[2:], kernel, stride, pads, size, count_include_pad, x.dtype)
-    _over_planes(_average, x, kernel, stride, pads, *shares, _planes(y))
+    weights = _window_weights(x.shape[2:], kernel, stride, pads, size, count_include_pad, x.dtype)
+    _over_planes(_average, x, kernel, stride, pads, *weights, _planes(y))
     return y
 
 
@@ -73,8 +65,8 @@ def avg_pool2d_backward(
 ) -> np.ndarray:
     """dx (N, C, H, W) for ``picture`` = (H, W)."""
     dx = np.empty((*dy.shape[:2], *picture), dy.dtype)
-    shares = _shares(picture, kernel, stride, pads, dy.shape[2:], count_include_pad, dy.dtype)
-    _over_planes(_share_out, dy, kernel, stride, pads, *shares, _planes(dx))
+    weights = _window_weights(picture, kernel, stride, pads, dy.shape[2:], count_include_pad, dy.dtype)
+    _over_planes(_share_out, dy, kernel, stride, pads, *weights, _planes(dx))
     return dx
 
 
@@ -108,36 +100,38 @@ def _over_blocks(
 ) -> None:
     """The loop over all blocks of LANES channels of x (N, C, H, W), or dx, and y (N, C, OH, OW), or dy."""
     (N, C, H, W), (OH, OW) = x.shape, y.shape[2:]
-    of_x, of_y = planes(C, H * W, H * W), planes(C, OH * OW, OH * OW)
+    x_layout, y_layout = planes(C, H * W, H * W), planes(C, OH * OW, OH * OW)
     geometry, arrays = (*kernel, *stride, pads[0], pads[2]), [np.ascontiguousarray(a).ravel() for a in (x, y, winners)]
 
     def body(start: int, stop: int) -> None:
         lanes_x = workspace("lanes x", (H * W * LANES,), x.dtype)
         lanes_y = workspace("lanes y", (2, OH * OW * LANES), x.dtype)
         numbers = workspace("winners", (OH * OW * LANES,), x.dtype)
-        loop(start, stop, C, H, W, OH, OW, *geometry, *of_x, lanes_x, *of_y, lanes_y, numbers, *arrays)
+        loop(start, stop, C, H, W, OH, OW, *geometry, *x_layout, lanes_x, *y_layout, lanes_y, numbers, *arrays)
 
     parallel_for(N * blocks_of(C), body)
 
 
-def _shares(
+def _window_weights(
     picture: Pair, kernel: Pair, stride: Pair, pads: Pads, size: Pair, count_include_pad: bool, dtype: np.dtype
 ) -> tuple[np.ndarray, np.ndarray]:
-    """1 / rows under each row of windows (OH,), and 1 / columns (OW,): their product is what each pixel counts."""
-    shares = []
+    """1 / rows under each row of windows (OH,), and 1 / columns (OW,): their product is a pixel's weight in the average."""
+    weights = []
     for length, k, s, before, after, count in zip(picture, kernel, stride, pads[::2], pads[1::2], size, strict=True):
         first = np.arange(count) * s - before
         last = np.minimum(first + k, length + after)
         if not count_include_pad:
             first, last = np.maximum(first, 0), np.minimum(last, length)
-        shares.append((1 / (last - first)).astype(dtype))
-    return shares[0], shares[1]
+        weights.append((1 / (last - first)).astype(dtype))
+    return weights[0], weights[1]
 
 
 @loop
 def _reach(q, s, before, length, count):
-    """Which of ``count`` windows along an axis have their tap q inside the picture: low, low + 1, ..., high - 1; window ``low``
-    has it at index ``first``."""
+    """Which of ``count`` windows along an axis have their tap q inside the picture: those from ``low`` to ``high`` - 1.
+
+    The third result is the index in the picture at which window ``low`` has it.
+    """
     low = max((before - q + s - 1) // s, 0)
     high = max(min((length - 1 + before - q) // s + 1, count), low)
     return low, high, low * s + q - before
@@ -220,7 +214,7 @@ def _max_and_winners_of_lanes(
     start, stop, C, H, W, OH, OW, KH, KW, sh, sw, top, left, x_rows, x_places, lanes_x, y_rows, y_places, lanes_y, numbers, x,
     y, winners
 ):  # fmt: skip
-    """The same for blocks ``start`` to ``stop`` - 1 of channels; x, y and winners are flat, the rest are workspaces."""
+    """y and winners of blocks ``start`` to ``stop`` - 1 of channels; x, y and winners are flat, the rest are workspaces."""
     number, blocks, best_of, winner_of = x.dtype.type, blocks_of(C), lanes_y[0], lanes_y[1]
     for unit in range(start, stop):
         channel = unit // blocks * C + first_channel(unit % blocks, C)

@@ -5,8 +5,7 @@ line works on whole arrays, and every function fits on a screen and gives the sa
 
 - ``im2col``, ``col2im``: windows laid out as the columns of a matrix, and the transpose of that, which adds them up again
 - ``conv2d_forward``, ``conv2d_backward``: with these, a convolution and both of its gradients are matrix products
-- ``depthwise_forward``, ``depthwise_backward``: with one filter a channel there is no matrix to multiply, only shifted maps to
-  add
+- ``depthwise_forward``, ``depthwise_backward``: a filter for each channel: shifted maps are added up, and no matrix is needed
 - ``winograd_forward``: the same convolution with fewer multiplications
 - ``max_pool2d_forward``, ``max_pool2d_backward``: who wins is decided tap by tap; the gradient goes to the winner
 - ``batch_norm_forward``, ``batch_norm_backward``: sums over all but the channel axis, and the three terms of the gradient
@@ -158,7 +157,7 @@ def conv2d_forward(
     -------
     y : (N, F, OH, OW)
 
-    Source: as of ``im2col``; groups: Krizhevsky, Sutskever, Hinton 2012, section 3.5.
+    Source: as for ``im2col``; groups: Krizhevsky, Sutskever, Hinton 2012, section 3.5.
     """
     (N, _, H, W), F, kernel = x.shape, w.shape[0], w.shape[2:]
     OH, OW = ConvGeometry(kernel, stride, pads, dilation).count(H, W)
@@ -223,7 +222,7 @@ def depthwise_forward(
     pads: tuple[int, int, int, int],
     dilation: tuple[int, int],
 ) -> np.ndarray:
-    """Convolution of each channel with a filter of its own: the sum of KH*KW shifted maps, each times a number per channel.
+    """Convolution of each channel with a filter of its own: a sum of KH*KW shifted maps, each times a number per channel.
 
     y[n, c, i, j] = b[c] + sum over p, q of x_padded[n, c, i*sh + p*dh, j*sw + q*dw] * w[c, 0, p, q]
 
@@ -247,7 +246,7 @@ def depthwise_forward(
     x_padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     y = np.zeros((N, C, OH, OW), x.dtype)
     for p, q, at in _taps(kernel, stride, dilation, (OH, OW)):
-        y += x_padded[at] * w[:, :, p, q, None]
+        y += x_padded[at] * w[:, 0, p, q, None, None]
     if b is not None:
         y += b[:, None, None]
     return y
@@ -280,7 +279,7 @@ def depthwise_backward(
     x_padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     dx_padded, dw = np.zeros_like(x_padded), np.empty_like(w)
     for p, q, at in _taps(w.shape[2:], stride, dilation, dy.shape[2:]):
-        dx_padded[at] += dy * w[:, :, p, q, None]
+        dx_padded[at] += dy * w[:, 0, p, q, None, None]
         dw[:, 0, p, q] = (dy * x_padded[at]).sum(axis=(0, 2, 3))
     db = dy.sum(axis=(0, 2, 3))
     return dx_padded[:, :, top : top + H, left : left + W], dw, db
@@ -316,7 +315,7 @@ def winograd_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, pads: t
 
     U = G g G^T,   V = B^T d B,   M_ij = U_ij (F, C) V_ij (C, tiles),   Y = A^T M A
 
-    Neighbouring windows overlap by two, as neighbouring tiles do not. Tiles that hang over the edge see zeros there and are cut.
+    Tiles lie side by side, so windows start at every second pixel and overlap by two. What hangs over the edge of y is cut off.
 
     >>> x, w = np.arange(16.0).reshape(1, 1, 4, 4), np.ones((1, 1, 3, 3))
     >>> winograd_forward(x, w, None, (0, 0, 0, 0))[0, 0]
@@ -386,10 +385,10 @@ def max_pool2d_forward(
         Which place in its window each y came from, counted row by row: p * KW + q.
     """
     (N, C), (KH, KW), (sh, sw), (top, _, left, _), (OH, OW) = x.shape[:2], kernel, stride, pads, size
-    # windows begin in the picture at the latest, so KH rows and KW columns after it hold all that hangs over
+    # the last windows may hang over the edge, but they start in the picture: KH rows and KW columns after it are enough
     x_padded = np.pad(x, ((0, 0), (0, 0), (top, KH), (left, KW)), constant_values=-np.inf)
     y = np.full((N, C, OH, OW), -np.inf, x.dtype)
-    # before any tap has won, it is the first one in the picture, as it stays where all the window is minus infinity
+    # to begin with, the first tap that lies in the picture; it stays the winner where a window holds nothing but -inf
     p_first, q_first = np.maximum(top - sh * np.arange(OH), 0), np.maximum(left - sw * np.arange(OW), 0)
     winners = np.broadcast_to(p_first[:, None] * KW + q_first, y.shape)
     for p, q, at in _taps(kernel, stride, (1, 1), size):
@@ -483,7 +482,7 @@ def batch_norm_backward(
     -------
     dx, dgamma, dbeta : of the shapes of x, gamma and beta
 
-    Source: as of ``batch_norm_forward``, section 3.
+    Source: as for ``batch_norm_forward``, section 3.
     """
     N, C = x.shape[:2]
     M, std = x.size // C, np.sqrt(variance + eps)[:, None]

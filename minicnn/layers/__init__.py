@@ -1,13 +1,6 @@
 """Layers: one concept a file, each with its equation and its written-out backward pass."""
 
-from .activation import (
-    ELU,
-    LeakyReLU,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    Tanh,
-)
+from .activation import ELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Tanh
 from .adaptive_pool import AdaptiveAvgPool2d
 from .auxiliary import AuxiliaryHead
 from .base import Layer, Parameter

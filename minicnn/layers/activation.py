@@ -1,7 +1,7 @@
 """Activations: a function applied to each element alone, on inputs of any shape.
 
-All remember y = f(x) and nothing else: their slopes can be read from it, and the layer above keeps it as its own input anyway.
-NaN goes through all of them, forward and backward: a network must not hide that it has broken.
+All remember y = f(x) and nothing else: their slopes can be computed from it, and the layer above keeps it as its own input
+anyway. NaN passes through all of them, forward and backward: a network must not hide that it has broken.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ import numpy as np
 
 from ..kernels import elementwise
 from .base import Layer
+from .receptive_field import ReceptiveField
 
 
 class Activation(Layer):
-    """What the activations share: dx = dy * f'(x), element by element, in two functions that each of them writes."""
+    """What the activations share: y = f(x) and dx = dy * f'(x), element by element.
+
+    Each writes ``_function`` and ``_gradient``. Input and output have any shape, float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        In ``backward``, if dy is not like y.
+    """
 
     def _function(self, x: np.ndarray) -> np.ndarray:
         raise NotImplementedError(f"{type(self).__name__} must write _function(x), which returns y")
@@ -38,6 +47,9 @@ class Activation(Layer):
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(input_shape)
 
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        return below
+
 
 class ReLU(Activation):
     """Rectified linear unit: y = max(x, 0), and dx = dy where x > 0, else 0 (at the kink x = 0 as well).
@@ -56,7 +68,7 @@ class ReLU(Activation):
 
 
 class ReLU6(Activation):
-    """ReLU cut off at six: y = min(max(x, 0), 6), and dx = dy where 0 < x < 6, else 0 (at both kinks as well).
+    """ReLU with an upper limit of six: y = min(max(x, 0), 6), and dx = dy where 0 < x < 6, else 0 (at both kinks as well).
 
     The bound keeps activations in a range that low-precision arithmetic can hold; mobile networks use it.
     Krizhevsky 2010, "Convolutional Deep Belief Networks on CIFAR-10", section 2.

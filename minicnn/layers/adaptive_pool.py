@@ -16,10 +16,10 @@ class AdaptiveAvgPool2d(Layer):
 
     y[n, c, i, j] = average of x[n, c, h, w] over floor(i H / OH) <= h < ceil((i + 1) H / OH), and columns likewise
 
-    Windows overlap by a pixel where the size does not divide, and all pixels are in one at least; a picture smaller than the
-    map has pixels that are in several. dx: each pixel under a window gets dy / its number of pixels, summed over the windows.
+    Where OH does not divide H, windows overlap by a row, and likewise columns; every pixel is under at least one window. dx:
+    each pixel under a window gets dy / (number of pixels in the window), summed over the windows.
 
-    torchvision has it where the fully connected layers of an older network need a map of one size, whatever the picture's.
+    torchvision uses it in older networks, whose fully connected layers need a map of one size, whatever the picture's size.
 
     Parameters
     ----------
@@ -27,6 +27,11 @@ class AdaptiveAvgPool2d(Layer):
         (OH, OW).
 
     Input (N, C, H, W), output (N, C, OH, OW), float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1; in ``forward``, if x has another shape or no pixels; in ``backward``, if dy is not like y.
 
     >>> x = np.arange(5.0).reshape(1, 1, 1, 5)
     >>> AdaptiveAvgPool2d((1, 2)).forward(x).ravel()      # of 0, 1, 2 and of 2, 3, 4
@@ -50,8 +55,8 @@ class AdaptiveAvgPool2d(Layer):
         self.check_gradient(dy, self.output_shape(saved.input_shape), saved.dtype)
         dx = np.zeros(saved.input_shape, saved.dtype)
         for i, j, rows, columns in self._windows(saved.input_shape):
-            under = dx[:, :, rows, columns]
-            under += (dy[:, :, i, j] / (under.shape[2] * under.shape[3]))[:, :, None, None]
+            window = dx[:, :, rows, columns]
+            window += (dy[:, :, i, j] / (window.shape[2] * window.shape[3]))[:, :, None, None]
         return dx
 
     def _windows(self, input_shape: tuple[int, ...]) -> Iterator[tuple[int, int, slice, slice]]:

@@ -1,4 +1,4 @@
-"""What every layer has in common: the contract, the parameters, and what is remembered between forward and backward."""
+"""What all layers have in common: the contract, the parameters, and what is remembered between forward and backward."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .receptive_field import ReceptiveField
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Parameter:
-    """An array that training changes, with the gradient that says how.
+    """An array that training changes, together with its gradient.
 
     Attributes
     ----------
@@ -23,7 +25,7 @@ class Parameter:
     trainable : bool
         False: frozen. The optimiser leaves the value as it is and ``backward`` does not compute ``grad``.
     learning_rate_multiplier : float
-        The optimiser's learning rate times this number is what this parameter gets (fine-tuning: less than 1).
+        This parameter's learning rate is the optimiser's times this number (less than 1 in fine-tuning).
     decays : bool
         Whether weight decay applies. By custom it does to weights, and not to biases, gamma and beta.
     """
@@ -46,10 +48,11 @@ class Layer:
     """The contract: ``y = layer.forward(x)`` and ``dx = layer.backward(dy)``.
 
     Neither changes its argument. ``backward`` assigns the gradients of the layer's own parameters and returns the gradient
-    with respect to ``x`` (None where nobody needs it). It belongs to the latest ``forward`` and can be called once.
+    with respect to ``x`` (None where it is not needed). It belongs to the latest ``forward`` and can be called once.
 
-    A layer that computes something writes four methods, ``forward``, ``backward``, ``output_shape`` and (where it costs
-    any) ``multiply_adds``, and lists what it owns in ``parameters``, ``state`` and ``config``.
+    A new layer writes ``forward``, ``backward`` and ``output_shape``. Where its forward pass contains multiply-adds it also
+    writes ``multiply_adds``, and where its output is a map whose elements see windows of the picture, ``receptive_field``. It
+    lists what it owns in ``parameters``, ``state`` and ``config``.
 
     Attributes
     ----------
@@ -61,9 +64,13 @@ class Layer:
         Whether ``forward`` keeps what ``backward`` will need. True in training, False in inference; containers switch it
         off for the layers below the lowest trainable one.
     needs_dx : bool
-        Whether ``backward`` must return the gradient of the input. Containers switch it off for the lowest trainable layer,
-        below which nobody asks.
+        Whether ``backward`` must return the gradient with respect to the input. Containers switch it off for the lowest
+        trainable layer, as no layer below it needs a gradient.
+    is_identity_in_inference : bool
+        Whether y = x in inference, as in dropout: such a layer, and whatever is inside it, matters to training only.
     """
+
+    is_identity_in_inference = False
 
     def __init__(self) -> None:
         self.name = type(self).__name__
@@ -75,18 +82,58 @@ class Layer:
     # ---- what a layer computes
 
     def forward(self, x: np.ndarray) -> np.ndarray:
+        """The layer's output y.
+
+        Raises
+        ------
+        TypeError
+            If x is no NumPy array, or neither float32 nor float64, or not of the dtype of the layer's parameters.
+        ValueError
+            If x has not the shape that the layer expects.
+        """
         raise NotImplementedError(f"{type(self).__name__} must write forward(x)")
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        """dx = dL/dx, given dy = dL/dy; the gradients of the layer's own parameters are assigned to their ``grad``.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward`` before it that remembered anything.
+        ValueError
+            If dy is not an array of y's shape and dtype.
+        """
         raise NotImplementedError(f"{type(self).__name__} must write backward(dy)")
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of ``forward``'s result for an input of this shape, both with N in front."""
+        """Shape of ``forward``'s result for an input of this shape, both with N in front.
+
+        Raises
+        ------
+        ValueError
+            If the layer does not take inputs of this shape.
+        """
         raise NotImplementedError(f"{type(self).__name__} must write output_shape(input_shape)")
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Multiply-add operations of one ``forward`` on an input of this shape (convolutions and products only)."""
+        """Multiply-add operations of one ``forward`` in inference, for an input of this shape, N in front.
+
+        By custom only those of convolutions and matrix products are counted.
+        """
         return 0
+
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        """Which pixels of the picture an element of y sees, given that for the elements of x (``below``).
+
+        Raises
+        ------
+        ValueError
+            If y is no map in which each element sees a window of the picture.
+        """
+        raise ValueError(
+            f"{self} gives no map in which each element sees a window of the picture; leave it out, with cut(), or make it a "
+            "convolution, with minicnn.transfer.fc_to_conv.fc_to_conv"
+        )
 
     # ---- what a layer owns
 
@@ -103,13 +150,13 @@ class Layer:
         }
 
     def state(self) -> dict[str, np.ndarray]:
-        """What is saved with the weights but not trained (running mean and variance), by name; the live arrays."""
+        """What is saved with the weights but not trained (running mean and variance), by name: the arrays themselves."""
         return {f"{name}.{key}": array for name, child in self.children().items() for key, array in child.state().items()}
 
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments: ``type(layer)(**layer.config())`` has the same shape.
+        """The constructor's arguments: ``type(layer)(**layer.config())`` makes a layer like this one, with new weights.
 
-        They are what JSON can hold, or in containers the layers inside by name.
+        The values are what JSON can hold; in containers they are the layers inside, by name.
         """
         return {}
 
@@ -129,7 +176,7 @@ class Layer:
     def eval(self, backward: bool = False) -> Layer:
         """Inference mode: deterministic, and nothing is remembered. Returns the layer.
 
-        ``backward=True`` remembers all the same, for those who want gradients in this mode: gradient checks, saliency maps.
+        With ``backward=True`` it remembers all the same, for gradients in this mode: gradient checks, saliency maps.
         """
         return self._set_mode(training=False, remembers=backward)
 
@@ -142,26 +189,33 @@ class Layer:
     # ---- freezing
 
     def freeze(self) -> Layer:
-        """Frozen: parameters and statistics stay bit-identical through training. (`trainable` becomes False, not True.)"""
+        """Parameters and statistics stay bit-identical through training: ``trainable`` becomes False. Returns the layer."""
         for parameter in self.parameters().values():
             parameter.trainable = False
             parameter.grad = None
         return self
 
     def unfreeze(self) -> Layer:
+        """Parameters are trained again. Returns the layer."""
         for parameter in self.parameters().values():
             parameter.trainable = True
         return self
 
     @property
     def trainable(self) -> bool:
-        """Whether anything in here is trained. Read at every step, so a change takes effect at once."""
+        """Whether any parameter in here is trained. Read at every step, so that a change takes effect at once."""
         return any(parameter.trainable for parameter in self.parameters().values())
 
     # ---- dtype and randomness
 
     def astype(self, dtype: np.dtype | type) -> Layer:
-        """Convert parameters and state in place: float32 for work, float64 for gradient checks. Returns the layer."""
+        """Convert parameters and state in place: float32 for work, float64 for gradient checks. Returns the layer.
+
+        Raises
+        ------
+        TypeError
+            For any other dtype.
+        """
         dtype = np.dtype(dtype)
         if dtype not in FLOATS:
             raise TypeError(f"layers compute in float32 or float64, got {dtype}")
@@ -170,14 +224,14 @@ class Layer:
         return self
 
     def _convert(self, dtype: np.dtype) -> None:
-        """Convert what this very layer owns (not its children); batch norm also converts its statistics."""
+        """Convert what this layer itself owns, not the layers inside it; batch norm also converts its statistics."""
         if not self.children():
             for parameter in self.parameters().values():
                 parameter.value = parameter.value.astype(dtype, copy=False)
                 parameter.grad = None
 
     def seed(self, rng: np.random.Generator) -> Layer:
-        """Give every layer that draws random numbers (dropout) a generator of its own, derived from this one."""
+        """Give each layer that draws random numbers (dropout) its own generator, spawned from ``rng``. Returns the layer."""
         for _, layer in self.walk():
             if hasattr(layer, "rng"):
                 layer.rng = rng.spawn(1)[0]
@@ -186,11 +240,17 @@ class Layer:
     # ---- between forward and backward
 
     def remember(self, **values: Any) -> None:
-        """Keep named values for ``backward``, if there will be one."""
+        """Keep values by name for ``backward``, if there will be one."""
         self._remembered = values if self.remembers else None
 
     def recall(self) -> SimpleNamespace:
-        """The values that ``forward`` remembered, which are let go with this call."""
+        """The values that ``forward`` remembered; from now on they are remembered no more.
+
+        Raises
+        ------
+        RuntimeError
+            If there are none.
+        """
         if self._remembered is None:
             raise RuntimeError(
                 f"{self}: backward() needs a forward() just before it, in train() mode or in eval(backward=True). "
@@ -202,7 +262,13 @@ class Layer:
     # ---- checks shared by all
 
     def check_input(self, x: np.ndarray, ndim: int | None = None) -> None:
-        """Refuse what no layer can work with, in a sentence."""
+        """Refuse an x that no layer can work with, or that has not ``ndim`` axes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As ``forward`` says.
+        """
         if not isinstance(x, np.ndarray):
             raise TypeError(f"{self} expects a NumPy array, got {type(x).__name__}")
         if x.dtype not in FLOATS:
@@ -210,7 +276,8 @@ class Layer:
         if ndim is not None and x.ndim != ndim:
             layout = {2: "(N, D)", 4: "(N, C, H, W)"}[ndim]
             raise ValueError(f"{self} expects an input of shape {layout}, got {x.shape}")
-        for key, parameter in self.parameters().items() if not self.children() else ():
+        own = {} if self.children() else self.parameters()
+        for key, parameter in own.items():
             if parameter.value.dtype != x.dtype:
                 raise TypeError(
                     f"{self} holds {key} in {parameter.value.dtype} and got x in {x.dtype}; "
@@ -218,11 +285,17 @@ class Layer:
                 )
 
     def check_gradient(self, dy: np.ndarray, y_shape: tuple[int, ...], dtype: np.dtype) -> None:
-        """Refuse a dy that is not the gradient of this layer's y: the loops would read past its end."""
+        """Refuse a dy that has not y's shape and dtype: compiled loops would read past its end.
+
+        Raises
+        ------
+        ValueError
+            If it has not.
+        """
         if not isinstance(dy, np.ndarray) or dy.shape != tuple(y_shape) or dy.dtype != dtype:
             got = f"{dy.dtype} {dy.shape}" if isinstance(dy, np.ndarray) else type(dy).__name__
             raise ValueError(f"{self}: backward(dy) expects a dy like y, {dtype} {tuple(y_shape)}, got {got}")
 
     def __str__(self) -> str:
-        kind = type(self).__name__
-        return kind if self.name == kind else f"{kind} '{self.name}'"
+        type_name = type(self).__name__
+        return type_name if self.name == type_name else f"{type_name} '{self.name}'"

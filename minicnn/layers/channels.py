@@ -1,4 +1,4 @@
-"""Channels of zeros, so that few can be added to many."""
+"""Channels of zeros, so that a map with few channels can be added to one with many."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ import numpy as np
 
 from .arguments import is_whole
 from .base import Layer
+from .receptive_field import ReceptiveField
 
 
 class PadChannels(Layer):
-    """Puts channels of zeros before and after those of the input: y = [0, x, 0], and dx = dy without what was put there.
+    """Puts channels of zeros before and after those of the input: y = [0, x, 0], and dx = dy without these channels.
 
-    With it a shortcut can join a branch with more channels, at the price of no parameters. He et al. 2016, "Deep Residual
+    With it a shortcut can join a branch that has more channels, and needs no parameters. He et al. 2016, "Deep Residual
     Learning for Image Recognition", section 4.1, option A.
 
     Parameters
     ----------
     before, after : int
-        How many.
+        How many channels of zeros.
 
     Input (N, C, H, W), output (N, before + C + after, H, W), float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        If a number is negative or not whole; in ``forward``, if x is not of shape (N, C, H, W); in ``backward``, if dy is not
+        like y.
 
     >>> PadChannels(1, 2).forward(np.array([[[[5.0]], [[6.0]]]])).ravel()
     array([0., 5., 6., 0., 0.])
@@ -50,6 +57,9 @@ class PadChannels(Layer):
             raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
         N, C, H, W = input_shape
         return N, self.before + C + self.after, H, W
+
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        return below
 
     def config(self) -> dict[str, Any]:
         return {"before": self.before, "after": self.after}

@@ -10,7 +10,8 @@ import numpy as np
 from ..kernels import single_pass
 from ..kernels.elementwise import add, join_channels
 from .base import Layer
-from .norm_activation import NormActivation, in_one_step
+from .norm_activation import NormActivation, join_norms_with_activations
+from .receptive_field import ReceptiveField, union
 
 
 class Sequential(Layer):
@@ -19,6 +20,11 @@ class Sequential(Layer):
     Layers are given by name (``Sequential(conv1=Conv2d(1, 6, 5), relu1=ReLU())``) or, without names, counted from "0".
 
     ``forward`` finds the lowest trainable layer anew each time: those below it remember nothing, and ``backward`` ends there.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `append`; in ``forward`` and ``backward``, as the layers say.
 
     >>> from minicnn.layers import Linear, ReLU
     >>> net = Sequential(hidden=Linear(4, 3), relu=ReLU(), scores=Linear(3, 2))
@@ -36,14 +42,21 @@ class Sequential(Layer):
             self.append(name, layer)
 
     def append(self, name: str, layer: Layer) -> None:
-        """Put one more layer on top."""
+        """Put one more layer on top.
+
+        Raises
+        ------
+        TypeError
+            If it is no layer.
+        ValueError
+            If the name is taken, or has a dot in it: dots separate the names in a path.
+        """
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential holds layers; {name!r} is a {type(layer).__name__}")
         if "." in name or name in self.layers:
             raise ValueError(f"a layer's name must be new and without a dot, got {name!r} beside {list(self.layers)}")
         self.layers[name] = layer
-        for path, inner in layer.walk():
-            inner.name = f"{name}.{path}" if path else name
+        set_names(name, layer)
 
     def children(self) -> dict[str, Layer]:
         return self.layers
@@ -65,14 +78,12 @@ class Sequential(Layer):
         return dy if self.needs_dx else None
 
     def steps(self) -> list[Layer | NormActivation]:
-        """What a pass runs, each told what ``backward`` will want of it: the layers, a batch norm and its ReLU as one step."""
-        steps: list[Layer | NormActivation] = []
-        for layer in plan_backward(self, self.layers.values()):
-            if steps and in_one_step(steps[-1], layer):
-                steps[-1] = NormActivation(steps[-1], layer)
-            else:
-                steps.append(layer)
-        return steps
+        """What one pass runs, in order: the layers, but a batch norm and the ReLU above it as one step.
+
+        Each has been told what ``backward`` will want of it; see `plan_backward`.
+        """
+        plan_backward(self, self.layers.values())
+        return join_norms_with_activations(self.layers.values())
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         for layer in self.layers.values():
@@ -86,6 +97,12 @@ class Sequential(Layer):
             input_shape = layer.output_shape(input_shape)
         return total
 
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        for layer in self.layers.values():
+            below = layer.receptive_field(below, input_shape)
+            input_shape = layer.output_shape(input_shape)
+        return below
+
     def config(self) -> dict[str, Any]:
         return dict(self.layers)
 
@@ -93,14 +110,19 @@ class Sequential(Layer):
         """Cut in two: everything up to and including the layer named ``after``, and everything above it.
 
         The halves share their layers with this network: training the upper half trains this network.
+
+        Raises
+        ------
+        ValueError
+            If there is no layer of this name.
         """
         if after not in self.layers:
             raise ValueError(f"there is no layer {after!r} to cut after; the layers here are {', '.join(self.layers)}")
         names = list(self.layers)
-        at = names.index(after) + 1
+        end = names.index(after) + 1
         halves = Sequential(), Sequential()
-        for half, part in zip(halves, (names[:at], names[at:]), strict=True):
-            half.layers = {name: self.layers[name] for name in part}
+        for half, names_in_half in zip(halves, (names[:end], names[end:]), strict=True):
+            half.layers = {name: self.layers[name] for name in names_in_half}
             half.training, half.remembers = self.training, self.remembers
         return halves
 
@@ -110,12 +132,25 @@ class Residual(Layer):
 
     S is the identity where no ``shortcut`` layer is given. The gradient passes the identity unweakened, which is why very
     deep networks of this kind train. He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.1.
+
+    Parameters
+    ----------
+    body : Layer
+        F.
+    shortcut : Layer, optional
+        S, for branches that change the shape.
+
+    Raises
+    ------
+    ValueError
+        In ``forward``, if F(x) and S(x) differ in shape.
     """
 
     def __init__(self, body: Layer, shortcut: Layer | None = None):
         super().__init__()
         self.body, self.shortcut = body, shortcut
-        name_children(self)
+        for name, branch in self.children().items():
+            set_names(name, branch)
 
     def children(self) -> dict[str, Layer]:
         return {"body": self.body} | ({"shortcut": self.shortcut} if self.shortcut else {})
@@ -123,29 +158,34 @@ class Residual(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         for branch in self.children().values():
             plan_backward(self, [branch])
-        y, shortcut = self.body.forward(x), self.shortcut.forward(x) if self.shortcut else x
-        if y.shape != shortcut.shape:
+        through_body = self.body.forward(x)
+        through_shortcut = self.shortcut.forward(x) if self.shortcut else x
+        if through_body.shape != through_shortcut.shape:
             raise ValueError(
-                f"{self}: the branch gives {y.shape} and the shortcut {shortcut.shape}, and only equal shapes can be added. "
-                "Give the shortcut a 1x1 convolution with the branch's stride and channels"
+                f"{self}: the branch gives {through_body.shape} and the shortcut {through_shortcut.shape}, and only equal "
+                "shapes can be added. Give the shortcut a 1x1 convolution with the branch's stride and channels"
             )
+        y = add(through_body, through_shortcut)
         self.remember(y_shape=y.shape, dtype=y.dtype)
-        return add(y, shortcut)
+        return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         saved = self.recall()
         self.check_gradient(dy, saved.y_shape, saved.dtype)
-        through_body = self.body.backward(dy) if self.body.remembers else None
-        through_shortcut = dy
-        if self.shortcut:
-            through_shortcut = self.shortcut.backward(dy) if self.shortcut.remembers else None
-        return add(through_body, through_shortcut) if self.needs_dx else None
+        gradients = [branch.backward(dy) for branch in self.children().values() if branch.remembers]
+        if self.shortcut is None:
+            gradients.append(dy)  # through the identity
+        return add(*gradients) if self.needs_dx else None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return self.body.output_shape(input_shape)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         return sum(branch.multiply_adds(input_shape) for branch in self.children().values())
+
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        fields = [branch.receptive_field(below, input_shape) for branch in self.children().values()]
+        return union(self, fields if self.shortcut else [*fields, below])
 
     def config(self) -> dict[str, Any]:
         return self.children()
@@ -154,7 +194,14 @@ class Residual(Layer):
 class Concat(Layer):
     """Branches side by side, joined along the channels: y = [F_1(x), F_2(x), ...], and dx = sum over i of J_Fi^T dy_i.
 
+    Here dy_i are the channels of dy that belong to F_i(x). Branches are given by name or, without names, counted from "0".
+
     Szegedy et al. 2015, "Going Deeper with Convolutions", figure 2 (the Inception module).
+
+    Raises
+    ------
+    ValueError
+        If there is no branch; in ``forward``, if the branches' results differ in anything but the number of channels.
     """
 
     def __init__(self, *branches: Layer, **named: Layer):
@@ -162,7 +209,8 @@ class Concat(Layer):
         self.branches: dict[str, Layer] = {str(i): branch for i, branch in enumerate(branches)} | named
         if not self.branches:
             raise ValueError("Concat needs at least one branch")
-        name_children(self)
+        for name, branch in self.branches.items():
+            set_names(name, branch)
 
     def children(self) -> dict[str, Layer]:
         return self.branches
@@ -180,8 +228,9 @@ class Concat(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         saved = self.recall()
         self.check_gradient(dy, saved.y_shape, saved.dtype)
-        parts = zip(self.branches.values(), np.split(dy, np.cumsum(saved.channels)[:-1], axis=1), strict=True)
-        gradients = [branch.backward(np.ascontiguousarray(dy_i)) for branch, dy_i in parts if branch.remembers]
+        parts = np.split(dy, np.cumsum(saved.channels)[:-1], axis=1)
+        branches = zip(self.branches.values(), parts, strict=True)
+        gradients = [branch.backward(np.ascontiguousarray(dy_i)) for branch, dy_i in branches if branch.remembers]
         return sum(gradients[1:], start=gradients[0]) if self.needs_dx else None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -191,28 +240,30 @@ class Concat(Layer):
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         return sum(branch.multiply_adds(input_shape) for branch in self.branches.values())
 
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        return union(self, [branch.receptive_field(below, input_shape) for branch in self.branches.values()])
+
     def config(self) -> dict[str, Any]:
         return dict(self.branches)
 
 
-def plan_backward(parent: Layer, layers: Iterable[Layer]) -> list[Layer]:
-    """The layers in order, each told what ``backward`` will want of it.
+def plan_backward(parent: Layer, layers: Iterable[Layer]) -> None:
+    """Set ``needs_dx`` and ``remembers`` of layers that run one after another inside ``parent``, from the first to the last.
 
-    A layer must return dx if the parent must, or if anything before it is trainable. It remembers only if it must return
-    dx or is trainable itself: all others are not visited on the way back.
+    A layer must return dx if the parent must, or if a layer before it is trainable. It remembers if it must return dx or is
+    trainable itself; all others need not be visited on the way back.
     """
-    layers, needs_dx = list(layers), parent.needs_dx
-    if not parent.remembers:  # there is no way back: nobody needs to look through all weights for what is trainable
+    if not parent.remembers:  # no backward pass: save the look through all parameters for those that are trainable
         for layer in layers:
             layer.needs_dx = layer.remembers = False
-        return layers
+        return
+    needs_dx = parent.needs_dx
     for layer in layers:
         layer.needs_dx = needs_dx
         layer.remembers = needs_dx = needs_dx or layer.trainable
-    return layers
 
 
-def name_children(parent: Layer) -> None:
-    for name, child in parent.children().items():
-        for path, inner in child.walk():
-            inner.name = f"{name}.{path}" if path else name
+def set_names(name: str, layer: Layer) -> None:
+    """From here on the layer is called ``name``, and each layer inside it by its path: ``"name.body.conv"``."""
+    for path, inner in layer.walk():
+        inner.name = f"{name}.{path}" if path else name

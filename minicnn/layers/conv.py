@@ -1,4 +1,8 @@
-"""Convolution."""
+"""Convolution: what it computes, its parameters and its shapes.
+
+The arithmetic is in ``minicnn.kernels``: ``reference`` has the equations as plain loops, ``textbook`` im2col in NumPy, and
+``convolution.dispatch`` chooses among the fast algorithms.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,13 @@ from ..initializers import Initializer, msra
 from ..kernels.convolution import dispatch as kernels
 from ..kernels.convolution.choice import ALGORITHMS, can_compute
 from ..kernels.geometry import ConvGeometry, same_pads
-from .arguments import is_whole, pair, sides
+from .arguments import is_whole, padding_of_sides, pair
 from .base import Layer, Parameter
+from .receptive_field import ReceptiveField
 
 
 class Conv2d(Layer):
-    """Each filter slides over the picture and gives one number a place: how well what it sees there matches.
+    """Each filter slides over the picture and gives one number at each position: how well what it sees there matches.
 
     y[n, f, i, j] = b[f] + sum over c, p, q of x_padded[n, c, i*sh + p*dh, j*sw + q*dw] * w[f, c, p, q]
 
@@ -24,13 +29,13 @@ class Conv2d(Layer):
     channels are split into that many equal groups and each filter sees one group only; groups = in_channels = out_channels is
     the depthwise convolution of MobileNet.
 
-    Backward, from dy = dL/dy, each sum over all n, i, j (and p, q) in which the product occurs:
+    Backward, from dy = dL/dy:
 
-    db[f] = sum of dy[n, f, i, j]
-    dw[f, c, p, q] = sum of dy[n, f, i, j] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
-    dx_padded[n, c, i*sh + p*dh, j*sw + q*dw] += dy[n, f, i, j] * w[f, c, p, q]
+    db[f] = sum over n, i, j of dy[n, f, i, j]
+    dw[f, c, p, q] = sum over n, i, j of dy[n, f, i, j] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
+    dx_padded[n, c, i*sh + p*dh, j*sw + q*dw] += dy[n, f, i, j] * w[f, c, p, q]   for all f, i, j, p, q
 
-    and dx is dx_padded without the padding: every place that read a pixel sends its share back there.
+    and dx is dx_padded without the padding: every output that read a pixel sends its share of the gradient back to it.
 
     Parameters
     ----------
@@ -50,10 +55,10 @@ class Conv2d(Layer):
     rng : None, int or numpy.random.Generator
         Where the random numbers come from; an int is a seed.
     algorithm : str, optional
-        Computes it in this way, where it can, instead of the one that is fastest: "reference" (the equation above as plain
-        loops), "textbook" (im2col, in NumPy), "im2col", "direct", "winograd4", "winograd2", "pointwise" or "depthwise". The
-        numbers agree but for rounding. It is an attribute that may be changed at any time, and is not saved with the model;
-        `set_algorithm` sets it in a whole network. A step that an algorithm does not know is done as usual: "direct" has no dx.
+        How to compute it, in the place of the fastest way: "reference" (the equations above as plain loops), "textbook" (im2col
+        in NumPy), "im2col", "direct", "winograd4", "winograd2", "pointwise" or "depthwise". The results are equal but for
+        rounding. It is an attribute that may be changed at any time, and is not saved with the model; `set_algorithm` sets it
+        in a whole network. What an algorithm cannot compute is computed as usual: "direct" has no dx.
 
     Input (N, C, H, W), output (N, F, OH, OW) with OH = floor((H + top + bottom - dh*(KH-1) - 1) / sh) + 1, OW likewise, both
     float32 or float64. Parameters w (F, C / groups, KH, KW) and b (F,).
@@ -61,8 +66,8 @@ class Conv2d(Layer):
     Raises
     ------
     ValueError
-        If a number makes no sense, or the algorithm cannot compute such a convolution; in ``forward``, if the channels are not
-        ours or the filter is larger than the padded picture; in ``backward``, if dy is not like y.
+        If an argument makes no sense, or the algorithm cannot compute this convolution; in ``forward``, if x has another number
+        of channels or the filter is larger than the padded picture; in ``backward``, if dy is not like y.
     TypeError
         In ``forward``, for anything but a float32 or float64 array of the layer's own dtype.
 
@@ -90,9 +95,9 @@ class Conv2d(Layer):
         algorithm: str | None = None,
     ):
         super().__init__()
-        for what, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+        for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
             if not is_whole(value, 1):
-                raise ValueError(f"Conv2d: {what} is a whole number of at least 1, got {value!r}")
+                raise ValueError(f"Conv2d: {name} is a whole number of at least 1, got {value!r}")
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"Conv2d: groups = {groups} must divide both in_channels = {in_channels} and out_channels = {out_channels}, "
@@ -102,7 +107,7 @@ class Conv2d(Layer):
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
         self.stride = pair("Conv2d", "stride", stride, 1)
         self.dilation = pair("Conv2d", "dilation", dilation, 1)
-        self.pad = sides("Conv2d", pad)
+        self.pad = padding_of_sides("Conv2d", pad)
         self.algorithm = algorithm
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         self.w = Parameter(initializer(shape, np.random.default_rng(rng), np.float32))
@@ -110,84 +115,89 @@ class Conv2d(Layer):
 
     @property
     def algorithm(self) -> str | None:
-        """What computes it; None: whatever is fastest."""
+        """The algorithm that was asked for; None: whichever is fastest."""
         return self._algorithm
 
     @algorithm.setter
     def algorithm(self, name: str | None) -> None:
-        if name is not None and name not in ALGORITHMS:
-            raise ValueError(f"there is no algorithm {name!r} for convolutions; there are {', '.join(ALGORITHMS)}")
+        _check_algorithm(name)
         if name is not None and not self.can_use(name):
             raise ValueError(
                 f"{self} cannot be computed by {name!r}: kernel {self.kernel_size}, stride {self.stride}, dilation "
-                f"{self.dilation}, {self.in_channels} channels to {self.out_channels} in {self.groups} groups. Winograd's are "
-                "for 3x3 with stride 1 and one group, 'pointwise' is for 1x1 with stride 1 and no padding, 'depthwise' for a "
-                "filter a channel; 'im2col', 'direct', 'textbook' and 'reference' compute all"
+                f"{self.dilation}, pad {self.pad}, {self.in_channels} channels to {self.out_channels}, groups {self.groups}. "
+                "'winograd4' and 'winograd2' are for 3x3 filters with stride, dilation and groups 1, 'pointwise' for 1x1 "
+                "filters with stride and groups 1 and no padding, 'depthwise' for one filter a channel; 'im2col', 'direct', "
+                "'textbook' and 'reference' compute all"
             )
         self._algorithm = name
 
     def can_use(self, algorithm: str) -> bool:
-        """Whether the algorithm can compute such a convolution."""
-        geometry, _ = _place((0, 0) if self.pad == "same" else self.pad, (0, 0), self.kernel_size, self.stride, self.dilation)
+        """Whether the algorithm can compute this convolution."""
+        pad = (0, 0) if self.pad == "same" else self.pad  # to 1x1 filters, the only ones for which it matters, "same" adds none
+        geometry, _ = _padded_geometry(pad, (0, 0), self.kernel_size, self.stride, self.dilation)
         return can_compute(algorithm, geometry, self.groups, self.in_channels, self.out_channels)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)
-        geometry, b = self.geometry(x.shape), self.b.value if self.b else None
-        y = kernels.conv2d_forward(x, self.w.value, b, *geometry[1:], self.groups, algorithm=self.algorithm)
+        _, stride, pads, dilation = self.geometry(x.shape)
+        w, b = self.w.value, self.b.value if self.b else None
+        y = kernels.conv2d_forward(x, w, b, stride, pads, dilation, self.groups, algorithm=self.algorithm)
         self.remember(x=x)
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        x = self.recall().x
+        x, w = self.recall().x, self.w.value
         self.check_gradient(dy, self.output_shape(x.shape), x.dtype)
-        kernel, *where = self.geometry(x.shape)
+        kernel, stride, pads, dilation = self.geometry(x.shape)
         if self.w.trainable:
-            self.w.grad = kernels.conv2d_dw(dy, x, kernel, *where, self.groups, algorithm=self.algorithm)
+            self.w.grad = kernels.conv2d_dw(dy, x, kernel, stride, pads, dilation, self.groups, algorithm=self.algorithm)
         if self.b and self.b.trainable:
             self.b.grad = kernels.conv2d_db(dy)
         if not self.needs_dx:
             return None
-        return kernels.conv2d_dx(dy, self.w.value, x.shape[2:], *where, self.groups, algorithm=self.algorithm)
+        return kernels.conv2d_dx(dy, w, x.shape[2:], stride, pads, dilation, self.groups, algorithm=self.algorithm)
 
     def geometry(self, input_shape: tuple[int, ...]) -> ConvGeometry:
-        """Where the filters are applied to an input (N, C, H, W): kernel, stride, pads (top, bottom, left, right), dilation.
+        """Kernel, stride, pads (top, bottom, left, right) and dilation for an input (N, C, H, W).
 
         Raises
         ------
         ValueError
-            If the channels are not ours, or the filter is larger than the padded picture.
+            If the input has another number of channels, or the filter is larger than the padded picture.
         """
-        return self._place(input_shape)[0]
+        return self._geometry_and_size(input_shape)[0]
 
-    def _place(self, input_shape: tuple[int, ...]) -> tuple[ConvGeometry, tuple[int, int]]:
-        """The windows, and how many there are."""
+    def _geometry_and_size(self, input_shape: tuple[int, ...]) -> tuple[ConvGeometry, tuple[int, int]]:
+        """The geometry, and (OH, OW)."""
         if len(input_shape) != 4:
             raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
-        _, C, *size = input_shape
+        _, C, *picture = input_shape
         if self.in_channels != C:
             raise ValueError(
                 f"{self} expects {self.in_channels} channels, got {C}: x {tuple(input_shape)}, w {self.w.value.shape}. "
                 "Is x in NCHW order?"
             )
-        geometry, count = _place(self.pad, tuple(size), self.kernel_size, self.stride, self.dilation)
-        if min(count) < 1 or min(size) < 1:
+        geometry, size = _padded_geometry(self.pad, tuple(picture), self.kernel_size, self.stride, self.dilation)
+        if min(size) < 1 or min(picture) < 1:
             top, bottom, left, right = geometry.pads
             reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
             raise ValueError(
                 f"{self}: the window, {reach[0]} x {reach[1]}, is larger than the padded picture, "
-                f"{size[0] + top + bottom} x {size[1] + left + right}: x {tuple(input_shape)}, w {self.w.value.shape}. "
+                f"{picture[0] + top + bottom} x {picture[1] + left + right}: x {tuple(input_shape)}, w {self.w.value.shape}. "
                 "Use a larger picture or more padding"
             )
-        return geometry, count
+        return geometry, size
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (input_shape[0], self.out_channels, *self._place(input_shape)[1])
+        return (input_shape[0], self.out_channels, *self._geometry_and_size(input_shape)[1])
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         """One for each output element and each weight of its filter: N * OH * OW * F * C / groups * KH * KW."""
         N, _, OH, OW = self.output_shape(input_shape)
         return N * OH * OW * self.w.value.size
+
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        return below.through(self.geometry(input_shape))
 
     def parameters(self) -> dict[str, Parameter]:
         return {"w": self.w} | ({"b": self.b} if self.b else {})
@@ -205,26 +215,34 @@ class Conv2d(Layer):
         }
 
 
-@lru_cache(maxsize=1024)  # asked for several times in every pass, and always the same
-def _place(pad: tuple | str, *axes: tuple[int, int]) -> tuple[ConvGeometry, tuple[int, int]]:
-    """The windows for this padding, and how many; ``axes`` are size of the picture, kernel, stride, dilation, height first."""
-    size, kernel, stride, dilation = axes
+@lru_cache(maxsize=1024)  # every pass asks several times, and always for the same few
+def _padded_geometry(
+    pad: tuple | str, picture: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[ConvGeometry, tuple[int, int]]:
+    """The geometry of a convolution with this padding, for a picture of this size (H, W), and its output's size (OH, OW)."""
     if pad == "same":
-        (top, bottom), (left, right) = (same_pads(*axis) for axis in zip(*axes, strict=True))
+        (top, bottom), (left, right) = (same_pads(*axis) for axis in zip(picture, kernel, stride, dilation, strict=True))
     else:
         (top, bottom), (left, right) = (side if isinstance(side, tuple) else (side, side) for side in pad)
     geometry = ConvGeometry(kernel, stride, (top, bottom, left, right), dilation)
-    return geometry, geometry.count(*size)
+    return geometry, geometry.count(*picture)
 
 
 def set_algorithm(network: Layer, algorithm: str | None) -> int:
-    """Let every convolution in a network that the algorithm can compute be computed by it, and the others as usual.
+    """Let an algorithm compute all convolutions of a network that it can compute, and the others be computed as usual.
 
-    With "reference" a debugger steps through the definition inside a real network; None undoes it.
+    With "reference" a debugger steps through the definition inside a real network. None undoes it.
+
+    Parameters
+    ----------
+    network : Layer
+    algorithm : str or None
+        As for `Conv2d`.
 
     Returns
     -------
-    How many convolutions it is that use it now.
+    count : int
+        How many convolutions use the algorithm now.
 
     Raises
     ------
@@ -235,9 +253,13 @@ def set_algorithm(network: Layer, algorithm: str | None) -> int:
     >>> set_algorithm(resnet20(), "winograd2")
     17
     """
-    if algorithm is not None and algorithm not in ALGORITHMS:
-        raise ValueError(f"there is no algorithm {algorithm!r} for convolutions; there are {', '.join(ALGORITHMS)}")
+    _check_algorithm(algorithm)
     convolutions = [layer for _, layer in network.walk() if isinstance(layer, Conv2d)]
     for conv in convolutions:
         conv.algorithm = algorithm if algorithm is not None and conv.can_use(algorithm) else None
     return sum(conv.algorithm is not None for conv in convolutions)
+
+
+def _check_algorithm(name: str | None) -> None:
+    if name is not None and name not in ALGORITHMS:
+        raise ValueError(f"there is no algorithm {name!r} for convolutions; there are {', '.join(ALGORITHMS)}")

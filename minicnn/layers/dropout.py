@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .base import Layer
+from .receptive_field import ReceptiveField
 
 
 class Dropout(Layer):
@@ -14,7 +15,7 @@ class Dropout(Layer):
 
     ``p`` is the probability of *dropping* a unit, as in PyTorch. The lecture slides (and Srivastava's paper) use p for the
     opposite, the probability of keeping it. "Inverted": the division by 1 - p happens in training, so that E[y] = x there and
-    in eval mode the layer has nothing to do, and hands x through.
+    in eval mode the layer has nothing to do: y = x.
 
     Srivastava et al. 2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", section 4 (and section 10 for
     the scaling).
@@ -24,12 +25,12 @@ class Dropout(Layer):
     p : float
         0 <= p < 1.
     rng : None, int or Generator
-        Where the masks come from: ``np.random.default_rng(rng)``, kept as the attribute ``rng``.
+        Where the masks m come from: ``np.random.default_rng(rng)``, kept as the attribute ``rng``.
 
     Raises
     ------
     ValueError
-        If ``p`` is not in [0, 1).
+        If ``p`` is not in [0, 1); in ``backward``, if dy is not like y.
 
     >>> layer = Dropout(0.5, rng=0).train()
     >>> layer.forward(np.ones(6))
@@ -39,6 +40,8 @@ class Dropout(Layer):
     >>> layer.eval().forward(np.ones(3))
     array([1., 1., 1.])
     """
+
+    is_identity_in_inference = True
 
     def __init__(self, p: float = 0.5, rng: int | np.random.Generator | None = None):
         super().__init__()
@@ -71,6 +74,9 @@ class Dropout(Layer):
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(input_shape)
+
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        return below
 
     def config(self) -> dict[str, Any]:
         return {"p": self.p}

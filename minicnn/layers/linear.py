@@ -9,6 +9,7 @@ import numpy as np
 
 from ..initializers import Initializer, xavier
 from ..kernels.linear import product
+from .arguments import is_whole
 from .base import Layer, Parameter
 
 
@@ -29,6 +30,12 @@ class Linear(Layer):
 
     Input (N, in), output (N, out), both float32 or float64. Parameters w (out, in), one row an output, and b (out,).
 
+    Raises
+    ------
+    ValueError
+        If a number of features is not at least 1; in ``forward``, if x is not of shape (N, in); in ``backward``, if dy is not
+        like y.
+
     >>> layer = Linear(2, 1)
     >>> layer.w.value[:], layer.b.value[:] = [[3, 4]], [1]
     >>> layer.forward(np.array([[10, 100]], np.float32))
@@ -45,9 +52,9 @@ class Linear(Layer):
         rng: np.random.Generator | int | None = None,
     ):
         super().__init__()
-        for what, value in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"Linear: {what} is a whole number of at least 1, got {value!r}")
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            if not is_whole(value, 1):
+                raise ValueError(f"Linear: {name} is a whole number of at least 1, got {value!r}")
         self.in_features, self.out_features = int(in_features), int(out_features)
         self.w = Parameter(initializer((self.out_features, self.in_features), np.random.default_rng(rng), np.float32))
         self.b = Parameter(np.zeros(self.out_features, np.float32), decays=False) if bias else None
@@ -92,6 +99,13 @@ class Linear(Layer):
 
 class Flatten(Layer):
     """Everything of a sample in one row, channel after channel, row after row: (N, C, H, W) -> (N, C*H*W).
+
+    Backward, dy is given x's shape again.
+
+    Raises
+    ------
+    ValueError
+        In ``forward``, if x has no axis after that of the samples; in ``backward``, if dy is not like y.
 
     >>> Flatten().output_shape((8, 16, 5, 5))
     (8, 400)

@@ -9,6 +9,7 @@ import numpy as np
 from ..kernels import lrn as kernels
 from .arguments import is_whole
 from .base import Layer
+from .receptive_field import ReceptiveField
 
 
 class LocalResponseNorm(Layer):
@@ -17,13 +18,13 @@ class LocalResponseNorm(Layer):
     scale[n, c, h, w] = k + alpha / size * sum of x[n, m, h, w]^2 over m = c - (size - 1) / 2, ..., c + (size - 1) / 2
     y = x / scale^beta
 
-    with channels that do not exist left out, as zeros. From dy, at each pixel:
+    where channels that do not exist count as zero. From dy, at each pixel:
 
     dx[m] = dy[m] / scale[m]^beta - 2 * alpha / size * beta * x[m] * sum of dy[c] * y[c] / scale[c] over m's window
 
     where the first term comes through the numerator of y[m], the second through the scales of y[m] and its neighbours.
 
-    There is nothing to train, and training and inference do the same.
+    There is nothing to train, and the layer does the same in training and in inference.
 
     Alpha is divided by the size, as in Caffe, PyTorch and ONNX, and k is 1. *The paper does not
     divide*, and has k = 2, n = 5, alpha = 1e-4, beta = 0.75: that is ``LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)``.
@@ -43,7 +44,8 @@ class LocalResponseNorm(Layer):
     Raises
     ------
     ValueError
-        For an even size and other numbers that make no sense.
+        For an even size and other arguments that make no sense; in ``forward``, if x is not of shape (N, C, H, W); in
+        ``backward``, if dy is not like y.
 
     Source: Krizhevsky, Sutskever, Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section 3.3.
 
@@ -79,6 +81,9 @@ class LocalResponseNorm(Layer):
         if len(input_shape) != 4:
             raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
         return tuple(input_shape)
+
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        return below
 
     def config(self) -> dict[str, Any]:
         return {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}

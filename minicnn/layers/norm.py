@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from ..kernels import norm as kernels
+from ..kernels.elementwise import NO_CLIP
+from .arguments import is_whole
 from .base import Layer, Parameter
+from .receptive_field import ReceptiveField
 
 
 class BatchNorm(Layer):
     """Each channel is shifted and scaled to mean beta and standard deviation gamma.
 
-    In training the mean and the variance are those of the batch, for each channel c over its M values (samples and places):
+    In training the mean and the variance are those of the batch, for each channel over its M values (all samples and pixels):
 
     mean = sum of x / M;  variance = sum of (x - mean)^2 / M;  xh = (x - mean) / sqrt(variance + eps);  y = gamma * xh + beta
 
@@ -22,8 +25,8 @@ class BatchNorm(Layer):
     dbeta = sum of dy;  dgamma = sum of dy * xh
     dx = gamma / sqrt(variance + eps) * (dy - dbeta / M - xh * dgamma / M)
 
-    (The second term of dx comes through the mean, the third through the variance: every x moves both.) Meanwhile the averages
-    for later are kept up:
+    (The second term of dx comes through the mean, the third through the variance: every x moves both.) Running averages of the
+    statistics are kept for inference:
 
     running = (1 - momentum) * running + momentum * batch
 
@@ -44,7 +47,7 @@ class BatchNorm(Layer):
     eps : float
         Keeps the root away from zero.
     momentum : float
-        Above, 0 to 1.
+        The weight of the new batch in the running averages, 0 to 1.
 
     float32 or float64; the statistics of the batch are summed in float64. Parameters gamma and beta (C,), which start at 1 and
     0 and do not decay; state running_mean and running_var (C,), which start at 0 and 1.
@@ -52,7 +55,8 @@ class BatchNorm(Layer):
     Raises
     ------
     ValueError
-        If the number of channels is another, or in training if a channel has one value only, which has no variance.
+        If an argument makes no sense; in ``forward``, if the number of channels is another, or in training if a channel has one
+        value only, which has no variance.
 
     Source: Ioffe, Szegedy 2015, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
     algorithm 1 and section 3.1; for pictures section 3.2.
@@ -62,7 +66,7 @@ class BatchNorm(Layer):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
-        if not isinstance(num_features, (int, np.integer)) or isinstance(num_features, bool) or num_features < 1:
+        if not is_whole(num_features, 1):
             raise ValueError(f"{self}: num_features is the number of channels, at least 1, got {num_features!r}")
         if not eps > 0:
             raise ValueError(f"{self}: eps keeps the variance away from 0 and must be more than 0, got {eps}")
@@ -80,56 +84,64 @@ class BatchNorm(Layer):
         return self.training and self.trainable
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return self.normalise(x)
+        return self.forward_clipped(x, NO_CLIP)
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        return self.gradients(dy)
+        return self.backward_clipped(dy, None, NO_CLIP)
 
-    def normalise(self, x: np.ndarray, clip: tuple[float, float] = kernels.NO_CLIP) -> np.ndarray:
-        """``forward``; and y = min(max(y, low), high) in the same pass, for `NormActivation`."""
+    def forward_clipped(self, x: np.ndarray, clip: tuple[float, float]) -> np.ndarray:
+        """y = min(max(forward(x), low), high) for ``clip`` = (low, high), in the loop that normalises: for `NormActivation`."""
         self.check_input(x, self.ndim)
         self.output_shape(x.shape)
-        gamma, beta = self.gamma.value, self.beta.value
-        if self.uses_batch_statistics:
-            M = x.size // self.num_features
-            if M < 2:
-                raise ValueError(
-                    f"{self} has a single value a channel to take the variance of in training: x {x.shape}. "
-                    "Use larger batches (drop a last batch of one), eval mode, or freeze the layer"
-                )
+        gamma, beta, uses_batch_statistics = self.gamma.value, self.beta.value, self.uses_batch_statistics
+        if uses_batch_statistics:
+            self._check_several_values(x)
             y, mean, variance = kernels.batch_norm_forward(x, gamma, beta, self.eps, clip)
-            self._update_running("running_mean", mean)
-            self._update_running("running_var", variance * (M / (M - 1)))
-            self.remember(x=x, mean=mean, variance=variance, of_the_batch=True)
-            return y
-        y = kernels.running_norm_forward(x, gamma, beta, self.running_mean, self.running_var, self.eps, clip)
-        # frozen, the gradient of x is a constant times dy, and x need not be kept
-        mean, variance = self.running_mean.copy(), self.running_var.copy()
-        self.remember(x=x if self.trainable else None, mean=mean, variance=variance, of_the_batch=False, shape=x.shape)
+            self._update_running_statistics(mean, variance, M=x.size // self.num_features)
+        else:
+            mean, variance = self.running_mean.copy(), self.running_var.copy()
+            y = kernels.running_norm_forward(x, gamma, beta, mean, variance, self.eps, clip)
+        self.remember(
+            x=x if uses_batch_statistics or self.trainable else None,  # frozen, dx is dy times a constant
+            mean=mean,
+            variance=variance,
+            uses_batch_statistics=uses_batch_statistics,
+            shape=x.shape,
+            dtype=x.dtype,
+        )
         return y
 
-    def gradients(
-        self, dy: np.ndarray, y: np.ndarray | None = None, clip: tuple[float, float] = kernels.NO_CLIP
-    ) -> np.ndarray | None:
-        """``backward``; with ``y`` and ``clip``, dy is the gradient of the y that ``normalise`` gave with this clip."""
+    def backward_clipped(self, dy: np.ndarray, y: np.ndarray | None, clip: tuple[float, float]) -> np.ndarray | None:
+        """dx, where y is what ``forward_clipped(x, clip)`` returned: dy passes where y is strictly between the limits.
+
+        For the statistics of the batch. ``backward``, for any, is this with y = None: nothing was clipped.
+        """
         saved, gamma = self.recall(), self.gamma.value
-        self.check_gradient(dy, saved.shape if saved.x is None else saved.x.shape, gamma.dtype)
+        self.check_gradient(dy, saved.shape, saved.dtype)
         if saved.x is None:
             return kernels.running_norm_dx(dy, gamma, saved.variance, self.eps) if self.needs_dx else None
-        normalised = saved.x, gamma, saved.mean, saved.variance, self.eps
-        if saved.of_the_batch:
-            dx, dgamma, dbeta = kernels.batch_norm_backward(dy, *normalised, self.needs_dx, y=y, clip=clip)
+        inputs = saved.x, gamma, saved.mean, saved.variance, self.eps
+        if saved.uses_batch_statistics:
+            dx, dgamma, dbeta = kernels.batch_norm_backward(dy, *inputs, needs_dx=self.needs_dx, y=y, clip=clip)
         else:
-            dx, dgamma, dbeta = kernels.running_norm_backward(dy, *normalised, self.needs_dx)
+            dx, dgamma, dbeta = kernels.running_norm_backward(dy, *inputs, needs_dx=self.needs_dx)
         if self.gamma.trainable:
             self.gamma.grad = dgamma
         if self.beta.trainable:
             self.beta.grad = dbeta
         return dx
 
-    def _update_running(self, name: str, batch: np.ndarray) -> None:
-        running = getattr(self, name)  # in place: state() hands out the live array
-        running[...] = (1 - self.momentum) * running + self.momentum * batch
+    def _check_several_values(self, x: np.ndarray) -> None:
+        if x.size // self.num_features < 2:
+            raise ValueError(
+                f"{self} has a single value a channel to take the variance of in training: x {x.shape}. "
+                "Use larger batches (drop a last batch of one), eval mode, or freeze the layer"
+            )
+
+    def _update_running_statistics(self, mean: np.ndarray, variance: np.ndarray, M: int) -> None:
+        """Take in those of a batch with M values a channel; its variance was divided by M and here is to be by M - 1."""
+        for running, batch in ((self.running_mean, mean), (self.running_var, variance * (M / (M - 1)))):
+            running[...] = (1 - self.momentum) * running + self.momentum * batch  # in place: state() hands out the array
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != self.ndim or input_shape[1] != self.num_features:
@@ -164,7 +176,7 @@ class BatchNorm1d(BatchNorm):
 
 
 class BatchNorm2d(BatchNorm):
-    """Batch normalisation of pictures: input and output (N, C, H, W), statistics over all N * H * W places of a channel.
+    """Batch normalisation of maps: input and output (N, C, H, W), statistics over all N * H * W values of a channel.
 
     See ``BatchNorm``.
 
@@ -174,3 +186,6 @@ class BatchNorm2d(BatchNorm):
     """
 
     ndim = 4
+
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        return below

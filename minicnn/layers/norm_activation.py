@@ -1,6 +1,8 @@
-"""A batch norm with the ReLU above it, as one step of a network: maps are large, and each pass over them costs."""
+"""A batch norm and the ReLU above it as one step of a network: the map between them is not written to memory and read again."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,13 +12,13 @@ from .norm import BatchNorm2d
 
 
 class NormActivation:
-    """y = relu(norm(x)), written in the pass that normalises, and as the two layers one after another to the bit.
+    """y = relu(norm(x)), with the limits of the ReLU applied in the loop that normalises.
 
-    Backward, dy passes where y is strictly within the ReLU's limits, and from there on as `BatchNorm` says; with the batch's
-    statistics that is one sweep as well.
+    The results are those of the two layers one after another, to the bit. Backward, dy passes where y is strictly between the
+    limits and goes on as `BatchNorm` says; with the statistics of the batch that is one loop, too.
 
-    Made by a `Sequential` for each pass, it owns nothing: the parameters are the batch norm's, and each of the two layers
-    remembers what is its own.
+    A `Sequential` makes it for one pass. It owns nothing: the parameters are the batch norm's, and each of the two layers
+    remembers its own values.
 
     Parameters
     ----------
@@ -26,20 +28,32 @@ class NormActivation:
 
     def __init__(self, norm: BatchNorm2d, activation: Activation):
         self.norm, self.activation, self.clip = norm, activation, CLIPS[type(activation)]
-        self.remembers = norm.remembers
+        self.remembers, self.uses_batch_statistics = norm.remembers, norm.uses_batch_statistics
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        y = self.norm.normalise(x, self.clip)
+        y = self.norm.forward_clipped(x, self.clip)
         self.activation.remember(y=y)
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        if not self.norm.uses_batch_statistics:
+        if not self.uses_batch_statistics:
             return self.norm.backward(self.activation.backward(dy))
-        return self.norm.gradients(dy, self.activation.recall().y, self.clip)
+        return self.norm.backward_clipped(dy, self.activation.recall().y, self.clip)
 
 
-def in_one_step(layer: Layer, above: Layer | None) -> bool:
-    """Whether the two are a batch norm and a ReLU or ReLU6, and nobody has put a ``forward`` of their own in its place."""
-    watched = "forward" in vars(layer) or "forward" in vars(above or layer)
-    return type(layer) is BatchNorm2d and type(above) in CLIPS and not watched
+def join_norms_with_activations(layers: Iterable[Layer]) -> list[Layer | NormActivation]:
+    """The layers in their order, each BatchNorm2d with a ReLU or ReLU6 right above it as one step.
+
+    Where somebody has put another ``forward`` in the place of a layer's own, to watch it, it stays as it is.
+    """
+    steps: list[Layer | NormActivation] = []
+    for layer in layers:
+        if type(layer) in CLIPS and steps and type(steps[-1]) is BatchNorm2d and not _is_watched(steps[-1], layer):
+            steps[-1] = NormActivation(steps[-1], layer)
+        else:
+            steps.append(layer)
+    return steps
+
+
+def _is_watched(*layers: Layer) -> bool:
+    return any("forward" in vars(layer) for layer in layers)

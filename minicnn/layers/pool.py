@@ -1,7 +1,8 @@
-"""Pooling: a smaller picture, in which each pixel speaks for a window of the one before."""
+"""Pooling: a smaller map, in which each element sums up a window of the one before."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ from ..kernels import pool as kernels
 from ..kernels.geometry import ConvGeometry, same_pads
 from .arguments import padding, pair
 from .base import Layer
+from .receptive_field import ReceptiveField
 
 
 class Pool2d(Layer):
-    """Where the windows of max and average pooling lie, and how many they are.
+    """What max and average pooling share: where their windows lie, and how many there are.
 
     Along the height, with padding ``top`` and ``bottom`` (along the width likewise):
 
@@ -36,7 +38,8 @@ class Pool2d(Layer):
     Raises
     ------
     ValueError
-        If a number makes no sense, or the padding would put whole windows outside the picture.
+        If an argument makes no sense, or the padding would put whole windows outside the picture; in ``forward``, if the window
+        is larger than the padded picture; in ``backward``, if dy is not like y.
     """
 
     def __init__(
@@ -53,33 +56,41 @@ class Pool2d(Layer):
         if self.pad != "same" and any(p >= k for p, k in zip(self.pad, self.kernel_size, strict=True)):
             raise ValueError(
                 f"{self}: pad {self.pad} must be smaller than the kernel {self.kernel_size}, "
-                "or there are windows with nothing but padding in them"
+                "or some windows would contain nothing but padding"
             )
         self.ceil_mode = bool(ceil_mode)
 
-    def geometry(self, input_shape: tuple[int, ...]) -> tuple[ConvGeometry, tuple[int, int]]:
-        """Kernel, stride and pads for an input (N, C, H, W), and the number of windows (OH, OW)."""
-        if len(input_shape) != 4:
-            raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
-        pads, counts = [], []
-        for axis, length in enumerate(input_shape[2:]):
-            k, s = self.kernel_size[axis], self.stride[axis]
-            before, after = same_pads(length, k, s, 1) if self.pad == "same" else (self.pad[axis], self.pad[axis])
-            room = length + before + after - k
-            if room < 0 or length < 1:
-                raise ValueError(
-                    f"{self}: the window {self.kernel_size} is larger than the padded picture, x {tuple(input_shape)} with "
-                    f"pad {self.pad}; use a larger picture, a smaller window or more padding"
-                )
-            count = (-(-room // s) if self.ceil_mode else room // s) + 1
-            if (count - 1) * s >= length + before:
-                count -= 1
-            pads += [before, after]
-            counts.append(count)
-        return ConvGeometry(self.kernel_size, self.stride, tuple(pads), (1, 1)), (counts[0], counts[1])
+    def geometry(self, input_shape: tuple[int, ...]) -> ConvGeometry:
+        """Kernel, stride, pads (top, bottom, left, right) and dilation, always (1, 1), for an input (N, C, H, W).
+
+        Raises
+        ------
+        ValueError
+            If the window is larger than the padded picture.
+        """
+        (top, bottom, _), (left, right, _) = self._axes(input_shape)
+        return ConvGeometry(self.kernel_size, self.stride, (top, bottom, left, right), (1, 1))
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (*input_shape[:2], *self.geometry(input_shape)[1])
+        (_, _, OH), (_, _, OW) = self._axes(input_shape)
+        return (*input_shape[:2], OH, OW)
+
+    def _axes(self, input_shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
+        """Along the height and the width: the padding before and after the picture, and the number of windows."""
+        if len(input_shape) != 4:
+            raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
+        pad = ("same", "same") if self.pad == "same" else self.pad
+        arguments = zip(input_shape[2:], self.kernel_size, self.stride, pad, strict=True)
+        axes = [_windows_along(*of_axis, self.ceil_mode) for of_axis in arguments]
+        if min(input_shape[2:]) < 1 or any(windows < 1 for _, _, windows in axes):
+            raise ValueError(
+                f"{self}: the window {self.kernel_size} is larger than the padded picture, x {tuple(input_shape)} with "
+                f"pad {self.pad}; use a larger picture, a smaller window or more padding"
+            )
+        return axes
+
+    def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
+        return below.through(self.geometry(input_shape))
 
     def config(self) -> dict[str, Any]:
         return {
@@ -97,8 +108,8 @@ class MaxPool2d(Pool2d):
     elsewhere, summed where windows overlap. Of equal values the first one wins, row by row from the top left, and gets all of
     the gradient. NaN always wins, so that it is seen.
 
-    Arguments and output size as in ``Pool2d``. Input (N, C, H, W), output (N, C, OH, OW), float32 or float64. Remembered is one
-    byte an output: which place in the window won.
+    Arguments, output size and errors as in ``Pool2d``. Input (N, C, H, W), output (N, C, OH, OW), float32 or float64. One byte
+    an output is remembered: which element of the window won.
 
     Source: Ranzato et al. 2007, "Unsupervised Learning of Invariant Feature Hierarchies"; LeNet-5 (1998) still averaged.
 
@@ -115,7 +126,8 @@ class MaxPool2d(Pool2d):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)
-        (kernel, stride, pads, _), size = self.geometry(x.shape)
+        kernel, stride, pads, _ = self.geometry(x.shape)
+        size = self.output_shape(x.shape)[2:]
         y, winners = kernels.max_pool2d_forward(x, kernel, stride, pads, size, needs_winners=self.remembers)
         self.remember(winners=winners, input_shape=x.shape, dtype=x.dtype)
         return y
@@ -123,7 +135,7 @@ class MaxPool2d(Pool2d):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         saved = self.recall()
         self.check_gradient(dy, saved.winners.shape, saved.dtype)
-        kernel, stride, pads, _ = self.geometry(saved.input_shape)[0]
+        kernel, stride, pads, _ = self.geometry(saved.input_shape)
         return kernels.max_pool2d_backward(dy, saved.winners, saved.input_shape[2:], kernel, stride, pads)
 
 
@@ -131,12 +143,12 @@ class AvgPool2d(Pool2d):
     """The average under each window: y[n, c, i, j] = sum over p, q of x_padded[n, c, i*sh + p, j*sw + q] / count[i, j].
 
     ``count_include_pad`` says what ``count`` is at the border. False (the default here, and what TensorFlow's "SAME" does): the
-    pixels of the picture under the window. True (PyTorch's default, and Caffe's way): those of the padding too, as zeros that
-    pull the average down. What a window covers beyond the padding (``ceil_mode``) never counts.
+    pixels of the picture under the window. True (PyTorch's default, and what Caffe does): those of the padding too, as zeros
+    that pull the average down. What a window covers beyond the padding (``ceil_mode``) never counts.
 
     dx: each pixel under a window gets dy / count, summed where windows overlap. Nothing is remembered but shapes.
 
-    Other arguments and output size as in ``Pool2d``. Input (N, C, H, W), output (N, C, OH, OW), float32 or float64.
+    Other arguments, output size and errors as in ``Pool2d``. Input (N, C, H, W), output (N, C, OH, OW), float32 or float64.
 
     >>> x = np.array([[1.0, 3], [5, 7]]).reshape(1, 1, 2, 2)
     >>> AvgPool2d(2).forward(x)[0, 0]
@@ -162,14 +174,15 @@ class AvgPool2d(Pool2d):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)
-        (kernel, stride, pads, _), size = self.geometry(x.shape)
+        kernel, stride, pads, _ = self.geometry(x.shape)
+        size = self.output_shape(x.shape)[2:]
         self.remember(input_shape=x.shape, dtype=x.dtype)
         return kernels.avg_pool2d_forward(x, kernel, stride, pads, size, self.count_include_pad)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         saved = self.recall()
         self.check_gradient(dy, self.output_shape(saved.input_shape), saved.dtype)
-        kernel, stride, pads, _ = self.geometry(saved.input_shape)[0]
+        kernel, stride, pads, _ = self.geometry(saved.input_shape)
         return kernels.avg_pool2d_backward(dy, saved.input_shape[2:], kernel, stride, pads, self.count_include_pad)
 
     def config(self) -> dict[str, Any]:
@@ -181,6 +194,11 @@ class GlobalAvgPool2d(Layer):
 
     dx[n, c, h, w] = dy[n, c] / (H * W). Input (N, C, H, W) of any size, output (N, C), so that a classifier above does not
     depend on the size of the picture. Lin et al. 2014, "Network In Network", section 3.2.
+
+    Raises
+    ------
+    ValueError
+        In ``forward``, if x has another shape or no pixels; in ``backward``, if dy is not like y.
 
     >>> GlobalAvgPool2d().forward(np.arange(8.0).reshape(1, 2, 2, 2))
     array([[1.5, 5.5]])
@@ -201,3 +219,15 @@ class GlobalAvgPool2d(Layer):
         if len(input_shape) != 4 or min(input_shape[2:]) < 1:
             raise ValueError(f"{self} expects an input of shape (N, C, H, W) with H and W at least 1, got {tuple(input_shape)}")
         return tuple(input_shape[:2])
+
+
+@lru_cache(maxsize=1024)  # every pass asks several times, and always for the same few
+def _windows_along(length: int, kernel: int, stride: int, pad: int | str, ceil_mode: bool) -> tuple[int, int, int]:
+    """Padding before and after an axis of the picture, and how many windows there are along it: 0 if not even one fits."""
+    before, after = same_pads(length, kernel, stride, 1) if pad == "same" else (pad, pad)
+    room = length + before + after - kernel
+    if room < 0:
+        return before, after, 0
+    windows = (-(-room // stride) if ceil_mode else room // stride) + 1
+    starts_beyond_the_picture = (windows - 1) * stride >= length + before
+    return before, after, windows - 1 if starts_beyond_the_picture else windows

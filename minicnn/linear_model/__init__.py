@@ -1,8 +1,20 @@
-"""Linear classifiers by scikit-learn's conventions, for CNN codes and anything else that is rows of numbers."""
+"""Linear classifiers that follow scikit-learn's conventions, for CNN codes and anything else that is rows of numbers."""
 
+from .base import LinearClassifier, class_scores
 from .calibration import calibrate
-from .selection import choose_regularisation
+from .cross_validation import CrossValidation, cross_validate
+from .selection import RegularisationChoice, choose_regularisation
 from .softmax_regression import SoftmaxRegression
 from .svm import LinearSVM
 
-__all__ = ["LinearSVM", "SoftmaxRegression", "calibrate", "choose_regularisation"]
+__all__ = [
+    "CrossValidation",
+    "LinearClassifier",
+    "LinearSVM",
+    "RegularisationChoice",
+    "SoftmaxRegression",
+    "calibrate",
+    "choose_regularisation",
+    "class_scores",
+    "cross_validate",
+]

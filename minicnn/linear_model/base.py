@@ -1,4 +1,4 @@
-"""What all linear classifiers share: what they learn, what they answer, and scikit-learn's conventions."""
+"""What all linear classifiers share: training, predictions, and scikit-learn's conventions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LinearClassifier(Estimator):
     tolerance : float
         Training ends when the objective is proven to be at most this share above its minimum.
     max_iterations : int
-        Or after so many sweeps over the samples, or steps of L-BFGS; then with a warning.
+        At most so many sweeps over the samples, or steps of L-BFGS; if that ends the training, there is a warning.
 
     Attributes (after ``fit``)
     ----------
@@ -78,6 +78,17 @@ class LinearClassifier(Estimator):
         start : LinearClassifier, optional
             One that was trained on the same features and classes with another lambda, for L-BFGS to begin from: that saves
             time, and changes the outcome by no more than the tolerance. Dual coordinate descent would not be any quicker.
+
+        Returns
+        -------
+        The classifier itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a parameter out of its range, codes that are not finite numbers (N, D), and labels that are not N classes.
+        DataError
+            If all labels are of one class.
         """
         x = self._checked_codes(x)
         self._check_parameters()
@@ -115,7 +126,7 @@ class LinearClassifier(Estimator):
                 f"tolerance must be above 0 and max_iterations at least 1, got {self.tolerance} and {self.max_iterations}"
             )
 
-    # ---- answers
+    # ---- predictions
 
     @property
     def w(self) -> np.ndarray:
@@ -132,23 +143,31 @@ class LinearClassifier(Estimator):
     def decision_function(self, x: Any) -> np.ndarray:
         """Scores (N, K) of codes (N, D); for two classes, as is the convention, one number (N,), above 0 for the second.
 
-        It is the second class's score less the first's; ``scores`` gives both.
+        It is the second class's score less the first's; `class_scores` makes two scores of it.
         """
         self._check_fitted()
         x = self._checked_codes(x, self.n_features_in_)
         decisions = x @ self.coef_.T.astype(x.dtype) + self.intercept_.astype(x.dtype)
         return decisions[:, 0] if len(self.classes_) == 2 else decisions
 
-    def scores(self, x: Any) -> np.ndarray:
-        """One score a class, (N, K), also for two classes, where they are each other's negatives."""
-        decisions = self.decision_function(x)
-        return decisions if decisions.ndim == 2 else np.stack([-decisions / 2, decisions / 2], axis=1)
-
     def predict(self, x: Any) -> np.ndarray:
         """The label of the class with the highest score, (N,)."""
-        scores = self.scores(x)
+        scores = class_scores(self.decision_function(x))
         return self.classes_[scores.argmax(axis=1)]
 
     def score(self, x: Any, y: Any) -> float:
-        """Share of right predictions."""
+        """Accuracy: the share of the codes whose predicted label is right."""
         return float(np.mean(self.predict(x) == np.asarray(y)))
+
+
+def class_scores(decisions: np.ndarray) -> np.ndarray:
+    """One score for each class, (N, K), from what ``decision_function`` gives, as the last layer of a network has them.
+
+    For two classes, whose decisions s are (N,), the scores are -s/2 and s/2: they are what the weights ``classifier.w`` and
+    biases ``classifier.b`` give, and softmax turns them into the probabilities 1 - sigmoid(s) and sigmoid(s).
+
+    >>> class_scores(np.array([3.0, -1.0]))
+    array([[-1.5,  1.5],
+           [ 0.5, -0.5]])
+    """
+    return decisions if decisions.ndim == 2 else np.stack([-decisions / 2, decisions / 2], axis=1)

@@ -1,8 +1,8 @@
 """How far a linear classifier gets on codes: k-fold cross-validation, quick enough for many layers and regularisations.
 
-The classifier is ridge regression to one-hot targets, because its held-out answers have a closed form: one eigendecomposition
-gives all folds and all regularisations, where an SVM or softmax regression would be trained for each. On the codes of
-pretrained networks the three are about as accurate (`lessons/laboratory/advisor.py` measures it).
+The classifier is ridge regression to one-hot targets, because its held-out predictions have a closed form: one
+eigendecomposition gives all folds and all regularisations, where an SVM or softmax regression would have to be trained for each
+of them. On the codes of pretrained networks the three are about equally accurate (`lessons/laboratory/advisor.py` measures it).
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from scipy.linalg import eigh, solve
 from ..errors import DataError
 
 FOLDS = 5
-ANSWERS = 1000  # held-out answers at least: few pictures are shared out to folds several times, which takes out some chance
+HELD_OUT = 1000  # predictions at least: a small set is divided into folds several times, so that chance matters less
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # lambda as a multiple of D, which is the mean eigenvalue of the (N, N) products
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What cross-validation says of one kind of codes.
+    """The result of cross-validation on one kind of codes.
 
     Attributes
     ----------
     right : float64 (N,)
-        For each picture, in which share of the repeats it was named rightly when held out.
+        For each picture, the share of the repeats in which it was classified correctly while it was held out.
     ridge : float
-        The regularisation with the most right answers; all others are forgotten.
+        The regularisation with the most correct predictions; the results of the others are not kept.
     """
 
     right: np.ndarray
@@ -37,19 +37,19 @@ class CrossValidation:
 
     @property
     def accuracy(self) -> float:
-        """Share of held-out pictures named rightly."""
+        """Share of held-out pictures that were classified correctly."""
         return float(self.right.mean())
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy, for other pictures of the same kind: the standard deviation of ``right`` / sqrt(N)."""
+        """The standard error of the accuracy: the standard deviation of ``right`` over pictures, divided by sqrt(N)."""
         return _standard_error(self.right)
 
     def better_than(self, other: CrossValidation) -> tuple[float, float]:
-        """By how much its accuracy is higher, and the standard error of that difference.
+        """By how much the accuracy is higher than that of ``other``, and the standard error of the difference.
 
-        Both were tried on the same pictures, so the error is that of the differences picture by picture: far smaller than
-        the two errors together, because what is hard for one is mostly hard for the other.
+        Both belong to the same pictures, so the error is that of the differences picture by picture: far smaller than the two
+        errors together, because a picture that is hard for one classifier is mostly hard for the other.
         """
         difference = self.right - other.right
         return float(difference.mean()), _standard_error(difference)
@@ -63,16 +63,16 @@ def cross_validate(
     ridges: Sequence[float] = RIDGES,
     rng: np.random.Generator | int = 0,
 ) -> CrossValidation:
-    """k-fold cross-validation of a linear classifier: every picture is named by a classifier that has not seen it.
+    """k-fold cross-validation of a linear classifier: every picture is classified by one that was not trained on it.
 
     The classifier is  argmax over k of (W x + b)_k,  with W and b the minimum of
 
         sum_i ||W z_i + b - t_i||^2 + lambda ||W||^2,     t_i the one-hot row of y_i, z the standardised codes.
 
     Its fitted values are T' = H T, with the hat matrix H = 1/N + Z (Z^T Z + lambda I)^-1 Z^T for centred Z. What a classifier
-    trained without the pictures S says of them follows from H without training it:
+    trained without the pictures S predicts for them follows from H without training it:
 
-        answers_S = t_S - (I - H_SS)^-1 (t_S - T'_S).
+        predictions_S = t_S - (I - H_SS)^-1 (t_S - T'_S).
 
     Parameters
     ----------
@@ -80,9 +80,9 @@ def cross_validate(
         Codes.
     y : int (N,)
     folds : int
-        At most; no more than the smallest class but two, so that every class is among what is learned from.
+        At most; no more than the smallest class has pictures, but two, so that every class is in every training part.
     repeats : int, optional
-        How often all pictures are shared out to folds anew; by default as often as gives 1000 answers, five times at most.
+        How often the pictures are divided into folds anew; by default as often as gives 1000 predictions, five times at most.
     ridges : several floats
         lambda / D; the best is taken, of equals the largest.
     rng : Generator or int
@@ -90,11 +90,13 @@ def cross_validate(
 
     Raises
     ------
+    ValueError
+        If x is not (N, D) or there are not N labels.
     DataError
-        If a class has a single picture: held out, there is none to learn it from.
+        If a class has a single picture: while that is held out, there is none to learn the class from.
 
-    Allen 1974, "The Relationship between Variable Selection and Data Augmentation and a Method for Prediction" (held-out
-    answers of one point); An, Liu, Venkatesh 2007, "Fast cross-validation algorithms for least squares support vector machine
+    Allen 1974, "The Relationship between Variable Selection and Data Augmentation and a Method for Prediction" (predictions
+    for one held-out point); An, Liu, Venkatesh 2007, "Fast cross-validation algorithms for least squares support vector machine
     and kernel ridge regression", theorem 1 (of many).
     """
     x, y = np.asarray(x), np.asarray(y)
@@ -106,7 +108,7 @@ def cross_validate(
             f"cross-validation needs two classes or more and two pictures of each, got {len(classes)} classes, the smallest of "
             f"{counts.min()}; add pictures"
         )
-    repeats = repeats or int(np.clip(ANSWERS // len(y), 1, 5))
+    repeats = repeats or int(np.clip(HELD_OUT // len(y), 1, 5))
     rng = np.random.default_rng(rng)
     targets = np.eye(len(classes))[y]
     parts = [fold for _ in range(repeats) for fold in stratified_folds(y, min(folds, max(2, counts.min())), rng)]
@@ -115,8 +117,8 @@ def cross_validate(
         residual = targets - hat @ targets
         right = np.zeros(len(y))
         for rows in parts:
-            answers = targets[rows] - solve(np.eye(len(rows)) - hat[np.ix_(rows, rows)], residual[rows], assume_a="sym")
-            right[rows] += (answers.argmax(1) == y[rows]) / repeats
+            predictions = targets[rows] - solve(np.eye(len(rows)) - hat[np.ix_(rows, rows)], residual[rows], assume_a="sym")
+            right[rows] += (predictions.argmax(1) == y[rows]) / repeats
         if best is None or right.mean() > best.accuracy + 1e-12:
             best = CrossValidation(right, ridge)
     return best
@@ -139,12 +141,12 @@ def hat_matrices(x: np.ndarray, ridges: Sequence[float]):
 
 
 def stratified_folds(y: np.ndarray, folds: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """N pictures in so many parts of about equal size, each class spread evenly over them: indices of each part."""
+    """Divide N pictures into parts of about equal size, with each class spread evenly over them: the indices of each part."""
     fold_of, start = np.empty(len(y), np.int64), 0
     for label in np.unique(y):
         members = rng.permutation(np.flatnonzero(y == label))
         fold_of[members] = (start + np.arange(len(members))) % folds
-        start += len(members)  # the next class goes on where this one ended, so that no part gets all the remainders
+        start += len(members)  # the next class starts where this one ended, or the first parts would get all remainders
     return [np.flatnonzero(fold_of == fold) for fold in range(folds)]
 
 

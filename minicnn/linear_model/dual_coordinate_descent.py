@@ -41,12 +41,12 @@ import numpy as np
 
 from ..runtime.compilation import sum_loop
 
-SWEEPS = 10  # between two looks at the gap, each of which costs about half a sweep
+SWEEPS = 10  # after which the gap is computed, which costs about half a sweep
 
 
 @dataclass
 class Minimum:
-    """Where a solver ended.
+    """The solution that a solver has reached.
 
     Attributes
     ----------
@@ -67,7 +67,9 @@ class Minimum:
 
 
 class DualProblem:
-    """What the problems share: w and b, which follow the forces, the bias's spring, and the sweeps. At first, no force pulls.
+    """What the two problems share: w and b, which follow the forces, the spring of the bias, and the sweeps.
+
+    All forces are zero in the beginning.
 
     Parameters
     ----------
@@ -108,8 +110,8 @@ class DualProblem:
     def solve(self, tolerance: float, max_sweeps: int, rng: np.random.Generator) -> Minimum:
         """Sweep until gap + |imbalance| <= tolerance * P, or ``max_sweeps``.
 
-        Samples that sit firmly at a bound, with nothing to pull or with full force, are left out of the sweeps until the next
-        look, which is at all samples: so that leaving some out can cost time but no accuracy. Hsieh et al., section 3.2.
+        Samples whose force is firmly at a bound, zero or one, are left out of the sweeps until the gap is computed again. That
+        is always done for all samples, so that leaving some out can cost time but no accuracy. Hsieh et al., section 3.2.
         """
         active, sweeps = np.arange(len(self.x)), 0
         while True:
@@ -256,7 +258,8 @@ def _sweep_crammer_singer(order, x, y, squared_norms, scale, r, p, w, b):
 def _to_simplex(v):
     """v_k <- max(0, v_k - tau), with the tau for which they sum to 1. Michelot 1986.
 
-    The tau for which all would stay above zero is too small. Who is not above it will be zero; it is found again without them.
+    The tau for which all entries would stay above zero is too small. Entries that are not above it become zero, and tau is
+    computed again without them, until none is left out.
     """
     total, count = v.sum(), v.size
     tau = (total - 1) / count

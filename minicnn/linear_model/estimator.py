@@ -1,7 +1,7 @@
-"""scikit-learn's conventions for classifiers, kept without scikit-learn: parameters, checks of what comes in, what is raised.
+"""scikit-learn's conventions for classifiers, without scikit-learn: parameters, checks of arguments, exceptions.
 
-So the classifiers here work in its pipelines, its grid search and its cross-validation, and `check_estimator` finds no fault.
-Buitinck et al. 2013, "API design for machine learning software: experiences from the scikit-learn project".
+With them the classifiers of this package work in its pipelines, its grid search and its cross-validation, and `check_estimator`
+finds no fault. Buitinck et al. 2013, "API design for machine learning software: experiences from the scikit-learn project".
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from ..errors import DataError
 
 
 class NotFittedError(ValueError, AttributeError):
-    """Something was asked of a classifier that has not been trained."""
+    """A classifier was used before it was trained."""
 
 
 class DataConversionWarning(UserWarning):
-    """What came could be used, but not as it was."""
+    """An argument could be used only after it was converted."""
 
 
 class ConvergenceWarning(UserWarning):
     """Training ended before it had converged."""
 
 
-def as_in_scikit_learn(kind: type) -> type:
+def as_in_scikit_learn(ours: type) -> type:
     """scikit-learn's class of the same name if the program has loaded it, so that its ``except`` clauses match; else ours."""
-    return getattr(sys.modules.get("sklearn.exceptions"), kind.__name__, kind)
+    return getattr(sys.modules.get("sklearn.exceptions"), ours.__name__, ours)
 
 
 class Estimator:
@@ -62,7 +62,7 @@ class Estimator:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn from 1.6 on asks; called by nobody else, so that it is there to import."""
+        """How scikit-learn from 1.6 on asks; only it calls this, so that it can be imported here."""
         from sklearn.utils import ClassifierTags, Tags, TargetTags
 
         return Tags(estimator_type="classifier", target_tags=TargetTags(required=True), classifier_tags=ClassifierTags())
@@ -85,8 +85,8 @@ class Estimator:
         if features is not None and x.shape[1] != features:
             raise ValueError(f"X has {x.shape[1]} features, but {name} is expecting {features} features as input")
         if 0 in x.shape:
-            what = "sample(s)" if len(x) == 0 else "feature(s)"
-            raise ValueError(f"found array with 0 {what} (shape={x.shape}) while a minimum of 1 is required by {name}")
+            axis = "sample(s)" if len(x) == 0 else "feature(s)"
+            raise ValueError(f"found array with 0 {axis} (shape={x.shape}) while a minimum of 1 is required by {name}")
         if not np.isfinite(x).all():
             raise ValueError("the codes contain NaN or infinity (inf): look at the pictures and the network that made them")
         return x

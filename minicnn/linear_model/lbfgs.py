@@ -1,4 +1,4 @@
-"""Minimising a smooth, L2-regularised loss of linear scores with L-BFGS, and knowing when it is done."""
+"""Minimising a smooth, L2-regularised loss of linear scores with L-BFGS, until it is provably close to the minimum."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def lbfgs(
 ) -> Minimum:
     """The minimum of P(w, b) = loss(x w^T + b) + lambda/2 |w|^2 over w (rows, D) and b (rows,).
 
-    With everything in memory and no noise, L-BFGS (a full-batch method that builds up curvature from its last steps; Nocedal &
-    Wright 2006, section 7.2) converges in a few dozen passes over the codes and has no learning rate to choose.
+    With all data in memory and no noise, L-BFGS (a full-batch method that estimates the curvature from its last steps; Nocedal
+    & Wright 2006, section 7.2) converges in a few dozen passes over the codes and has no learning rate to choose.
 
-    P is at least as curved as lambda/2 |w|^2, so that its slope tells how far down the minimum can be: if the best b is within
-    1 of b, at most gap = |dP/dw|^2 / (2 lambda) + |dP/db|. It is done when that is at most tolerance * P; if rounding or
-    ``max_iterations`` ends it earlier, the gap says so.
+    P is at least as curved as lambda/2 |w|^2, so that its gradient bounds how far below P(w, b) the minimum can be: if the best
+    b is within 1 of b, by at most gap = |dP/dw|^2 / (2 lambda) + |dP/db|. It ends when the gap is at most tolerance * P; if
+    rounding or ``max_iterations`` ends it earlier, the gap of the result is larger.
 
     Parameters
     ----------
@@ -106,4 +106,4 @@ def lbfgs(
 
 
 class _CloseEnough(Exception):
-    """Carries the solution out of the minimiser, which knows no stopping rule of ours."""
+    """Carries the solution out of SciPy's minimiser, which has no such stopping rule."""

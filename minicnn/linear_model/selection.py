@@ -1,7 +1,4 @@
-"""Linear classifiers on CNN codes, how their regularisation is chosen, and how their scores become honest probabilities.
-
-The network is a fixed feature extractor; all that is learned is one matrix.
-"""
+"""Choosing the regularisation of a linear classifier on validation data."""
 
 from __future__ import annotations
 
@@ -11,18 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .base import LinearClassifier
-from .softmax_regression import SoftmaxRegression
-from .svm import LinearSVM
-
-__all__ = [
-    "REGULARISATION_PATH",
-    "LinearClassifier",
-    "LinearSVM",
-    "PathPoint",
-    "RegularisationChoice",
-    "SoftmaxRegression",
-    "choose_regularisation",
-]
 
 # lambda, from "the training set decides" to "all weights near zero". One decade a step is enough to see the hill.
 REGULARISATION_PATH = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -75,7 +60,16 @@ def choose_regularisation(
     classifier : function or class
         Makes one for a lambda: ``SoftmaxRegression``, or ``functools.partial(LinearSVM, loss="hinge")``.
     x, y, x_val, y_val : codes (N, D) and labels (N,) of the training and of the validation part
+    path : several floats
+        The values of lambda to try.
+
+    Raises
+    ------
+    ValueError
+        If the path is empty.
     """
+    if len(path) == 0:
+        raise ValueError("choose_regularisation needs at least one regularisation to try, and the path is empty")
     points, best, previous = [], None, None
     for regularisation in sorted(path, reverse=True):
         previous = classifier(regularisation).fit(x, y, start=previous)

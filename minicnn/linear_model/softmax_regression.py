@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..losses import SoftmaxCrossEntropy, softmax
-from .base import LinearClassifier
+from .base import LinearClassifier, class_scores
 from .dual_coordinate_descent import Minimum
 from .lbfgs import lbfgs
 
@@ -34,9 +34,17 @@ class SoftmaxRegression(LinearClassifier):
         def loss(scores: np.ndarray) -> tuple[float, np.ndarray]:
             return cross_entropy.forward(scores, y), cross_entropy.backward()
 
-        how = self.regularisation, self.fit_intercept, self.tolerance, self.max_iterations
-        return lbfgs(z, loss, K, *how, start)
+        return lbfgs(
+            z,
+            loss,
+            rows=K,
+            regularisation=self.regularisation,
+            intercept=self.fit_intercept,
+            tolerance=self.tolerance,
+            max_iterations=self.max_iterations,
+            start=start,
+        )
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """Probabilities of the classes, (N, K)."""
-        return softmax(self.scores(x))
+        return softmax(class_scores(self.decision_function(x)))

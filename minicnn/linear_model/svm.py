@@ -79,27 +79,35 @@ class LinearSVM(LinearClassifier):
         if self.solver == "lbfgs":
             if start is not None and K == 2:
                 start = start[0][1:] - start[0][:1], start[1][1:] - start[1][:1]
-            how = self.regularisation, self.fit_intercept, self.tolerance, self.max_iterations
-            return lbfgs(z, lambda scores: squared_hinge(scores, t), t.shape[1], *how, start)
+            return lbfgs(
+                z,
+                lambda scores: squared_hinge(scores, t),
+                rows=t.shape[1],
+                regularisation=self.regularisation,
+                intercept=self.fit_intercept,
+                tolerance=self.tolerance,
+                max_iterations=self.max_iterations,
+                start=start,
+            )
 
         found: list[Any] = [None] * t.shape[1]
 
         def body(first: int, last: int) -> None:
             for k in range(first, last):
-                one = Hinge(z, np.ascontiguousarray(t[:, k]), self.regularisation, squared, self.fit_intercept)
-                found[k] = self._solve(one, k)
+                problem = Hinge(z, np.ascontiguousarray(t[:, k]), self.regularisation, squared, self.fit_intercept)
+                found[k] = self._solve(problem, k)
 
         parallel_for(len(found), body)
         return Minimum(
-            np.concatenate([one.w for one in found]),
-            np.concatenate([one.b for one in found]),
-            sum(one.objective for one in found),
-            sum(one.gap for one in found),
-            max(one.iterations for one in found),
+            np.concatenate([minimum.w for minimum in found]),
+            np.concatenate([minimum.b for minimum in found]),
+            sum(minimum.objective for minimum in found),
+            sum(minimum.gap for minimum in found),
+            max(minimum.iterations for minimum in found),
         )
 
     def _solve(self, problem: DualProblem, seed: int) -> Minimum:
-        """The order of the samples is random and the same every time; the minimum does not depend on it."""
+        """Solve it with a random order of the samples, the same every time; the minimum does not depend on it."""
         return problem.solve(self.tolerance, self.max_iterations, np.random.default_rng(seed))
 
 

@@ -2,14 +2,24 @@
 
 from collections.abc import Callable
 
-from .alexnet import alexnet, alexnet_torchvision, caffenet
+from .alexnet import ALEXNET, ALEXNET_TORCHVISION, alexnet, alexnet_torchvision, caffenet
 from .cifar_net import cifar_net
-from .efficientnet import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, efficientnet_lite3, efficientnet_lite4
-from .googlenet import googlenet, googlenet_torchvision
+from .efficientnet import (
+    EFFICIENTNET_LITE,
+    efficientnet_lite0,
+    efficientnet_lite1,
+    efficientnet_lite2,
+    efficientnet_lite3,
+    efficientnet_lite4,
+)
+from .googlenet import GOOGLENET, GOOGLENET_TORCHVISION, googlenet, googlenet_torchvision
 from .lenet import lenet5
-from .mobilenet import mobilenet_v1, mobilenet_v2
+from .mobilenet import MOBILENET_V1, MOBILENET_V2, mobilenet_v1, mobilenet_v2
 from .model import Model
+from .published import Family
 from .resnet import (
+    CIFAR_RESNET,
+    RESNET,
     resnet18,
     resnet18_cifar,
     resnet20,
@@ -22,8 +32,10 @@ from .resnet import (
     resnet110,
     resnet152,
 )
-from .squeezenet import squeezenet1_0, squeezenet1_1
+from .squeezenet import SQUEEZENET, squeezenet1_0, squeezenet1_1
 from .vgg import (
+    VGG,
+    VGG_BN,
     vgg11,
     vgg11_bn,
     vgg13,
@@ -36,6 +48,7 @@ from .vgg import (
 
 __all__ = [
     "ARCHITECTURES",
+    "FAMILIES",
     "Model",
     "alexnet",
     "alexnet_torchvision",
@@ -74,5 +87,24 @@ __all__ = [
     "vgg19_bn",
 ]
 
-# By name, all that build a network: those above in lower case. A model's ``architecture`` is its name here.
+# By name, all functions that build a network: those above in lower case. A model's ``architecture`` is its name here.
 ARCHITECTURES: dict[str, Callable[..., Model]] = {name: globals()[name] for name in __all__ if name.islower()}
+
+# By name, what others have published of them: the family that ``minicnn.load`` is first used with, then by year.
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        EFFICIENTNET_LITE,
+        ALEXNET,
+        ALEXNET_TORCHVISION,
+        VGG,
+        VGG_BN,
+        GOOGLENET,
+        GOOGLENET_TORCHVISION,
+        RESNET,
+        CIFAR_RESNET,
+        SQUEEZENET,
+        MOBILENET_V1,
+        MOBILENET_V2,
+    )
+}

@@ -11,7 +11,7 @@ from ..layers import Layer, Sequential
 
 
 def activations(network: Sequential, x: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """What the layers of these names make of the input x, by name, in the order of the names.
+    """The activations at the layers named, for the input x: by name, in the order of the names.
 
     The pass ends when the last of them has run. The layers work in the mode in which they are, but nothing is remembered for
     ``backward``.
@@ -26,13 +26,14 @@ def activations(network: Sequential, x: np.ndarray, names: Iterable[str]) -> dic
     Raises
     ------
     ValueError
-        For a name that is not there; it lists those that are most alike. And for one that does not run, in an auxiliary head.
+        For a name that is not there; it lists those that are most alike. And for a layer that does not run: those inside an
+        auxiliary head run in training only.
     """
     names = list(names)
     check_names(network, names)
     missing, found = set(names), {}
 
-    def show(path: str, y: np.ndarray) -> None:
+    def report(path: str, y: np.ndarray) -> None:
         if path in missing:
             missing.remove(path)
             found[path] = y
@@ -40,13 +41,13 @@ def activations(network: Sequential, x: np.ndarray, names: Iterable[str]) -> dic
                 raise _AllFound
 
     def probed(path: str, layer: Layer) -> _Probe:
-        """The layer under observation; and if anything inside is asked for, its children, too."""
+        """The layer wrapped in a probe; its children as well, if the activations inside it are asked for."""
         if any(name.startswith(f"{path}.") for name in names):
             children = {key: probed(f"{path}.{key}", child) for key, child in layer.children().items()}
             opened = type(layer)(**layer.config() | children)
             opened.name = layer.name
-            return _Probe(path, opened, show)
-        return _Probe(path, layer, show)
+            return _Probe(path, opened, report)
+        return _Probe(path, layer, report)
 
     try:
         if names:
@@ -76,18 +77,18 @@ def check_names(network: Layer, names: Iterable[str]) -> None:
 
 
 class _Probe(Layer):
-    """Stands in for a layer, does what it does and shows what came out."""
+    """A wrapper around a layer: computes what the layer computes, and reports the output."""
 
-    def __init__(self, path: str, layer: Layer, show: Callable[[str, np.ndarray], None]):
+    def __init__(self, path: str, layer: Layer, report: Callable[[str, np.ndarray], None]):
         super().__init__()
-        self.path, self.layer, self.show = path, layer, show
+        self.path, self.layer, self.report = path, layer, report
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        self.layer.remembers = self.remembers  # no: nobody will go back
+        self.layer.remembers = self.remembers  # False: there is no backward pass
         y = self.layer.forward(x)
-        self.show(self.path, y)
+        self.report(self.path, y)
         return y
 
 
 class _AllFound(Exception):
-    """Nothing more is asked for: the rest of the network need not run."""
+    """All activations asked for are there: the rest of the network need not run."""

@@ -26,6 +26,7 @@ from ..layers import (
 )
 from .blocks import Rng
 from .model import HEAD_STD, Model
+from .published import CAFFE_MEAN, IMAGENET, Family, bgr, caffe_weights, torchvision_weights
 
 WIDTH = 4096  # of the two hidden fully connected layers
 DROPOUT = 0.5
@@ -143,3 +144,37 @@ def alexnet_torchvision(num_classes: int = 1000, include_top: bool = True, rng: 
             "fc8": Linear(WIDTH, num_classes, initializer=normal(HEAD_STD), rng=rng),
         }
     return Model(layers, architecture="alexnet_torchvision", input_shape=(3, 224, 224))
+
+
+# ---- published weights
+
+PAPER = "Krizhevsky, Sutskever, Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks"
+ONE_GPU_PAPER = "Krizhevsky 2014, One Weird Trick for Parallelizing Convolutional Neural Networks, arXiv 1404.5997"
+
+ALEXNET = Family(
+    name="alexnet",
+    architectures=("alexnet", "caffenet"),
+    preprocessing={"caffe": bgr(227, CAFFE_MEAN)},
+    weights=(
+        caffe_weights("alexnet", "bvlc_alexnet", "9116a64c0fbe4459d18f4bb6b56d647b63920377", top1=57.1, top5=80.2, paper=PAPER),
+        caffe_weights(
+            "caffenet", "bvlc_reference_caffenet", "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46", top1=57.4, top5=80.4, paper=PAPER
+        ),
+    ),
+)
+ALEXNET_TORCHVISION = Family(
+    name="alexnet_torchvision",
+    architectures=("alexnet_torchvision",),
+    preprocessing={"torchvision": IMAGENET},
+    weights=(
+        torchvision_weights(
+            "alexnet_torchvision",
+            "7be5be79",
+            stem="alexnet-owt",
+            size=244408911,
+            top1=56.522,
+            top5=79.066,
+            paper=ONE_GPU_PAPER,
+        ),
+    ),
+)

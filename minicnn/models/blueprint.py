@@ -17,16 +17,16 @@ from .. import layers
 from ..errors import WeightsError
 from ..layers import Layer
 
-RENAMED = {"SideHead": "AuxiliaryHead"}  # what layers were called in files that older versions have saved
-SMALL = 1024  # a number up to this is harmless in a constructor whether or not weights go with it
+RENAMED = {"SideHead": "AuxiliaryHead"}  # types of layers in files of older versions, and what they are called now
+HARMLESS_NUMBER = 1024  # in a constructor, numbers up to this need no weights to account for them
 
 
 def _known_types() -> dict[str, type[Layer]]:
     """The layers that can be built from a file, by name."""
     return {
-        name: kind
-        for name, kind in vars(layers).items()
-        if inspect.isclass(kind) and issubclass(kind, Layer) and kind is not Layer and not inspect.isabstract(kind)
+        name: layer_type
+        for name, layer_type in vars(layers).items()
+        if inspect.isclass(layer_type) and issubclass(layer_type, Layer) and layer_type is not Layer
     }
 
 
@@ -38,14 +38,14 @@ def describe(layer: Layer) -> dict[str, Any]:
     ValueError
         For a layer that is not one of ``minicnn.layers``: it could not be built again from the file.
     """
-    kind = type(layer)
-    if _known_types().get(kind.__name__) is not kind:
+    layer_type = type(layer)
+    if _known_types().get(layer_type.__name__) is not layer_type:
         raise ValueError(
-            f"{layer} cannot be saved: {kind.__module__}.{kind.__name__} is not one of minicnn.layers, "
+            f"{layer} cannot be saved: {layer_type.__module__}.{layer_type.__name__} is not one of minicnn.layers, "
             "and files are loaded with those only"
         )
     return {
-        "type": kind.__name__,
+        "type": layer_type.__name__,
         "config": {name: describe(value) if isinstance(value, Layer) else value for name, value in layer.config().items()},
     }
 
@@ -70,8 +70,8 @@ def build(description: Any, shapes: Mapping[str, tuple[int, ...]], path: str) ->
     if not described or not isinstance(description["config"], dict):
         raise WeightsError(f"layer {path!r} is not described by a type and a config")
     name = str(description["type"])
-    kind = _known_types().get(RENAMED.get(name, name))
-    if kind is None:
+    layer_type = _known_types().get(RENAMED.get(name, name))
+    if layer_type is None:
         known = ", ".join(sorted(_known_types()))
         raise WeightsError(f"layer {path!r} is of the unknown type {str(description['type'])[:80]!r}; known are {known}")
 
@@ -80,7 +80,7 @@ def build(description: Any, shapes: Mapping[str, tuple[int, ...]], path: str) ->
         for name, value in description["config"].items()
     }
     own = {name: math.prod(shape) for name, shape in shapes.items() if name.startswith(f"{path}.")}
-    most = max(SMALL, sum(own.values()))
+    most = max(HARMLESS_NUMBER, sum(own.values()))
     if not any(isinstance(value, Layer) for value in arguments.values()):
         for number in _numbers(arguments.values()):
             if not -most <= number <= most:
@@ -94,10 +94,10 @@ def build(description: Any, shapes: Mapping[str, tuple[int, ...]], path: str) ->
 
     if "initializer" in arguments or "rng" in arguments:
         raise WeightsError(f"layer {path!r} is described with a random start, which no saved layer has")
-    if "initializer" in inspect.signature(kind).parameters:
+    if "initializer" in inspect.signature(layer_type).parameters:
         arguments["initializer"] = empty
     try:
-        return kind(**arguments)
+        return layer_type(**arguments)
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise error if isinstance(error, WeightsError) else WeightsError(f"layer {path!r} cannot be built: {error}") from error
 

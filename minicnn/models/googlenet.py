@@ -32,6 +32,7 @@ from ..layers import (
 )
 from .blocks import Rng, conv_norm, conv_relu
 from .model import HEAD_STD, Model
+from .published import ROUNDED_MEAN, UNIT_RANGE, Family, bgr, caffe_weights, torchvision_weights
 
 # Table 1: filters of each module.
 #      1x1  3x3 reduce  3x3  5x5 reduce  5x5  pool proj
@@ -47,8 +48,8 @@ MODULES = {
     "5b": (384, 192, 384, 48, 128, 128),  # 7 x 7 x 1024
 }  # fmt: skip
 FIRST, LAST = 192, 1024  # channels before and after the modules
-SIDE_HEADS = {"4a": "aux1", "4d": "aux2"}  # after which modules, section 5
-SIDE_CHANNELS, SIDE_WIDTH, SIDE_DROPOUT = 128, 1024, 0.7
+AUXILIARY_HEADS = {"4a": "aux1", "4d": "aux2"}  # after which modules, section 5
+AUXILIARY_CHANNELS, AUXILIARY_WIDTH, AUXILIARY_DROPOUT = 128, 1024, 0.7
 
 
 # ---- the two networks
@@ -92,7 +93,7 @@ def googlenet(num_classes: int = 1000, include_top: bool = True, aux: bool = Tru
     auxiliary_pool = partial(AvgPool2d, 5, stride=3) if aux and include_top else None  # 14 x 14 to 4 x 4
     layers |= _modules(_conv, 5, pool4, auxiliary_pool, num_classes, rng)
     if include_top:
-        layers |= _scores(0.4, num_classes, rng)
+        layers |= _classifier_head(0.4, num_classes, rng)
     return Model(layers, architecture="googlenet", input_shape=(3, 224, 224))
 
 
@@ -122,7 +123,7 @@ def googlenet_torchvision(num_classes: int = 1000, include_top: bool = True, aux
     auxiliary_pool = partial(AdaptiveAvgPool2d, 4) if aux and include_top else None
     layers |= _modules(_normed_conv, 3, pool4, auxiliary_pool, num_classes, rng)
     if include_top:
-        layers |= _scores(0.2, num_classes, rng)
+        layers |= _classifier_head(0.2, num_classes, rng)
     return Model(layers, architecture="googlenet_torchvision", input_shape=(3, 224, 224))
 
 
@@ -155,7 +156,7 @@ def inception(
     filters : six numbers
         A row of table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj.
     conv : function (in_channels, out_channels, kernel, rng=) -> Sequential
-        What a convolution is.
+        Makes a convolution with its activation.
     largest : 5 or 3
         The kernel of what is 5x5 in the paper, and 3x3 in torchvision's form.
 
@@ -204,28 +205,59 @@ def _modules(
             layers["pool4"] = pool4  # 7 x 7 x 832
         layers[f"inception_{name}"] = inception(channels, filters, conv, largest, rng)
         channels = filters[0] + filters[2] + filters[4] + filters[5]
-        if auxiliary_pool is not None and name in SIDE_HEADS:
-            layers[SIDE_HEADS[name]] = AuxiliaryHead(_side_scores(channels, conv, auxiliary_pool(), num_classes, rng))
+        if auxiliary_pool is not None and name in AUXILIARY_HEADS:
+            layers[AUXILIARY_HEADS[name]] = AuxiliaryHead(
+                _auxiliary_classifier(channels, conv, auxiliary_pool(), num_classes, rng)
+            )
     return layers
 
 
-def _side_scores(channels: int, conv: Callable[..., Sequential], pool: Layer, num_classes: int, rng: Rng) -> Sequential:
+def _auxiliary_classifier(
+    channels: int, conv: Callable[..., Sequential], pool: Layer, num_classes: int, rng: Rng
+) -> Sequential:
     """The classifier of an auxiliary head, section 5 of the paper: from (N, channels, 14, 14) to scores (N, num_classes)."""
     return Sequential(
         pool=pool,  # 4 x 4
-        conv=conv(channels, SIDE_CHANNELS, 1, rng=rng),
+        conv=conv(channels, AUXILIARY_CHANNELS, 1, rng=rng),
         flatten=Flatten(),
-        fc1=Linear(4 * 4 * SIDE_CHANNELS, SIDE_WIDTH, initializer=msra, rng=rng),
+        fc1=Linear(4 * 4 * AUXILIARY_CHANNELS, AUXILIARY_WIDTH, initializer=msra, rng=rng),
         relu=ReLU(),
-        drop=Dropout(SIDE_DROPOUT, rng),
-        fc2=Linear(SIDE_WIDTH, num_classes, initializer=normal(HEAD_STD), rng=rng),
+        drop=Dropout(AUXILIARY_DROPOUT, rng),
+        fc2=Linear(AUXILIARY_WIDTH, num_classes, initializer=normal(HEAD_STD), rng=rng),
     )
 
 
-def _scores(dropout: float, num_classes: int, rng: Rng) -> dict[str, Layer]:
+def _classifier_head(dropout: float, num_classes: int, rng: Rng) -> dict[str, Layer]:
     """From the last map to the scores: the average of each channel, dropout, and a fully connected layer."""
     return {
         "pool5": GlobalAvgPool2d(),
         "drop5": Dropout(dropout, rng),
         "fc": Linear(LAST, num_classes, initializer=normal(HEAD_STD), rng=rng),
     }
+
+
+# ---- published weights
+
+PAPER = "Szegedy et al. 2015, Going Deeper with Convolutions, arXiv 1409.4842"
+
+GOOGLENET = Family(
+    name="googlenet",
+    architectures=("googlenet",),
+    preprocessing={"caffe": bgr(224, ROUNDED_MEAN)},
+    weights=(
+        caffe_weights(
+            "googlenet", "bvlc_googlenet", "405fc5acd08a3bb12de8ee5e23a96bec22f08204", top1=68.7, top5=88.9, paper=PAPER
+        ),
+    ),
+)
+GOOGLENET_TORCHVISION = Family(
+    name="googlenet_torchvision",
+    architectures=("googlenet_torchvision",),
+    # torchvision's class changes the input from the usual mean and deviation to a half and a half: both steps in one
+    preprocessing={"torchvision": UNIT_RANGE},
+    weights=(
+        torchvision_weights(
+            "googlenet_torchvision", "1378be20", stem="googlenet", mib=49.731, top1=69.778, top5=89.530, paper=PAPER
+        ),
+    ),
+)

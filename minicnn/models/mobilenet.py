@@ -25,6 +25,7 @@ from ..layers import (
 )
 from .blocks import Rng, conv_norm, tensorflow_unit
 from .model import Model
+from .published import IMAGENET, KERAS_KERNELS, UNIT_RANGE, Family, keras_weights, torchvision_weights
 
 STEM = 32  # channels, in both
 
@@ -87,7 +88,7 @@ def mobilenet_v1(num_classes: int = 1000, width: float = 1.0, include_top: bool 
             layers[f"block{len(layers)}"] = separable(channels, int(out_channels * width), stride, rng)
             channels, stride = int(out_channels * width), 1
     if include_top:
-        layers |= scores(channels, num_classes, V1_DROPOUT, rng)
+        layers |= classifier_head(channels, num_classes, V1_DROPOUT, rng)
     return Model(layers, architecture="mobilenet_v1", input_shape=(3, 224, 224))
 
 
@@ -132,7 +133,7 @@ def mobilenet_v2(num_classes: int = 1000, include_top: bool = True, rng: Rng = N
             channels, stride = out_channels, 1
     layers["head"] = v2_unit(channels, V2_HEAD, 1, rng=rng)
     if include_top:
-        layers |= scores(V2_HEAD, num_classes, V2_DROPOUT, rng)
+        layers |= classifier_head(V2_HEAD, num_classes, V2_DROPOUT, rng)
     return Model(layers, architecture="mobilenet_v2", input_shape=(3, 224, 224))
 
 
@@ -178,10 +179,53 @@ def inverted_residual(
 # ---- both
 
 
-def scores(channels: int, num_classes: int, dropout: float, rng: np.random.Generator) -> dict[str, Layer]:
+def classifier_head(channels: int, num_classes: int, dropout: float, rng: np.random.Generator) -> dict[str, Layer]:
     """From the last map to the scores: the average of each channel, dropout, and a fully connected layer."""
     return {
         "pool": GlobalAvgPool2d(),
         "dropout": Dropout(dropout, rng),
         "classifier": Linear(channels, num_classes, rng=rng),
     }
+
+
+# ---- published weights
+
+V1_PAPER = "Howard et al. 2017, MobileNets: Efficient Convolutional Neural Networks for Mobile Vision, arXiv 1704.04861"
+V2_PAPER = "Sandler et al. 2018, MobileNetV2: Inverted Residuals and Linear Bottlenecks, arXiv 1801.04381"
+GOOGLE = "Apache-2.0 (Google)"
+
+MOBILENET_V1 = Family(
+    name="mobilenet_v1",
+    architectures=("mobilenet_v1",),
+    preprocessing={"keras": UNIT_RANGE},
+    weights=(
+        keras_weights(
+            "mobilenet_v1",
+            "mobilenet_v1",
+            "mobilenet/mobilenet_1_0_224_tf.h5",
+            size=17225924,
+            top1=70.424,
+            top5=89.504,
+            licence=GOOGLE,
+            paper=V1_PAPER,
+        ),
+    ),
+)
+MOBILENET_V2 = Family(
+    name="mobilenet_v2",
+    architectures=("mobilenet_v2",),
+    preprocessing={"torchvision": IMAGENET, "keras": UNIT_RANGE},
+    weights=(
+        torchvision_weights("mobilenet_v2", "b0353104", mib=13.555, top1=71.878, top5=90.286, paper=V2_PAPER),
+        keras_weights(
+            "mobilenet_v2_keras",
+            "mobilenet_v2",
+            f"mobilenet_v2/mobilenet_v2_{KERAS_KERNELS}_1.0_224.h5",
+            size=14536120,
+            top1=71.336,
+            top5=90.142,
+            licence=GOOGLE,
+            paper=V2_PAPER,
+        ),
+    ),
+)

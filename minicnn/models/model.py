@@ -14,12 +14,13 @@ from ..inference.batches import infer
 from ..inference.fusion import FusedNetwork, fuse
 from ..initializers import normal
 from ..layers import AuxiliaryHead, Layer, Sequential
+from . import store
 from .activations import activations
 from .heads import Classifier, find_classifier, replace_classifier
-from .predictions import probabilities
+from .predictions import number_of_classes, probabilities
 from .summary import summary_table
 
-WORTH_FUSING = 8  # pictures; with fewer, a copy of the network that computes faster takes longer to make than it saves
+PICTURES_WORTH_FUSING = 8  # with fewer, the copy of the network that computes faster takes longer to make than it saves
 HEAD_STD = 0.01  # of a new classifier's weights, Girshick 2015, "Fast R-CNN", section 2.3
 
 
@@ -118,10 +119,18 @@ class Model(Sequential):
         self._remembered = None  # what an earlier pass has left: part of it is overwritten now
         return activations(self, x, [layers] if isinstance(layers, str) else layers)
 
-    # ---- from pictures to answers
+    # ---- from pictures to classes
 
     def preprocess(self, pictures: Any) -> np.ndarray:
-        """The input (N, C, H, W), float32, of one picture or a list of them: paths, bytes, Pillow images, uint8 (H, W, 3)."""
+        """The input (N, C, H, W), float32, of one picture or a list of them: paths, bytes, Pillow images, uint8 (H, W, 3).
+
+        Raises
+        ------
+        ValueError
+            If the model has no ``preprocessing``.
+        PictureError
+            For what is no picture.
+        """
         if self.preprocessing is None:
             raise ValueError(
                 f"{self.architecture} does not know how pictures are to be prepared for it; give it a "
@@ -129,43 +138,102 @@ class Model(Sequential):
             )
         return self.preprocessing(pictures)
 
-    def predict(self, pictures: Any, top: int = 5) -> list[list[tuple[str, float]]]:
-        """For each picture the ``top`` most probable classes, (name, probability), the most probable first.
+    def predict(self, pictures: Any) -> np.ndarray:
+        """The most probable class of each picture, (N,): its name, or its number if the classes have no names.
+
+        ``pictures`` and what is raised are as in ``decision_function``.
+        """
+        numbers = self.predict_proba(pictures).argmax(axis=1)
+        return numbers if self.classes is None else np.array(self.classes)[numbers]
+
+    def predict_proba(self, pictures: Any) -> np.ndarray:
+        """The probabilities of the classes, float32 (N, K): softmax of the scores.
 
         Where there is a single score s, as `minicnn.losses.BinaryLogistic` trains it, the two classes have 1 - p and p =
-        sigmoid(s).
-
-        ``pictures`` is one picture or a list of them, as in ``preprocess``. Runs in inference mode, whatever the mode is.
+        sigmoid(s). ``pictures`` and what is raised are as in ``decision_function``.
         """
-        if not isinstance(pictures, (list, tuple)):
-            pictures = [pictures]
-        if not pictures:
-            return []
+        return probabilities(self.decision_function(pictures))
+
+    def top_classes(self, pictures: Any, top: int = 5) -> list[list[tuple[str, float]]]:
+        """For each picture the ``top`` most probable classes, (name, probability), the most probable first.
+
+        Classes without names are called "class 0", "class 1", .... ``pictures`` and what is raised are as in
+        ``decision_function``.
+        """
+        rankings = []
+        for p in self.predict_proba(pictures):
+            names = self.classes or [f"class {k}" for k in range(len(p))]
+            rankings.append([(names[k], float(p[k])) for k in np.argsort(-p, kind="stable")[:top]])
+        return rankings
+
+    def decision_function(self, pictures: Any) -> np.ndarray:
+        """The scores of the classes, float32 (N, K), or (N, 1) where two classes share one: ``forward`` for pictures.
+
+        Runs in inference mode, whatever the mode is, and leaves the mode as it was. With a ``preprocessing`` that knows of a
+        symmetry, they are the mean over all versions of a picture.
+
+        Parameters
+        ----------
+        pictures : one picture, a list of them, or an array (N, H, W, 3)
+            As in ``preprocess``.
+
+        Raises
+        ------
+        ValueError
+            If the output of the network is not scores of classes, or the model has no ``preprocessing``.
+        PictureError
+            For what is no picture.
+        """
+        pictures = _listed(pictures)
         output = self.output_shape((1, *self.input_shape))
         if len(output) != 2:
             raise ValueError(
                 f"{self.architecture} gives {output} for one picture, not scores of classes; was it built with "
                 "include_top=False? forward(x) gives what it has"
             )
-        network = self.fuse() if len(pictures) >= WORTH_FUSING else self
-        was_training = self.training
+        if len(pictures) == 0:
+            return np.empty((0, output[1]), np.float32)
+        is_worth_fusing = len(pictures) >= PICTURES_WORTH_FUSING and not isinstance(self, FusedNetwork)
+        mode = self.training, self.remembers
         try:
-            scores = infer(
-                network,
+            return infer(
+                self.fuse() if is_worth_fusing else self,
                 len(pictures),
                 lambda indices: self.preprocess([pictures[i] for i in indices]),
-                versions=lambda x: self.preprocessing.versions(x),
+                views=lambda x: self.preprocessing.test_time_views(x),
             )
         finally:
-            if was_training:
-                self.train()
-        all_p = probabilities(scores)
-        names = self.classes or [f"class {k}" for k in range(all_p.shape[1])]
-        answers = []
-        for p in all_p:
-            best = np.argsort(-p, kind="stable")[:top]
-            answers.append([(names[k], float(p[k])) for k in best])
-        return answers
+            if mode != (self.training, self.remembers):
+                self._set_mode(*mode)
+
+    def score(self, pictures: Any, labels: Any) -> float:
+        """Accuracy: the share of pictures whose most probable class is the one in ``labels``.
+
+        Parameters
+        ----------
+        pictures : as in ``decision_function``
+        labels : (N,) of str or int
+            Names of classes, or their numbers.
+
+        Raises
+        ------
+        ValueError
+            If there are no pictures, not as many labels as pictures, or labels that are no classes of this model; and for all
+            that ``decision_function`` refuses.
+        """
+        pictures, labels = _listed(pictures), np.atleast_1d(np.asarray(labels))
+        if len(pictures) == 0 or labels.shape != (len(pictures),):
+            raise ValueError(f"expected a label for each of {len(pictures)} pictures, at least one, got labels {labels.shape}")
+        are_numbers = labels.dtype.kind in "iu"
+        classes = range(number_of_classes(self.output_shape((1, *self.input_shape)))) if are_numbers else self.classes or []
+        if unknown := sorted(set(labels.tolist()) - set(classes), key=str):
+            raise ValueError(
+                f"{', '.join(map(repr, unknown[:5]))}: no classes of {self.architecture}; labels are "
+                + (f"the names {', '.join(self.classes[:5])}, ... or " if self.classes else "")
+                + "the numbers of classes, from 0 on"
+            )
+        predicted = self.predict_proba(pictures).argmax(axis=1) if are_numbers else self.predict(pictures)
+        return float(np.mean(predicted == labels))
 
     def features(self, x: np.ndarray, layer: str) -> np.ndarray:
         """The activations at one layer, for an input (N, C, H, W); for several at once see ``forward``."""
@@ -182,12 +250,18 @@ class Model(Sequential):
 
     @property
     def classifier_name(self) -> str:
-        """Path of the layer that gives the scores, the last one with weights; see `minicnn.models.heads.find_classifier`."""
+        """Path of the layer that gives the scores, the last one with weights; see `minicnn.models.heads.find_classifier`.
+
+        Raises
+        ------
+        ValueError
+            If the network does not end in a classifier.
+        """
         return find_classifier(self)[0]
 
     @property
     def classifier(self) -> Classifier:
-        """The layer that gives the scores; see ``classifier_name``."""
+        """The layer that gives the scores; as ``classifier_name``, it raises a ValueError where there is none."""
         return find_classifier(self)[1]
 
     # ---- transfer
@@ -258,7 +332,7 @@ class Model(Sequential):
             return self.copy()
         kept = {name: child for name, child in lower.layers.items() if not isinstance(child, AuxiliaryHead)}
         name = f"{self.architecture} up to {layer}"
-        model = Model(**self.config() | {"layers": copy.deepcopy(kept), "architecture": name, "classes": None})
+        model = type(self)(**self.config() | {"layers": copy.deepcopy(kept), "architecture": name, "classes": None})
         model.training, model.remembers = self.training, self.remembers
         return model
 
@@ -278,6 +352,16 @@ class Model(Sequential):
         classes : int or sequence of str
             The number of classes, or their names.
         rng : None, int or numpy.random.Generator
+
+        Returns
+        -------
+        Linear or Conv2d
+            The new classifier, which is part of the network.
+
+        Raises
+        ------
+        ValueError
+            If two names are the same, or the network does not end in a classifier.
         """
         names = None if isinstance(classes, (int, np.integer)) else [str(name) for name in classes]
         if isinstance(classes, str) or (names is not None and len(set(names)) < len(names)):
@@ -292,15 +376,57 @@ class Model(Sequential):
         return copy.deepcopy(self)
 
     def fuse(self) -> Model:
-        """A copy for inference only, in which convolutions do the work of batch norm and ReLU: see `inference.fusion`."""
+        """A copy for inference only, in which convolutions do the work of batch norm and ReLU: see `minicnn.inference.fuse`."""
         return FusedModel(**self.config() | {"layers": fuse(self).children()})
 
     def save(self, path: str | os.PathLike, dtype: str = "float32") -> None:
-        """Write it to one HDF5 file that ``minicnn.load(path)`` reads; see `minicnn.models.store.save_model`."""
-        from .store import save_model  # the store builds Models and so imports this module
+        """Write it to one HDF5 file that ``minicnn.load(path)`` reads; a file that is there is replaced in one step at the end.
 
-        save_model(self, path, dtype)
+        Parameters
+        ----------
+        path : path of an ``.h5`` file
+            Folders on the way are made.
+        dtype : "float32" or "float16"
+            Of the stored weights. float16 halves the file and keeps 3 significant digits; it is loaded as float32 again, and
+            batch norm's statistics stay in float32.
+
+        Raises
+        ------
+        ValueError
+            If a layer is not one of ``minicnn.layers`` (those of a fused model are not), or a weight is too large for float16.
+        OSError
+            If the file cannot be written (disk full, no permission). What was there before is untouched.
+        """
+        store.write(path, self.config(), self.parameters(), self.state(), dtype)
 
 
 class FusedModel(Model, FusedNetwork):
-    """What ``fuse`` makes of a model: it answers alike, only faster."""
+    """What ``fuse`` makes of a model: the same scores sooner, in inference only.
+
+    Its layers are those of `minicnn.inference.fused_layers`; ``forward`` is that of a `FusedNetwork`.
+    """
+
+
+# ---- files
+
+
+def save_model(model: Model, path: str | os.PathLike, dtype: str = "float32") -> None:
+    """Write a model to an ``.h5`` file: ``model.save(path, dtype)``."""
+    model.save(path, dtype)
+
+
+def load_model(path: str | os.PathLike) -> Model:
+    """The model in a file that ``model.save(path)`` wrote, in inference mode, with what was frozen still frozen.
+
+    Raises
+    ------
+    WeightsError
+        If it is not there, truncated, not such a file, or describes anything but layers of ``minicnn.layers``.
+    """
+    return store.read(path, Model)
+
+
+def _listed(pictures: Any) -> Any:
+    """Several pictures as they are, one picture as a list of one."""
+    several = isinstance(pictures, (list, tuple)) or (isinstance(pictures, np.ndarray) and pictures.ndim == 4)
+    return pictures if several else [pictures]

@@ -1,4 +1,4 @@
-"""From a network's scores to answers: probabilities of its classes, of which two may share one score, and its mistakes."""
+"""From a network's scores to predictions: probabilities of the classes, of which two may share one score, and the mistakes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def number_of_classes(output_shape: tuple[int, ...]) -> int:
 
 
 def confident_mistakes(labels: np.ndarray, scores: np.ndarray, most: int = 12) -> list[dict[str, Any]]:
-    """The wrong answers given with the highest probability, the most confident first.
+    """The wrong predictions with the highest probability, the most confident first.
 
     Parameters
     ----------

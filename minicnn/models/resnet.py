@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..data.preprocessing import Preprocessing
 from ..layers import (
     AvgPool2d,
     GlobalAvgPool2d,
@@ -23,6 +24,7 @@ from ..layers import (
 )
 from .blocks import Rng, conv_norm
 from .model import Model
+from .published import IMAGENET, KERAS_KERNELS, VGG_MEAN, Entry, Family, bgr, keras_weights, torchvision_weights
 
 # Table 1: blocks in each of the stages conv2_x to conv5_x, and the channels that come out of them.
 #   at:    56  28  14  7
@@ -91,7 +93,7 @@ def _imagenet_resnet(depth: int, block: Callable[..., Sequential], num_classes: 
     channels = BOTTLENECK_CHANNELS if block is bottleneck else BASIC_CHANNELS
     layers = stem | stages(64, BLOCKS[depth], channels, block, rng=rng)
     if include_top:
-        layers |= scores(channels[-1], num_classes, rng)
+        layers |= classifier_head(channels[-1], num_classes, rng)
     return Model(layers, architecture=f"resnet{depth}", input_shape=(3, 224, 224))
 
 
@@ -108,7 +110,7 @@ def resnet18_cifar(num_classes: int = 10, include_top: bool = True, rng: Rng = N
     stem = {"conv1": conv_norm(3, 64, 3, rng=rng)}  # 32 x 32 x 64
     layers = stem | stages(64, BLOCKS[18], BASIC_CHANNELS, basic_block, rng=rng)
     if include_top:
-        layers |= scores(512, num_classes, rng)
+        layers |= classifier_head(512, num_classes, rng)
     return Model(layers, architecture="resnet18_cifar", input_shape=(3, 32, 32))
 
 
@@ -152,7 +154,7 @@ def _cifar_resnet(depth: int, num_classes: int, include_top: bool, rng: Rng) -> 
     stem = {"conv1": conv_norm(3, 16, 3, rng=rng)}  # 32 x 32 x 16
     layers = stem | stages(16, (n, n, n), CIFAR_CHANNELS, basic_block, zero_padding, rng)
     if include_top:
-        layers |= scores(64, num_classes, rng)
+        layers |= classifier_head(64, num_classes, rng)
     return Model(layers, architecture=f"resnet{depth}", input_shape=(3, 32, 32))
 
 
@@ -240,6 +242,95 @@ def stages(
     return layers
 
 
-def scores(channels: int, num_classes: int, rng: Rng = None) -> dict[str, Layer]:
+def classifier_head(channels: int, num_classes: int, rng: Rng = None) -> dict[str, Layer]:
     """From the last map to the scores: the average of each channel, and a fully connected layer."""
     return {"pool": GlobalAvgPool2d(), "fc": Linear(channels, num_classes, rng=rng)}
+
+
+# ---- published weights
+
+PAPER = "He, Zhang, Ren, Sun 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385"
+AUTHORS = "MIT (K. He)"  # Keras's are the authors' own weights
+
+RESNET = Family(
+    name="resnet",
+    architectures=("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    preprocessing={"torchvision": IMAGENET, "keras": bgr(224, VGG_MEAN), "caffe": bgr(224, VGG_MEAN)},
+    weights=(
+        torchvision_weights("resnet18", "f37072fd", size=46830571, top1=69.758, top5=89.078, paper=PAPER),
+        torchvision_weights("resnet34", "b627a593", mib=83.275, top1=73.314, top5=91.420, paper=PAPER),
+        torchvision_weights("resnet50", "0676ba61", size=102530333, top1=76.130, top5=92.862, paper=PAPER),
+        torchvision_weights("resnet101", "63fe2227", mib=170.511, top1=77.374, top5=93.546, paper=PAPER),
+        torchvision_weights("resnet152", "394f9c45", mib=230.434, top1=78.312, top5=94.046, paper=PAPER),
+        keras_weights(
+            "resnet50_keras",
+            "resnet50",
+            f"resnet/resnet50_{KERAS_KERNELS}.h5",
+            size=102967424,
+            md5="2cb95161c43110f7111970584f804107",
+            top1=74.9,
+            top5=92.1,
+            licence=AUTHORS,
+            paper=PAPER,
+        ),
+        keras_weights(
+            "resnet101_keras",
+            "resnet101",
+            f"resnet/resnet101_{KERAS_KERNELS}.h5",
+            md5="f1aeb4b969a6efcfb50fad2f0c20cfc5",
+            top1=76.4,
+            top5=92.8,
+            licence=AUTHORS,
+            paper=PAPER,
+        ),
+        keras_weights(
+            "resnet152_keras",
+            "resnet152",
+            f"resnet/resnet152_{KERAS_KERNELS}.h5",
+            md5="100835be76be38e30d865e96f2aaae62",
+            top1=76.6,
+            top5=93.1,
+            licence=AUTHORS,
+            paper=PAPER,
+        ),
+    ),
+)
+
+CIFAR_PAGE = "https://github.com/akamaster/pytorch_resnet_cifar10"
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def _cifar_weights(name: str, sha256: str, *, top1: float, size: int | None = None) -> Entry:
+    """A file of Y. Idelbayev, whose name carries the first eight digits of its SHA-256."""
+    return Entry(
+        name=name,
+        architecture=name,
+        source="torchvision",
+        file=f"cifar10-{name}-{sha256[:8]}.th",
+        url=f"{CIFAR_PAGE}/raw/master/pretrained_models/{name}-{sha256[:8]}.th",
+        size=size,
+        hash=f"sha256:{sha256}",
+        licence="BSD-2-Clause (Y. Idelbayev)",
+        paper=PAPER,
+        page=CIFAR_PAGE,
+        origin="Y. Idelbayev",
+        top1=top1,
+        trained_on="CIFAR-10",
+        classes=CIFAR10,
+    )
+
+
+CIFAR_RESNET = Family(
+    name="cifar_resnet",
+    architectures=("resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
+    preprocessing={"torchvision": Preprocessing(size=(32, 32), mean=IMAGENET.mean, std=IMAGENET.std)},
+    weights=(
+        _cifar_weights(
+            "resnet20", "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8", top1=91.73, size=1099231
+        ),
+        _cifar_weights("resnet32", "d509ac18", top1=92.63),
+        _cifar_weights("resnet44", "014dd654", top1=93.10),
+        _cifar_weights("resnet56", "4bfd9763", top1=93.39),
+        _cifar_weights("resnet110", "1d1ed7c2", top1=93.68),
+    ),
+)

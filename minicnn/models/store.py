@@ -23,7 +23,8 @@ import hashlib
 import json
 import math
 import os
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -32,9 +33,9 @@ from .. import __version__
 from ..cache import write_atomically
 from ..data.preprocessing import Preprocessing
 from ..errors import WeightsError
+from ..layers import Parameter, Sequential
 from .blueprint import build, describe
 from .hashes import sha256_of
-from .model import Model
 from .strict import fill
 
 FORMAT_VERSION = 1
@@ -48,18 +49,29 @@ OTHER_KINDS = {
     b"\x80": " (it may be PyTorch's, whose arrays minicnn.pretrained.read_torch gives)",
 }
 
+Network = TypeVar("Network", bound=Sequential)
+
 
 # ---- writing
 
 
-def save_model(model: Model, path: str | os.PathLike, dtype: str = "float32") -> None:
-    """Write the model to ``path``, an ``.h5`` file. A file that is already there is replaced in one step at the end.
+def write(
+    path: str | os.PathLike,
+    config: Mapping[str, Any],
+    parameters: Mapping[str, Parameter],
+    state: Mapping[str, np.ndarray],
+    dtype: str = "float32",
+) -> None:
+    """Write a network to ``path``, an ``.h5`` file. A file that is already there is replaced in one step at the end.
 
     Parameters
     ----------
-    model : Model
     path : path
         Folders on the way are made.
+    config : mapping
+        "layers" by name, "architecture", "input_shape", "preprocessing", "classes" and "provenance", as ``Model.config()``.
+    parameters, state : mapping
+        The network's, by full name.
     dtype : "float32" or "float16"
         Of the stored weights. float16 halves the file and keeps 3 significant digits; it is loaded as float32 again, and batch
         norm's statistics stay in float32.
@@ -75,28 +87,28 @@ def save_model(model: Model, path: str | os.PathLike, dtype: str = "float32") ->
         raise ValueError(f"weights are stored in 'float32' or 'float16', got {dtype!r}")
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     texts = {
-        "layers": {name: describe(layer) for name, layer in model.layers.items()},
-        "preprocessing": model.preprocessing and model.preprocessing.to_dict(),
-        "classes": model.classes,
-        "provenance": model.provenance | {"saved": now},
+        "layers": {name: describe(layer) for name, layer in config["layers"].items()},
+        "preprocessing": config["preprocessing"] and config["preprocessing"].to_dict(),
+        "classes": config["classes"],
+        "provenance": config["provenance"] | {"saved": now},
     }
     # HDF5 keeps a file open that it could not finish, for instance because the disk is full, and complains once more when the
     # program ends. So it writes to memory, and the memory is written to the disk here.
     with h5py.File("model.h5", "w", driver="core", backing_store=False, userblock_size=SEAL_SIZE) as file:
         file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["architecture"], file.attrs["dtype"] = model.architecture, dtype
-        file.attrs["input_shape"] = np.array(model.input_shape, np.int64)
+        file.attrs["architecture"], file.attrs["dtype"] = config["architecture"], dtype
+        file.attrs["input_shape"] = np.array(config["input_shape"], np.int64)
         file.attrs["written_by"] = f"minicnn {__version__}"
         for name, content in texts.items():
             text = json.dumps(content, ensure_ascii=True, allow_nan=False).encode()
             file.create_dataset(name, data=np.bytes_(text))
-        for name, parameter in model.parameters().items():
+        for name, parameter in parameters.items():
             with np.errstate(over="ignore"):
                 stored = parameter.value.astype(dtype)
             if np.isfinite(parameter.value).all() > np.isfinite(stored).all():
                 raise ValueError(f"{name} has values of up to {np.abs(parameter.value).max():g}, too large for {dtype}")
             file.create_dataset(f"parameters/{name}", data=stored).attrs["trainable"] = parameter.trainable
-        for name, array in model.state().items():
+        for name, array in state.items():
             file.create_dataset(f"state/{name}", data=array.astype(np.float32))
         file.flush()
         image = file.id.get_file_image()  # without the user block
@@ -121,19 +133,25 @@ def seal(sha256: str) -> bytes:
 # ---- reading
 
 
-def load_model(path: str | os.PathLike) -> Model:
-    """The model in a file that ``save_model`` wrote, in inference mode, with what was frozen still frozen.
+def read(path: str | os.PathLike, make: Callable[..., Network]) -> Network:
+    """The network in a file that ``write`` wrote, in inference mode, with what was frozen still frozen.
+
+    Parameters
+    ----------
+    path : path
+    make : function (layers, architecture=, input_shape=, preprocessing=, classes=, provenance=) -> Sequential
+        Makes a network of these layers and facts, as the constructor of ``Model`` does; its weights are then read into it.
 
     Raises
     ------
     WeightsError
-        If it is not there, truncated, not such a file, or describes anything but layers of ``minicnn.layers``.
+        If the file is not there, truncated, not such a file, or describes anything but layers of ``minicnn.layers``.
     """
     path = os.fspath(path)
     _check_seal(path)
     try:
         with h5py.File(path, "r") as file:
-            return _read(file)
+            return _read(file, make)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
@@ -141,7 +159,7 @@ def load_model(path: str | os.PathLike) -> Model:
 
 
 def _check_seal(path: str) -> None:
-    """Refuse a file that is not, to the bit, one that ``save_model`` wrote."""
+    """Refuse a file that is not, to the bit, one that ``write`` wrote."""
     try:
         with open(path, "rb") as raw:
             start = raw.read(SEAL_SIZE)
@@ -149,15 +167,17 @@ def _check_seal(path: str) -> None:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
     if not start.startswith(SEAL.encode()):
-        kind = next((kind for magic, kind in OTHER_KINDS.items() if start.startswith(magic)), "" if start else " (it is empty)")
-        raise WeightsError(f"{path} is not a model that minicnn saved: it begins with {start[:8]!r}{kind}")
+        guess = next(
+            (guess for magic, guess in OTHER_KINDS.items() if start.startswith(magic)), "" if start else " (it is empty)"
+        )
+        raise WeightsError(f"{path} is not a model that minicnn saved: it begins with {start[:8]!r}{guess}")
     if start != seal(sha256):
         raise WeightsError(
             f"{path} is damaged, truncated or was changed: its SHA-256 is not the one in its first line; copy or train it again"
         )
 
 
-def _read(file: h5py.File) -> Model:
+def _read(file: h5py.File, make: Callable[..., Network]) -> Network:
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION:
         raise WeightsError(f"its format has version {version}, and this minicnn reads version {FORMAT_VERSION}; update minicnn")
@@ -170,7 +190,7 @@ def _read(file: h5py.File) -> Model:
         raise WeightsError("its layers are not given by name")
 
     shapes = {name: dataset.shape for name, dataset in stored.items()}
-    model = Model(
+    network = make(
         {name: build(description, shapes, name) for name, description in texts["layers"].items()},
         architecture=_text(file.attrs["architecture"]),
         input_shape=_input_shape(file.attrs["input_shape"]),
@@ -178,11 +198,11 @@ def _read(file: h5py.File) -> Model:
         classes=texts["classes"],
         provenance=texts["provenance"],
     )
-    fill(model, stored, "the file")
-    for name, parameter in model.parameters().items():
+    fill(network, stored, "the file")
+    for name, parameter in network.parameters().items():
         parameter.trainable = bool(groups["parameters"][name].attrs["trainable"])
-    model.eval()
-    return model
+    network.eval()
+    return network
 
 
 def _text(value: Any) -> str:
@@ -196,7 +216,7 @@ def _input_shape(values: Any) -> tuple[int, ...]:
     return shape
 
 
-def _item(group: h5py.Group, name: str, kind: type) -> Any:
+def _item(group: h5py.Group, name: str, expected: type) -> Any:
     """What is in the group under this name, and in this very file: links to elsewhere are not followed."""
     link = group.get(name, getlink=True)
     if link is None:
@@ -204,9 +224,11 @@ def _item(group: h5py.Group, name: str, kind: type) -> Any:
     if not isinstance(link, h5py.HardLink):
         raise WeightsError(f"{name!r} is a link to something outside, which is not followed")
     item = group[name]
-    if not isinstance(item, kind):
-        raise WeightsError(f"{name!r} is a {type(item).__name__.lower()}, not a {kind.__name__.lower()}")
-    if kind is h5py.Dataset and (item.is_virtual or item.external or item.chunks or item.id.get_storage_size() != item.nbytes):
+    if not isinstance(item, expected):
+        raise WeightsError(f"{name!r} is a {type(item).__name__.lower()}, not a {expected.__name__.lower()}")
+    if expected is h5py.Dataset and (
+        item.is_virtual or item.external or item.chunks or item.id.get_storage_size() != item.nbytes
+    ):
         raise WeightsError(f"{name!r} does not have its numbers in one piece in this file, as save_model writes them")
     return item
 

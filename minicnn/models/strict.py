@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import WeightsError
 from ..layers import Layer
 
-SHOWN = 8  # names of each kind in an error message
+NAMES_SHOWN = 8  # names of each kind in an error message
 
 
 @dataclass(frozen=True)
@@ -20,28 +20,28 @@ class Differences:
     Attributes
     ----------
     missing : dict from name to shape
-        Of the network's arrays that there is nothing for.
+        Of the network's arrays that were not given.
     unexpected : dict from name to shape
         Of the arrays that the network has no place for.
     unlike : dict from name to (shape, the network's shape)
         Of those with another shape. Where the shape is right, it is the type that is not numbers.
-    called : dict from name to name
-        What the missing ones would be called in the file, where that is another name.
+    foreign_names : dict from name to name
+        The names that the missing ones would have in the file, where those are not the network's.
     """
 
     missing: dict[str, tuple[int, ...]] = field(default_factory=dict)
     unexpected: dict[str, tuple[int, ...]] = field(default_factory=dict)
     unlike: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
-    called: Mapping[str, str] = field(default_factory=dict)
+    foreign_names: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.unexpected or self.unlike)
 
     def lists(self) -> dict[str, list[str]]:
-        """For each kind the names, with shapes, as a reader wants to see them."""
+        """For each kind of difference the names, with shapes, as a reader wants to see them."""
         return {
             "missing": [
-                f"{name} {shape}" + (f" (there: {self.called[name]})" if name in self.called else "")
+                f"{name} {shape}" + (f" (there: {self.foreign_names[name]})" if name in self.foreign_names else "")
                 for name, shape in self.missing.items()
             ],
             "unexpected": [f"{name} {shape}" for name, shape in self.unexpected.items()],
@@ -49,8 +49,10 @@ class Differences:
         }
 
     def __str__(self) -> str:
-        """One sentence for each kind; of many names the first few."""
-        return " ".join(f"{len(names)} {kind}: {_some(names)}." for kind, names in self.lists().items() if names)
+        """One sentence for each kind of difference; of many names the first few."""
+        return " ".join(
+            f"{len(names)} {difference}: {_first_few(names)}." for difference, names in self.lists().items() if names
+        )
 
 
 def arrays_of(layer: Layer) -> dict[str, np.ndarray]:
@@ -63,7 +65,7 @@ def fill(
     arrays: Mapping[str, np.ndarray],
     source: str,
     partial: bool = False,
-    called: Mapping[str, str] | None = None,
+    foreign_names: Mapping[str, str] | None = None,
 ) -> Differences:
     """Copy the arrays into the parameters and the state of the same names.
 
@@ -76,8 +78,8 @@ def fill(
         Where they come from, for the message.
     partial : bool
         Copy what fits, and leave the rest of the network as it is.
-    called : mapping, optional
-        What our names are in the file, for the message.
+    foreign_names : mapping, optional
+        What the arrays of these names are called in the file, for the message.
 
     Returns
     -------
@@ -100,7 +102,7 @@ def fill(
         missing={name: target.shape for name, target in targets.items() if name not in arrays},
         unexpected={name: tuple(array.shape) for name, array in arrays.items() if name not in targets},
         unlike=unlike,
-        called=called or {},
+        foreign_names=foreign_names or {},
     )
     fitting = [name for name in targets if name in arrays and name not in unlike]
     if (differences and not partial) or not fitting:
@@ -113,5 +115,5 @@ def fill(
     return differences
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+def _first_few(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")

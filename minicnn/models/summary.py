@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..layers import AuxiliaryHead, Layer, Sequential
+from .columns import aligned
 
 TITLES = ("layer", "type", "output", "parameters", "multiply-adds", "trainable", "learning rate")
 NUMBERS = (3, 4)  # columns that are aligned to the right
@@ -16,7 +17,7 @@ class Row:
     """One line of the table; shapes without the number of pictures, multiply-adds for one picture."""
 
     path: str
-    kind: str
+    layer_type: str
     output: tuple[int, ...]
     parameters: int
     trained: int
@@ -71,23 +72,18 @@ def summary_table(model: Layer, input_shape: tuple[int, ...], depth: int = 1) ->
     cells = [TITLES]
     for row in table:
         numbers = f"{row.parameters:,}", f"{row.multiply_adds:,}"
-        cells.append((row.path, row.kind, _times(row.output), *numbers, row.trainable, row.learning_rate))
+        cells.append((row.path, row.layer_type, _times(row.output), *numbers, row.trainable, row.learning_rate))
     if all(row.multipliers in ((), (1.0,)) for row in table):
         cells = [line[:-1] for line in cells]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-
-    def line(texts: tuple[str, ...]) -> str:
-        columns = enumerate(zip(texts, widths, strict=True))
-        return "  ".join(text.rjust(width) if i in NUMBERS else text.ljust(width) for i, (text, width) in columns).rstrip()
-
-    rule = "-" * len(line(tuple("x" * width for width in widths)))
+    heading, *lines = aligned(cells, right=NUMBERS)
+    rule = "-" * max(map(len, [heading, *lines]))
     total, trained = sum(row.parameters for row in table), sum(row.trained for row in table)
     return "\n".join(
         [
             f"{getattr(model, 'architecture', model)}, input {_times(input_shape)}",
-            line(cells[0]),
+            heading,
             rule,
-            *map(line, cells[1:]),
+            *lines,
             rule,
             f"parameters: {total:,} ({trained:,} trainable, {total - trained:,} frozen)",
             f"multiply-adds for one picture: {sum(row.multiply_adds for row in table):,}",

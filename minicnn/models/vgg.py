@@ -23,6 +23,7 @@ from ..layers import (
 )
 from .blocks import Rng
 from .model import Model
+from .published import IMAGENET, KERAS_KERNELS, VGG_MEAN, Family, bgr, keras_weights, torchvision_weights
 
 # Table 1: 3x3 convolutions in each of the five stages, after which the picture is halved. The columns A, B, D and E.
 #   at:  224  112  56  28  14
@@ -37,14 +38,14 @@ WIDTH = 4096  # of the two hidden fully connected layers
 DROPOUT = 0.5
 
 Shape = tuple[int, int, int]  # (C, H, W)
-IMAGENET = (3, 224, 224)
+PAPER_SHAPE = (3, 224, 224)
 
 
 def vgg(
     depth: int,
     num_classes: int = 1000,
     include_top: bool = True,
-    input_shape: Shape = IMAGENET,
+    input_shape: Shape = PAPER_SHAPE,
     rng: Rng = None,
     *,
     batch_norm: bool = False,
@@ -108,17 +109,17 @@ def vgg(
 # ---- the paper's
 
 
-def vgg11(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+def vgg11(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = PAPER_SHAPE, rng: Rng = None) -> Model:
     """VGG-11, column A of table 1: 132,863,336 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
     return vgg(11, num_classes, include_top, input_shape, rng)
 
 
-def vgg13(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+def vgg13(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = PAPER_SHAPE, rng: Rng = None) -> Model:
     """VGG-13, column B of table 1: 133,047,848 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
     return vgg(13, num_classes, include_top, input_shape, rng)
 
 
-def vgg16(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+def vgg16(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = PAPER_SHAPE, rng: Rng = None) -> Model:
     """VGG-16, column D of table 1: 138,357,544 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``.
 
     Nine tenths of the parameters are in the fully connected layers, nearly all multiply-adds in the convolutions.
@@ -126,7 +127,7 @@ def vgg16(num_classes: int = 1000, include_top: bool = True, input_shape: Shape 
     return vgg(16, num_classes, include_top, input_shape, rng)
 
 
-def vgg19(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+def vgg19(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = PAPER_SHAPE, rng: Rng = None) -> Model:
     """VGG-19, column E of table 1: 143,667,240 parameters at 224 x 224 with 1,000 classes. Arguments as in ``vgg``."""
     return vgg(19, num_classes, include_top, input_shape, rng)
 
@@ -134,21 +135,72 @@ def vgg19(num_classes: int = 1000, include_top: bool = True, input_shape: Shape 
 # ---- with batch norm, torchvision's
 
 
-def vgg11_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+def vgg11_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = PAPER_SHAPE, rng: Rng = None) -> Model:
     """VGG-11 with batch norm after each convolution: 132,868,840 parameters. Otherwise like ``vgg11``."""
     return vgg(11, num_classes, include_top, input_shape, rng, batch_norm=True)
 
 
-def vgg13_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+def vgg13_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = PAPER_SHAPE, rng: Rng = None) -> Model:
     """VGG-13 with batch norm after each convolution: 133,053,736 parameters. Otherwise like ``vgg13``."""
     return vgg(13, num_classes, include_top, input_shape, rng, batch_norm=True)
 
 
-def vgg16_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+def vgg16_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = PAPER_SHAPE, rng: Rng = None) -> Model:
     """VGG-16 with batch norm after each convolution: 138,365,992 parameters. Otherwise like ``vgg16``."""
     return vgg(16, num_classes, include_top, input_shape, rng, batch_norm=True)
 
 
-def vgg19_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = IMAGENET, rng: Rng = None) -> Model:
+def vgg19_bn(num_classes: int = 1000, include_top: bool = True, input_shape: Shape = PAPER_SHAPE, rng: Rng = None) -> Model:
     """VGG-19 with batch norm after each convolution: 143,678,248 parameters. Otherwise like ``vgg19``."""
     return vgg(19, num_classes, include_top, input_shape, rng, batch_norm=True)
+
+
+# ---- published weights
+
+PAPER = "Simonyan, Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556"
+OXFORD = "CC BY 4.0 (VGG, Oxford)"  # Keras's are the authors' own weights
+
+VGG = Family(
+    name="vgg",
+    architectures=("vgg11", "vgg13", "vgg16", "vgg19"),
+    preprocessing={"torchvision": IMAGENET, "keras": bgr(224, VGG_MEAN), "caffe": bgr(224, VGG_MEAN)},
+    weights=(
+        torchvision_weights("vgg11", "8a719046", mib=506.84, top1=69.020, top5=88.628, paper=PAPER),
+        torchvision_weights("vgg13", "19584684", mib=507.545, top1=69.928, top5=89.246, paper=PAPER),
+        torchvision_weights("vgg16", "397923af", size=553433881, top1=71.592, top5=90.382, paper=PAPER),
+        torchvision_weights("vgg19", "dcbb9e9d", size=574673361, top1=72.376, top5=90.876, paper=PAPER),
+        keras_weights(
+            "vgg16_keras",
+            "vgg16",
+            f"vgg16/vgg16_{KERAS_KERNELS}.h5",
+            size=553467096,
+            md5="64373286793e3c8b2b4e3219cbf3544b",
+            top1=71.268,
+            top5=90.05,
+            licence=OXFORD,
+            paper=PAPER,
+        ),
+        keras_weights(
+            "vgg19_keras",
+            "vgg19",
+            f"vgg19/vgg19_{KERAS_KERNELS}.h5",
+            size=574710816,
+            md5="cbe5617147190e668d6c5d5026f83318",
+            top1=71.256,
+            top5=89.988,
+            licence=OXFORD,
+            paper=PAPER,
+        ),
+    ),
+)
+VGG_BN = Family(
+    name="vgg_bn",
+    architectures=("vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"),
+    preprocessing={"torchvision": IMAGENET},
+    weights=(
+        torchvision_weights("vgg11_bn", "6002323d", mib=506.881, top1=70.370, top5=89.810, paper=PAPER),
+        torchvision_weights("vgg13_bn", "abd245e5", mib=507.59, top1=71.586, top5=90.374, paper=PAPER),
+        torchvision_weights("vgg16_bn", "6c64b313", size=553507836, top1=73.360, top5=91.516, paper=PAPER),
+        torchvision_weights("vgg19_bn", "c79401a0", size=574769405, top1=74.218, top5=91.842, paper=PAPER),
+    ),
+)

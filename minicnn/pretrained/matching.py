@@ -15,7 +15,7 @@ from ..models.strict import arrays_of
 from .names import Recipe, Source
 from .names.base import Table, Target, their_names
 
-LARGEST_SIDE = 1024  # pixels; of pictures whose size is to be found from the weights
+LARGEST_SIDE = 1024  # pixels, of pictures whose size is found from the weights
 
 
 class Match:
@@ -36,7 +36,7 @@ class Match:
         All arrays of the network, layer by layer.
     recipes : dict from our name to Recipe
     used : dict from our name to list of their names
-        What is there of what an array of ours is made of; without those of which something is missing.
+        The arrays of the file that one of ours is made of; ours of which something is missing are left out.
     """
 
     def __init__(self, model: Model, arrays: Mapping[str, np.ndarray], source: Source, table: Table):
@@ -50,7 +50,7 @@ class Match:
         }
 
     def _found(self, recipe: Recipe) -> list[str | None]:
-        """For each array that a recipe needs, and each that it can use, the name that it has in the file."""
+        """For each array that a recipe needs, and each that it can use, its name in the file; None if it is not there."""
         return [_first(names, self.arrays) for names in recipe.names + recipe.optional]
 
     def make(self, name: str) -> np.ndarray:
@@ -58,11 +58,11 @@ class Match:
         recipe = self.recipes[name]
         return recipe.make(*(None if found is None else self.arrays[found] for found in self._found(recipe)))
 
-    def how(self, name: str) -> str:
-        """What is done to their arrays to make it, in words; empty if nothing."""
+    def change(self, name: str) -> str:
+        """What is done to their arrays to make one of ours, in words; empty if nothing."""
         recipe = self.recipes[name]
         optional = self._found(recipe)[len(recipe.names) :]
-        return ", ".join(text for text in (recipe.how, recipe.how_optional if any(optional) else "") if text)
+        return ", ".join(text for text in (recipe.change, recipe.optional_change if any(optional) else "") if text)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of one of our arrays."""
@@ -70,8 +70,8 @@ class Match:
         return arrays_of(target.layer)[target.array].shape
 
     @property
-    def called(self) -> dict[str, str]:
-        """What our arrays are called in such a file; the first of them, where that is several there."""
+    def foreign_names(self) -> dict[str, str]:
+        """What our arrays are called in such a file; where it has several for one of ours, the first."""
         return {name: recipe.names[0][0] for name, recipe in self.recipes.items() if recipe.names[0]}
 
     @property
@@ -85,7 +85,7 @@ class Match:
         return sum(self.make(name).shape == self.shape(name) for name in self.used)
 
     def other_sizes(self, model: Model, takes: Collection[str]) -> dict[str, Any]:
-        """Where the network must be built otherwise, by the shapes in the file: arguments for its constructor.
+        """What the shapes in the file say of the network's sizes, where those are other ones: arguments of its constructor.
 
         The number of classes, or that there is no classifier; the width; the size of the pictures.
 

@@ -20,12 +20,14 @@ from ..cache import cache_folder
 from ..errors import WeightsError
 from ..models import Model
 from ..models.hashes import sha256_of
-from ..models.store import load_model, save_model
+from ..models.model import load_model, save_model
+from ..models.published import Entry
+from .checks import check_file
 from .convert import convert_arrays
 from .downloads import fetch
 from .entries import ENTRIES
 from .imagenet import imagenet_classes, numbered_classes
-from .published import Entry
+from .packages import package_file
 from .readers import read_weights
 
 CONVERTER = 2  # to be raised when what the conversion writes changes; older files in the cache are then made anew
@@ -77,7 +79,7 @@ def folders_of_files() -> list[Path]:
 def file_of(entry: Entry) -> Path | None:
     """The published file, if it is in an installed package, or in one of the folders."""
     if entry.module:
-        return entry.in_package()
+        return package_file(entry.module, entry.file)
     return next((folder / entry.file for folder in folders_of_files() if (folder / entry.file).is_file()), None)
 
 
@@ -137,7 +139,7 @@ def convert_published(entry: Entry, path: Path) -> Model:
     WeightsError
         If the file is not the one that is known.
     """
-    sha256 = entry.check(path)
+    sha256 = check_file(entry, path)
     arrays = read_weights(path)
     model, _ = convert_arrays(arrays, os.fspath(path), entry.architecture, entry.source, rng=None)
     names = entry.classes or imagenet_classes()

@@ -1,6 +1,6 @@
 """The machine: cores, threads, parallel loops, memory, compilation, replay. The mathematics knows nothing of it.
 
-`parallel` has what kernels call; `process` all that is kept at module level.
+Kernels call what is in `parallel` and `memory`; whatever has to stand at module level is in `process`.
 """
 
 from .workers import get_threads, set_threads

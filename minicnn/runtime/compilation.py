@@ -1,7 +1,7 @@
-"""How Numba compiles our loops: once, kept on disk, without tests of indices, and free of Python's lock while they run.
+"""How Numba compiles our loops: once, cached on disk, without checks of indices, and without Python's lock while they run.
 
-``no_cfunc_wrapper`` leaves out what makes each of them callable from C, which nobody does. It takes a tenth of the time of
-compiling.
+``no_cfunc_wrapper`` leaves out the entry point for callers in C, of which there are none; that saves a tenth of the time that
+compiling takes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SHARED = (
     "kernels/simd/vectors.py",
 )
 
-_how = {"nogil": True, "boundscheck": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS = {"nogil": True, "boundscheck": False, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 class _LoopCache(FunctionCache):
-    """Numba's cache on disk, which compiles a loop again when its file has changed, and here also when a shared one has."""
+    """Numba's cache on disk compiles a loop again when its own file has changed; this one also when a shared file has."""
 
     def _index_key(self, signature, codegen):
         return *super()._index_key(signature, codegen), _shared_sources()
@@ -43,9 +43,11 @@ def _shared_sources() -> str:
     return digest.hexdigest()
 
 
-def _kept_on_disk(**options: object) -> Callable[[Callable], Callable]:
+def _cached_on_disk(**options: object) -> Callable[[Callable], Callable]:
+    """A decorator: compiles a function with ``options``, and takes it from disk if it was compiled in an earlier run."""
+
     def decorate(function: Callable) -> Callable:
-        compiled = njit(**_how, **options)(function)
+        compiled = njit(**_OPTIONS, **options)(function)
         if not config.DISABLE_JIT:
             compiled._cache = _LoopCache(function)
         return compiled
@@ -54,8 +56,8 @@ def _kept_on_disk(**options: object) -> Callable[[Callable], Callable]:
 
 
 # a multiplication and an addition may become one instruction
-loop = _kept_on_disk(fastmath={"contract"})
+loop = _cached_on_disk(fastmath={"contract"})
 # and sums of many terms may be taken in any order, or they could not be vectorised; NaN and infinity still pass through
-sum_loop = _kept_on_disk(fastmath={"contract", "reassoc", "nsz"})
-# written into the caller: a call for each of its uses would count anew who uses each of its arrays
-inlined = njit(**_how, inline="always", fastmath={"contract"})
+sum_loop = _cached_on_disk(fastmath={"contract", "reassoc", "nsz"})
+# copied into the caller: in a call of its own, each use would count references to each array anew
+inlined = njit(**_OPTIONS, inline="always", fastmath={"contract"})

@@ -6,7 +6,7 @@ import os
 
 
 def usable_cores() -> int:
-    """The cores this process may run on: fewer than the machine has, in a container or under ``taskset``."""
+    """How many cores this process may run on: fewer than the machine has in a container or under ``taskset``."""
     if hasattr(os, "sched_getaffinity"):
         return max(len(os.sched_getaffinity(0)), 1)
     return os.cpu_count() or 1

@@ -1,14 +1,15 @@
-"""Parallel loops: ``parallel_for(n, body)`` runs body(start, stop) on tasks that together make up range(n).
+"""Parallel loops: ``parallel_for(n, body)`` splits range(n) into tasks and calls body(start, stop) for each of them.
 
-Who runs the tasks is a question for the calling thread's **executor**. There are five:
+Which thread runs a task, and when, is decided by the **executor** of the calling thread. There are five kinds:
 
-- `AllThreads`, what a thread has if nobody says otherwise: one task for each thread of the pool;
-- `Serial`: the whole loop as one task, right here;
-- `Gathering`: loops that can wait are put off, and run together when the block ends;
-- `PooledMemory`: as another executor, but new arrays have their memory from a pool;
-- `replay.Taping`: as another executor, but the loops are also written down, to be run again.
+- `AllThreads`, the default: one task for each thread of the pool, all at the same time;
+- `Serial`: the whole loop as one task, in the calling thread;
+- `Gathering`: deferrable loops are put off, and run together when a block ends;
+- `PooledMemory`: new arrays take their memory from a pool;
+- `replay.Taping`: loops are also recorded on a tape, to be run again.
 
-The last three wrap another one. A kernel asks none of that: it calls `parallel_for`, and `new_array` for its result.
+The last three wrap another executor, and leave to it whatever they do not change. A kernel need not know any of this: it calls
+`parallel_for` for its loops and `new_array` for its result.
 """
 
 from __future__ import annotations
@@ -26,68 +27,68 @@ from .process import process, thread
 from .workers import run_together
 
 Item = TypeVar("Item")
-Body = Callable[[int, int], object]
+Body = Callable[[int, int], object]  # of a loop: body(start, stop)
 Loop = tuple[int, Body]  # n and body
-Tasks = list[partial]  # of one thread: body(start, stop) with its start and stop
+Tasks = list[partial]  # of one thread, each a body(start, stop) with its start and stop
 
 
 class Executor:
-    """How the loops that a thread starts are run.
+    """How the loops that a thread starts are run, and where new arrays come from.
 
     Attributes
     ----------
     threads : int
         Over how many threads a loop is split.
     joins_later : bool
-        Whether loops that can wait are put off, so that a short one costs no waiting of its own.
+        Whether deferrable loops are put off: then a short loop costs no waiting of its own.
     """
 
     threads = 1
     joins_later = False
 
     def run(self, n: int, body: Body, deferrable: bool = False) -> None:
-        """A loop; see `parallel_for`."""
-        self.execute(share_out([(n, body)], self.threads))
+        """Run a loop; see `parallel_for`."""
+        self.execute(split_loops([(n, body)], self.threads))
 
-    def execute(self, shares: list[Tasks]) -> None:
-        """The tasks of each thread, until all are done."""
-        raise NotImplementedError(f"{type(self).__name__} must write execute(shares)")
+    def execute(self, tasks_by_thread: list[Tasks]) -> None:
+        """Run each thread's tasks, and return when all are done."""
+        raise NotImplementedError(f"{type(self).__name__} must write execute(tasks_by_thread)")
 
     def new_array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-        """Uninitialised, for what a loop makes."""
+        """An uninitialised array, for the result of a loop."""
         return np.empty(shape, dtype)
 
     def serial(self) -> Executor:
-        """What does the same in the calling thread alone."""
+        """The executor that does the same in the calling thread alone."""
         return SERIAL
 
 
 class Serial(Executor):
-    """The calling thread alone: one task after the other, a loop as a whole."""
+    """The calling thread alone: each loop is one task."""
 
     def run(self, n: int, body: Body, deferrable: bool = False) -> None:
         body(0, n)
 
-    def execute(self, shares: list[Tasks]) -> None:
-        for tasks in shares:
+    def execute(self, tasks_by_thread: list[Tasks]) -> None:
+        for tasks in tasks_by_thread:
             run_tasks(tasks)
 
 
 class AllThreads(Executor):
-    """All threads of the pool; or the calling thread alone, while another thread of the user's has the pool."""
+    """All threads of the pool; or the calling thread alone, while another thread of the user's is using the pool."""
 
     @property
     def threads(self) -> int:
         return process.threads
 
-    def execute(self, shares: list[Tasks]) -> None:
+    def execute(self, tasks_by_thread: list[Tasks]) -> None:
         with one_blas_thread():
-            if len(shares) == 1 or not run_together([partial(run_tasks, tasks) for tasks in shares]):
-                SERIAL.execute(shares)
+            if len(tasks_by_thread) == 1 or not run_together([partial(run_tasks, tasks) for tasks in tasks_by_thread]):
+                SERIAL.execute(tasks_by_thread)
 
 
 class Wrapper(Executor):
-    """Does what another executor does, but for what it overrides."""
+    """An executor that passes everything on to another one; its subclasses override what they change."""
 
     def __init__(self, inner: Executor):
         self.inner, self.threads, self.joins_later = inner, inner.threads, inner.joins_later
@@ -95,8 +96,8 @@ class Wrapper(Executor):
     def run(self, n: int, body: Body, deferrable: bool = False) -> None:
         self.inner.run(n, body, deferrable)
 
-    def execute(self, shares: list[Tasks]) -> None:
-        self.inner.execute(shares)
+    def execute(self, tasks_by_thread: list[Tasks]) -> None:
+        self.inner.execute(tasks_by_thread)
 
     def new_array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
         return self.inner.new_array(shape, dtype)
@@ -106,7 +107,7 @@ class Wrapper(Executor):
 
 
 class Gathering(Wrapper):
-    """Loops that can wait are put off; `run_gathered` runs them together. See `gathering`."""
+    """Deferrable loops are put off until `run_gathered` runs them together; see `gathering`."""
 
     def __init__(self, inner: Executor):
         super().__init__(inner)
@@ -122,11 +123,11 @@ class Gathering(Wrapper):
         """Each thread runs its task of the first loop, then its task of the second, and so on."""
         loops, self.gathered = self.gathered, []
         if loops:
-            self.inner.execute(share_out(loops, self.threads))
+            self.inner.execute(split_loops(loops, self.threads))
 
 
 class PooledMemory(Wrapper):
-    """New arrays have their memory from a pool."""
+    """New arrays take their memory from a pool."""
 
     def __init__(self, inner: Executor, pool: Pool):
         super().__init__(inner)
@@ -144,15 +145,17 @@ process.executor = AllThreads()
 
 
 # ---- the calling thread's executor
+# The blocks below are classes and not generators with @contextmanager, which take microseconds longer: that counts in the
+# inference of a small network with one picture.
 
 
 def current() -> Executor:
-    """The executor that runs the loops started here."""
+    """The executor that runs the loops started in the calling thread."""
     return thread.executor or process.executor
 
 
 class using:
-    """Loops started in the block are run by this executor."""
+    """Loops started in this block are run by the given executor."""
 
     def __init__(self, executor: Executor):
         self.executor = executor
@@ -166,7 +169,7 @@ class using:
 
 
 class serial:
-    """Loops started in the block run as a whole where they are started: for work that takes less time than waking a thread.
+    """Loops started in this block run in the calling thread: for work that takes less time than waking another thread.
 
     >>> with serial():
     ...     free_threads()
@@ -186,18 +189,18 @@ class serial:
             self.blas.__exit__(*error)
 
 
-_AS_IT_IS = nullcontext()
+_NO_CHANGE = nullcontext()
 
 
 def serial_if(is_short: bool) -> AbstractContextManager:
-    """`serial` for work that is too short to share, and nothing for other work."""
-    return serial() if is_short else _AS_IT_IS
+    """`serial` for work that is too short to split, and a block without effect for other work."""
+    return serial() if is_short else _NO_CHANGE
 
 
 class gathering:
-    """Deferrable loops started in the block run together at its end, so that threads are given their tasks only once.
+    """Deferrable loops started in this block run together at its end, so that threads are woken once and not for each loop.
 
-    For loops that need nothing of each other. If the block fails, they are not run.
+    No loop may need what another one computes. If the block fails, they are not run.
 
     >>> squares, cubes = np.zeros(3), np.zeros(4)
     >>> def square(start, stop):
@@ -222,12 +225,12 @@ class gathering:
 
 
 def free_threads() -> int:
-    """Over how many threads a loop started right here would be split: 1 within a task of another loop."""
+    """Over how many threads a loop started by the calling thread would be split: 1 within a task of another loop."""
     return current().threads
 
 
 def new_array(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-    """An uninitialised array for what loops make, from wherever the calling thread's executor has arrays."""
+    """An uninitialised array for the result of a loop; the calling thread's executor decides where its memory comes from."""
     return current().new_array(shape, dtype)
 
 
@@ -235,14 +238,14 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
 
 
 def parallel_for(n: int, body: Body, deferrable: bool = False) -> None:
-    """Run ``body(start, stop)`` on tasks that together make up range(n), one contiguous task a thread.
+    """Run ``body(start, stop)`` on tasks that together make up range(n), one contiguous task for each thread.
 
-    Which index is in which task depends on ``n`` and the number of threads alone, so that sums kept by task and added in order
-    are the same in every run. A call from within a task runs all of range(n) where it is. An exception in a task is raised here
-    once all tasks have ended (the first task's, if several fail).
+    Which index is in which task depends only on ``n`` and the number of threads: sums kept for each task and added in order
+    are the same in every run. Within a task of another loop, all of range(n) is one task that runs at once. An exception in a
+    task is raised here once all tasks have ended (that of the first task, if several fail).
 
-    ``deferrable`` is the promise that the caller does nothing more with what the loop makes, and that it reads no `workspace`
-    that was handed out before it: `gathering` may then put it off.
+    ``deferrable`` is a promise that makes it possible to put the loop off (see `gathering`): the caller does not use what the
+    loop computes, and the loop reads no `workspace` that was handed out before it.
 
     >>> squares = np.zeros(5)
     >>> def body(start, stop):
@@ -256,20 +259,21 @@ def parallel_for(n: int, body: Body, deferrable: bool = False) -> None:
 
 
 def parallel_each(items: Sequence[Item], body: Callable[[Item], object]) -> None:
-    """``body(item)`` for each of the items: whichever thread is free takes the next.
+    """``body(item)`` for each of the items; a thread that has finished one takes the next.
 
-    For items that take long, and some of them longer than others, or on some cores: a laptop's are not all alike. Nothing may
-    depend on which thread does what. An exception is raised here once the other threads have done the rest.
+    For items that take long, and not all equally long: some have more work in them, and a laptop's cores are not all equally
+    fast. Results must not depend on which thread does what. An exception is raised here once the other threads have done the
+    remaining items.
 
     >>> squares = {}
     >>> parallel_each([3, 1, 2], lambda i: squares.update({i: i * i}))
     >>> sorted(squares.items())
     [(1, 1), (2, 4), (3, 9)]
     """
-    rest = iter(items)  # of a sequence: while one thread asks for the next, Python's lock keeps the others waiting
+    remaining = iter(items)  # over a sequence: Python's lock lets one thread at a time take the next item
 
     def take(start: int, stop: int) -> None:
-        for item in rest:
+        for item in remaining:
             body(item)
 
     parallel_for(min(len(items), process.threads), take)
@@ -278,7 +282,7 @@ def parallel_each(items: Sequence[Item], body: Callable[[Item], object]) -> None
 def parallel_sum(
     n: int, add: Callable[[int, int, np.ndarray], object], shape: tuple[int, ...], dtype: np.dtype | type
 ) -> np.ndarray:
-    """The sum of what ``add(start, stop, total)`` adds to each task's own total, which is 0 at first.
+    """The sum over all tasks, each of which has a total of its own: zeros, to which ``add(start, stop, total)`` adds.
 
     The totals are added in order, so that the result repeats to the bit for a given number of threads.
     """
@@ -293,18 +297,22 @@ def parallel_sum(
     return sum((totals[start] for start in sorted(totals)), start=np.zeros(shape, dtype))
 
 
-def share_out(loops: list[Loop], threads: int) -> list[Tasks]:
-    """Each loop (n, body) split into as many tasks as there are threads, or into n if that is less; by thread."""
-    shares: list[Tasks] = [[] for _ in range(min(threads, max(n for n, _ in loops)))]
+def split_loops(loops: list[Loop], threads: int) -> list[Tasks]:
+    """The tasks of each thread: every loop (n, body) is split into as many tasks as there are threads, but at most n.
+
+    >>> [[task.args for task in tasks] for tasks in split_loops([(5, print), (1, print)], threads=2)]
+    [[(0, 2), (0, 1)], [(2, 5)]]
+    """
+    tasks_by_thread: list[Tasks] = [[] for _ in range(min(threads, max(n for n, _ in loops)))]
     for n, body in loops:
         count = min(n, threads)
         for i in range(count):
-            shares[i].append(partial(body, n * i // count, n * (i + 1) // count))
-    return shares
+            tasks_by_thread[i].append(partial(body, n * i // count, n * (i + 1) // count))
+    return tasks_by_thread
 
 
 def run_tasks(tasks: Tasks) -> None:
-    """One task after the other. Loops within them are part of the task: they run where they are."""
+    """Run one task after another in this thread. A loop within a task is part of the task and is not split again."""
     before, thread.executor = thread.executor, SERIAL
     try:
         for task in tasks:
@@ -317,12 +325,14 @@ def run_tasks(tasks: Tasks) -> None:
 
 
 def threads_per_sample(N: int) -> int:
-    """How many threads have to share a sample so that all are busy with N of them: 1, unless there are fewer samples."""
+    """How many threads must work on the same sample so that all are busy: 1, unless there are fewer samples than threads."""
     return -(-free_threads() // max(N, 1))
 
 
 def tasks_of_batch(N: int, groups: int, blocks: int) -> np.ndarray:
-    """Rows (sample, group, first, last block), for ``parallel_for``: with few samples, each thread takes some blocks of each.
+    """Rows (sample, group, first block, end of blocks), to split by ``parallel_for``: one row for each sample and group.
+
+    With fewer of them than threads, each is split further, into ranges of its blocks.
 
     >>> tasks_of_batch(max(free_threads(), 2), 1, 5)[:2].tolist()
     [[0, 0, 0, 5], [1, 0, 0, 5]]

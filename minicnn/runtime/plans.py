@@ -1,4 +1,4 @@
-"""Plans: what is prepared for inputs that have been seen, so that there is little left to do when one like them comes again."""
+"""Plans: what can be prepared for inputs of one shape is prepared at the first of them, and kept for the others."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from .parallel import current
 
-SHAPES = 64  # of inputs, at most; nobody has so many, except who wants to fill the memory
+MAX_PLANS = 64  # in a cache; inputs of more shapes than that are not ordinary use, and must not fill the memory
 
 
 def plan_key(x: np.ndarray) -> tuple | None:
     """All that a plan for an input depends on: its shape and dtype, and how loops are run in the calling thread.
 
-    None for what is no plain array, for which there are no plans.
+    None for anything but a plain array: there are no plans for subclasses.
     """
     if type(x) is not np.ndarray:
         return None
@@ -21,12 +21,12 @@ def plan_key(x: np.ndarray) -> tuple | None:
 
 
 class PlanCache(dict):
-    """Plans by `plan_key`. A copy, or what another process gets, begins empty."""
+    """Plans by `plan_key`. A copy begins empty, and so does what is unpickled, in another process for instance."""
 
     def __setitem__(self, key: tuple | None, plan: object) -> None:
         if key is None:
             return
-        if len(self) >= SHAPES:
+        if len(self) >= MAX_PLANS:
             self.clear()
         super().__setitem__(key, plan)
 

@@ -1,14 +1,14 @@
-"""Loops that were written down when they ran, and run again without Python between them.
+"""Loops that are recorded while they run, and then run again without the Python code between them.
 
-One loop at a time, a single thread finds out what is next, gives the others their pieces and waits for them; they wait for it
-meanwhile. Here every thread knows its pieces of all loops, and goes through them by itself. Between two loops it only waits
-until all have done the first, as the second may read what any of them has written:
+Usually one thread finds out what comes next, gives the others their tasks and waits for them, while they wait for it. Here
+every thread knows its tasks of all loops, and goes through them by itself. Between two loops it only waits at a barrier until
+all threads have done the first, as the second may read what any of them has written:
 
-thread 0:  piece 0 of loop 1 | piece 0 of loop 2 | ...
-thread 1:  piece 1 of loop 1 | piece 1 of loop 2 | ...
+thread 0:  task 0 of loop 1 | task 0 of loop 2 | ...
+thread 1:  task 1 of loop 1 | task 1 of loop 2 | ...
 
-Same pieces, same threads, same arrays: the results are the same to the bit. "CUDA graphs" do the same on a graphics card, for
-the same reason: what is known beforehand need not be said each time.
+The same tasks run in the same threads on the same arrays, so results are the same to the bit. "CUDA graphs" do this on a
+graphics card, for the same reason: what is known beforehand need not be said each time.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ import numpy as np
 
 from .blas import one_blas_thread
 from .memory import CACHE_LINE, aligned
-from .parallel import Body, Executor, Tasks, Wrapper, run_tasks, share_out
-from .worker import GIVEN_PAUSE, PATIENCE, meet
+from .parallel import Body, Executor, Tasks, Wrapper, run_tasks, split_loops
+from .worker import BEGIN_PAUSE_NS, SPIN_NS, barrier
 from .workers import run_together
 
-ALL = np.iinfo(np.int64).max  # loops
+FAILED = np.iinfo(np.int64).max  # more loops than there are: nobody waits for a thread that counts so many as done
 
 
 class Tape:
-    """What `Taping` writes on: loops, and the memory for what they make.
+    """What `Taping` records: loops, and the memory for their results.
 
-    The network's maps take turns in two halves of it. What layer i makes lies in the one, what layer i + 1 makes of it in the
-    other, and layer i + 2 may write over the first: so little memory stays in the cache.
+    That memory is double-buffered. The result of layer i lies in one buffer, that of layer i + 1 in the other, and layer i + 2
+    may overwrite the first: little memory is touched, and it stays in the cache.
 
     Parameters
     ----------
     size : int, optional
-        Bytes of a half. Without it, each array has memory of its own, and ``size`` afterwards is what it has to be.
+        Bytes of each buffer. Without it, each array has memory of its own, and ``size`` afterwards is what the buffers need.
 
     Attributes
     ----------
@@ -47,28 +47,29 @@ class Tape:
 
     def __init__(self, size: int = 0):
         self.loops: list[list[Tasks]] = []
-        self.halves = [aligned(size, np.dtype(np.uint8)) for _ in range(2)] if size else None
-        self.size = self.used = self.half = 0
+        self.buffers = [aligned(size, np.dtype(np.uint8)) for _ in range(2)] if size else None
+        self.size = self.used = self.buffer = 0
 
-    def next_layer(self, x: np.ndarray) -> None:
-        """Of what was made so far, what comes next will read x and nothing else."""
+    def switch_buffer(self, x: np.ndarray) -> None:
+        """New arrays come from the buffer in which x does not lie; of the arrays made so far, only x will still be read."""
         self.used = 0
-        if self.halves:
-            self.half = int(np.may_share_memory(x, self.halves[0]))
+        if self.buffers:
+            self.buffer = int(np.may_share_memory(x, self.buffers[0]))
 
     def new_array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-        """As `parallel.new_array` says; the next pass fills it again."""
+        """As `parallel.new_array`; each time the recording runs, it writes to the same array."""
         size, start = math.prod(shape) * np.dtype(dtype).itemsize, self.used
         self.used += -(-size // CACHE_LINE) * CACHE_LINE
         self.size = max(self.size, self.used)
-        if not self.halves:
+        if not self.buffers:
             return np.empty(shape, dtype)
-        return self.halves[self.half][start : start + size].view(dtype).reshape(shape)
+        return self.buffers[self.buffer][start : start + size].view(dtype).reshape(shape)
 
 
 class Taping(Wrapper):
-    """Loops are also written on a tape, and what they make lies in the tape's memory. Loops within tasks are not written down:
-    they are part of the task.
+    """An executor that also records the loops on a tape, and takes their new arrays from the tape's memory.
+
+    Loops within tasks are not recorded: they are part of the task.
     """
 
     def __init__(self, inner: Executor, tape: Tape):
@@ -76,11 +77,11 @@ class Taping(Wrapper):
         self.tape = tape
 
     def run(self, n: int, body: Body, deferrable: bool = False) -> None:
-        self.execute(share_out([(n, body)], self.threads))
+        self.execute(split_loops([(n, body)], self.threads))
 
-    def execute(self, shares: list[Tasks]) -> None:
-        self.tape.loops.append(shares)
-        self.inner.execute(shares)
+    def execute(self, tasks_by_thread: list[Tasks]) -> None:
+        self.tape.loops.append(tasks_by_thread)
+        self.inner.execute(tasks_by_thread)
 
     def new_array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
         return self.tape.new_array(shape, dtype)
@@ -90,42 +91,43 @@ class Taping(Wrapper):
 
 
 class Recording:
-    """Loops from a tape, to be run again on the arrays on which they ran then."""
+    """The loops of a tape, to be run again on the arrays on which they ran when they were recorded."""
 
     def __init__(self, loops: list[list[Tasks]]):
         threads = max(map(len, loops), default=1)
-        self.loops = [shares + [[]] * (threads - len(shares)) for shares in loops]
-        self.walks = [partial(self._walk, me) for me in range(threads)]
-        # loops that each thread has done, on a line of the cache each: whoever watches one slows down who writes it
+        self.loops = [tasks_by_thread + [[]] * (threads - len(tasks_by_thread)) for tasks_by_thread in loops]
+        self.thread_functions = [partial(self._run_tasks_of, me) for me in range(threads)]
+        # the loops that each thread has done; a cache line each, so that no thread's spinning slows down another one's writing
         self.done = np.zeros((threads, CACHE_LINE // 8), np.int64)
         self.clocks = np.zeros_like(self.done)
         self.bell, self.sleepers = threading.Condition(), 0
 
     def run(self) -> bool:
-        """False, and nothing is run, if another thread of the user's has the pool's at the moment."""
+        """Run all loops; False, and nothing is run, if another thread of the user's is using the pool."""
         self.done[:] = 0
         with one_blas_thread():
-            if len(self.walks) > 1:
-                return run_together(self.walks)
-            self.walks[0]()
+            if len(self.thread_functions) > 1:
+                return run_together(self.thread_functions)
+            self.thread_functions[0]()
             return True
 
-    def _walk(self, me: int) -> None:
+    def _run_tasks_of(self, me: int) -> None:
+        """The tasks of thread ``me`` in all loops."""
         try:
-            for number, shares in enumerate(self.loops):
+            for number, tasks_by_thread in enumerate(self.loops):
                 if number:
                     self._wait_for_others(me, number)
-                run_tasks(shares[me])
-        except BaseException:  # Ctrl-C, perhaps: let the others come to their end
+                run_tasks(tasks_by_thread[me])
+        except BaseException:  # Ctrl-C, perhaps: the others must not wait for this thread
             with self.bell:
-                self.done[me, 0] = ALL
+                self.done[me, 0] = FAILED
                 self.bell.notify_all()
             raise
 
     def _wait_for_others(self, me: int, number: int) -> None:
-        """This thread has done ``number`` loops; until all have."""
-        are_here = meet(self.done, me, number, PATIENCE, GIVEN_PAUSE if me else 0, self.clocks[me])
-        if are_here and not self.sleepers:
+        """Thread ``me`` has done ``number`` loops; return when all threads have."""
+        all_are_here = barrier(self.done, me, number, SPIN_NS, BEGIN_PAUSE_NS if me else 0, self.clocks[me])
+        if all_are_here and not self.sleepers:
             return
         with self.bell:
             self.bell.notify_all()

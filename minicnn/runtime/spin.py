@@ -1,4 +1,4 @@
-"""The Numba loops of ``worker`` and ``recording``: to watch numbers in memory without holding Python's lock."""
+"""The Numba loops of ``worker`` and ``replay``: they wait for numbers in memory without holding Python's lock ("spinning")."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from numba import types
 
 from .compilation import inlined, loop
 
-# lets other threads run that want this core; and for all the compiler knows it changes the number, which is thus read each time
+# Lets other threads have this core. As the compiler cannot look inside, it must assume that memory has changed afterwards, and
+# so the loops below read the number anew each time.
 _let_others_run = types.ExternalFunction("sched_yield", types.int32())
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.uintp))
 MONOTONIC = 1  # Linux's number of the clock that nobody sets
@@ -27,10 +28,10 @@ def _pause(pause, clock):
 
 
 @loop
-def watch(number, value, patience, pause, clock):
+def spin_until(number, value, patience, pause, clock):
     """Whether number[0] becomes ``value`` within ``patience`` nanoseconds; if so, returns ``pause`` nanoseconds later.
 
-    Looks are not counted: on a busy machine, letting others run takes milliseconds.
+    The limit is a time and not a number of turns: on a busy machine, letting others run takes milliseconds.
     """
     if number[0] != value:
         end = _now(clock) + patience
@@ -43,8 +44,8 @@ def watch(number, value, patience, pause, clock):
 
 
 @loop
-def meet(done, me, number, patience, pause, clock):
-    """done[me, 0] = ``number``, for all to see; then as `watch`, until done[i, 0] is at least that for every thread i."""
+def barrier(done, me, number, patience, pause, clock):
+    """Set done[me, 0] = ``number``, for all to see; then, as `spin_until`, wait until done[i, 0] is at least that for all i."""
     done[me, 0] = number
     end = _now(clock) + patience
     for i in range(len(done)):

@@ -1,6 +1,6 @@
 """The pool of threads: how many there are, and functions that run in all of them at the same time.
 
-Numba kernels compiled with ``nogil=True`` and NumPy's products let go of Python's lock while they compute, so ordinary Python
+Numba loops compiled with ``nogil=True`` and NumPy's products release Python's lock while they compute, so ordinary Python
 threads keep all cores busy.
 """
 
@@ -34,9 +34,9 @@ def set_threads(n: int) -> None:
 
 
 def run_together(functions: list[Callable[[], object]]) -> bool:
-    """Each function in a thread of the pool, all at the same time, the first one in this thread.
+    """Run each function in a thread of its own, all at the same time: the first in this thread, the others in the pool's.
 
-    False, and nothing is run, if another thread of the user's has the pool at the moment.
+    Returns True when all have ended. Returns False, having run none, if another thread of the user's is using the pool.
     """
     if not process.workers_in_use.acquire(blocking=False):
         return False
@@ -50,7 +50,7 @@ def run_together(functions: list[Callable[[], object]]) -> bool:
         try:
             first()
         finally:
-            for worker, _ in busy:  # also after Ctrl-C: nobody may still be writing into an array its owner has let go
+            for worker, _ in busy:  # also after Ctrl-C: no worker may still write into an array that its owner has freed
                 worker.wait()
         for worker, _ in busy:
             if worker.error is not None:

@@ -11,7 +11,7 @@ from ..layers.base import Layer
 
 
 def trained_arrays(model: Layer) -> dict[str, np.ndarray]:
-    """What training changes, by name: the values of trainable parameters, and state. The live arrays."""
+    """What training changes, by name: the values of trainable parameters, and state. The arrays themselves, not copies."""
     parameters = model.parameters().items()
     return {name: parameter.value for name, parameter in parameters if parameter.trainable} | model.state()
 
@@ -21,10 +21,10 @@ class WeightAverage:
 
     a_t = d_t a_(t-1) + (1 - d_t) theta_t   with   d_t = min(decay, t / (t + 10))
 
-    after step t = 1, 2, ... has made the weights theta_t. A constant d would remember the weights before training for
-    1 / (1 - d) steps; d_t grows to it, so that they are forgotten within a few.
+    after step t = 1, 2, ..., which has made the weights theta_t. With a constant d, the weights from before training would be
+    part of the average for about 1 / (1 - d) steps; with d_t, which grows to it, only for a few.
 
-    The last steps of stochastic gradient descent jump around the place where they want to be; their mean lies nearer to it.
+    The last steps of stochastic gradient descent jump around a minimum; their mean lies nearer to it.
     Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"; in this form e.g. Szegedy et al. 2016,
     "Rethinking the Inception Architecture for Computer Vision", section 8.
 
@@ -61,7 +61,7 @@ class WeightAverage:
         self._average = {name: array.copy() for name, array in self._live.items()}
 
     def update(self) -> None:
-        """Take in the weights as they are now."""
+        """Add the weights as they are now to the average."""
         self.steps += 1
         d = min(self.decay, self.steps / (self.steps + 10))
         for name, average in self._average.items():
@@ -70,7 +70,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model has the averaged weights in here, and its own again afterwards."""
+        """In the block the model has the averaged weights, and afterwards its own again."""
         own = {name: array.copy() for name, array in self._live.items()}
         for name, array in self._live.items():
             np.copyto(array, self._average[name])

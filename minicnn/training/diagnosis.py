@@ -1,4 +1,4 @@
-"""Where a network's numbers stopped being numbers."""
+"""Where in a network NaN or infinity first appears."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..layers.base import Layer
 
 
 def first_non_finite(model: Layer, x: np.ndarray) -> str | None:
-    """The first place, in running order, where NaN or infinity shows up in ``model.forward(x)``, in words.
+    """The first layer, in the order in which they run, with NaN or infinity in ``model.forward(x)``, and where: in words.
 
-    The forward pass is repeated with every layer watched, in the mode the model is in. A layer's parameters are looked at
-    before its output: bad weights are nearer to the cause than what they give.
+    The forward pass is repeated, in the mode the model is in, and every layer's parameters and output are looked at. The
+    parameters come first: bad weights are nearer to the cause than the output that they lead to.
 
-    Returns None where everything is finite (a dropout layer, for one, draws anew).
+    Returns None where everything is finite (the second pass may differ from the first: dropout draws new random numbers).
     """
     found: list[str] = []
 
@@ -45,7 +45,7 @@ def first_non_finite(model: Layer, x: np.ndarray) -> str | None:
 
 @contextmanager
 def without_overflow_warnings() -> Iterator[None]:
-    """Hide NumPy's warnings about overflow, for those who look for it themselves and say where it happened.
+    """Hide NumPy's warnings about overflow in the block, for callers who look for NaN and infinity themselves.
 
     (``np.errstate`` would not reach the threads in which layers compute.)
     """

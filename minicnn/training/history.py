@@ -16,9 +16,9 @@ class History:
         For each finished epoch: ``epoch`` (from 1), ``loss`` and ``train_accuracy`` (means over the epoch's batches as they
         were trained on: in train mode, with weights that were changing), ``val_loss`` and ``val_accuracy`` (after the epoch,
         in eval mode), ``learning_rate`` (the base rate times the schedule's factor in its last step), ``seconds``. Accuracies
-        are fractions from 0 to 1. None stands for what was not measured: no validation set, or targets that are no classes.
+        are fractions from 0 to 1. None stands for what was not measured: no validation set, or targets that are not classes.
     best_epoch : int
-        The epoch whose weights the model holds now; 0: those from before training.
+        The epoch whose weights the model has now; 0: those from before training.
     interrupted : bool
         Whether the run was ended by Ctrl-C.
     """
@@ -29,5 +29,5 @@ class History:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The record of the epoch whose weights the model holds now; None if those are from before training."""
+        """The record of the epoch whose weights the model has now; None if those are from before training."""
         return self.epochs[self.best_epoch - 1] if self.best_epoch else None

@@ -44,21 +44,21 @@ class Trainer:
         Decides the order of the samples, the augmentation and dropout. The same seed, data and initial weights give the same
         run to the bit.
     prepare : callable, optional
-        From what ``x[indices]`` gives to what the model takes (normalisation, say, or reading pictures by their number).
+        Turns ``x[indices]`` into what the model takes (normalises it, say, or reads pictures by their number).
     augment : callable, optional
         ``augment(x[indices], rng)``, before ``prepare``, on training batches only.
     patience : int, optional
-        Stop after so many epochs without a new best one. Needs a validation set.
+        Stop after this many epochs without a new best one. Needs a validation set.
     average : float
         Decay of an exponential average of the weights (`minicnn.training.averaging`), which is what is validated and kept;
         0, the default, keeps the weights themselves.
     monitor : "accuracy" or "loss"
-        What makes an epoch the best on the validation set; the other decides a draw. With a few hundred validation pictures
-        the loss tells more: accuracy counts only those that cross the line, and jumps by chance.
+        What decides on the validation set which epoch is the best; where it is equal, the other decides. With a few hundred
+        validation pictures the loss tells more: accuracy changes only when a picture changes sides, and much of that is chance.
     progress : bool
         Whether to show a bar, if the work takes more than two seconds.
     label : str
-        What the bar and the messages call this run.
+        What the progress bar and messages call this run.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Trainer:
     Raises
     ------
     ValueError
-        ``epochs``, ``batch_size`` or ``patience`` below 1.
+        ``epochs``, ``batch_size`` or ``patience`` below 1; another ``monitor``.
 
     >>> from minicnn.layers import Linear
     >>> from minicnn.losses import SoftmaxCrossEntropy
@@ -111,31 +111,33 @@ class Trainer:
         self.progress, self.label = progress, label
         self.history = History()
 
-    # ---- what it is for
+    # ---- training, predicting, evaluating
 
     def fit(self, x: Sequence, y: Sequence, x_val: Sequence | None = None, y_val: Sequence | None = None) -> History:
         """Train; at the end the model holds the best epoch's weights and running statistics, in eval mode, without gradients.
 
-        The best epoch is the one with the highest validation accuracy, of equals the one with the lowest validation loss, or
-        the other way round (``monitor``). Without class labels the loss alone decides; without a validation set it is the last.
+        The best epoch is the one with the highest validation accuracy and, among equals, the lowest validation loss; or the
+        other way round (``monitor``). Without class labels the loss alone decides; without a validation set the last epoch is
+        the best.
 
         Ctrl-C ends the run: the model is given the best of the finished epochs, and the history says ``interrupted``. Whatever
         else goes wrong, the model is left in that same state.
 
-        A last batch that is smaller than the others is used like them, except a single sample where batch normalisation is
-        being trained: one sample has no variance. (The samples are in a new order in each epoch, so another one is missed.)
+        A last batch that is smaller than the others is used like them, unless it is a single sample and batch normalisation is
+        being trained: one sample has no variance. (In each epoch the samples are in a new order, so that another one is left
+        out.)
 
         Parameters
         ----------
         x, x_val : anything with a length that gives a batch for an array of indices
-            An array, a memory map, or just an array of numbers that ``prepare`` turns into pictures.
+            An array, a memory map, or an array of numbers that ``prepare`` turns into pictures.
         y, y_val : targets, as many
             Integer class labels (N,), or whatever the loss takes.
 
         Raises
         ------
         ValueError
-            Empty sets, unequal lengths, nothing to train, an optimiser that was made for something else.
+            Empty sets, unequal lengths, nothing to train, an optimiser that was made for other parameters.
         TrainingError
             The loss, or a weight, is no longer a finite number. The message says where it happened first.
         """
@@ -157,8 +159,8 @@ class Trainer:
                             val_loss, val_accuracy = self._evaluate(x_val, y_val, f"in the validation after epoch {epoch}")
                             score = (val_accuracy or 0.0, -val_loss)
                             score = score[::-1] if self.monitor == "loss" else score
-                        better = best_score is None or score > best_score
-                        if better:
+                        is_best = best_score is None or score > best_score
+                        if is_best:
                             best, best_score = self._snapshot(), score
                     history.epochs.append(
                         {
@@ -171,7 +173,7 @@ class Trainer:
                             "seconds": time.perf_counter() - started,
                         }
                     )
-                    if better:
+                    if is_best:
                         history.best_epoch = epoch
                     if self.patience and epoch - history.best_epoch >= self.patience:
                         break
@@ -184,7 +186,7 @@ class Trainer:
             print(f"{self.label}: stopped by Ctrl-C after {done}; the model {self._what_is_kept()}", file=sys.stderr)
         return history
 
-    def predict(self, x: Sequence) -> np.ndarray:
+    def decision_function(self, x: Sequence) -> np.ndarray:
         """Scores of all samples, in order, computed in eval mode and in batches: (N, ...)."""
         return np.concatenate([scores for _, _, scores in self._scores(x, show=self.progress)])
 
@@ -197,10 +199,10 @@ class Trainer:
     def _train_epoch(
         self, epoch: int, x, y, order_rng, augment_rng, average: WeightAverage | None, bar: tqdm
     ) -> tuple[Meter, float]:
-        """What was measured on the way, and the learning rate of the last step."""
+        """Loss and accuracy over the batches, and the learning rate of the last step."""
         bar.set_description(f"{self.label} {epoch}/{self.epochs}", refresh=False)
         self.model.train()
-        self.model.needs_dx = False  # nobody wants the gradient of the pictures
+        self.model.needs_dx = False  # the gradient with respect to the pictures is not used
         batches = self._batches(order_rng.permutation(len(x)), training=True)
         meter = Meter()
         for step, indices in enumerate(batches):
@@ -217,7 +219,7 @@ class Trainer:
             meter.add(loss, scores, self.loss.labels(y[indices]))
             bar.set_postfix(meter.words(), refresh=False)
             bar.update()
-        # Damage done by a step shows in the next step's loss. After the last one nothing would be seen of it.
+        # weights that a step has made infinite show in the loss of the next step; after the last step there is none
         if not all(np.isfinite(parameter.value).all() for parameter in self._trainable().values()):
             raise self._not_finite(batch, f"after the last step of epoch {epoch}", loss)
         return meter, self.optimizer.learning_rate * factor
@@ -225,10 +227,13 @@ class Trainer:
     def _batches(self, order: np.ndarray, training: bool) -> list[np.ndarray]:
         """Indices of each batch, ascending: a memory map is read forwards, and HDF5 takes no others."""
         batches = [np.sort(order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
-        if training and len(batches) > 1 and len(batches[-1]) == 1 < self.batch_size:
-            has_statistics = any(not layer.children() and layer.state() and layer.trainable for _, layer in self.model.walk())
-            return batches[:-1] if has_statistics else batches
+        if training and len(batches) > 1 and len(batches[-1]) == 1 < self.batch_size and self._trains_statistics():
+            batches.pop()
         return batches
+
+    def _trains_statistics(self) -> bool:
+        """Whether there is a layer with statistics of the batches, such as a batch norm, that is trained."""
+        return any(layer.state() and layer.trainable for _, layer in self.model.walk() if not layer.children())
 
     # ---- evaluation
 
@@ -266,7 +271,7 @@ class Trainer:
         return {name: array.copy() for name, array in trained_arrays(self.model).items()}
 
     def _restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Write the copies back into the arrays they were taken from (others may share those), and end train mode."""
+        """Write the copies back into the arrays they were taken from, which others may share, and end train mode."""
         arrays = {name: parameter.value for name, parameter in self.model.parameters().items()} | self.model.state()
         for name, array in kept.items():
             np.copyto(arrays[name], array)
@@ -288,21 +293,21 @@ class Trainer:
             raise ValueError("validation needs both x_val and y_val, got only one of them")
         if self.patience and x_val is None:
             raise ValueError(f"patience={self.patience} waits for a better validation: give x_val and y_val, or no patience")
-        known = {id(parameter) for parameter in self.optimizer.parameters.values()}
+        optimised = {id(parameter) for parameter in self.optimizer.parameters.values()}
         trainable = self._trainable()
         if not trainable:
             raise ValueError(f"nothing in {self.model} is trainable: unfreeze() some of it, or put a new head on top")
-        strange = [name for name, parameter in trainable.items() if id(parameter) not in known]
-        if strange:
-            names = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
+        missing = [name for name, parameter in trainable.items() if id(parameter) not in optimised]
+        if missing:
+            names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise ValueError(
-                f"the optimiser was not given {len(strange)} of the model's {len(trainable)} trainable parameters ({names}); "
+                f"the optimiser was not given {len(missing)} of the model's {len(trainable)} trainable parameters ({names}); "
                 "make it from model.parameters() after the last change of layers, and freeze what is not to be trained"
             )
         return _targets(x, y, "x", "y"), None if x_val is None else _targets(x_val, y_val, "x_val", "y_val")
 
     def _not_finite(self, batch: np.ndarray, where: str, loss: float) -> TrainingError:
-        """The error to raise, which says where, from which layer, and what to do."""
+        """The error to raise: it says when it happened, in which layer first, and what to do."""
         if np.isfinite(batch).all():
             place = first_non_finite(self.model, batch) or f"the loss ({loss}), after layers that are all finite"
             rate = self.optimizer.learning_rate

@@ -1,20 +1,21 @@
 """Fully connected layers as convolutions, so that a network for pictures of one size runs over larger ones.
 
 A row of weights of a fully connected layer above a volume of 512 x 7 x 7 is a filter of 512 channels and 7 x 7 taps. It fits
-into that volume in one place. In a larger volume it fits in many, and gives at each what the network says of that part of the
-picture: one pass in place of many crops, which have most of their convolutions in common. The filter must not be padded, or
-it would say something of places that are only partly there.
+into that volume in one place. In a larger volume it fits in many, and gives at each the network's scores for that part of the
+picture: one pass instead of many crops, which have most of their convolutions in common. The filter must not be padded, or it
+would give scores for windows that are partly outside.
 
-Which equality holds where, by `tests/test_fc_to_conv.py`:
+Where the map equals what, as `tests/test_fc_to_conv.py` checks:
 
-- At the network's own size the map is 1 x 1, and is the network's scores.
-- At any size, each element of the map is what the fully connected layers make of the window of the last feature map there.
-- If no convolution and no pool is padded, each element is what the network makes of the crop there, at steps of the total
-  stride (``receptive_field(...).stride``). There may be elements more at the end, of crops that hang over the edge: where
-  pools round up, or the network makes no use of a crop's last rows.
+- At the network's own size the map is 1 x 1 and holds the network's scores.
+- At any size, each element of the map is the output of the fully connected layers for the window of the last feature map at
+  this place.
+- If no convolution and no pool is padded, each element is the network's score for the crop at this place, at steps of the total
+  stride (``receptive_field(...).stride``). There may be additional elements at the end, for crops that reach over the edge:
+  where pools round up, or the network makes no use of a crop's last rows.
 - If some are padded, as in VGG and AlexNet, it is not. A crop alone has zeros around it, in every layer; in the larger picture
-  its neighbours are there. Equal is then what the network makes of the crop *with its surroundings*: `without_padding`
-  is that network, and VGG-16's crop of 224 x 224 has surroundings of 404 x 404.
+  its neighbours are there. What equals the element then is the score for the crop *with its surroundings*, which
+  `without_padding` gives: for VGG-16's crop of 224 x 224 these are 404 x 404 pixels.
 
 Sermanet et al. 2014, "OverFeat" (arXiv 1312.6229), section 3.5; Long, Shelhamer, Darrell 2015, "Fully Convolutional Networks
 for Semantic Segmentation" (arXiv 1411.4038), section 3.1; CS231n's notes, "Converting FC layers to CONV layers".
@@ -48,19 +49,20 @@ from ..models.receptive_field import receptive_field
 
 
 def fc_to_conv(model: Model) -> Model:
-    """The same network with convolutions in the place of its fully connected layers: it gives maps of scores (N, K, OH, OW).
+    """The same network with convolutions in place of its fully connected layers: it gives maps of scores (N, K, OH, OW).
 
     - Flatten, Linear: a Conv2d with a kernel as large as the volume that was flattened, and no padding. The Linear layers after
       it become 1x1 convolutions, and BatchNorm1d among them BatchNorm2d.
-    - AdaptiveAvgPool2d below Flatten: left out where it changes nothing at the network's own size, an AvgPool2d where its
-      windows are equal and side by side. Other windows are no convolution.
+    - AdaptiveAvgPool2d below Flatten: left out if it changes nothing at the network's own size, an AvgPool2d if its windows are
+      equal and side by side. Other windows are no convolution.
     - GlobalAvgPool2d right below or above the classifier: left out. Averaging and classifying are both linear and can change
-      places, so the average of the map *is* the network's scores, at every size (Zhou et al. 2016, "Learning Deep Features for
-      Discriminative Localization", section 2, the class activation map). Elements of this map see what is under their
-      receptive field, not a crop.
+      places, so that the average of the map *is* the network's scores, at every size (Zhou et al. 2016, "Learning Deep Features
+      for Discriminative Localization", section 2, the class activation map). Elements of this map depend on their receptive
+      field, not on a crop.
 
-    Side heads, which run in training only, are left out. All other layers are this network's own, as with ``split``, and the
-    new filters are views of its weights: nothing is copied, and training one network trains both. (``.copy()`` parts them.)
+    Auxiliary heads, which run in training only, are left out. All other layers are this network's own, as with ``split``, and
+    the new filters are views of its weights: nothing is copied, and training one network trains the other. (``.copy()``
+    separates them.)
 
     Parameters
     ----------
@@ -89,14 +91,14 @@ def fc_to_conv(model: Model) -> Model:
 
 
 def without_padding(model: Model) -> Model:
-    """The network without any padding, for a crop together with its surroundings: input_shape has grown by what was padding.
+    """The network without any padding, for a crop together with its surroundings: input_shape grows by what the padding was.
 
-    With zeros around each map a network sees a crop as if the world ended there. This one sees what is really around it, and
-    what `fc_to_conv` makes of it equals it at every crop of any picture. LeNet-5 gets the 32 x 32 pixels of its paper that way,
-    AlexNet 355 x 355, VGG-16 404 x 404. The scores differ from those of the padded network, which the weights were trained for.
+    A padded network sees zeros around a crop; this one sees the pixels that are really there. Converted by `fc_to_conv` it
+    gives its own scores for every crop of any picture. LeNet-5 gets the 32 x 32 pixels of its paper that way, AlexNet 355 x
+    355, VGG-16 404 x 404. The scores differ from those of the padded network, which the weights were trained for.
 
-    Convolutions and pools that were padded are new ones on the same parameters; all other layers are this network's own. It
-    has no preprocessing: what is around a crop is for the caller to cut out.
+    Convolutions and pools that were padded are new ones on the same parameters; all other layers are this network's own. It has
+    no preprocessing: the caller has to cut out the crop with its surroundings.
 
     Raises
     ------
@@ -121,14 +123,14 @@ def without_padding(model: Model) -> Model:
 
 
 class _Conversion:
-    """Goes through the layers in the order in which they run.
+    """Converts the layers in the order in which they run.
 
     Attributes
     ----------
     shape : tuple
         Of the original's output so far, for one picture of its own size.
     volume : (C, H, W) or None
-        What the next Linear layer sees: from the flattening (or the average) on.
+        The input of the next Linear layer, once the flattening (or the average) has been passed.
     average : Layer or None
         The GlobalAvgPool2d that was left out.
     """
@@ -143,7 +145,7 @@ class _Conversion:
         return {name: layer for name, layer in converted.items() if layer is not None}
 
     def converted(self, layer: Layer) -> Layer | None:
-        """What takes the layer's place; None where nothing does."""
+        """The layer's replacement; None if it is left out."""
         if isinstance(layer, Sequential):
             inside = self.layers_of(layer)
             unchanged = list(inside.values()) == list(layer.layers.values())

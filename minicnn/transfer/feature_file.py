@@ -1,4 +1,4 @@
-"""Codes on disk: more of them than fit in memory, computed block by block, and whatever is interrupted goes on later."""
+"""Codes in a file: more of them than fit in memory, written block by block, so that an interrupted run can be continued."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-BLOCK = 64  # pictures: what an interruption costs at most
-PATIENCE = 0.2  # seconds between two looks at a file on which another process works
+BLOCK = 64  # pictures: as many are lost at most by an interruption
+WAIT = 0.2  # seconds between two attempts to open a file that another process is writing
 
 
 class CodeFile:
     """Codes (N, D) float32 in one HDF5 file, written in blocks of rows, in any order.
 
-    All its space is laid out when the file is made. From then on nothing but numbers change in it, so that a process that is
-    killed leaves a file that can be opened. Beside each block of rows is its checksum, written after it; a block that does not
-    fit its checksum, because it was never finished or the disk has spoilt it, counts as missing. A file that cannot be opened
-    at all is removed.
+    All its space is allocated when the file is created. From then on only numbers change in it, so that a process that is
+    killed leaves a file that can be opened. Each block of rows has a checksum, written after it; a block that does not match
+    its checksum, because it was never finished or is damaged, counts as missing. A file that cannot be opened at all is
+    removed.
 
     Of several processes that want the same codes, one computes them and the others wait.
 
@@ -32,9 +32,9 @@ class CodeFile:
     rows : int
         N.
     width : function
-        Gives D; asked only where the file is to be made.
+        Gives D; called only if the file is to be created.
     about : str
-        Kept in the file, for people who wonder what it is.
+        A description that is stored in the file.
     """
 
     def __init__(self, path: Path, rows: int, width: Callable[[], int], about: str):
@@ -63,14 +63,14 @@ class CodeFile:
         return self._file["codes"][:]
 
     def close(self) -> None:
-        """Let go of the file, and of other processes that wait for it."""
+        """Close the file, so that other processes that wait for it can go on."""
         self._file.close()
 
     # ---- the file
 
     def _open(self, width: Callable[[], int]) -> h5py.File:
-        """A complete file for reading; one that is to be completed, or made, for writing, and then for nobody else."""
-        told = False
+        """Open a complete file for reading, and one that is to be completed or created for writing, for this process alone."""
+        warned = False
         while True:
             try:
                 self._file = self._opened("r")
@@ -82,10 +82,10 @@ class CodeFile:
                 if (file := self._opened("r+")) is not None:
                     return file
             except (BlockingIOError, FileExistsError):
-                if not told:
+                if not warned:
                     warnings.warn(f"another process is computing {self.path}; waiting for it", stacklevel=4)
-                    told = True
-                time.sleep(PATIENCE)
+                    warned = True
+                time.sleep(WAIT)
 
     def _opened(self, mode: str) -> h5py.File | None:
         """The file, or None if it is not there or of no use."""
@@ -102,7 +102,7 @@ class CodeFile:
             codes, checksums = file["codes"], file["checksums"]
             if codes.shape[0] == self.rows and codes.dtype == np.float32 and checksums.shape == (len(self.blocks),):
                 return file
-        except Exception:  # HDF5 raises whatever a damaged file makes it trip over
+        except Exception:  # a damaged file can make HDF5 raise anything
             pass
         file.close()
         self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""CNN codes: what a pretrained network says about a picture just before it names a class, or further down; computed once.
+"""CNN codes: a pretrained network's activations for a picture, right below its classifier or further down; computed once.
 
 Razavian et al. 2014, "CNN Features off-the-shelf: an Astounding Baseline for Recognition"; Donahue et al. 2014, "DeCAF".
 """
@@ -19,7 +19,7 @@ from ..cache import cache_folder
 from ..data.picture_set import PictureSet
 from ..inference.batches import run_in_groups
 from ..inference.fusion import fuse
-from ..layers import AuxiliaryHead, Sequential
+from ..layers import Sequential
 from ..models.activations import activations, check_names
 from ..models.model import Model
 from .feature_file import CodeFile
@@ -32,16 +32,18 @@ POOLS = ("mean", "flatten")
 def fingerprint(network: Sequential) -> str:
     """SHA-256 over all layers with their settings, and the names and bytes of all weights and statistics.
 
-    Networks with equal fingerprints make the same of a picture. Side heads do not count: they run in training only.
+    Networks with equal fingerprints give the same output for a picture. Layers that matter in training only, such as dropout
+    and auxiliary heads, do not count.
     """
-    digest, idle = hashlib.sha256(), tuple(f"{path}." for path, layer in network.walk() if isinstance(layer, AuxiliaryHead))
+    digest = hashlib.sha256()
+    training_only = tuple(f"{path}." for path, layer in network.walk() if layer.is_identity_in_inference)
     for path, layer in network.walk():
-        if not f"{path}.".startswith(idle):
+        if not f"{path}.".startswith(training_only):
             settings = {} if layer.children() else layer.config()
             digest.update(f"{path} {type(layer).__name__} {json.dumps(settings, sort_keys=True)}".encode())
     arrays = {name: parameter.value for name, parameter in network.parameters().items()} | network.state()
     for name, array in arrays.items():
-        if name.startswith(idle):
+        if name.startswith(training_only):
             continue
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -81,12 +83,12 @@ def extract_features(
     in_memory: bool = True,
     progress: bool = True,
 ) -> Codes | dict[str, Codes]:
-    """The codes of all pictures at one layer or several, (N, D) float32; from the cache where they have been computed before.
+    """The codes of all pictures at one layer or several, (N, D) float32; from the cache if they have been computed before.
 
     They go to a file in the cache block by block, so that neither pictures nor codes need fit in memory, and a run that was
-    interrupted goes on where it was. The file's key is what the codes depend on: the weights and settings of the layers up to
-    there, the layer, the pool, the preprocessing and the content of every picture. So a changed picture or a retrained network
-    never gets old codes, and a network with another head on top gets the same ones.
+    interrupted continues where it stopped. The file's key is what the codes depend on: the weights and settings of the layers
+    up to this one, the layer, the pool, the preprocessing and the content of every picture. So a changed picture or a retrained
+    network never gets old codes, and a network with another head on top gets the same ones.
 
     Parameters
     ----------
@@ -104,7 +106,8 @@ def extract_features(
         ``model.summary(depth=3)`` lists them. Take codes after the ReLU, if in doubt: that is what the layer above was trained
         to read (CS231n, "Transfer learning"). Several layers take one pass together, little more than the highest alone.
     pool : "mean" or "flatten"
-        What becomes of feature maps (C, H, W): the mean over space, D = C; or all numbers, D = C H W, which keeps places.
+        How feature maps (C, H, W) become a code: by the mean over space, D = C; or as all their numbers, D = C H W, which keeps
+        where in the picture something is.
     in_memory : bool
         False: an open ``h5py.Dataset`` instead of an array, to read slices from where all would be too much;
         ``codes.file.close()`` when done.
@@ -135,7 +138,7 @@ def extract_features(
         raise ValueError(f"pool is 'mean' or 'flatten', and there is one layer at least; got {pool!r} and layers {names}")
     inputs = inputs_of(model, images)
     if inputs.count == 0:
-        raise ValueError("there are no images to take codes of")
+        raise ValueError("there are no images to extract codes from: an empty set, list or array was given")
     content = hashlib.sha256()
     for i in range(inputs.count):
         content.update(inputs.content(i))
@@ -144,8 +147,8 @@ def extract_features(
     try:
         for name in sorted(names):  # in one order for all processes, or two could wait for each other
             lower, _ = model.split(name.split(".")[0])
-            how = None if inputs.preprocessing is None else inputs.preprocessing.to_dict()
-            key = {"weights": fingerprint(lower), "layer": name, "pool": pool, "preprocessing": how}
+            preprocessing = None if inputs.preprocessing is None else inputs.preprocessing.to_dict()
+            key = {"weights": fingerprint(lower), "layer": name, "pool": pool, "preprocessing": preprocessing}
             about = json.dumps(key | {"pictures": content.hexdigest()}, sort_keys=True)
             path = cache_folder() / "codes" / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.h5"
             files[name] = CodeFile(path, inputs.count, lambda name=name: extraction.widths[name], about)
@@ -160,7 +163,7 @@ def extract_features(
 
 
 class _Extraction:
-    """The work itself, which is done only where something is missing."""
+    """Computes codes; a part of its work is done only when it is asked for, and nothing if all codes are in the cache."""
 
     def __init__(self, model: Model, names: list[str], pool: str, inputs: Inputs):
         self.model, self.names, self.pool, self.inputs = model, names, pool, inputs

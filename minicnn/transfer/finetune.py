@@ -1,7 +1,7 @@
 """Fine-tuning: a new head on a pretrained network, the lower part frozen, the upper part trained gently.
 
-Two things make it quick on a laptop. The frozen part needs no backward pass; and as it does not change, what it makes of each
-(augmented) picture is computed once, kept in a bank of views, and used in every epoch.
+Two things make it quick on a laptop. The frozen part needs no backward pass; and as it does not change, its output for each
+(augmented) picture is computed once, kept in a feature bank, and used in every epoch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.augmentation import Augmentation
-from ..layers import BatchNorm1d, BatchNorm2d
+from ..layers.norm import BatchNorm
 from ..losses import Loss, SoftmaxCrossEntropy
 from ..models.model import Model
 from ..optim import AdamW
@@ -38,11 +38,11 @@ class Phase:
         In place of one multiplier for all: each layer learns at this fraction of the rate of the one above it, see
         `minicnn.transfer.learning_rates.discriminative_rates`.
     views : int
-        Versions of each training picture in the bank, the plain one included. 0: no bank. Each picture is varied anew in each
-        epoch, and the frozen part runs again each time: more work, no memory, and never the same picture twice.
+        Views of each training picture in the feature bank, the plain one included. 0: no bank; each picture is augmented anew
+        in each epoch, and the frozen part runs again each time: more work, no memory, and never the same picture twice.
     norm_momentum : float
         Of the batch norms above the frozen part: how fast their running statistics follow the new pictures. A network that was
-        trained for weeks often has 0.01, with which a short fine-tuning would end before they arrive.
+        trained for weeks often has 0.01, with which a short fine-tuning would end before they have changed enough.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Phase:
     label_smoothing: float = 0.05
 
     def record(self, history: History) -> dict:
-        """What the report says about this phase."""
+        """The phase and how it went, as results.json holds it."""
         return {
             "title": self.title,
             "frozen_until": self.freeze_until,
@@ -74,12 +74,13 @@ def fine_tune(
     train: tuple[np.ndarray, np.ndarray],
     val: tuple[np.ndarray, np.ndarray] | None,
     augmentation: Augmentation,
+    *,
     seed: int = 0,
     progress: bool = True,
     bank: FeatureBank | None = None,
     loss: Loss | None = None,
 ) -> History:
-    """Train the upper part of ``model`` in place; the best epoch by validation loss is what stays (without ``val``, the last).
+    """Train the upper part of ``model`` in place; it keeps the weights of the epoch with the lowest validation loss.
 
     Parameters
     ----------
@@ -87,13 +88,23 @@ def fine_tune(
         With a head for the new classes.
     phase : Phase
     train, val : (pictures uint8 (N, H, W, C), labels (N,))
-        As ``PictureSet.fitted`` gives them; to train on, the labels may be probabilities (N, K) too.
+        As ``PictureSet.fitted`` gives them; to train on, the labels may be probabilities (N, K) too. Without ``val`` the model
+        keeps the weights of the last epoch.
     augmentation : Augmentation
         Applied to training pictures only.
+    seed : int
+        Of the augmentation, the order of the pictures and dropout.
+    progress : bool
+        Show bars.
     bank : FeatureBank, optional
-        Of these pictures and this model, as ``build_feature_bank`` makes it, for a lower or the same cut.
+        Of these pictures and this model, as ``build_feature_bank`` makes it, at the last frozen layer or below.
     loss : Loss, optional
         By default softmax cross-entropy with the phase's label smoothing.
+
+    Raises
+    ------
+    ValueError
+        For a layer to freeze until that is not there; for a bank at a higher layer or with fewer views than the phase wants.
     """
     model.unfreeze()
     model.freeze(until=phase.freeze_until)
@@ -104,7 +115,7 @@ def fine_tune(
         discriminative_rates(model, phase.layer_decay)
     _, upper = model.split(phase.freeze_until)
     for _, layer in upper.walk():
-        if isinstance(layer, (BatchNorm1d, BatchNorm2d)):
+        if isinstance(layer, BatchNorm):
             layer.momentum = phase.norm_momentum
 
     (x, y), (x_val, y_val) = train, val or (train[0][:0], None)

@@ -1,4 +1,4 @@
-"""Pictures in whatever form they come, as input for a network a few at a time, and each with something that tells it apart."""
+"""Pictures in any form, as input for a network a few at a time, and each with bytes that identify its content."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Inputs:
     content : function
         Index -> bytes that are equal for equal pictures, and only for them.
     preprocessing : Preprocessing or None
-        What ``batch`` does to them; None: nothing.
+        What ``batch`` applies to them; None: they are the network's input already.
     """
 
     count: int
@@ -60,19 +60,21 @@ def inputs_of(model: Model, images: PictureSet | Sequence[Any] | np.ndarray) -> 
                 "an array of images is uint8 (N, H, W, C), pixels at the network's size, or floating-point (N, C, H, W), the "
                 f"network's input; got {images.dtype} {images.shape}. Pictures of other sizes come in a list or a PictureSet"
             )
-    how = model.preprocessing
-    if how is None:
+    preprocessing = model.preprocessing
+    if preprocessing is None:
         raise ValueError(
             f"{model.architecture} does not know how pictures are to be prepared for it; set its .preprocessing, or give "
             "extract_features what goes into the network, floating-point (N, C, H, W)"
         )
     if isinstance(images, np.ndarray):
-        return Inputs(len(images), lambda indices: how.normalise(images[indices]), lambda i: _of_array(images[i]), how)
+        return Inputs(
+            len(images), lambda indices: preprocessing.normalise(images[indices]), lambda i: _of_array(images[i]), preprocessing
+        )
 
     if isinstance(images, PictureSet):
 
         def fitted(i: int) -> np.ndarray:
-            return how.fit_picture(images.file_content(i), name=images.file_name(i))
+            return preprocessing.fit_picture(images.file_content(i), name=images.file_name(i))
 
         def content(i: int) -> bytes:
             return images.content_hash(i).encode()
@@ -83,13 +85,13 @@ def inputs_of(model: Model, images: PictureSet | Sequence[Any] | np.ndarray) -> 
                 raise TypeError(f"a list of images holds paths, bytes, Pillow images or arrays, got a {type(image).__name__}")
 
         def fitted(i: int) -> np.ndarray:
-            return how.fit_picture(images[i])
+            return preprocessing.fit_picture(images[i])
 
         def content(i: int) -> bytes:
             image = images[i]
             if isinstance(image, (str, os.PathLike)) and Path(image).expanduser().is_file():
                 image = Path(image).expanduser().read_bytes()
-            # what is not a file of its own is known by its pixels; of what is no picture at all this tells
+            # anything else is identified by its pixels; reading them raises an error if it is no picture
             return hashlib.sha256(image).digest() if isinstance(image, bytes) else _of_array(read_picture(image))
 
     else:
@@ -98,9 +100,9 @@ def inputs_of(model: Model, images: PictureSet | Sequence[Any] | np.ndarray) -> 
         )
 
     def batch(indices: np.ndarray) -> np.ndarray:
-        return how.normalise(np.stack([fitted(int(i)) for i in indices]))
+        return preprocessing.normalise(np.stack([fitted(int(i)) for i in indices]))
 
-    return Inputs(len(images), batch, content, how)
+    return Inputs(len(images), batch, content, preprocessing)
 
 
 def _of_array(array: np.ndarray) -> bytes:

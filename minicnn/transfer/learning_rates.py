@@ -1,7 +1,8 @@
 """Which layer learns how fast: multipliers of the optimiser's learning rate, layer by layer.
 
-Lower layers of a pretrained network are general and nearly right for any picture; the upper ones, and a new head most of all,
-have more to learn. So steps grow from the bottom to the top. ``model.summary()`` shows the multipliers, as soon as they differ.
+The lower layers of a pretrained network are general and nearly right for any picture; the upper ones, and most of all a new
+head, have more to learn. So the learning rate grows from the bottom to the top. ``model.summary()`` shows the multipliers if
+they differ.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ..layers import BatchNorm1d, BatchNorm2d
+from ..layers.norm import BatchNorm
 from ..models.model import Model
 
 DECAY = 1 / 2.6  # Howard & Ruder 2018, section 3.2
@@ -18,8 +19,8 @@ DECAY = 1 / 2.6  # Howard & Ruder 2018, section 3.2
 def set_learning_rates(model: Model, multipliers: Mapping[str, float]) -> None:
     """Multiply the learning rate of what is named: ``{"block4": 0.1, "head": 1.0}``.
 
-    A path stands for all that is inside, and a longer path overrules a shorter one, whatever their order. What is not named
-    keeps the multiplier that it has. It is read at every step of the optimiser.
+    A path stands for all layers inside, and a longer path overrules a shorter one, whatever their order. Parameters that are
+    not named keep their multiplier. It is read at every step of the optimiser.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def discriminative_rates(model: Model, decay: float = DECAY) -> dict[str, float]
     multipliers, number = {}, 1.0
     for name in reversed(_learning(model)):
         multipliers[name] = number
-        if not isinstance(model.layers[name], (BatchNorm1d, BatchNorm2d)):
+        if not isinstance(model.layers[name], BatchNorm):
             number *= decay
     multipliers = dict(reversed(multipliers.items()))
     set_learning_rates(model, multipliers)

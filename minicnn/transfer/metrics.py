@@ -1,15 +1,12 @@
-"""How good the answers are: accuracy, balanced accuracy, F1, the confusion matrix, and the mistakes worth looking at."""
+"""How good predictions are: accuracy, balanced accuracy, F1 and the confusion matrix; and their spread over several runs."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..data.picture_set import PictureSet
-from ..models import predictions as answers
 
-
-def measure(y: np.ndarray, scores: np.ndarray) -> dict:
-    """Measures of scores (N, K) under labels y (N,), as JSON can hold them.
+def classification_metrics(y: np.ndarray, scores: np.ndarray) -> dict:
+    """Metrics of scores (N, K) for samples with labels y (N,), as JSON can hold them.
 
     accuracy = hits / N; recall_k = hits_k / true_k; precision_k = hits_k / predicted_k; F1 = 2 P R / (P + R).
 
@@ -20,7 +17,7 @@ def measure(y: np.ndarray, scores: np.ndarray) -> dict:
         one of 1000); "f1" of the second class where there are two (the one looked for: "defective"), else the classes' mean;
         "confusion" (K, K) counts, rows the true class, columns the predicted one.
 
-    >>> measure(np.array([0, 0, 0, 1]), np.array([[2, 1], [3, 1], [0, 1], [0, 5]]))["confusion"]
+    >>> classification_metrics(np.array([0, 0, 0, 1]), np.array([[2, 1], [3, 1], [0, 1], [0, 5]]))["confusion"]
     [[2, 1], [0, 1]]
     """
     K = scores.shape[1]
@@ -38,19 +35,5 @@ def measure(y: np.ndarray, scores: np.ndarray) -> dict:
 
 
 def mean_and_std(values: list[float]) -> dict:
-    """Mean and standard deviation over seeds, N - 1 in the denominator; None for a single seed."""
+    """Mean and standard deviation over runs, N - 1 in the denominator; None for a single run."""
     return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else None}
-
-
-def confident_mistakes(pictures: PictureSet, indices: np.ndarray, scores: np.ndarray, most: int = 12) -> list[dict]:
-    """The wrong answers given with the highest probability, the most confident first. ``scores`` (len(indices), K)."""
-    return [
-        {
-            "index": int(indices[mistake["index"]]),
-            "file": pictures.file_name(int(indices[mistake["index"]])),
-            "true": pictures.classes[mistake["true"]],
-            "predicted": pictures.classes[mistake["predicted"]],
-            "confidence": mistake["confidence"],
-        }
-        for mistake in answers.confident_mistakes(pictures.labels[indices], scores, most)
-    ]

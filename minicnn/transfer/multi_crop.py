@@ -1,4 +1,4 @@
-"""More than one look at each picture: ten crops, or the whole picture densely at several sizes; and maps of the answers.
+"""Several views of each picture: ten crops, or the whole picture densely at several sizes; and maps of class scores.
 
 All give the mean of the probabilities of their views. More views cost more and are right more often, up to a point:
 `lessons/laboratory/fc_to_conv.py` measures both.
@@ -35,6 +35,11 @@ def ten_crops(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     -------
     (10, h, w, C)
 
+    Raises
+    ------
+    ValueError
+        If the crops are larger than the picture.
+
     Krizhevsky, Sutskever, Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section 4.1.
 
     >>> crops = ten_crops(np.arange(9).reshape(3, 3, 1), (1, 2))
@@ -63,13 +68,18 @@ def ten_crop_probabilities(
         Of the picture before it is cropped, in pixels; by default the preprocessing's, or an eighth more than the crops'.
     progress : bool
         Show a bar when this takes over two seconds.
+
+    Raises
+    ------
+    ValueError
+        For a model without preprocessing, or no picture.
     """
-    how, network = _preprocessing(model), model.fuse()
-    short_side = short_side or how.resize or max(how.size) * 8 // 7
+    preprocessing, network = _preprocessing(model), model.fuse()
+    short_side = short_side or preprocessing.resize or max(preprocessing.size) * 8 // 7
 
     def of_picture(i: int) -> np.ndarray:
-        crops = ten_crops(_whole(pictures[i], how, short_side), how.size)
-        return probabilities(network.forward(how.normalise(crops))).mean(axis=0)
+        crops = ten_crops(_whole(pictures[i], preprocessing, short_side), preprocessing.size)
+        return probabilities(network.forward(preprocessing.normalise(crops))).mean(axis=0)
 
     return _of_each(len(pictures), of_picture, "ten crops" if progress else None)
 
@@ -93,10 +103,15 @@ def dense_probabilities(
         Whether the mirror images are looked at as well: twice the work.
     progress : bool
 
+    Raises
+    ------
+    ValueError
+        For a model without preprocessing or one that `fc_to_conv` cannot convert, for no size, or no picture.
+
     Simonyan, Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition", section 3.2; several sizes:
     section 4.2.
     """
-    how, short_sides = _preprocessing(model), list(short_sides)
+    preprocessing, short_sides = _preprocessing(model), list(short_sides)
     network = _with_maps(model).fuse()
     if not short_sides:
         raise ValueError("dense_probabilities needs one size or more, as in short_sides=(256, 288)")
@@ -104,9 +119,9 @@ def dense_probabilities(
     def of_picture(i: int) -> np.ndarray:
         views = []
         for short_side in short_sides:
-            x = how.normalise(_whole(pictures[i], how, short_side)[None])
-            for version in [x, x[..., ::-1]] if mirror else [x]:
-                views.append(probabilities(network.forward(version).mean(axis=(2, 3))))
+            x = preprocessing.normalise(_whole(pictures[i], preprocessing, short_side)[None])
+            for view in [x, x[..., ::-1]] if mirror else [x]:
+                views.append(probabilities(network.forward(view).mean(axis=(2, 3))))
         return np.concatenate(views).mean(axis=0)
 
     return _of_each(len(pictures), of_picture, "dense" if progress else None)
@@ -114,7 +129,7 @@ def dense_probabilities(
 
 @dataclass(frozen=True)
 class ClassMap:
-    """What a network says of each place of a picture.
+    """A network's scores for each place of a picture.
 
     Attributes
     ----------
@@ -142,10 +157,15 @@ def class_map(model: Model, picture: Any, short_side: int | None = None) -> Clas
     picture : path, bytes, Pillow image or uint8 (H, W, 3)
     short_side : int, optional
         To which it is resized, in pixels; by default it stays as it is.
+
+    Raises
+    ------
+    ValueError
+        For a model without preprocessing, or one that `fc_to_conv` cannot convert.
     """
-    how, network = _preprocessing(model), _with_maps(model)
-    pixels = _whole(picture, how, short_side)
-    scores = network.fuse().forward(how.normalise(pixels[None]))[0]
+    preprocessing, network = _preprocessing(model), _with_maps(model)
+    pixels = _whole(picture, preprocessing, short_side)
+    scores = network.fuse().forward(preprocessing.normalise(pixels[None]))[0]
     field = receptive_field(network, model.input_shape)
     sides = []
     for first, last, stride, count in zip(field.first, field.last, field.stride, scores.shape[1:], strict=True):
@@ -168,13 +188,13 @@ def _preprocessing(model: Model) -> Preprocessing:
     return model.preprocessing
 
 
-def _whole(picture: Any, how: Preprocessing, short_side: int | None) -> np.ndarray:
+def _whole(picture: Any, preprocessing: Preprocessing, short_side: int | None) -> np.ndarray:
     """All of the picture, its short side of that many pixels: uint8 (H, W, 3), or (H, W, 1) where the network sees grey."""
     pixels = read_picture(picture, short_side=short_side)
     H, W = pixels.shape[:2]
     scale = 1 if short_side is None else short_side / min(H, W)
     size = round(H * scale), round(W * scale)
-    return replace(how, size=size, fit="stretch", resize=None, symmetry="none").fit_picture(pixels)
+    return replace(preprocessing, size=size, fit="stretch", resize=None, symmetry="none").fit_picture(pixels)
 
 
 def _of_each(n: int, of_picture: Callable[[int], np.ndarray], label: str | None) -> np.ndarray:
@@ -191,7 +211,7 @@ def _of_each(n: int, of_picture: Callable[[int], np.ndarray], label: str | None)
     with tqdm(total=n, desc=label, unit=" pictures", delay=2, disable=label is None, leave=False) as bar:
         bar.update(1)
         for begin in range(1, n, 4 * get_threads()):
-            some = range(begin, min(begin + 4 * get_threads(), n))
-            parallel_each(some, row)
-            bar.update(len(some))
+            batch = range(begin, min(begin + 4 * get_threads(), n))
+            parallel_each(batch, row)
+            bar.update(len(batch))
     return rows

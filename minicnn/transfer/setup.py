@@ -1,4 +1,4 @@
-"""The network and the pictures of a transfer, opened alike by ``minicnn transfer`` and ``minicnn advise``."""
+"""Opening the network and the pictures of a transfer, in the same way for ``minicnn transfer`` and ``minicnn advise``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..models.model import Model
 from ..pretrained import load
 
 
-def open_job(data: str | None, name: str) -> tuple[Model, PictureSet, Augmentation]:
-    """The pretrained network, the pictures, and how training pictures are to be varied.
+def set_up(data: str | None, name: str) -> tuple[Model, PictureSet, Augmentation]:
+    """The pretrained network, the pictures, and the augmentation for training pictures.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def open_job(data: str | None, name: str) -> tuple[Model, PictureSet, Augmentati
     check_preprocessing(model, name)
     if data is not None:
         return model, open_pictures(data), PHOTOS
-    # cells are square and defects reach their edges: shrink the whole cell, crop nothing. How brightly one glows depends on the
-    # current through its module
+    # cells are square and defects reach their edges: shrink the whole cell, crop nothing. How brightly a cell glows depends on
+    # the current through its module
     model.preprocessing = replace(model.preprocessing, fit="stretch", resize=None, exposure="even")
     return model, solar_cells(), CELLS
 

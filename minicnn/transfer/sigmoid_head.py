@@ -1,4 +1,4 @@
-"""Two classes, one sigmoid: a pretrained network whose answer is a single number, the probability of the second class.
+"""Two classes, one sigmoid: a pretrained network with a single output, the probability of the second class.
 
 The recipe of Chollet 2016, "Building powerful image classification models using very little data" (the Keras blog), for cats
 and dogs: first the "bottleneck features" (CNN codes) are computed once, and a small network is trained on them; then it is put
@@ -102,7 +102,7 @@ def train_head(
     seed: int = 0,
     progress: bool = True,
 ) -> History:
-    """Train the small head of ``with_small_head`` on codes that are computed once; what is below is frozen and stays as it is.
+    """Train the small head of ``with_small_head`` on codes that are computed once; the layers below are frozen.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def train_head(
 
 
 def to_one_sigmoid(model: Model) -> Model:
-    """A copy of a two-class network that has one score instead of two, s = s_1 - s_0, and says the same.
+    """A copy of a two-class network with one score instead of two, s = s_1 - s_0, and the same probabilities.
 
     softmax(s_0, s_1)_1 = 1 / (1 + exp(-(s_1 - s_0))) = sigmoid(s), so that w = w_1 - w_0 and b = b_1 - b_0 give every picture
     the same probability. In training they differ: both of the two scores move, in opposite directions, so that with plain
@@ -158,8 +158,8 @@ def to_one_sigmoid(model: Model) -> Model:
     new = replace_classifier(one, 1, normal(HEAD_STD), rng=0)
     if len(list(one.walk())) != len(list(model.walk())):
         raise ValueError(
-            f"the scores of {model.architecture} are not those of a linear layer (there is a ReLU on them, or there are side "
-            "heads), and their difference is none either; model.replace_head(classes) first, and train it"
+            f"the scores of {model.architecture} are not those of a linear layer (there is a ReLU on them, or there are "
+            "auxiliary heads), and neither is their difference; model.replace_head(classes) first, and train it"
         )
     new.w.value[...] = old.w.value[1:] - old.w.value[:1]
     new.b.value[...] = 0 if old.b is None else old.b.value[1:] - old.b.value[:1]

@@ -1,16 +1,16 @@
 """Fine-tuning in two phases: first a linear classifier on the features as they are, then the network with it as its head.
 
-Why not both at once? A new head is random, and so are the gradients that it hands down: in the first steps, while it learns
-which feature speaks for which class, it drags the features towards whatever the random start asked for. They fit the training
-pictures then, and are worse for all others: pretrained features are distorted before they are of use. A head that is right from
-the first step has small errors to hand down, and the features change little, and where it matters.
+Why not both at once? A new head is random, and so are the gradients that it passes down: in the first steps, while it learns
+which feature is evidence for which class, it changes the features in random directions. They then fit the training pictures and
+are worse for all others: the pretrained features are distorted before they have been used. A head that is right from the first
+step passes down small errors, and the features change little, and only where it matters.
 
 Kumar, Raghunathan, Jones, Ma, Liang 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution"
 (arXiv 2202.10054), who call it LP-FT: section 3 for the theory. On pictures of another kind than those trained on, it was 10
 points better than plain fine-tuning, as the mean of ten data sets, and 1 point better on pictures of the same kind.
 
-Batch norm spoils a little of it. The head was fitted to features normalised with the running statistics, and training
-normalises them with those of each batch, so that the first steps have larger errors than the probe had.
+Batch norm undoes a little of this: the head was fitted to features normalised with the running statistics, and training
+normalises them with the statistics of each batch, so that the first steps have larger errors than the probe had.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.augmentation import Augmentation
-from ..experiment.table import quantity
 from ..linear_model.selection import RegularisationChoice, choose_regularisation
 from ..linear_model.softmax_regression import SoftmaxRegression
 from ..models.model import Model
@@ -30,6 +29,7 @@ from ..training import History
 from .feature_bank import build_feature_bank
 from .features import pool_features
 from .finetune import Phase, fine_tune
+from .formatting import quantity
 from .surgery import default_layer, freeze_points, set_head, with_new_head
 
 NO_AUGMENTATION = Augmentation()
@@ -39,7 +39,7 @@ WIDTHS = (14, 28, 10, 20, 10, 7)
 
 @dataclass(frozen=True)
 class PhaseRow:
-    """What one phase did.
+    """What one phase trained, and the accuracy it reached.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class PhaseRow:
 
 @dataclass(frozen=True)
 class TwoPhases:
-    """What came of it.
+    """The result of both phases.
 
     Attributes
     ----------
@@ -99,10 +99,11 @@ def linear_probe_then_fine_tune(
     val: tuple[np.ndarray, np.ndarray],
     classes: Sequence[str],
     phase: Phase | None = None,
+    *,
     augmentation: Augmentation = NO_AUGMENTATION,
     seed: int = 0,
     progress: bool = True,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> TwoPhases:
     """Train a linear classifier on the codes, make it the network's head, and fine-tune from there.
 
@@ -111,9 +112,9 @@ def linear_probe_then_fine_tune(
     2. Fine-tuning: ``phase`` says what stays frozen; all above it learns, the head included. As the head is right already, by
        default nothing learns faster than the rest.
 
-    What is frozen in both phases runs once over each picture (and once over each augmented view, if ``phase.views`` is more
-    than 1): its outputs are kept, and serve both phases and all epochs. With ``phase.views`` = 0, which varies each picture
-    anew, it runs in every epoch.
+    The layers that are frozen in both phases run once over each picture (and once over each augmented view, if ``phase.views``
+    is more than 1): their outputs are kept for both phases and all epochs. With ``phase.views`` = 0, which augments each
+    picture anew, they run in every epoch.
 
     Parameters
     ----------
@@ -126,12 +127,12 @@ def linear_probe_then_fine_tune(
     phase : Phase, optional
         The second phase; by default 5 epochs of the upper layers (`freeze_points`) at a small rate, the same for all of them.
     augmentation : Augmentation
-        For the second phase; without it, and by default, each picture has one view.
+        For the second phase; by default none, and one view of each picture.
     seed : int
     progress : bool
         Show bars.
-    say : function
-        Where the lines of the table go, each when its phase has ended.
+    log : function
+        Is called with each line of the table when its phase has ended.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def linear_probe_then_fine_tune(
             f"with everything frozen until {phase.freeze_until!r} only the head is left, and the linear probe trains that; "
             f"freeze until a layer below {layer!r}"
         )
-    say(_line(TITLES))
+    log(_line(TITLES))
 
     started = time.perf_counter()
     bank = build_feature_bank(tuned, phase.freeze_until, max(phase.views, 1), train[0], val[0], augmentation, seed, progress)
@@ -156,25 +157,25 @@ def linear_probe_then_fine_tune(
     set_head(tuned, probe.fitted)
     tuned.freeze().classifier.unfreeze()
     first = _row(tuned, "linear probe", "-", probe.point.val_accuracy, started)
-    say(str(first))
+    log(str(first))
 
     started = time.perf_counter()
-    history = fine_tune(tuned, phase, train, val, augmentation, seed, progress, bank)
+    history = fine_tune(tuned, phase, train, val, augmentation, seed=seed, progress=progress, bank=bank)
     rates = [p.learning_rate_multiplier * phase.learning_rate for p in tuned.parameters().values() if p.trainable]
     rate = f"{min(rates):.2g}" + (f" to {max(rates):.2g}" if max(rates) > min(rates) else "")
     second = _row(tuned, "fine-tuning", rate, history.best["val_accuracy"] if history.best else None, started)
-    say(str(second))
+    log(str(second))
     return TwoPhases(tuned, probe, history, (first, second))
 
 
 def _gentle(model: Model, augmentation: Augmentation) -> Phase:
-    """The second phase, unless another is asked for."""
+    """The second phase if none is given."""
     views = 1 if augmentation == NO_AUGMENTATION else 4
     return Phase("fine-tuning", freeze_points(model)[0], epochs=5, learning_rate=5e-4, body_multiplier=1.0, views=views)
 
 
 def _row(model: Model, title: str, rate: str, val_accuracy: float | None, started: float) -> PhaseRow:
-    """The phase that has just ended: what is trainable now is what it trained."""
+    """The row of the phase that has just ended: the layers that are trainable now are those it trained."""
     trained = [name for name, layer in model.layers.items() if layer.trainable]
     between = trained[0] if len(trained) == 1 else f"{trained[0]} to {trained[-1]}"
     number = sum(parameter.value.size for parameter in model.parameters().values() if parameter.trainable)

@@ -1,7 +1,16 @@
 """Looking inside a network: what it looks for, what it sees, where its answer comes from, and which pictures are alike to it.
 
-Each ``..._figure`` function returns a `matplotlib.figure.Figure`; the others give the same numbers as arrays. Figures are drawn
-in this package's own style, open no window and leave pyplot and its settings alone; ``figure.savefig("name.png")`` writes one.
+- ``filters``: the filters of a convolution as pictures.
+- ``feature_maps``: what becomes of one picture, layer by layer.
+- ``attribution`` (saliency, Grad-CAM) and ``occlusion``: which parts of a picture the score of a class depends on;
+  ``heatmaps`` draws them over the picture.
+- ``class_map``: a map of class probabilities from a network that is run over a larger picture.
+- ``neighbours``, ``projection`` (PCA, t-SNE) and ``code_map``: which pictures have similar codes.
+- ``mistakes``: the wrong answers of which the network was most certain.
+
+Each ``..._figure`` function returns a `matplotlib.figure.Figure`; the others return the same numbers as arrays. Figures are
+drawn in this package's own style, open no window and leave pyplot and its settings alone; ``figure.savefig("name.png")`` writes
+one. ``hooks``, ``panels`` and ``style`` hold what several of these modules share.
 """
 
 from ..models.predictions import confident_mistakes
@@ -10,7 +19,7 @@ from .class_map import class_map_figure
 from .code_map import code_map_figure
 from .feature_maps import feature_maps, feature_maps_figure
 from .filters import filter_pictures, filters_figure
-from .heatmaps import grad_cam_figure, heat_figure, occlusion_figure, saliency_figure, upsampled
+from .heatmaps import grad_cam_figure, heatmaps_figure, occlusion_figure, saliency_figure, upsample
 from .mistakes import mistakes_figure
 from .neighbours import nearest_neighbours, neighbours_figure, share_of_same_class
 from .occlusion import occlusion
@@ -26,7 +35,7 @@ __all__ = [
     "filters_figure",
     "grad_cam",
     "grad_cam_figure",
-    "heat_figure",
+    "heatmaps_figure",
     "mistakes_figure",
     "nearest_neighbours",
     "neighbours_figure",
@@ -37,5 +46,5 @@ __all__ = [
     "saliency_figure",
     "share_of_same_class",
     "tsne",
-    "upsampled",
+    "upsample",
 ]

@@ -1,4 +1,8 @@
-"""Saliency and Grad-CAM: where in a picture the score of a class comes from, by its gradient."""
+"""Attribution by gradients: which parts of a picture the score of a class depends on.
+
+`saliency` is the gradient of the score with respect to the pixels; `grad_cam` weights the feature maps of a layer by the
+gradient with respect to them.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +10,42 @@ import numpy as np
 
 from ..models import Model
 from .hooks import (
-    Arrived,
     Classes,
-    class_numbers,
-    for_gradients,
-    layer_of,
+    GradientReached,
+    capture,
+    class_indices,
+    class_score_gradient,
+    find_layer,
+    input_gradient_mode,
     layers_with_maps,
     most_probable,
-    one_at_class,
-    watched,
 )
 
-AT_ONCE = 4  # pictures: a backward pass keeps every map of each of them in memory
+BATCH_SIZE = 4  # pictures; a backward pass keeps all feature maps of each of them in memory
 
 
 def saliency(model: Model, x: np.ndarray, classes: Classes = None) -> np.ndarray:
     """How much the score of a class changes with each pixel: S[n, i, j] = max over c of |d score_k / d x[n, c, i, j]|.
 
-    The score s_k before the softmax, not the probability: that could rise because other classes fall.
+    The score s_k is the one before the softmax. The probability would also rise when the scores of other classes fall.
 
     Parameters
     ----------
     model : Model
-        In any mode; it is left as it was. What is frozen plays no part.
+        In any mode, with any layers frozen; all of that is afterwards as it was.
     x : float32 or float64 (N, C, H, W)
-        As ``model.preprocess`` gives it. The derivative is with respect to these numbers, not to the pixels of 0 to 255.
+        As ``model.preprocess`` gives it. The derivative is with respect to these numbers, not to the pixels from 0 to 255.
     classes : int, str, one of these for each picture, or None
-        k above, by number or by name; None: for each picture its most probable class.
+        The class k above, by index or by name. None: for each picture its most probable class.
 
     Returns
     -------
     (N, H, W) of x's dtype, at least 0
+
+    Raises
+    ------
+    ValueError
+        For a class that the model does not have, or another number of classes than pictures.
 
     Simonyan, Vedaldi, Zisserman 2014, "Deep Inside Convolutional Networks" (arXiv 1312.6034), section 3.
 
@@ -47,33 +56,34 @@ def saliency(model: Model, x: np.ndarray, classes: Classes = None) -> np.ndarray
     array([[[0., 1.],
             [2., 3.]]], dtype=float32)
     """
-    numbers, parts = class_numbers(model, x, classes), []
-    with for_gradients(model):
-        for start in range(0, len(x), AT_ONCE):
-            scores = model.forward(x[start : start + AT_ONCE])
-            k = most_probable(scores) if numbers is None else numbers[start : start + AT_ONCE]
-            parts.append(np.abs(model.backward(one_at_class(scores, k))).max(axis=1))
-    return np.concatenate(parts)
+    indices, maps = class_indices(model, x, classes), []
+    with input_gradient_mode(model):
+        for start in range(0, len(x), BATCH_SIZE):
+            scores = model.forward(x[start : start + BATCH_SIZE])
+            k = most_probable(scores) if indices is None else indices[start : start + BATCH_SIZE]
+            dx = model.backward(class_score_gradient(scores, k))
+            maps.append(np.abs(dx).max(axis=1))
+    return np.concatenate(maps)
 
 
 def grad_cam(model: Model, x: np.ndarray, classes: Classes = None, layer: str | None = None) -> np.ndarray:
-    """Which places of a layer's maps A speak for a class: ReLU(sum over c of alpha_c A_c), with weights from the gradient,
+    """Which positions in a layer's feature maps A raise the score of a class: ReLU(sum over c of alpha_c A_c), where
 
     alpha_c = mean over i, j of d score_k / d A[c, i, j]
 
     Where global average pooling and a linear layer follow, alpha_c = w[k, c] / (H W), and this is the class activation map of
-    Zhou et al. 2016 (arXiv 1512.04150) but for the factor H W and the ReLU. Grad-CAM works for any layers above.
+    Zhou et al. 2016 (arXiv 1512.04150) apart from the factor 1 / (H W) and the ReLU. Grad-CAM works with any layers above.
 
     Parameters
     ----------
     model, x, classes : see `saliency`
     layer : str, optional
-        A path, as ``model.walk()`` gives them, of a layer that gives maps. By default the last top-level one whose maps have
-        more than one place: the most specific features that still say where.
+        The path, as ``model.walk()`` gives it, of a layer whose output is feature maps. By default the last top-level layer
+        with maps of more than one pixel: the most specific features that still have a position.
 
     Returns
     -------
-    (N, h, w) of x's dtype, at least 0; h x w is the size of the layer's maps. See `minicnn.viz.upsampled`.
+    (N, h, w) of x's dtype, at least 0; h x w is the size of the layer's maps. `minicnn.viz.upsample` enlarges them.
 
     Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization"
     (arXiv 1610.02391), equations 1 and 2.
@@ -81,31 +91,32 @@ def grad_cam(model: Model, x: np.ndarray, classes: Classes = None, layer: str | 
     Raises
     ------
     ValueError
-        For a layer that is not there or gives no maps, and for a network that has none.
+        For a layer that does not exist or whose output is not feature maps, for a network without feature maps, and for
+        classes as in `saliency`.
     """
-    numbers, parts = class_numbers(model, x, classes), []
+    indices, maps = class_indices(model, x, classes), []
     layer = layer or _last_with_maps(model, x.shape)
-    inner = layer_of(model, layer)
-    with for_gradients(model), watched(inner) as seen:
-        for start in range(0, len(x), AT_ONCE):
-            scores = model.forward(x[start : start + AT_ONCE])
-            if seen.y is None or seen.y.ndim != 4 or seen.y.shape[2] * seen.y.shape[3] == 1:
-                gives = "does not run in inference" if seen.y is None else f"gives {seen.y.shape}"
+    with input_gradient_mode(model), capture(find_layer(model, layer)) as captured:
+        for start in range(0, len(x), BATCH_SIZE):
+            scores = model.forward(x[start : start + BATCH_SIZE])
+            A = captured.y
+            if A is None or A.ndim != 4 or A.shape[2] * A.shape[3] == 1:
+                gives = "does not run in inference" if A is None else f"gives {A.shape}"
                 raise ValueError(
-                    f"Grad-CAM needs a layer that gives maps (N, C, H, W) of more than one place; {layer!r} {gives}. "
-                    f"Choose one of {', '.join(layers_with_maps(model, x.shape))}, or a layer inside"
+                    f"Grad-CAM needs a layer that gives feature maps (N, C, H, W) of more than one pixel; {layer!r} {gives}. "
+                    f"Choose one of {', '.join(layers_with_maps(model, x.shape))}, or a layer inside one of them"
                 )
-            k = most_probable(scores) if numbers is None else numbers[start : start + AT_ONCE]
+            k = most_probable(scores) if indices is None else indices[start : start + BATCH_SIZE]
             try:
-                model.backward(one_at_class(scores, k))
-            except Arrived:
-                alpha = seen.dy.mean(axis=(2, 3))
-                parts.append(np.maximum(np.einsum("nc,nchw->nhw", alpha, seen.y), 0))
-    return np.concatenate(parts)
+                model.backward(class_score_gradient(scores, k))
+            except GradientReached:
+                alpha = captured.dy.mean(axis=(2, 3))
+                maps.append(np.maximum(np.einsum("nc,nchw->nhw", alpha, A), 0))
+    return np.concatenate(maps)
 
 
 def _last_with_maps(model: Model, input_shape: tuple[int, ...]) -> str:
     names = list(layers_with_maps(model, input_shape))
     if not names:
-        raise ValueError(f"no layer of {model.architecture} gives maps of more than one place, which Grad-CAM needs")
+        raise ValueError(f"no layer of {model.architecture} gives feature maps of more than one pixel, which Grad-CAM needs")
     return names[-1]

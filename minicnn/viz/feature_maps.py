@@ -9,22 +9,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..models import Model
-from .hooks import layers_with_maps, modes_kept
-from .panels import bare, mosaic, prepared, show_picture
+from .hooks import layers_with_maps, preserve_modes
+from .panels import hide_axes, mosaic, prepare_pictures, show_picture
 from .style import WIDTH, styled
 
-ROWS = 8  # layers in the figure where none are named
+DEFAULT_LAYERS = 8  # how many layers are shown where none are named
 
 
-class Maps(NamedTuple):
-    """Some maps of one layer.
+class FeatureMaps(NamedTuple):
+    """Selected feature maps of one layer.
 
     Attributes
     ----------
-    shape : (C, h, w) of the layer's whole output
-    channels : (n,)
-        Which channels these are.
+    shape : (C, h, w)
+        Of the layer's whole output.
+    channels : int (n,)
+        The indices of the selected channels.
     maps : (n, h, w)
+        Their values.
     """
 
     shape: tuple[int, int, int]
@@ -34,8 +36,8 @@ class Maps(NamedTuple):
 
 def feature_maps(
     model: Model, x: np.ndarray, layers: str | Iterable[str] | None = None, most: int = 8, which: str = "active"
-) -> dict[str, Maps]:
-    """A few maps of each of several layers, for one picture.
+) -> dict[str, FeatureMaps]:
+    """A few feature maps of each of several layers, for one picture.
 
     Parameters
     ----------
@@ -43,61 +45,67 @@ def feature_maps(
         In any mode; it is left as it was.
     x : float32 or float64 (1, C, H, W)
     layers : str or several, optional
-        Paths at any depth. By default up to eight top-level layers that give maps, evenly spread from the first to the last.
+        Paths at any depth. By default up to eight top-level layers that give feature maps, evenly spread from the first to the
+        last.
     most : int
-        Maps of each layer, at most.
+        The largest number of maps of each layer.
     which : "active" or "first"
-        "active": those whose values differ most from place to place, by their standard deviation, the most active first. (A map
-        that is high everywhere says nothing about where.) "first": channels 0, 1, 2, ...
+        "active": the channels with the largest standard deviation over the positions, the largest first. (A map that is high
+        everywhere does not show where anything is.) "first": channels 0, 1, 2, ...
+
+    Returns
+    -------
+    dict
+        From a layer's path to its `FeatureMaps`, in the order of ``layers``.
 
     Raises
     ------
     ValueError
-        For a layer that is not there or gives no maps.
+        For more than one picture, and for a layer that does not exist or whose output is not feature maps.
     """
     if x.ndim != 4 or len(x) != 1:
         raise ValueError(f"feature_maps shows one picture at a time, x (1, C, H, W), got {x.shape}")
     if which not in ("active", "first") or most < 1:
         raise ValueError(f"feature_maps: which is 'active' or 'first' and most at least 1, got {which!r} and {most}")
-    names = [layers] if isinstance(layers, str) else list(layers or _spread(list(layers_with_maps(model, x.shape))))
-    with modes_kept(model):
-        found = model.eval().forward(x, layers=names)
-    chosen = {}
-    for name, y in found.items():
+    names = [layers] if isinstance(layers, str) else list(layers or _evenly_spread(list(layers_with_maps(model, x.shape))))
+    with preserve_modes(model):
+        outputs = model.eval().forward(x, layers=names)
+    selected = {}
+    for name, y in outputs.items():
         if y.ndim != 4:
             raise ValueError(f"{name!r} gives {y.shape} and no maps (N, C, h, w); it comes after the last layer that has some")
         activity = y[0].std(axis=(1, 2)) if which == "active" else -np.arange(y.shape[1])
         channels = np.argsort(-activity, kind="stable")[:most]
-        chosen[name] = Maps(y.shape[1:], channels, y[0, channels])
-    return chosen
+        selected[name] = FeatureMaps(y.shape[1:], channels, y[0, channels])
+    return selected
 
 
-def _spread(names: list[str]) -> list[str]:
-    """Up to ROWS of the names, the first and the last among them."""
-    return [names[k] for k in np.unique(np.linspace(0, len(names) - 1, ROWS).round().astype(int))] if names else []
+def _evenly_spread(names: list[str]) -> list[str]:
+    """Up to DEFAULT_LAYERS of the names, including the first and the last."""
+    return [names[k] for k in np.unique(np.linspace(0, len(names) - 1, DEFAULT_LAYERS).round().astype(int))] if names else []
 
 
 @styled
 def feature_maps_figure(
     model: Model, picture: Any, layers: str | Iterable[str] | None = None, most: int = 8, which: str = "active"
 ) -> Figure:
-    """A picture, and below it a row of maps for each layer, titled with the layer's name and shape; see `feature_maps`.
+    """A picture, and below it a row of feature maps for each layer, with the layer's name and shape; see `feature_maps`.
 
-    Each row has a grey scale of its own, from the lowest to the highest value shown in it, which its title states.
+    Each row has its own grey scale, from the lowest to the highest value in the row. The title of the row states both.
     """
-    pixels, x = prepared(model, picture)
-    found = feature_maps(model, x, layers, most, which)
-    rows = [mosaic(maps, most, gap=max(1, round(maps.shape[2] / 12))) for _, _, maps in found.values()]
+    pixels, x = prepare_pictures(model, picture)
+    selected = feature_maps(model, x, layers, most, which)
+    rows = [mosaic(maps, most, gap=max(1, round(maps.shape[2] / 12))) for _, _, maps in selected.values()]
     heights = [1.3] + [WIDTH * row.shape[0] / row.shape[1] + 0.28 for row in rows]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.1))
     grid = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    bare(grid[0])
+    hide_axes(grid[0])
     show_picture(grid[0], pixels[0])
     grid[0].set_anchor("W")
-    chosen = "the most active channels" if which == "active" else "the first channels"
-    grid[0].set_title(f"{model.architecture}: {chosen} of each layer, for this picture")
-    for axes, row, (name, (shape, channels, maps)) in zip(grid[1:], rows, found.items(), strict=True):
-        bare(axes)
+    selection = "the most active channels" if which == "active" else "the first channels"
+    grid[0].set_title(f"{model.architecture}: {selection} of each layer, for this picture")
+    for axes, row, (name, (shape, channels, maps)) in zip(grid[1:], rows, selected.items(), strict=True):
+        hide_axes(axes)
         axes.imshow(row, cmap="gray", interpolation="nearest")
         axes.set_anchor("W")
         numbers = ", ".join(map(str, channels))

@@ -1,4 +1,4 @@
-"""The filters of a convolution as pictures: what it looks for."""
+"""The filters of a convolution as pictures: the patterns that it responds to."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from matplotlib.figure import Figure
 
 from ..layers import Conv2d
 from ..models import Model
-from .hooks import layer_of
-from .panels import bare, mosaic
+from .hooks import find_layer
+from .panels import hide_axes, mosaic
 from .style import styled
 
-TILE = 0.55  # inches, a filter with its gap
-MOST = 16  # filters, and channels, of a convolution whose filters cannot be shown in colour
+FILTER_INCHES = 0.55  # the width of a filter with its gap
+MAX_FILTERS = 16  # and channels, drawn of a convolution whose filters cannot be shown in colour
 
 
 def filter_pictures(model: Model, layer: str | None = None) -> tuple[str, np.ndarray, float]:
     """The filters w of a convolution on a scale from 0 to 1: v = 1/2 + w / (2 m), with m the largest \\|w\\| of all of them.
 
-    So 1/2, mid-grey, is a weight of 0, and brightness can be compared from filter to filter.
+    So a weight of 0 is 1/2, mid-grey, and brightness can be compared between filters.
 
     Parameters
     ----------
     model : Model
     layer : str, optional
-        The path of a Conv2d, or of what holds one; by default the first.
+        The path of a Conv2d, or of a layer that contains one; by default the first of the network.
 
     Returns
     -------
     path : str
-        Of the Conv2d.
+        The path of the Conv2d.
     v : (F, C, KH, KW)
-        For filters that look at the picture itself, C is in RGB order also where the network takes BGR.
+        The channels of filters that see the picture itself are in RGB order, even where the network takes BGR.
     m : float
+        The largest absolute weight.
 
     Raises
     ------
     ValueError
-        If there is no such layer, or no convolution in it.
+        If there is no such layer, or it contains no convolution.
     """
-    inside = layer_of(model, layer) if layer else model
+    inside = find_layer(model, layer) if layer else model
     found = next(((path, conv) for path, conv in inside.walk() if isinstance(conv, Conv2d)), None)
     if found is None:
         raise ValueError(f"there is no convolution in {layer or model.architecture}, whose filters could be shown")
@@ -57,29 +58,29 @@ def filter_pictures(model: Model, layer: str | None = None) -> tuple[str, np.nda
 
 @styled
 def filters_figure(model: Model, layer: str | None = None) -> Figure:
-    """The filters of the first convolution, or of the one named: in colour where they have three channels.
+    """The filters of the first convolution, or of the one named.
 
-    Otherwise each channel of each filter is a grey picture, of the first 16 filters and channels. All are on one scale, which
-    the figure states. See `filter_pictures`.
+    Filters with three channels are drawn in colour. Of others, the first 16 channels of the first 16 filters are drawn in grey.
+    All are on one scale, which the figure states; see `filter_pictures`.
     """
     path, v, m = filter_pictures(model, layer)
     F, C, KH, KW = v.shape
     scale = f"One scale for all: mid-grey is a weight of 0, {'full colour' if C == 3 else 'white'} {m:.2g}, black {-m:.2g}."
     if C in (1, 3):
         columns = math.ceil(math.sqrt(2 * F))
-        tiles, said = (v.transpose(0, 2, 3, 1) if C == 3 else v[:, 0]), ""
+        tiles, arrangement = (v.transpose(0, 2, 3, 1) if C == 3 else v[:, 0]), ""
     else:
-        columns = min(C, MOST)
-        tiles = v[:MOST, :MOST].reshape(-1, KH, KW)
-        said = f" Rows: {_some(F, 'filters')}; columns: {_some(C, 'channels')}."
+        columns = min(C, MAX_FILTERS)
+        tiles = v[:MAX_FILTERS, :MAX_FILTERS].reshape(-1, KH, KW)
+        arrangement = f" Rows: {_drawn(F, 'filters')}; columns: {_drawn(C, 'channels')}."
     gap = max(1, round(KW / 6))
     picture = mosaic(tiles, columns, gap)
-    height, width = (side * (TILE if C in (1, 3) else TILE / 2) / (KW + gap) for side in picture.shape[:2])
+    height, width = (side * (FILTER_INCHES if C in (1, 3) else FILTER_INCHES / 2) / (KW + gap) for side in picture.shape[:2])
     width = max(width, 4.9)
-    note = textwrap.fill(scale + said, int(15 * width))
+    note = textwrap.fill(scale + arrangement, int(15 * width))
     figure = Figure(figsize=(width, height + 0.7 + 0.15 * note.count("\n")))
     axes = figure.add_subplot(anchor="NW")
-    bare(axes)
+    hide_axes(axes)
     if picture.ndim == 3:
         picture = np.nan_to_num(picture, nan=1.0)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -88,5 +89,5 @@ def filters_figure(model: Model, layer: str | None = None) -> Figure:
     return figure
 
 
-def _some(n: int, what: str) -> str:
-    return f"{n} {what}" if n <= MOST else f"the first {MOST} of {n} {what}"
+def _drawn(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n <= MAX_FILTERS else f"the first {MAX_FILTERS} of {n} {noun}"

@@ -1,4 +1,7 @@
-"""What the figures ask of a network: the score of a class, its gradient, and what passes through a layer on the way."""
+"""What attribution needs from a network: class indices, modes for a backward pass to the input, and hooks on a layer.
+
+`capture` is a hook: it records what a layer outputs, and the gradient with respect to that output.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..layers import AuxiliaryHead, Dropout, Layer
+from ..layers import Layer
 from ..models import Model
 from ..models.activations import check_names
 from ..models.predictions import number_of_classes, scores_of_classes
@@ -17,8 +20,8 @@ from .style import drawable
 Classes = int | str | Sequence[int | str] | None
 
 
-def class_numbers(model: Model, x: np.ndarray, classes: Classes) -> np.ndarray | None:
-    """The class asked about for each picture of an input (N, C, H, W), int64 (N,). None, the most probable, stays None.
+def class_indices(model: Model, x: np.ndarray, classes: Classes) -> np.ndarray | None:
+    """The class index for each picture of an input (N, C, H, W), int64 (N,). None, for the most probable class, stays None.
 
     Raises
     ------
@@ -31,13 +34,15 @@ def class_numbers(model: Model, x: np.ndarray, classes: Classes) -> np.ndarray |
     K = number_of_classes(model.output_shape((1, *x.shape[1:])))
     if classes is None:
         return None
-    asked = [classes] * len(x) if isinstance(classes, (int, np.integer, str)) else list(classes)
-    if len(asked) != len(x):
-        raise ValueError(f"one class for all pictures or one for each: got {len(asked)} classes and {len(x)} pictures")
-    return np.array([_class_number(model, k, K) for k in asked], np.int64)
+    classes = [classes] * len(x) if isinstance(classes, (int, np.integer, str)) else list(classes)
+    if len(classes) != len(x):
+        raise ValueError(
+            f"expected one class for all pictures or one for each: got {len(classes)} classes and {len(x)} pictures"
+        )
+    return np.array([_class_index(model, k, K) for k in classes], np.int64)
 
 
-def _class_number(model: Model, k: int | str, K: int) -> int:
+def _class_index(model: Model, k: int | str, K: int) -> int:
     if isinstance(k, str):
         if k not in (model.classes or ()):
             known = ", ".join((model.classes or ["(none are named)"])[:5]) + (", ..." if K > 5 else "")
@@ -48,35 +53,35 @@ def _class_number(model: Model, k: int | str, K: int) -> int:
     return int(k)
 
 
-def class_names(model: Model, numbers: np.ndarray) -> list[str]:
-    """What the classes of these numbers are called; by number where no font can write the name."""
-    names = [model.classes[k] if model.classes else f"class {k}" for k in numbers]
-    return [name if drawable(name) else f"class {k}" for name, k in zip(names, numbers, strict=True)]
+def class_names(model: Model, indices: np.ndarray) -> list[str]:
+    """The names of the classes with these indices; "class 7" where there is no name, or no font can write it."""
+    names = [model.classes[k] if model.classes else f"class {k}" for k in indices]
+    return [name if drawable(name) else f"class {k}" for name, k in zip(names, indices, strict=True)]
 
 
 def most_probable(scores: np.ndarray) -> np.ndarray:
-    """The class with the highest score, (N,)."""
+    """The index of the class with the highest score, (N,)."""
     return scores_of_classes(scores).argmax(1)
 
 
-def one_at_class(scores: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """dscores for the score of one class a picture: 1 there and 0 elsewhere.
+def class_score_gradient(scores: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """The gradient of the score of one class of each picture with respect to all scores: 1 for this class and 0 for others.
 
-    Where two classes share one score s it speaks for class 1, and -s for class 0.
+    A network of two classes may have a single output s: then the score of class 1 is s, and that of class 0 is -s.
     """
     dscores = np.zeros_like(scores)
     if scores.shape[1] == 1:
-        dscores[:, 0] = np.where(numbers == 1, 1, -1)
+        dscores[:, 0] = np.where(indices == 1, 1, -1)
     else:
-        dscores[np.arange(len(scores)), numbers] = 1
+        dscores[np.arange(len(scores)), indices] = 1
     return dscores
 
 
 @contextmanager
-def modes_kept(model: Layer) -> Iterator[None]:
-    """Whatever the mode is within, afterwards every layer is in the one it was in.
+def preserve_modes(model: Layer) -> Iterator[None]:
+    """When the block ends, every layer is in the mode in which it was before.
 
-    (A ``backward`` that was still to come from an earlier ``forward`` is lost.)
+    What an earlier ``forward`` has remembered for its ``backward`` is lost.
     """
     modes = [(layer, layer.training, layer.remembers, layer.needs_dx) for _, layer in model.walk()]
     try:
@@ -88,13 +93,13 @@ def modes_kept(model: Layer) -> Iterator[None]:
 
 
 @contextmanager
-def for_gradients(model: Layer) -> Iterator[None]:
-    """Within: inference, with a ``backward`` down to the input that computes no gradient of any parameter.
+def input_gradient_mode(model: Layer) -> Iterator[None]:
+    """Within the block: eval mode, with a ``backward`` down to the input that computes no gradients of parameters.
 
-    Afterwards modes are as they were, what was frozen or trainable is so again, and ``Parameter.grad`` has not been touched.
+    Afterwards the modes and ``Parameter.trainable`` are what they were, and ``Parameter.grad`` has not been touched.
     """
     trainable = [parameter for parameter in model.parameters().values() if parameter.trainable]
-    with modes_kept(model):
+    with preserve_modes(model):
         try:
             model.eval(backward=True)
             for parameter in trainable:
@@ -105,56 +110,58 @@ def for_gradients(model: Layer) -> Iterator[None]:
                 parameter.trainable = True
 
 
-class Arrived(Exception):
-    """The gradient has come to the layer that was watched: nothing below need run."""
+class GradientReached(Exception):
+    """Raised when the gradient has reached the captured layer, since the layers below it need not run."""
 
 
 @contextmanager
-def watched(layer: Layer) -> Iterator[SimpleNamespace]:
-    """Within: ``seen.y`` is what the layer gives, and ``seen.dy`` the gradient that comes back to it, which ends the pass.
+def capture(layer: Layer) -> Iterator[SimpleNamespace]:
+    """Within the block: ``captured.y`` is the layer's output in ``forward``, ``captured.dy`` the gradient with respect to it.
+
+    The backward pass ends at this layer, by raising `GradientReached`.
 
     >>> from minicnn.layers import Linear, ReLU, Sequential
     >>> net = Sequential(hidden=Linear(2, 3, rng=0), relu=ReLU(), scores=Linear(3, 1, rng=1))
-    >>> with for_gradients(net), watched(net.layers["relu"]) as seen:
+    >>> with input_gradient_mode(net), capture(net.layers["relu"]) as captured:
     ...     scores = net.forward(np.ones((1, 2), np.float32))
     ...     try:
     ...         net.backward(np.ones_like(scores))
-    ...     except Arrived:
-    ...         bool((seen.dy == net.layers["scores"].w.value).all())
+    ...     except GradientReached:
+    ...         bool((captured.dy == net.layers["scores"].w.value).all())
     True
     """
-    seen = SimpleNamespace(y=None, dy=None)
+    captured = SimpleNamespace(y=None, dy=None)
     forward = layer.forward
 
-    def forward_and_keep(x: np.ndarray) -> np.ndarray:
-        seen.y = forward(x)
-        return seen.y
+    def capturing_forward(x: np.ndarray) -> np.ndarray:
+        captured.y = forward(x)
+        return captured.y
 
-    def keep_and_stop(dy: np.ndarray) -> None:
-        seen.dy = dy
-        raise Arrived
+    def capturing_backward(dy: np.ndarray) -> None:
+        captured.dy = dy
+        raise GradientReached
 
-    layer.forward, layer.backward = forward_and_keep, keep_and_stop
+    layer.forward, layer.backward = capturing_forward, capturing_backward
     try:
-        yield seen
+        yield captured
     finally:
         del layer.forward, layer.backward
 
 
-def layer_of(model: Model, path: str) -> Layer:
-    """The layer of this path, at any depth; a ValueError with the most alike names where there is none."""
+def find_layer(model: Model, path: str) -> Layer:
+    """The layer with this path, at any depth. Raises ValueError with the most similar names where there is none."""
     check_names(model, [path])
     return dict(model.walk())[path]
 
 
 def layers_with_maps(model: Model, input_shape: tuple[int, ...]) -> dict[str, tuple[int, int, int]]:
-    """The top-level layers that give maps of more than one place for an input (N, C, H, W), with the shape (C, H, W) of theirs.
+    """The top-level layers that give feature maps of more than one pixel, by name, with the shape (C, h, w) of their maps.
 
-    Layers that hand through what they get (dropout, auxiliary heads) are left out.
+    ``input_shape`` is (N, C, H, W). Layers that are the identity in inference (dropout, auxiliary heads) are left out.
     """
     shapes, shape = {}, tuple(input_shape)
     for name, layer in model.layers.items():
         shape = layer.output_shape(shape)
-        if len(shape) == 4 and shape[2] * shape[3] > 1 and not isinstance(layer, (Dropout, AuxiliaryHead)):
+        if len(shape) == 4 and shape[2] * shape[3] > 1 and not layer.is_identity_in_inference:
             shapes[name] = shape[1:]
     return shapes

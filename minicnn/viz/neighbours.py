@@ -1,4 +1,4 @@
-"""Nearest neighbours: which pictures a network takes to be alike."""
+"""Nearest neighbours: which pictures have similar codes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from .panels import bare, picture_of, show_picture
-from .style import (
-    INK,
-    TRAIN,
-    VAL,
-    WIDTH,
-    class_labels,
-    styled,
-)
+from .panels import hide_axes, picture_at, show_picture
+from .style import INK, TRAIN, VAL, WIDTH, class_labels, styled
 
 METRICS = ("cosine", "euclidean")
 
@@ -24,18 +17,19 @@ METRICS = ("cosine", "euclidean")
 def nearest_neighbours(
     codes: np.ndarray, queries: Sequence[int], k: int = 5, metric: str = "cosine", among: Sequence[int] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest codes to each query, the nearest first; never the query itself.
+    """The k codes nearest to each query, the nearest first, without the query itself.
 
     Parameters
     ----------
     codes : (N, D)
     queries : (Q,) int
-        Which of the codes to look around.
+        Indices of the codes whose neighbours are wanted.
     k : int
+        The number of neighbours.
     metric : "cosine" or "euclidean"
-        1 - x.y / (|x| |y|), from 0 (the same direction) to 2, whatever the lengths; or |x - y|.
+        The distance of x and y: 1 - x.y / (|x| |y|), from 0 (the same direction) to 2, whatever the lengths; or |x - y|.
     among : (M,) int, optional
-        Which codes may be found (those of the training pictures, say); by default all.
+        Indices of the codes that may be found (those of the training pictures, say); by default all.
 
     Returns
     -------
@@ -43,6 +37,11 @@ def nearest_neighbours(
         Indices into ``codes``.
     distances : float64 (Q, k)
         Ascending.
+
+    Raises
+    ------
+    ValueError
+        For codes that are not (N, D), another metric, or a k larger than the number of codes that may be found.
 
     >>> codes = np.array([[1.0, 0], [2, 0.1], [0, 1], [5, 5]])
     >>> nearest_neighbours(codes, [0], k=2)[0], nearest_neighbours(codes, [0], k=2, metric="euclidean")[0]
@@ -69,7 +68,11 @@ def nearest_neighbours(
 
 
 def share_of_same_class(labels: np.ndarray, queries: Sequence[int], neighbours: np.ndarray) -> float:
-    """How often a neighbour is of its query's class: a fraction of all Q x k of them."""
+    """The fraction of all Q x k neighbours that have the class of their query (precision at k).
+
+    >>> share_of_same_class(np.array([0, 0, 1]), [0], np.array([[1, 2]]))
+    0.5
+    """
     return float((labels[neighbours] == labels[np.asarray(queries)][:, None]).mean())
 
 
@@ -90,8 +93,13 @@ def neighbours_figure(
     pictures : PictureSet, or uint8 (N, H, W, C), or a list of N pictures
     queries, neighbours, distances : (Q,), (Q, k), (Q, k)
     labels, classes : (N,) and their names, optional
-        Then each picture is titled with its class, and neighbours of the query's class have a solid blue frame, others a
-        dashed orange one.
+        With these, each picture has the name of its class below it. Neighbours of the query's class have a solid blue frame,
+        others a dashed orange one.
+
+    Raises
+    ------
+    ValueError
+        Where the numbers of queries, neighbours and distances differ.
     """
     Q, k = neighbours.shape
     if len(queries) != Q or (distances is not None and distances.shape != (Q, k)):
@@ -104,8 +112,8 @@ def neighbours_figure(
     grid = figure.subplots(Q, k + 1, squeeze=False)
     for q, (row, query) in enumerate(zip(grid, queries, strict=True)):
         for column, (axes, i) in enumerate(zip(row, [query, *neighbours[q]], strict=True)):
-            bare(axes)
-            show_picture(axes, picture_of(pictures, int(i)))
+            hide_axes(axes)
+            show_picture(axes, picture_at(pictures, int(i)))
             lines = [] if names is None else [names[labels[i]]]
             if column == 0:
                 axes.spines[:].set(visible=True, color=INK, linewidth=1)
@@ -113,8 +121,8 @@ def neighbours_figure(
                 lines += [] if distances is None else [f"{distances[q, column - 1]:.2f}"]
                 if names is not None:
                     same = labels[i] == labels[query]
-                    look = {"color": TRAIN, "linestyle": "-"} if same else {"color": VAL, "linestyle": (0, (3, 2))}
-                    axes.spines[:].set(visible=True, linewidth=2, **look)
+                    frame = {"color": TRAIN, "linestyle": "-"} if same else {"color": VAL, "linestyle": (0, (3, 2))}
+                    axes.spines[:].set(visible=True, linewidth=2, **frame)
             axes.set_xlabel("\n".join(lines), size=7.5, labelpad=3)
     grid[0, 0].set_title("query", size=8.5, pad=4)
     grid[0, 1].set_title("nearest", size=8.5, pad=4)

@@ -1,4 +1,4 @@
-"""Occlusion: what becomes of the answer when a part of the picture is covered."""
+"""Attribution by occlusion: how the probability of a class changes when a part of the picture is covered."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ import numpy as np
 from ..inference.batches import infer
 from ..models import Model
 from ..models.predictions import probabilities
-from .hooks import Classes, class_numbers
+from .hooks import Classes, class_indices
 
 
 def occlusion(
     model: Model,
     x: np.ndarray,
     classes: Classes = None,
-    square: int | None = None,
+    patch_size: int | None = None,
     stride: int | None = None,
     progress: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of a class while a grey square covers one place of the picture after the other.
+    """The probability of a class while a grey square patch covers one region of the picture after the other.
 
-    The picture is divided into cells of stride x stride pixels, and the square is centred on each cell in turn; what of it
-    would be outside is cut off. So the answer has one number for each cell and lies over the picture without gaps. Grey is 0
-    in x: the mean colour that the preprocessing subtracts.
+    The picture is divided into cells of stride x stride pixels, and the patch is centred on each cell in turn and cropped at
+    the border. So the result has one number for each cell, and the cells cover the picture without gaps. Grey is 0 in x: the
+    mean colour that the preprocessing subtracts.
 
     Parameters
     ----------
     model, x, classes : see `minicnn.viz.saliency`
-    square : int, optional
-        Its side in pixels; by default about a fifth of the picture's short side.
+    patch_size : int, optional
+        The side of the patch in pixels; by default about a fifth of the picture's short side.
     stride : int, optional
-        By default about a fourteenth of the short side: 14 x 14 = 196 passes for a square picture.
+        The side of a cell in pixels; by default about a fourteenth of the short side, which takes 14 x 14 = 196 forward passes
+        for a square picture.
     progress : bool
         Show a bar when this takes over two seconds.
 
     Returns
     -------
     covered : (N, ceil(H / stride), ceil(W / stride))
-        The probability of the class with the square there. Low where the answer depends on what is covered.
-    open : (N,)
+        The probability of the class with the patch on each cell. It is low where the prediction depends on what is covered.
+    uncovered : (N,)
         The probability with nothing covered.
 
     Zeiler, Fergus 2014, "Visualizing and Understanding Convolutional Networks" (arXiv 1311.2901), section 4.2 and figure 7.
@@ -46,33 +47,34 @@ def occlusion(
     Raises
     ------
     ValueError
-        If square or stride is not from 1 to the picture's short side.
+        If patch_size or stride is not from 1 to the picture's short side, and for classes as in `minicnn.viz.saliency`.
     """
-    numbers = class_numbers(model, x, classes)
+    indices = class_indices(model, x, classes)
     N, _, H, W = x.shape
     short = min(H, W)
-    square = max(round(short / 5), 1) if square is None else square
+    patch_size = max(round(short / 5), 1) if patch_size is None else patch_size
     stride = max(round(short / 14), 1) if stride is None else stride
-    for name, value in (("square", square), ("stride", stride)):
+    for name, value in (("patch_size", patch_size), ("stride", stride)):
         if not isinstance(value, (int, np.integer)) or not 1 <= value <= short:
             raise ValueError(
                 f"occlusion: {name} is a number of pixels from 1 to the picture's short side, {short}; got {value!r}"
             )
     fused = model.fuse()
-    p = infer(fused, N, lambda n: x[n], finish=probabilities, dtype=x.dtype)
-    k = p.argmax(1) if numbers is None else numbers
+    p_uncovered = infer(fused, N, lambda n: x[n], finish=probabilities, dtype=x.dtype)
+    k = p_uncovered.argmax(1) if indices is None else indices
 
     rows, columns = -(-H // stride), -(-W // stride)
-    places = rows * columns
+    cells = rows * columns
 
-    def covered(samples: np.ndarray) -> np.ndarray:
-        pictures = x[samples // places]  # a copy: the indices are an array
-        for picture, place in zip(pictures, samples % places, strict=True):
-            top, left = (int((cell + 0.5) * stride - square / 2) for cell in divmod(place, columns))
-            picture[:, max(top, 0) : top + square, max(left, 0) : left + square] = 0
+    def covered_pictures(samples: np.ndarray) -> np.ndarray:
+        """Sample s is picture s // cells with the patch on cell s % cells."""
+        pictures = x[samples // cells]  # a copy, because the indices are an array
+        for picture, cell in zip(pictures, samples % cells, strict=True):
+            top, left = (int((position + 0.5) * stride - patch_size / 2) for position in divmod(cell, columns))
+            picture[:, max(top, 0) : top + patch_size, max(left, 0) : left + patch_size] = 0
         return pictures
 
     label = "occlusion" if progress else None
-    found = infer(fused, N * places, covered, finish=probabilities, label=label, dtype=x.dtype)
-    found = found[np.arange(N * places), np.repeat(k, places)]
-    return found.reshape(N, rows, columns), p[np.arange(N), k]
+    p_covered = infer(fused, N * cells, covered_pictures, finish=probabilities, label=label, dtype=x.dtype)
+    p_covered = p_covered[np.arange(N * cells), np.repeat(k, cells)]
+    return p_covered.reshape(N, rows, columns), p_uncovered[np.arange(N), k]

@@ -1,4 +1,4 @@
-"""Pictures in figures: axes without ticks, a picture in the middle of a square, many small ones side by side."""
+"""Pictures in figures: axes without ticks, a picture centred in a square, and mosaics of many small ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from PIL import Image
 
 from ..models import Model
 
-LARGEST = 400  # pixels of a picture in a figure; more would not be seen
+MAX_SIDE = 400  # pixels of a picture in a figure; more could not be seen
 
 
-def prepared(model: Model, pictures: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures as the network sees them, uint8 (N, H, W, C), and its input, float32 (N, C, H, W).
+def prepare_pictures(model: Model, pictures: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures at the network's size, uint8 (N, H, W, C), and the network's input, float32 (N, C, H, W).
 
     ``pictures`` is what ``model.preprocess`` takes: one picture, or a list or an array (N, H, W, C) of them.
     """
@@ -25,28 +25,28 @@ def prepared(model: Model, pictures: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([model.preprocessing.fit_picture(picture) for picture in pictures]), x
 
 
-def picture_of(pictures: Any, i: int) -> np.ndarray:
+def picture_at(pictures: Any, i: int) -> np.ndarray:
     """Picture i, uint8 (H, W, 3) or (H, W, 1), of a PictureSet, an array (N, H, W, C) or a list of such pictures."""
     return pictures.picture(i) if hasattr(pictures, "picture") else np.asarray(pictures[i])
 
 
-def shown(pixels: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """RGB pixels no larger than a figure needs: uint8 (H, W, 3) from uint8 (H, W), (H, W, 1) or (H, W, 3)."""
+def thumbnail(pixels: np.ndarray, max_side: int = MAX_SIDE) -> np.ndarray:
+    """RGB pixels, shrunk to at most ``max_side`` a side: uint8 (h, w, 3) from uint8 (H, W), (H, W, 1) or (H, W, 3)."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).convert("RGB")
-    image.thumbnail((largest, largest))
+    image.thumbnail((max_side, max_side))
     return np.asarray(image)
 
 
-def bare(axes) -> None:
-    """Axes that are only a place for a picture: no ticks, no lines, no frame."""
+def hide_axes(axes) -> None:
+    """Remove ticks, grid and frame, so that the axes only hold a picture."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
 
 def show_picture(axes, pixels: np.ndarray) -> None:
-    """A picture of any shape in the middle of square axes."""
-    small = shown(pixels)
+    """Draw a picture of any aspect ratio, centred in square axes."""
+    small = thumbnail(pixels)
     height, width = small.shape[:2]
     axes.imshow(small, interpolation="nearest" if max(height, width) < 64 else "antialiased")
     half = max(width, height) / 2
@@ -55,7 +55,7 @@ def show_picture(axes, pixels: np.ndarray) -> None:
 
 
 def mosaic(tiles: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
-    """Equal tiles (N, h, w) or (N, h, w, 3) in rows of so many, with gaps of NaN (which is drawn white).
+    """Tiles (N, h, w) or (N, h, w, 3) side by side, ``columns`` in each row, with gaps of NaN (which is drawn white).
 
     >>> mosaic(np.array([[[1.0]], [[2]], [[3]]]), columns=2)
     array([[ 1., nan,  2.],

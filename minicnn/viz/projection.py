@@ -1,7 +1,8 @@
 """Codes on a plane: principal components, and t-SNE.
 
-Both place N codes of D numbers on a plane. PCA is linear: it keeps the directions in which the codes differ most. t-SNE keeps
-neighbours: who is near whom in the plane is to say who is near whom among the codes; distances between groups say little.
+Both place N codes of D numbers on a plane. PCA is linear: it keeps the directions in which the codes vary most. t-SNE keeps
+neighbourhoods: codes that are near each other get points that are near each other, but distances between groups of points mean
+little.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 from tqdm import tqdm
 
-MOST = 3000  # codes: t-SNE here compares each with each, N^2 numbers in every step
+MAX_CODES = 3000  # t-SNE here compares all pairs of codes, N^2 numbers in every step
 EXAGGERATION, EXAGGERATED_STEPS = 4.0, 250
 
 
 def pca(codes: np.ndarray, dimensions: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """The codes along the directions in which they vary most.
+    """Principal component analysis: the codes along the directions in which they vary most.
 
-    With the mean taken off, X = U S V^T (singular value decomposition); the rows of V^T are the principal components, and
+    With the mean subtracted, X = U S V^T (singular value decomposition); the rows of V^T are the principal components, and
     X V = U S are the coordinates. Component k explains the share s_k^2 / sum over j of s_j^2 of the variance. Signs are chosen
     so that in each component the largest coordinate is positive.
 
@@ -30,6 +31,12 @@ def pca(codes: np.ndarray, dimensions: int = 2) -> tuple[np.ndarray, np.ndarray]
     -------
     points : float64 (N, dimensions)
     share : float64 (dimensions,)
+        The fraction of the variance that each component explains.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two codes, NaN or infinity among them, or more dimensions than they have components.
 
     Pearson 1901; Bishop 2006, section 12.1.
 
@@ -37,7 +44,7 @@ def pca(codes: np.ndarray, dimensions: int = 2) -> tuple[np.ndarray, np.ndarray]
     >>> points[:, 0].round(3), share.round(3)
     (array([-6.667, -1.667,  8.333]), array([1., 0.]))
     """
-    x = _checked(codes)
+    x = _validated(codes)
     if not 1 <= dimensions <= min(x.shape):
         raise ValueError(f"pca: {len(x)} codes of {x.shape[1]} numbers have 1 to {min(x.shape)} components, not {dimensions}")
     U, S, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
@@ -50,22 +57,22 @@ def pca(codes: np.ndarray, dimensions: int = 2) -> tuple[np.ndarray, np.ndarray]
 def tsne(
     codes: np.ndarray, perplexity: float | None = None, steps: int = 1000, progress: bool = True
 ) -> tuple[np.ndarray, float]:
-    """A plane map of the codes in which neighbours stay neighbours, by t-SNE; exact, for up to 3,000 codes.
+    """t-SNE: a map of the codes on the plane in which neighbours stay neighbours; computed exactly, for up to 3,000 codes.
 
-    p[i, j] says how much codes i and j are neighbours (see `affinities`), q[i, j] the same of points i and j in the plane:
+    p[i, j] says how close neighbours codes i and j are (see `affinities`), and q[i, j] the same of points i and j in the plane:
 
     q[i, j] = t[i, j] / sum over k != l of t[k, l],   t[i, j] = 1 / (1 + |y_i - y_j|^2)
 
     The points minimise KL(P || Q) = sum over i != j of p[i, j] log(p[i, j] / q[i, j]) by gradient descent with momentum and a
     gain for each coordinate that grows while its gradient keeps its sign. In the first 250 steps the momentum is 0.5, later
-    0.8, and p is taken 4 times larger, which gathers the groups. Points start at the first two principal components, made
-    small (Kobak, Berens 2019), so that nothing is left to chance: the same codes give the same map.
+    0.8, and p is multiplied by 4 ("early exaggeration"), which gathers the groups. Points start at the first two principal
+    components, scaled down (Kobak, Berens 2019), and not at random, so that the same codes always give the same map.
 
     Parameters
     ----------
     codes : (N, D), N at least 8
     perplexity : float, optional
-        About how many neighbours each code has, at most (N - 1) / 3; by default 30, or fewer for few codes.
+        The effective number of neighbours of each code, at most (N - 1) / 3; by default 30, or less for few codes.
     steps : int
     progress : bool
         Show a bar when this takes over two seconds.
@@ -73,22 +80,22 @@ def tsne(
     Returns
     -------
     points : float64 (N, 2)
-        Their unit means nothing.
+        Their scale has no meaning.
     KL : float
-        In nats; lower is truer to P. Comparable for the same codes and perplexity only.
+        In nats; the lower, the better the map agrees with P. Comparable only for the same codes and perplexity.
 
-    van der Maaten, Hinton 2008, "Visualizing Data using t-SNE", JMLR 9: algorithm 1 and section 3.4. Two things are later
-    custom: the start, and a learning rate that grows with N, here N / 4 (Belkina et al. 2019, Nature Communications 10).
+    van der Maaten, Hinton 2008, "Visualizing Data using t-SNE", JMLR 9: algorithm 1 and section 3.4. Two choices are newer than
+    the paper: the start, and a learning rate that grows with N, here N / 4 (Belkina et al. 2019, Nature Communications 10).
 
     Raises
     ------
     ValueError
         For too few or too many codes, or a perplexity that does not fit their number.
     """
-    x = _checked(codes)
+    x = _validated(codes)
     N = len(x)
-    if not 8 <= N <= MOST:
-        raise ValueError(f"tsne compares each code with each and takes 8 to {MOST} of them, got {N}; draw some at random")
+    if not 8 <= N <= MAX_CODES:
+        raise ValueError(f"tsne compares all pairs of codes and takes 8 to {MAX_CODES} of them, got {N}; draw some at random")
     perplexity = min(30.0, (N - 1) / 3) if perplexity is None else perplexity
     if not 1 < perplexity <= (N - 1) / 3:
         raise ValueError(f"tsne: the perplexity of {N} codes is more than 1 and at most {(N - 1) / 3:.0f}, got {perplexity}")
@@ -107,12 +114,13 @@ def tsne(
 
 
 def affinities(codes: np.ndarray, perplexity: float) -> np.ndarray:
-    """How much codes are neighbours: p[i, j] = (p_j|i + p_i|j) / 2N, (N, N), symmetric, with sum 1 and zeros on the diagonal,
+    """How close neighbours codes are: p[i, j] = (p_j|i + p_i|j) / 2N, (N, N), symmetric, with sum 1 and a diagonal of zeros,
 
     p_j|i = exp(-b_i |x_i - x_j|^2) / sum over k != i of exp(-b_i |x_i - x_k|^2)
 
-    where b_i, found by bisection, is such that 2^(entropy of p_.|i in bits), the effective number of i's neighbours, is the
-    perplexity: codes in a crowd have a narrower view than codes on their own. Equations 1 and 2 of the paper, section 2.
+    where b_i is found by bisection, such that 2^(entropy of p_.|i in bits), the effective number of neighbours of i, is the
+    perplexity. So the bell curve of a code is narrow where codes are dense and wide where they are sparse. Equations 1 and 2 of
+    the paper, section 2.
     """
     d = _squared_distances(codes.astype(np.float64))
     N, off = len(d), ~np.eye(len(d), dtype=bool)
@@ -124,8 +132,8 @@ def affinities(codes: np.ndarray, perplexity: float) -> np.ndarray:
         total = p.sum(axis=1, keepdims=True)
         p /= total
         entropy = np.log(total) + b * (p * d).sum(axis=1, keepdims=True)
-        crowded = entropy > np.log(perplexity)  # too many neighbours: look closer
-        low, high = np.where(crowded, b, low), np.where(crowded, high, b)
+        too_wide = entropy > np.log(perplexity)  # too many neighbours: b must grow
+        low, high = np.where(too_wide, b, low), np.where(too_wide, high, b)
         b = np.where(np.isinf(high), 2 * b, (low + high) / 2)
     full = np.zeros((N, N))
     full[off] = p.ravel()
@@ -135,15 +143,15 @@ def affinities(codes: np.ndarray, perplexity: float) -> np.ndarray:
 def kl_and_gradient(p: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """KL(P || Q) and its gradient, dKL/dy_i = 4 sum over j of (p[i, j] - q[i, j]) t[i, j] (y_i - y_j): equation 5 of the paper.
 
-    Where P does not sum to 1 (early exaggeration) the gradient is that of the attraction made stronger.
+    During early exaggeration P is multiplied by 4, and only the attraction between points becomes stronger.
     """
     t = 1 / (1 + _squared_distances(y))
     np.fill_diagonal(t, 0)
     q = np.maximum(t / t.sum(), 1e-300)
     w = (p - q) * t
     gradient = 4 * (w.sum(axis=1, keepdims=True) * y - w @ y)
-    is_some = p > 0
-    return float((p[is_some] * np.log(p[is_some] / q[is_some])).sum()), gradient
+    positive = p > 0
+    return float((p[positive] * np.log(p[positive] / q[positive])).sum()), gradient
 
 
 def _squared_distances(x: np.ndarray) -> np.ndarray:
@@ -154,7 +162,7 @@ def _squared_distances(x: np.ndarray) -> np.ndarray:
     return np.maximum(d, 0)
 
 
-def _checked(codes: np.ndarray) -> np.ndarray:
+def _validated(codes: np.ndarray) -> np.ndarray:
     codes = np.asarray(codes, np.float64)
     if codes.ndim != 2 or len(codes) < 2:
         raise ValueError(f"expected codes (N, D) of two pictures or more, got {codes.shape}")

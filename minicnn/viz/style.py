@@ -1,6 +1,7 @@
-"""How figures look: colours, letters, and names that fit.
+"""The style of figures: colours, fonts, and names shortened to fit.
 
-Colours are of Okabe & Ito's palette (2008), which colour-blind readers can tell apart, and nothing is said by colour alone.
+The colours are those of Okabe and Ito's palette (2008), which colour-blind readers can tell apart, and no figure relies on
+colour alone.
 """
 
 from __future__ import annotations
@@ -13,36 +14,36 @@ from unicodedata import east_asian_width
 import matplotlib.style
 from matplotlib.font_manager import findfont, fontManager, get_font
 
-Draws = TypeVar("Draws", bound=Callable)
+DrawFunction = TypeVar("DrawFunction", bound=Callable)
 
-WIDTH = 6.6  # inches: on a phone the page shrinks this to about 4, and 9 point letters are still read
+WIDTH = 6.6  # inches; on a phone the page is shrunk to about 4, and 9 point letters can still be read
 TRAIN, VAL, INK, GREY, FAINT = "#0072B2", "#D55E00", "#1a1a1a", "#6b6b6b", "#e4e4e4"
 CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1a1a1a", "#F0E442")
 
-# Asked for in this order for each letter; those after the first are for the scripts it lacks, where they are installed.
+# Tried in this order for each letter; those after the first are for scripts that it lacks, where they are installed.
 FONTS = ("DejaVu Sans", "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo")
 FONTS += ("Yu Gothic", "Hiragino Sans", "Microsoft YaHei", "PingFang SC", "WenQuanYi Zen Hei", "Arial Unicode MS")
 
 
-def columns_of(text: str) -> int:
-    """How wide a text is in letters of the Latin alphabet: those of Chinese, Japanese and Korean take the place of two."""
+def text_width(text: str) -> int:
+    """The width of a text in Latin letters: a Chinese, Japanese or Korean letter is as wide as two of them."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def shorten(text: str, width: int) -> str:
-    """A text no wider than ``width`` letters: the middle goes, because names of classes and files differ at the ends."""
-    if columns_of(text) <= width:
+    """The text cut to ``width`` letters, in the middle, because the names of classes and files differ at the ends."""
+    if text_width(text) <= width:
         return text
     head, tail = text, ""
-    while columns_of(tail + head[-1]) <= width // 3:
+    while text_width(tail + head[-1]) <= width // 3:
         head, tail = head[:-1], head[-1] + tail
-    while columns_of(head) > width - 1 - columns_of(tail):
+    while text_width(head) > width - 1 - text_width(tail):
         head = head[:-1]
     return f"{head}…{tail}"
 
 
 def class_labels(classes: Iterable[str], width: int) -> list[str]:
-    """Class names for a figure: shortened, by number where no installed font can write them, and always distinct."""
+    """Class names for a figure: shortened, "class 7" where no installed font can write the name, and always distinct."""
     classes = list(classes)
     labels = [shorten(name, width) if drawable(name) else f"class {k}" for k, name in enumerate(classes)]
     if len(set(labels)) < len(labels):
@@ -92,8 +93,8 @@ def style() -> dict:
     }
 
 
-def styled(draw: Draws) -> Draws:
-    """What the decorated function draws looks like this package's figures, and no setting of the caller's is changed."""
+def styled(draw: DrawFunction) -> DrawFunction:
+    """Decorator: the function draws in this package's style, and the caller's matplotlib settings stay as they are."""
 
     @wraps(draw)
     def drawing(*args, **kwargs):

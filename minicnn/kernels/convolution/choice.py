@@ -1,4 +1,7 @@
-"""Which algorithm computes a convolution: one small function, which a layer's ``algorithm`` overrules."""
+"""Which algorithm computes a convolution: one small function, which a layer's ``algorithm`` overrules.
+
+All of them compute ``textbook.conv2d_forward`` and its gradients, ``textbook.conv2d_backward``; nothing is computed here.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ TAPS = 512  # of a filter; with more, the inner dimension of im2col's product is
 PIXELS = 64  # of an output; with fewer, the lines of the direct sum are too short
 FEW_TILES = {"forward": 16, "inference": 4}  # of 4x4, from which on tiles of 2x2 pay; in inference transformed filters are kept
 
-# multiply-adds in 0.06 ms, which it takes to give another thread work and wait for it
+# multiply-adds in 0.06 ms: the time that it takes to give another thread work and to wait for it
 SHORT = {"depthwise": 800_000, "direct": 2_000_000, "im2col": 3_000_000}
 
 
@@ -36,8 +39,8 @@ def choose_algorithm(
 ) -> str:
     """The name of the algorithm for one step of a convolution from x to y: "forward", "inference", "dx" or "dw".
 
-    "inference" is a forward pass with filters that do not change any more. If an algorithm is ``wanted`` it is taken, unless it
-    cannot do this step: then the step is done as usual.
+    "inference" is a forward pass with filters that do not change any more. If an algorithm is ``wanted``, it is taken unless it
+    cannot compute this step: then the choice is as without it.
 
     - "depthwise": each channel has a filter of its own. No matrix product in it: vectors of channels.
     - "pointwise": 1x1 filters with a stride of 1, a plain matrix product.
@@ -91,17 +94,17 @@ def can_compute(algorithm: str, geometry: ConvGeometry, groups: int, C: int, F: 
 def is_too_short(
     algorithm: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...], geometry: ConvGeometry, groups: int
 ) -> bool:
-    """Whether one step of this convolution takes less time than to wake another thread for it."""
+    """Whether one step of this convolution takes less time than waking another thread for it."""
     return is_short_work(math.prod(y_shape) * x_shape[1] // groups * math.prod(geometry.kernel), algorithm)
 
 
 def is_short_work(multiply_adds: int, algorithm: str = "im2col") -> bool:
-    """Whether so many multiply-adds of an algorithm take less. Loops that are gathered wake nobody by themselves."""
+    """Whether so many multiply-adds take less time than waking another thread, which gathered loops need not do one by one."""
     return multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not current().joins_later
 
 
 def threads_for(
     algorithm: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...], geometry: ConvGeometry, groups: int
 ) -> AbstractContextManager:
-    """In here, one step of this convolution runs on all threads or, if it is too short to wake others for, on this one."""
+    """A block in which one step of this convolution runs on all threads or, if it is too short for that, on this one."""
     return serial_if(is_too_short(algorithm, x_shape, y_shape, geometry, groups))

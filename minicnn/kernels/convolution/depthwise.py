@@ -1,8 +1,8 @@
-"""Depthwise convolution: each channel with a filter of its own.
+"""Depthwise convolution: ``textbook.depthwise_forward`` and ``depthwise_backward`` with vectors of channels, and threads.
 
 y[n, c, i, j] = b[c] + sum over p, q of w[c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
 
-All channels do the same with different numbers, so LANES of them make a vector (see ``lanes``), and x is a picture of vectors:
+All channels do the same with different numbers, so LANES of them make a vector (``simd.vectors``), and x is a picture of them:
 LANES planes are transposed when they come into the core's cache, padding around them, and those of y when they leave it. A tap
 of the filter is then a vector, too, that multiplies a shifted copy of the picture:
 
@@ -135,7 +135,7 @@ def _filled_up(offsets: np.ndarray) -> np.ndarray:
 
 
 def prepare(
-    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, geometry: ConvGeometry, low: float, high: float
+    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, geometry: ConvGeometry, clip: tuple[float, float]
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """A function that fills y (N, C, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
 
@@ -143,18 +143,18 @@ def prepare(
     """
     _, C, H, W = x_shape
     plan = plan_forward(geometry, H, W, min(C, LANES))
-    return lambda x, y: _filter(x, w, b, plan, low, high, y)
+    return lambda x, y: _filter(x, w, b, plan, clip, y)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W)."""
     _, C, H, W = dx.shape
-    low, high = map(dy.dtype.type, (-math.inf, math.inf))
-    _filter(dy, w, None, plan_backward(geometry, H, W, min(C, LANES)), low, high, dx)
+    no_clip = tuple(map(dy.dtype.type, (-math.inf, math.inf)))
+    _filter(dy, w, None, plan_backward(geometry, H, W, min(C, LANES)), no_clip, dx)
 
 
-def _filter(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, plan: Plan, low: float, high: float, y: np.ndarray) -> None:
-    (N, C), blocks = x.shape[:2], -(-x.shape[1] // LANES)
+def _filter(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, plan: Plan, clip: tuple[float, float], y: np.ndarray) -> None:
+    (N, C), blocks, (low, high) = x.shape[:2], -(-x.shape[1] // LANES), clip
     bias = np.zeros(max(C, LANES), x.dtype)
     bias[:C] = 0 if b is None else b
 

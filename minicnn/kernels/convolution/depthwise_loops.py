@@ -1,23 +1,15 @@
-"""The Numba loops of ``depthwise`` and ``inverted_residual``: sequential, called on pieces of the work by several threads.
+"""The Numba loops of ``depthwise``: ``textbook.depthwise_forward`` and dw of its backward for some channels, in one thread.
 
 A unit of work is a block of up to LANES channels of one sample. Its planes are transposed, a pixel's channels side by side:
 then a vector is a pixel, its neighbours in all directions are whole vectors away, and no row ends in the middle of one.
+``inverted_residual`` uses ``filter_picture`` as well.
 """
 
 from __future__ import annotations
 
 from ...runtime.compilation import loop
 from ..simd.layout import first_channel, pack, to_lanes, to_planes
-from ..simd.vectors import (
-    LANES,
-    add,
-    clamp,
-    load,
-    multiply_add,
-    prefetch,
-    spread,
-    store,
-)
+from ..simd.vectors import LANES, add, clamp, load, multiply_add, prefetch, spread, store
 
 TILE = 4  # neighbouring pixels of y whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient

@@ -1,10 +1,10 @@
-"""Direct convolution: the sums in the definition, for some filters, taps and pixels at a time.
+"""Direct convolution: the sums of ``reference.conv2d_forward``, and of dw in its backward, with vectors, caching and threads.
 
 y[n, f, i, j] = b[f] + sum over c, p, q of w[f, c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
 
-For y, LANES filters are a vector (see ``lanes``), and so are their numbers k = (c, p, q). Each number of x that they meet is
-spread over a vector; the sums of ROWS neighbouring pixels of y for two vectors of filters stay in registers until all k are
-added. Some rows of x stay in the core's cache, padded, and nothing is copied to columns:
+For y, LANES filters are a vector (see ``simd.vectors``), and so are their numbers k = (c, p, q). Each number of x that
+they meet is spread over a vector; the sums of ROWS neighbouring pixels of y for two vectors of filters stay in registers until
+all k are added. Some rows of x stay in the core's cache, padded, and nothing is copied to columns:
 
 y[pixel] = b + sum over k of x_padded[offset[k] + place of the pixel] * w[k]
 
@@ -44,20 +44,20 @@ def prepare(
     b: np.ndarray | None,
     geometry: ConvGeometry,
     groups: int,
-    low: float,
-    high: float,
-    kept: dict[str, np.ndarray] | None = None,
+    *,
+    clip: tuple[float, float],
+    packed_filters: dict[str, np.ndarray] | None = None,
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """A function that fills y (N, F, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
 
-    w (F, C / groups, KH, KW). ``kept``, if given, belongs to these filters: as vectors, they stay there for the next call.
+    w (F, C / groups, KH, KW). ``packed_filters``, if given, is a cache for these filters, packed into vectors.
     """
-    (N, F, OH, OW), channels, dtype = y_shape, w.shape[1], w.dtype
+    (N, F, OH, OW), channels, dtype, (low, high) = y_shape, w.shape[1], w.dtype, clip
     (KH, _), (sh, sw), (top, _, left, _), (dh, _) = geometry
-    kept = {} if kept is None else kept
-    if "direct" not in kept:
-        kept["direct"] = np.stack([in_lanes(group.reshape(len(group), -1)) for group in np.split(w, groups)])
-    filters, F_group = kept["direct"], F // groups
+    packed_filters = {} if packed_filters is None else packed_filters
+    if "direct" not in packed_filters:
+        packed_filters["direct"] = np.stack([in_lanes(group.reshape(len(group), -1)) for group in np.split(w, groups)])
+    filters, F_group = packed_filters["direct"], F // groups
     bias = np.zeros((groups, max(F_group, LANES)), dtype)
     if b is not None:
         bias[:, :F_group] = b.reshape(groups, -1)

@@ -1,4 +1,4 @@
-"""The Numba loops of ``direct``: sequential, called on pieces of the work by several threads at once."""
+"""The Numba loops of ``direct``: ``reference.conv2d_forward`` for some rows and filters, in one thread; see there."""
 
 from __future__ import annotations
 

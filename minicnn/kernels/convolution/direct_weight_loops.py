@@ -1,4 +1,7 @@
-"""The loops of the direct weight gradient: a plane for each channel and column of the filter, all of a sample in one line."""
+"""The Numba loops of ``direct``'s weight gradient: dw of ``reference.conv2d_backward`` for some filters, in one thread.
+
+There is a plane for each channel and column of the filter, all planes of a sample in one long line; see ``direct``.
+"""
 
 from __future__ import annotations
 

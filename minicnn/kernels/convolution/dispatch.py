@@ -1,11 +1,11 @@
-"""Convolution, forward and backward: which algorithm computes it, and the checks and arrays that they all share.
+"""Convolution: ``textbook.conv2d_forward`` and ``conv2d_backward``, each step computed by the algorithm that is fastest for it.
 
-The definition is ``reference.conv2d_forward``; the equations of each algorithm are in the module that has its name.
+The definition is ``reference.conv2d_forward``; the equations of each algorithm are in the module that has its name. Added here
+are what they all share: contiguous arrays, the result's memory, and plans for filters that do not change.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from ...runtime.parallel import new_array, parallel_for, serial_if
 from ...runtime.plans import PlanCache, plan_key
 from .. import reference, textbook
+from ..elementwise import NO_CLIP
 from ..geometry import ConvGeometry
 from . import depthwise, direct, im2col, pointwise, winograd
 from .choice import choose_algorithm, is_too_short, threads_for
@@ -31,16 +32,16 @@ def conv2d_forward(
     dilation: tuple[int, int],
     groups: int,
     *,
-    clip: tuple[float, float] | None = None,
+    clip: tuple[float, float] = NO_CLIP,
     algorithm: str | None = None,
 ) -> np.ndarray:
-    """y = min(max(b + w * x, low), high), see ``reference.conv2d_forward`` for the equation.
+    """y = min(max(b + w * x, low), high); see ``reference.conv2d_forward`` for the equation.
 
     Parameters
     ----------
     x, w, b, stride, pads, dilation, groups : as in ``reference.conv2d_forward``; x of any strides
     clip : (low, high), optional
-        Limits put on y in the same pass that adds the bias: (0, 6) is a ReLU6 and (0, inf) a ReLU. NaN stays NaN.
+        In the same pass that adds the bias: (0, 6) is a ReLU6 and (0, inf) a ReLU. NaN stays NaN.
     algorithm : one of ``choice.ALGORITHMS``, optional
         Instead of the one that is fastest, where it can compute this.
 
@@ -53,11 +54,11 @@ def conv2d_forward(
 
 
 class PlannedConvolution:
-    """The same with filters that do not change any more, as in inference: what can be prepared is prepared once.
+    """`conv2d_forward` with filters that do not change any more, as in inference: what can be prepared is prepared once.
 
-    What an algorithm makes of the filters stays for all calls, as ``packed_filters``; where everything is, and which thread
-    does which part of it, for those with an x of the same shape. Between two layers there is then little left to do, which
-    matters with small ones: while one thread does it, the others wait.
+    The filters in the form that an algorithm wants are kept for all calls, as ``packed_filters``. The rest of a plan (tiling,
+    offsets, how the work is divided among threads) is kept for all inputs of the same shape. Between two layers there is then
+    little left to do, which matters with small ones: while one thread does it, the others wait.
     """
 
     def __init__(self, w: np.ndarray, b: np.ndarray, groups: int, clip: tuple[float, float], algorithm: str | None = None):
@@ -66,16 +67,16 @@ class PlannedConvolution:
         self.plans = PlanCache()
 
     def cached_plan(self, x: np.ndarray) -> Callable[..., np.ndarray] | None:
-        """The function for an array like this one, if there is one already; see `plan`."""
+        """The function that `plan` has made for an array like this one, if there is one."""
         return self.plans.get(plan_key(x))
 
     def plan(self, x: np.ndarray, geometry: ConvGeometry) -> Callable[..., np.ndarray]:
-        """A function of x, and of a contiguous array y for the result, if there is one already; it returns y.
+        """A function convolve(x, y) for arrays like this one; it fills the contiguous array y, or a new one, and returns it.
 
-        Within `gathering` the result may be there only when the block ends.
+        Within `gathering`, y may be filled only when the block ends.
         """
-        how = {"clip": self.clip, "packed_filters": self.packed_filters, "wanted": self.algorithm}
-        self.plans[plan_key(x)] = convolve = _plan("inference", x.shape, self.w, self.b, geometry, self.groups, **how)
+        options = {"clip": self.clip, "packed_filters": self.packed_filters, "wanted": self.algorithm}
+        self.plans[plan_key(x)] = convolve = _plan("inference", x.shape, self.w, self.b, geometry, self.groups, **options)
         return convolve
 
 
@@ -87,29 +88,29 @@ def _plan(
     geometry: ConvGeometry,
     groups: int,
     *,
-    clip: tuple[float, float] | None,
+    clip: tuple[float, float],
     packed_filters: dict[int | str, np.ndarray] | None = None,
     wanted: str | None = None,
 ) -> Callable[..., np.ndarray]:
-    """A function of x, of this shape, and y, if there is already a place for it, that makes y and returns it."""
+    """A function convolve(x, y) for an x of this shape; see `PlannedConvolution.plan`."""
     y_shape, dtype = (x_shape[0], len(w), *geometry.count(*x_shape[2:])), w.dtype
-    low, high = map(dtype.type, (-math.inf, math.inf) if clip is None else clip)
+    clip = tuple(map(dtype.type, clip))
     algorithm = choose_algorithm(step, x_shape, y_shape, geometry, groups, dtype, wanted)
     if algorithm in READABLE:
-        return lambda x, y=None: _readable(algorithm, x, w, b, geometry, groups, low, high, y)
+        return lambda x, y=None: _readable(algorithm, x, w, b, geometry, groups, clip, y)
     is_short = is_too_short(algorithm, x_shape, y_shape, geometry, groups)
     with serial_if(is_short):
         if algorithm == "depthwise":
-            run = depthwise.prepare(x_shape, w, b, geometry, low, high)
+            run = depthwise.prepare(x_shape, w, b, geometry, clip)
         elif algorithm == "pointwise":
-            run = pointwise.prepare(x_shape, w, b, low, high)
+            run = pointwise.prepare(x_shape, w, b, clip)
         elif algorithm in TRANSFORMS:
-            transform = TRANSFORMS[algorithm]
-            run = winograd.prepare(x_shape, y_shape, w, b, geometry.origin, low, high, transform=transform, kept=packed_filters)
+            options = {"clip": clip, "transform": TRANSFORMS[algorithm], "packed_filters": packed_filters}
+            run = winograd.prepare(x_shape, y_shape, w, b, geometry.origin, **options)
         elif algorithm == "direct":
-            run = direct.prepare(x_shape, y_shape, w, b, geometry, groups, low, high, kept=packed_filters)
+            run = direct.prepare(x_shape, y_shape, w, b, geometry, groups, clip=clip, packed_filters=packed_filters)
         else:
-            run = im2col.prepare(x_shape, y_shape, w, b, geometry, groups, low, high)
+            run = im2col.prepare(x_shape, y_shape, w, b, geometry, groups, clip=clip)
 
     def convolve(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
         x = np.ascontiguousarray(x)
@@ -129,12 +130,11 @@ def _readable(
     b: np.ndarray | None,
     geometry: ConvGeometry,
     groups: int,
-    low: float,
-    high: float,
+    clip: tuple[float, float],
     y: np.ndarray | None = None,
 ) -> np.ndarray:
     """The definition, or the textbook's algorithm: in this thread, for a reader with a debugger."""
-    result = np.clip(READABLE[algorithm].conv2d_forward(x, w, b, *geometry[1:], groups), low, high)
+    result = np.clip(READABLE[algorithm].conv2d_forward(x, w, b, *geometry[1:], groups), *clip)
     if y is None:
         return result
     y[...] = result

@@ -1,4 +1,4 @@
-"""What is done with sums when they are finished: the bias is added, and a ReLU's limits are applied."""
+"""The end of a convolution: y + b as in ``textbook.conv2d_forward``, and np.clip, both in one pass while y is in the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolution as matrix products: each window of the picture becomes a column, each filter a row, and BLAS does the rest.
+"""Convolution as matrix products: ``textbook.conv2d_forward`` and ``conv2d_backward``, with blocks of columns and threads.
 
 With the windows of a picture as the columns of a matrix ("im2col"), the sum over c, p, q in the definition
 (``reference.conv2d_forward``) is the inner sum of a matrix product:
@@ -6,8 +6,9 @@ With the windows of a picture as the columns of a matrix ("im2col"), the sum ove
 y (F, OH*OW) = w (F, C*KH*KW) columns (C*KH*KW, OH*OW)
 dcolumns = w^T dy,  dw = dy columns^T
 
-A column matrix is KH*KW times as large as the picture, so it is never made for a whole batch: a block of output rows at a
-time goes through a workspace that stays in the core's cache.
+The products are BLAS's. A column matrix is KH*KW times as large as the picture, so it is never made for a whole batch, as the
+textbook does: a block of output rows at a time goes through a workspace that stays in the core's cache, and each thread has a
+block and a workspace of its own.
 
 Source: Chellapilla, Puri, Simard 2006, "High Performance Convolutional Neural Networks for Document Processing", section 3.
 """
@@ -35,14 +36,14 @@ def prepare(
     b: np.ndarray | None,
     geometry: ConvGeometry,
     groups: int,
-    low: float,
-    high: float,
+    *,
+    clip: tuple[float, float],
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """A function that fills y (N, F, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
 
     w (F, C / groups, KH, KW).
     """
-    (N, C), (F, OH, OW) = x_shape[:2], y_shape[1:]
+    (N, C), (F, OH, OW), (low, high) = x_shape[:2], y_shape[1:], clip
     filters = w.reshape(groups, F // groups, -1)
     by_filters = groups == 1 and OH * OW < F  # threads that share a picture share the longer side of the product
     parts = min(threads_per_sample(N), F) if by_filters else 1

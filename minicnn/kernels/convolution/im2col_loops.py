@@ -1,4 +1,4 @@
-"""The Numba loops of ``im2col``, ``direct`` and ``pointwise``: sequential, called on pieces of the work by several threads.
+"""The Numba loops of ``im2col``: ``textbook.im2col`` and ``textbook.col2im`` for some output rows, in one thread.
 
 With a stride of sw, neighbouring outputs read elements sw apart, which a vector unit does badly. Rows are therefore dealt out
 like cards to sw "phases": phase b holds the elements j*sw + b, and neighbours in y are neighbours in a phase again. Every plain
@@ -11,8 +11,6 @@ import numpy as np
 
 from ...runtime.compilation import loop
 from .rows import pad_and_deal
-
-# ---- rows
 
 
 @loop
@@ -29,9 +27,6 @@ def _collect(phases, first, i, row, sw):
             phase = phases[first + b, i]
             for j in range(pitch):
                 row[j * sw + b] = phase[j]
-
-
-# ---- general convolution
 
 
 @loop
@@ -81,6 +76,3 @@ def col2im(columns, dx, first_row, KH, KW, sh, sw, top, left, dh, dw):
                 source, target = padded[left:], dx[c, r]
                 for j in range(reached):
                     target[j] += source[j]
-
-
-# ---- direct convolution: a plane for each channel and column of the filter, all of a sample's in one long line

@@ -1,12 +1,15 @@
 """The block that MobileNetV2 and EfficientNet are made of, for inference, in one go: widen, filter each channel, narrow.
 
+It is ``textbook.conv2d_forward`` with 1x1 filters, ``textbook.depthwise_forward``, and 1x1 filters once more, each clipped.
+Added are vectors, threads, and wide maps that never leave the cache:
+
 h[n] = clamp(w1 x[n] + b1)    (E, H, W)      1x1, E channels from C
 d[n] = clamp(w2 * h[n] + b2)  (E, OH, OW)    depthwise, see ``depthwise``
 y[n] = clamp(w3 d[n] + b3)    (F, OH, OW)    1x1, F channels from E, and + x[n] where there is a shortcut
 
 E is several times C and F. One after another, these layers write and read the wide maps h and d as a whole, which no core's
 cache can hold. Here two vectors of channels of h are made at a time, which go right into the padded pictures that the filters
-read (see ``lanes`` and ``depthwise``), and from those the same channels of d, pixel by pixel with all channels side by side.
+read (see ``simd.vectors``, ``depthwise``), and from those the same channels of d, pixel by pixel, all channels side by side.
 Where d would be too much for the cache, some rows of y are made at a time, and the rows of h that they need. (Where the next
 rows of y begin, some rows of h are made twice.)
 
@@ -40,18 +43,23 @@ TILE = 300_000  # elements of d, or of two vectors of h, at a time: they stay in
 
 
 class Step(NamedTuple):
-    """One of the three convolutions: filters, bias, and the limits of what comes out.
+    """One of the three convolutions.
 
-    ``w`` is w1 (E, C), w2 (E, KH*KW) or w3 (F, E).
+    Attributes
+    ----------
+    w : w1 (E, C), w2 (E, KH*KW) or w3 (F, E)
+    b : (E,) or (F,)
+    clip : (low, high)
+        Of what comes out.
     """
 
     w: np.ndarray
     b: np.ndarray
-    limits: tuple[float, float]
+    clip: tuple[float, float]
 
 
-class Share(NamedTuple):
-    """What some of the wide channels take, in vectors of channels: see `planes.in_lanes`."""
+class ChannelSlice(NamedTuple):
+    """The filters and biases of a range of the wide channels, packed into vectors of channels: see `layout.in_lanes`."""
 
     w1: np.ndarray
     b1: np.ndarray
@@ -60,11 +68,11 @@ class Share(NamedTuple):
     w3: np.ndarray
 
 
-def _share(expand: Step | None, depthwise: Step, project: Step, some: slice) -> Share:
-    by_channel = [] if expand is None else [expand.w[some], expand.b[some, None]]
-    by_channel += [depthwise.w[some], depthwise.b[some, None], project.w[:, some]]
-    nothing = [in_lanes(np.zeros((0, 1), depthwise.w.dtype))] * (5 - len(by_channel))
-    return Share(*nothing, *map(in_lanes, by_channel))
+def _channel_slice(expand: Step | None, depthwise: Step, project: Step, channels: slice) -> ChannelSlice:
+    by_channel = [] if expand is None else [expand.w[channels], expand.b[channels, None]]
+    by_channel += [depthwise.w[channels], depthwise.b[channels, None], project.w[:, channels]]
+    missing = [in_lanes(np.zeros((0, 1), depthwise.w.dtype))] * (5 - len(by_channel))
+    return ChannelSlice(*missing, *map(in_lanes, by_channel))
 
 
 @lru_cache(maxsize=256)
@@ -89,7 +97,7 @@ def prepare(
     project: Step,
     geometry: ConvGeometry,
     shortcut: bool,
-    kept: dict[int, list[tuple[slice, Share]]],
+    packed_filters: dict[int, list[tuple[slice, ChannelSlice]]],
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function that returns y (N, F, OH, OW) of x (N, C, H, W), contiguous, by the equations above.
 
@@ -101,8 +109,9 @@ def prepare(
         Of the depthwise convolution on a map of x's height and width; without dilation.
     shortcut : bool
         Whether x, which then has y's shape, is added.
-    kept : dict
-        Belongs to these filters, which do not change any more: what threads get of them stays there for the next call.
+    packed_filters : dict
+        A cache for these filters, which do not change any more: for each number of parts into which the wide channels were
+        split, the range of channels and the filters of each part.
     """
     (N, C, H, W), E, F, dtype = x_shape, len(depthwise.w), len(project.b), project.w.dtype
     OH, OW = geometry.count(H, W)
@@ -111,21 +120,21 @@ def prepare(
     # of a large map with few channels, threads take some rows each, and there is nothing to be added up
     by_rows = min(threads, OH) if OH * OW > E else 1
     parts = 1 if by_rows > 1 else min(threads, E)
-    if parts not in kept:
-        shares = [slice(E * part // parts, E * (part + 1) // parts) for part in range(parts)]
-        kept[parts] = [(some, _share(expand, depthwise, project, some)) for some in shares]
+    if parts not in packed_filters:
+        ranges = [slice(E * part // parts, E * (part + 1) // parts) for part in range(parts)]
+        packed_filters[parts] = [(channels, _channel_slice(expand, depthwise, project, channels)) for channels in ranges]
     steps = (depthwise, depthwise, project) if expand is None else (expand, depthwise, project)
-    limits = [tuple(map(dtype.type, step.limits)) for step in steps]
+    clips = [tuple(map(dtype.type, step.clip)) for step in steps]
     pieces = []
     for piece in range(parts * by_rows):
         rows_of_y = (OH * piece // by_rows, OH * (piece + 1) // by_rows) if by_rows > 1 else (0, OH)
-        some, (w1, b1, w2, b2, w3) = kept[parts][0 if by_rows > 1 else piece]
+        channels, (w1, b1, w2, b2, w3) = packed_filters[parts][0 if by_rows > 1 else piece]
         width = w3.shape[1] // LANES
         of_rows = rows_of_y[1] - rows_of_y[0]
         rows, x_rows, places, x_pitch, offsets, y_rows, y_places, size_h = _lay_out(geometry, H, W, width, F, of_rows, TILE)
         d_pitch = width + LANES  # a power of 2 would put neighbouring pixels into the same places of the cache
         how = (
-            H, W, w1, b1, *limits[0], w2, b2, *limits[1], w3, F, KH, sh, top, OW, rows, x_rows, places, x_pitch, offsets,
+            H, W, w1, b1, *clips[0], w2, b2, *clips[1], w3, F, KH, sh, top, OW, rows, x_rows, places, x_pitch, offsets,
             y_rows, y_places, d_pitch
         )  # fmt: skip
         spaces = {
@@ -134,7 +143,7 @@ def prepare(
             "d": ((rows * OW + max(ROWS, COLUMNS)) * d_pitch,),
             "lanes y": (2, len(y_places) * LANES),
         }
-        pieces.append((slice(0, C) if expand else some, rows_of_y, how, spaces))
+        pieces.append((slice(0, C) if expand else channels, rows_of_y, how, spaces))
 
     def run(x: np.ndarray) -> np.ndarray:
         x_flat, y = x.reshape(N, C, H * W), new_array((N, F, OH * OW), dtype)
@@ -143,16 +152,16 @@ def prepare(
         def body(start: int, stop: int) -> None:
             for number in range(start, stop):
                 n, piece = divmod(number, len(pieces))
-                some, rows_of_y, how, spaces = pieces[piece]
+                channels, rows_of_y, how, spaces = pieces[piece]
                 product = products[0 if parts == 1 else piece, n]
                 work = [workspace(use, shape, dtype) for use, shape in spaces.items()]
                 # all of it in one call: between calls, threads would wait for each other to get Python's lock
-                loops.add_channels(*rows_of_y, x_flat[n, some], *how, *work, product.ravel())
+                loops.add_channels(*rows_of_y, x_flat[n, channels], *how, *work, product.ravel())
                 if parts == 1:
                     collect(n, *rows_of_y)
 
         def collect(n: int, first: int, last: int) -> None:
-            loops.collect(products[:, n], project.b, *limits[2], x_flat[n : n + shortcut], first * OW, last * OW, y[n])
+            loops.collect(products[:, n], project.b, *clips[2], x_flat[n : n + shortcut], first * OW, last * OW, y[n])
 
         parallel_for(N * len(pieces), body)
         if parts > 1:

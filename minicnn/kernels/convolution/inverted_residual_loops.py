@@ -1,4 +1,7 @@
-"""The Numba loops of ``inverted_residual``: a pixel's channels are made side by side from the beginning."""
+"""The Numba loops of ``inverted_residual``: its three convolutions for some rows, or some channels, in one thread.
+
+A pixel's channels are made side by side from the beginning, so that nothing needs to be transposed between the three.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,7 @@ import numpy as np
 from ...runtime.compilation import loop
 from ..simd.layout import first_channel, to_lanes, to_planes
 from ..simd.products import ROWS, multiply_tile, multiply_two_tiles
-from ..simd.vectors import (
-    LANES,
-    load,
-    spread,
-    store,
-)
+from ..simd.vectors import LANES, load, spread, store
 from .depthwise_loops import filter_picture
 
 
@@ -55,7 +53,7 @@ def add_channels(
 ):  # fmt: skip
     """product (F * OH*OW,) = w3^T d, with d = clamp(w2 * h + b2) and h = clamp(w1 x + b1), ``rows`` of its rows at a time.
 
-    That is, its rows ``first_row`` to ``last_row`` - 1. x (C, H*W), and by blocks of channels, see `planes.in_lanes`, w1
+    That is, its rows ``first_row`` to ``last_row`` - 1. x (C, H*W), and by blocks of channels, see `layout.in_lanes`, w1
     (blocks, C * LANES), w2 (blocks, taps * LANES), w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). Without blocks in
     w1, h is x, and x_rows are those of its planes. ``places``, of the pixels of the (rows - 1)*sh + KH rows under ``rows`` of
     y, ``x_pitch`` and ``offsets`` as in a `Plan`; y_rows and y_places those of y's planes. tile_x (C, pixels), lanes_h

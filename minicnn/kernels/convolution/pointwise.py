@@ -1,9 +1,11 @@
-"""1x1 convolution with a stride of 1: a matrix product of the filters with each picture, which needs no columns.
+"""1x1 convolution with a stride of 1: ``textbook.conv2d_forward`` and ``conv2d_backward`` without columns, and with threads.
+
+The picture itself is the matrix that the filters are multiplied with:
 
 y[n] (F, H*W) = w (F, C) x[n] (C, H*W),  dx[n] = w^T dy[n],  dw = sum over n of dy[n] x[n]^T
 
 BLAS copies both factors before it multiplies, so that they lie as it needs them. Where a picture's product is small, that takes
-a good part of the time; there, vectors of pixels (see ``lanes``) are multiplied in loops of our own.
+a good part of the time; there, vectors of pixels (see ``simd.vectors``) are multiplied in loops of our own.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ SMALL = 7_000_000  # multiply-adds of a picture's product, up to which BLAS is s
 
 
 def prepare(
-    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, low: float, high: float
+    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, clip: tuple[float, float]
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """A function that fills y (N, F, H, W) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
 
@@ -33,19 +35,19 @@ def prepare(
     (N, C, H, W), F = x_shape, len(w)
     parts = min(threads_per_sample(N), max(F, H * W))
     is_small = F * C * H * W <= SMALL and parts * ROWS <= F and parts * LANES <= H * W
-    return (_prepare_small if is_small else _prepare)(x_shape, w.reshape(F, C), b, low, high)
+    return (_prepare_small if is_small else _prepare)(x_shape, w.reshape(F, C), b, clip)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W)."""
-    _prepare(dy.shape, w.reshape(w.shape[:2]).T, None, -np.inf, np.inf)(dy, dx)
+    _prepare(dy.shape, w.reshape(w.shape[:2]).T, None, (-np.inf, np.inf))(dy, dx)
 
 
 def _prepare(
-    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, low: float, high: float
+    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, clip: tuple[float, float]
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """y[n] = min(max(w x[n] + b, low), high)"""
-    (N, C, H, W), F = x_shape, len(w)
+    (N, C, H, W), F, (low, high) = x_shape, len(w), clip
     pixels = H * W
     longer = max(F, pixels)
     parts = min(threads_per_sample(N), longer)
@@ -73,10 +75,10 @@ def _prepare(
 
 
 def _prepare_small(
-    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, low: float, high: float
+    x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, clip: tuple[float, float]
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """The same with vectors of pixels."""
-    (N, C, H, W), F, dtype = x_shape, len(w), w.dtype
+    (N, C, H, W), F, dtype, (low, high) = x_shape, len(w), w.dtype, clip
     parts, bias = threads_per_sample(N), np.zeros(F, dtype) if b is None else b
     pixels = H * W
     n, part = np.indices((N, parts)).reshape(2, -1)

@@ -1,18 +1,13 @@
-"""The Numba loop of ``pointwise``: sequential, called on pieces of the work by several threads at once."""
+"""The Numba loop of ``pointwise``: w @ x, the product in ``textbook.conv2d_forward``, for some filters and pixels.
+
+It runs in one thread, and keeps sums and pixels in registers.
+"""
 
 from __future__ import annotations
 
 from ...runtime.compilation import inlined, loop
 from ..simd.products import ROWS, TWO_AT_ONCE
-from ..simd.vectors import (
-    LANES,
-    clamp,
-    load,
-    multiply_add_rows,
-    spread,
-    store,
-    store_rows,
-)
+from ..simd.vectors import LANES, clamp, load, multiply_add_rows, spread, store, store_rows
 
 
 @inlined

@@ -1,4 +1,8 @@
-"""Rows of a padded picture, dealt out like cards to the phases of a stride: inlined into the loops of several files."""
+"""A row of ``x_padded[at]`` in ``textbook.im2col``: padded, and thinned out by the stride. Inlined into loops of other files.
+
+The textbook slices the padded picture anew for each tap. Here a row is dealt out once, like cards, to as many phases as the
+stride has: phase b holds the elements j*sw + b, so that every tap is a contiguous part of a phase.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Winograd's convolution: 3x3 filters with a stride of 1, with a quarter of the multiplications.
+"""Winograd's convolution: ``textbook.winograd_forward`` with tiles of 4x4 as well, gradients, vectors, caching and threads.
+
+It is for 3x3 filters with a stride of 1, and needs a quarter of the multiplications.
 
 A tile of m x m outputs depends on a window of alpha x alpha inputs, alpha = m + 2. Instead of 9 products for each output,
 both the window d and the filter g go to another domain, in which the convolution is a product of elements, and back:
@@ -30,6 +32,7 @@ import numpy as np
 
 from ...runtime.memory import aligned, workspace
 from ...runtime.parallel import free_threads, parallel_for
+from ..simd.layout import blocks_of
 from ..simd.products import ROWS
 from ..simd.vectors import LANES
 from . import winograd_loops as loops
@@ -48,24 +51,26 @@ def prepare(
     w: np.ndarray,
     b: np.ndarray | None,
     origin: tuple[int, int],
-    low: float,
-    high: float,
+    *,
+    clip: tuple[float, float],
     transform: Transform = F4,
-    kept: dict[int, np.ndarray] | None = None,
+    packed_filters: dict[int, np.ndarray] | None = None,
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """A function that fills y (N, F, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W); w (F, C, 3, 3) contiguous.
 
-    ``origin`` is (top, left), the padding before the first row and column; y's size tells what comes after the last. In
-    ``kept``, if given, transformed filters stay for the next call with the same filters; not those of wide layers that have
-    some pixels to use them for, which would fill the memory and save little of the layer's time.
+    ``origin`` is (top, left), the padding before the first row and column; y's size tells what comes after the last.
+    ``packed_filters``, if given, is a cache for these filters, transformed. Those of wide layers with many pixels are not kept
+    in it: they would fill the memory and save little of the layer's time.
     """
-    return _prepare(x_shape, y_shape, w, False, b, origin, low, high, transform, kept)
+    options = {"clip": clip, "transform": transform, "packed_filters": packed_filters}
+    return _prepare(x_shape, y_shape, w, b, origin, is_turned=False, **options)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, origin: tuple[int, int], dx: np.ndarray, transform: Transform = F4) -> None:
     """Fill dx (N, C, H, W): dy padded by 2 - top and 2 - left, convolved with w (F, C, 3, 3), turned and its axes exchanged."""
-    low, high = map(dx.dtype.type, (-np.inf, np.inf))
-    _prepare(dy.shape, dx.shape, w, True, None, (2 - origin[0], 2 - origin[1]), low, high, transform, None)(dy, dx)
+    no_clip, padding = tuple(map(dx.dtype.type, (-np.inf, np.inf))), (2 - origin[0], 2 - origin[1])
+    options = {"clip": no_clip, "transform": transform, "packed_filters": None}
+    _prepare(dy.shape, dx.shape, w, None, padding, is_turned=True, **options)(dy, dx)
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw: np.ndarray, transform: Transform = F4) -> None:
@@ -75,7 +80,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     that, all are transformed first, and each thread then takes some k.
     """
     (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
-    width, blocks = max(C, LANES), loops.blocks_of(F)
+    width, blocks = max(C, LANES), blocks_of(F)
     grid, tiles = _tiling(dy.shape, m)
     mine = -(-tiles // free_threads())
     size = -(-mine // max(round(mine / CORRELATED), 1))  # tiles at a time, all but equally many
@@ -122,13 +127,13 @@ def _prepare(
     x_shape: tuple[int, ...],
     y_shape: tuple[int, ...],
     w: np.ndarray,
-    is_turned: bool,
     b: np.ndarray | None,
     origin: tuple[int, int],
-    low: float,
-    high: float,
+    *,
+    is_turned: bool,
+    clip: tuple[float, float],
     transform: Transform,
-    kept: dict[int, np.ndarray] | None,
+    packed_filters: dict[int, np.ndarray] | None,
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """y = clamp(b + w * x); or, if ``is_turned``, with the filters of w turned by 180 degrees and its axes exchanged.
 
@@ -137,8 +142,8 @@ def _prepare(
     block has all of them and the filters are not kept, threads take ranges of filters, and (unless they are kept) it is a pair
     that is transformed and used while it is in the cache.
     """
-    (C, F), m, K, dtype = (x_shape[1], y_shape[1]), transform.m, transform.alpha**2, w.dtype
-    blocks = loops.blocks_of(F)
+    (C, F), m, K, dtype, (low, high) = (x_shape[1], y_shape[1]), transform.m, transform.alpha**2, w.dtype, clip
+    blocks = blocks_of(F)
     grid, tiles = _tiling(y_shape, m)
     bias = np.zeros(max(F, LANES), dtype)
     bias[:F] = 0 if b is None else b
@@ -146,7 +151,7 @@ def _prepare(
     w_flat, w_steps = w.ravel(), np.array([9, 9 * F] if is_turned else [9 * C, 9])
     rest = m, bias, low, high, grid
     if tiles * m * m > MANY and K * C * F > LARGE:
-        kept = None
+        packed_filters = None
 
     def space_for_V(tiles: int) -> np.ndarray:
         return workspace("winograd V", ((K * tiles + ROWS) * max(C, LANES),), dtype)
@@ -155,21 +160,21 @@ def _prepare(
         return workspace("winograd M", (K * loops.PAIR * tiles * LANES,), dtype)
 
     def all_filters() -> np.ndarray:
-        """U; from ``kept``, or put there, if given."""
-        if kept is not None and (U := kept.get(K)) is not None:
+        """U, from ``packed_filters`` if there is such a cache."""
+        if packed_filters is not None and (U := packed_filters.get(K)) is not None:
             return U
         size = K * blocks * C * LANES
-        U = workspace("winograd U", (size,), dtype) if kept is None else np.empty(size, dtype)
+        U = workspace("winograd U", (size,), dtype) if packed_filters is None else np.empty(size, dtype)
         parallel_for(
             C, lambda start, stop: loops.transform_filters(start, stop, m, w_flat, w_steps, is_turned, C, F, 0, blocks, U)
         )
-        if kept is not None:
-            kept.clear()  # of the other transform
-            kept[K] = U
+        if packed_filters is not None:
+            packed_filters.clear()  # of the other transform
+            packed_filters[K] = U
         return U
 
     size = max(BLOCK // (K * (C + loops.PAIR * LANES)), FEW)
-    by_tiles = tiles >= FEW * free_threads() and (tiles > size or kept is not None)
+    by_tiles = tiles >= FEW * free_threads() and (tiles > size or packed_filters is not None)
     if by_tiles or C * F <= NARROW:
 
         def run(x: np.ndarray, y: np.ndarray) -> None:
@@ -179,12 +184,12 @@ def _prepare(
                 loops.convolve(start, stop, size, x, *origin, space_for_V(size), U, space_for_M(size), *rest, y)
 
             # filters in the workspace are gone with the next call, so that a loop over them cannot be put off
-            parallel_for(tiles, tile_range, deferrable=kept is not None)
+            parallel_for(tiles, tile_range, deferrable=packed_filters is not None)
 
     else:
 
         def run(x: np.ndarray, y: np.ndarray) -> None:
-            V, whole = space_for_V(tiles), None if kept is None else all_filters()
+            V, whole = space_for_V(tiles), None if packed_filters is None else all_filters()
 
             def transform_range(start: int, stop: int) -> None:
                 loops.transform_tiles(start, stop, loops.BT, m + 2, m, x, *origin, grid, V, tiles, 0, False)

@@ -1,14 +1,14 @@
-"""The Numba loops of ``winograd``: sequential, called on pieces of the work by several threads at once.
+"""The Numba loops of ``winograd``: the transforms and products of ``textbook.winograd_forward`` for some tiles, in one thread.
 
 All transforms are the same thing, a small constant matrix applied from the left and from the right, down the columns of a
-tile and then along its rows, to vectors of LANES channels or filters (see ``lanes``). Pictures are therefore turned from
+tile and then along its rows, to vectors of LANES channels or filters (see ``simd.vectors``). Pictures are therefore turned from
 (channel, row, column) to (row, column, channel) on their way in, and back on their way out.
 
 Where channels or filters are no multiple of LANES, the last block of them overlaps the one before; where there are fewer, the
 other lanes hold nothing of interest.
 
-To Numba a number that is written down is of a type of its own, and whatever it is handed to is compiled once more for it: hence
-the constants that are NumPy's numbers.
+Numba types integer literals separately, and compiles a function once more for each literal that it is called with. So the
+constants below are NumPy's numbers.
 """
 
 from __future__ import annotations
@@ -18,14 +18,7 @@ import numpy as np
 from ...runtime.compilation import inlined, loop
 from ..simd.layout import blocks_of, first_channel, to_lanes, to_planes
 from ..simd.products import multiply
-from ..simd.vectors import (
-    LANES,
-    add,
-    clamp,
-    load,
-    spread,
-    store,
-)
+from ..simd.vectors import LANES, add, clamp, load, spread, store
 from . import winograd_transforms as of
 
 BT, AT, G, A, GT = np.arange(5)  # the matrices

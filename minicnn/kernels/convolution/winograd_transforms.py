@@ -1,4 +1,4 @@
-"""The constant matrices of Winograd's convolution, which ``winograd`` explains, and the code that applies them to vectors."""
+"""The matrices BT, G and AT of ``textbook.winograd_forward``, also for tiles of 4x4, and code that applies them to vectors."""
 
 from __future__ import annotations
 

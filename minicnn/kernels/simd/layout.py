@@ -1,4 +1,8 @@
-"""Planes of channels in the memory, and the same numbers as vectors of channels: see ``vectors``."""
+"""Planes of channels, as arrays (N, C, H, W) have them, and the same numbers as vectors of channels: a transposition.
+
+In NumPy, ``lanes = planes.reshape(channels, -1).T`` for a block of LANES channels. Added are padding, the phases of a stride,
+blocks of fewer channels, and speed: blocks of numbers are transposed in registers. See ``vectors``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from .vectors import LANES, PIECE, transpose
 
 
 class Planes(NamedTuple):
-    """Where LANES planes stand in the memory, and where as a picture of vectors.
+    """The offsets between the two layouts: where the numbers of LANES planes are, and where their vectors are.
 
     Attributes
     ----------
@@ -21,7 +25,7 @@ class Planes(NamedTuple):
     places : int64 (H*W,)
         Where the vector of each pixel begins.
     pitch : int
-        From one row of vectors to the next.
+        From the first vector of a row to that of the next.
     """
 
     rows: np.ndarray
@@ -36,12 +40,12 @@ def starts(channels: int, pixels: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def planes(channels: int, pixels: int, places: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and places of `Planes` of which no pixel has padding."""
+    """``rows`` and ``places`` of `Planes` without padding."""
     return starts(channels, pixels), np.arange(places) * LANES
 
 
 def in_lanes(numbers: np.ndarray) -> np.ndarray:
-    """numbers (C, taps) by blocks of channels: (blocks, taps * LANES), the channels of a tap side by side.
+    """Pack numbers (C, taps) into vectors of channels: (blocks, taps * LANES), the channels of a tap side by side.
 
     Where C is no multiple of LANES, the last blocks overlap; where it is less, the other lanes are 0.
     """
@@ -51,7 +55,7 @@ def in_lanes(numbers: np.ndarray) -> np.ndarray:
     return lanes
 
 
-# ---- the loops
+# ---- the same in Numba loops
 
 
 @loop

@@ -1,4 +1,4 @@
-"""What loops over vectors of channels or pixels have in common: transposed blocks of planes, and products of matrices."""
+"""Products of matrices, ``a @ b``, for Numba loops: the sums of some rows of a stay in registers until they are finished."""
 
 from __future__ import annotations
 
@@ -6,26 +6,11 @@ import numpy as np
 from numba.core.registry import cpu_target
 
 from ...runtime.compilation import inlined, loop
-from .vectors import (
-    LANES,
-    add,
-    clamp,
-    load,
-    multiply_add_rows,
-    spread,
-    store,
-    store_rows,
-)
+from .vectors import LANES, add, clamp, load, multiply_add_rows, spread, store, store_rows
 
 ROWS = 6  # with two vectors each, twelve sums: enough to keep the arithmetic busy while others wait for their last addition
 # AVX2 has 16 registers of half a vector: six sums of one vector take twelve of them, and more would not stay there
 TWO_AT_ONCE = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]  # what Numba compiles for
-
-
-# ---- planes
-
-
-# ---- products
 
 
 @inlined

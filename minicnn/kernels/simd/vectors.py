@@ -1,9 +1,9 @@
-"""Vectors of LANES numbers, one for each of as many channels, for Numba loops that keep them in the processor's registers.
+"""Vectors of LANES numbers for Numba loops, which keep them in the processor's registers: ``array[at : at + LANES]`` of NumPy.
 
-Numba leaves it to the compiler to find vectors in a loop over single numbers. What it does not find: that the sums of some
-neighbouring pixels may stay in registers while all taps of a filter are added to them, and that a block of LANES x LANES
-numbers can be transposed within registers. These functions say so. Each is its own definition in Python, which also runs where
-the JIT is switched off; below it stand the instructions that it is compiled to.
+Usually each number belongs to another channel. Numba leaves it to the compiler to find vectors in a loop over single numbers.
+What it does not find: that the sums of some neighbouring pixels may stay in registers while all taps of a filter are added to
+them, and that a block of LANES x LANES numbers can be transposed within registers. These functions say so. Each is defined by
+its own code in Python, which also runs where the JIT is switched off; below it stand the instructions that it is compiled to.
 
 Vectors are written for one length on all processors: where registers are shorter, the compiler takes two or four.
 """
@@ -17,7 +17,7 @@ from numba.core.datamodel import models
 from numba.extending import lower_builtin, register_model, type_callable
 
 LANES = 16  # a power of 2; of float32 they are a register of AVX-512 and a line of the cache
-PIECE = 4  # of a vector that is transposed with others
+PIECE = 4  # numbers of a vector that are transposed together
 TOGETHER = ("contract",)  # a multiplication and an addition may become one instruction, as in the other loops
 INT = ir.IntType(32)  # what the instructions number lanes with
 

@@ -2,7 +2,8 @@
 
 Each source of weights has a module: ``torchvision`` (with the PyTorch projects whose names are alike), ``keras``, ``caffe``.
 It says three things: which of their layers is which of ours (a table for each family of networks), which of their arrays make
-one of ours (a ``Recipe``), and what in a network of ours must be otherwise for the numbers to come out the same.
+one of ours (a ``Recipe``), and what in a network of ours must be otherwise for the numbers to come out the same. How
+a source prepares pictures stands with the architecture, in its `minicnn.models.published.Family`.
 """
 
 from .base import Recipe, Source, family_of

@@ -11,36 +11,21 @@ import numpy as np
 
 from ...data.preprocessing import Preprocessing
 from ...layers import Layer
-from ...models import Model
+from ...models import FAMILIES, Model
 
 # Rows of (our path of a layer, their name of it). ``{x}`` in a path stands for a number or a word, which the name may repeat as
 # ``{x}``, or as ``{x-1}`` if it is a number; ``{#}`` is the place, from 0, of the top-level layer. A name may list several that
 # are in use, "predictions|fc1000": the one that is in the file is meant. The first row that fits counts.
 Table = tuple[tuple[str, str], ...]
 
-FAMILIES = {
-    "alexnet": ("alexnet", "caffenet"),
-    "alexnet_torchvision": ("alexnet_torchvision",),
-    "vgg": ("vgg11", "vgg13", "vgg16", "vgg19"),
-    "vgg_bn": ("vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"),
-    "googlenet": ("googlenet",),
-    "googlenet_torchvision": ("googlenet_torchvision",),
-    "resnet": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
-    "cifar_resnet": ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
-    "squeezenet": ("squeezenet1_0", "squeezenet1_1"),
-    "mobilenet_v1": ("mobilenet_v1",),
-    "mobilenet_v2": ("mobilenet_v2",),
-    "efficientnet": tuple(f"efficientnet_lite{i}" for i in range(5)),
-}
-
 
 def family_of(architecture: str) -> str | None:
-    """The family whose tables hold for an architecture; None if nobody else's names are known for it.
+    """The name of the family whose tables hold for an architecture; None if nobody else's names are known for it.
 
     >>> family_of("resnet50"), family_of("lenet5")
     ('resnet', None)
     """
-    return next((family for family, members in FAMILIES.items() if architecture in members), None)
+    return next((family.name for family in FAMILIES.values() if architecture in family.architectures), None)
 
 
 class Recipe(NamedTuple):
@@ -51,19 +36,19 @@ class Recipe(NamedTuple):
     names : one item for each array that it needs, which lists the names that array may have
     make : function
         From these arrays to ours. It fails on no shape: what does not fit comes out in a shape that is not ours either.
-    how : str
-        What it does, for the reader; empty if nothing.
+    change : str
+        What the function does, in words; empty if nothing.
     optional : as ``names``
         Arrays that may be missing: then the function gets None.
-    how_optional : str
-        What is done with them, if they are there.
+    optional_change : str
+        What it does with those, if they are there.
     """
 
     names: tuple[tuple[str, ...], ...]
     make: Callable[..., np.ndarray]
-    how: str = ""
+    change: str = ""
     optional: tuple[tuple[str, ...], ...] = ()
-    how_optional: str = ""
+    optional_change: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,8 +86,6 @@ class Source:
     tables : mapping from family to Table
     recipe : function
         From one of our arrays to how it is made.
-    preprocessing : mapping from family, or architecture, to Preprocessing
-        What its published weights expect.
     forms : mapping from architecture to architecture
         What this source calls the first is the second of ours.
     changes : mapping from family to function (Model) -> None
@@ -114,14 +97,13 @@ class Source:
     name: str
     tables: Mapping[str, Table]
     recipe: Callable[[Target], Recipe]
-    preprocessing: Mapping[str, Preprocessing]
     forms: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, Callable[[Model], None]] = field(default_factory=dict)
     ignored: str = r"$^"
 
     def preprocessing_of(self, architecture: str) -> Preprocessing:
-        """What the source's weights of this architecture expect."""
-        return self.preprocessing.get(architecture) or self.preprocessing[family_of(architecture) or ""]
+        """How pictures are prepared for the source's weights of this architecture."""
+        return FAMILIES[family_of(architecture) or ""].preprocessing_of(architecture, self.name)
 
 
 def their_names(path: str, table: Table, place: int) -> tuple[str, ...]:

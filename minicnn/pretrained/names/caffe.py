@@ -15,7 +15,6 @@ import string
 
 import numpy as np
 
-from ...data.preprocessing import Preprocessing
 from ...layers import MaxPool2d
 from ...models import Model
 from .base import (
@@ -74,22 +73,6 @@ TABLES: dict[str, Table] = {
     "googlenet": GOOGLENET,
     "resnet": _resnet(),
     "squeezenet": SQUEEZENET,
-}
-
-# Means: of all of ImageNet's pictures, place by place averaged, as Caffe's tools give it; of VGG's authors; rounded.
-OF_PLACES, OF_VGG, ROUNDED = (104.007, 116.669, 122.679), (103.939, 116.779, 123.68), (104.0, 117.0, 123.0)
-
-
-def _bgr(size: int, mean: tuple[float, ...]) -> Preprocessing:
-    return Preprocessing(size=(size, size), resize=256, channels="BGR", mean=mean)
-
-
-PREPROCESSING = {
-    "alexnet": _bgr(227, OF_PLACES),
-    "vgg": _bgr(224, OF_VGG),
-    "googlenet": _bgr(224, ROUNDED),
-    "resnet": _bgr(224, OF_VGG),
-    "squeezenet": _bgr(227, ROUNDED),
 }
 
 
@@ -151,7 +134,6 @@ CAFFE = Source(
     name="caffe",
     tables=TABLES,
     recipe=recipe,
-    preprocessing=PREPROCESSING,
     changes={"vgg": round_up, "resnet": resnet},
     ignored=r"loss[12]/.*",  # GoogLeNet's auxiliary heads, if ours has none
 )

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...data.preprocessing import Preprocessing
 from ...layers import BatchNorm2d, Conv2d
 from ...models import Model
 from .base import Recipe, Source, Table, Target, first_of
@@ -80,10 +79,6 @@ TABLES: dict[str, Table] = {
     "mobilenet_v1": MOBILENET_V1,
     "mobilenet_v2": MOBILENET_V2,
 }
-
-BGR = Preprocessing(size=(224, 224), resize=256, channels="BGR", mean=(103.939, 116.779, 123.68))  # as in Caffe
-HALF = Preprocessing(size=(224, 224), resize=256, mean=127.5, std=127.5)
-PREPROCESSING = {"vgg": BGR, "resnet": BGR, "squeezenet": BGR, "mobilenet_v1": HALF, "mobilenet_v2": HALF}
 
 
 # ---- layout
@@ -183,6 +178,5 @@ KERAS = Source(
     name="keras",
     tables=TABLES,
     recipe=recipe,
-    preprocessing=PREPROCESSING,
     changes={"resnet": resnet, "mobilenet_v2": mobilenet_v2},
 )

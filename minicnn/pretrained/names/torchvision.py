@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...data.preprocessing import Preprocessing
 from .base import Recipe, Source, Table, Target
 
 ARRAYS = {"w": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}  # running_mean and running_var are called so by all
@@ -102,23 +101,6 @@ TABLES: dict[str, Table] = {
     "efficientnet": EFFICIENTNET,
 }
 
-IMAGENET = Preprocessing(size=(224, 224), resize=256, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-PREPROCESSING = (
-    dict.fromkeys(TABLES, IMAGENET)
-    | {
-        "cifar_resnet": Preprocessing(size=(32, 32), mean=IMAGENET.mean, std=IMAGENET.std),
-        # torchvision's class changes the input from the usual mean and deviation to a half and a half: both steps in one
-        "googlenet_torchvision": Preprocessing(size=(224, 224), resize=256, mean=127.5, std=127.5),
-    }
-    | {
-        # the crop is seven eighths of the resized picture
-        f"efficientnet_lite{i}": Preprocessing(
-            size=(side, side), resize=round(side / 0.875), mean=127.0, std=128.0, interpolation="bicubic"
-        )
-        for i, side in enumerate((224, 240, 260, 280, 300))
-    }
-)
-
 
 def recipe(target: Target) -> Recipe:
     """PyTorch's layout is ours. A bias that our convolution does not have is subtracted from the mean of the norm above it."""
@@ -139,7 +121,6 @@ TORCHVISION = Source(
     name="torchvision",
     tables=TABLES,
     recipe=recipe,
-    preprocessing=PREPROCESSING,
     forms={"alexnet": "alexnet_torchvision", "googlenet": "googlenet_torchvision"},
     # the count of batches that a batch norm has seen; GoogLeNet's auxiliary heads, if ours has none
     ignored=r".*\.num_batches_tracked|aux[12]\..*",

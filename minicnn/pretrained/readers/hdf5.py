@@ -94,14 +94,16 @@ class Object:
     def __init__(self, file: Hdf5File, address: int):
         self.file, self.address = file, address
         self._messages = [
-            (kind, body) for kind, flags, body in _header(file.bytes, address) if kind in KEPT and not flags & SHARED
+            (message_type, body)
+            for message_type, flags, body in _header(file.bytes, address)
+            if message_type in KEPT and not flags & SHARED
         ]
 
-    def _all(self, kind: int) -> list[bytes]:
-        return [body for found, body in self._messages if found == kind]
+    def _all(self, message_type: int) -> list[bytes]:
+        return [body for own_type, body in self._messages if own_type == message_type]
 
-    def _one(self, kind: int, what: str) -> bytes:
-        bodies = self._all(kind)
+    def _one(self, message_type: int, what: str) -> bytes:
+        bodies = self._all(message_type)
         if len(bodies) != 1:
             raise Damaged(f"has an object with {len(bodies)} {what} where one belongs")
         return bodies[0]
@@ -127,15 +129,15 @@ class Object:
 
     def child(self, path: str) -> Object:
         """What is in the group under a path like "layers/conv2d"."""
-        found = self
+        target = self
         for name in path.split("/"):
-            if name not in found.links:
+            if name not in target.links:
                 raise Damaged(f"has no {name[:200]!r} where {path[:200]!r} should be")
-            address = found.links[name]
+            address = target.links[name]
             if address is None:
                 raise Damaged(f"has {name[:200]!r} as a link to something else, which is not followed")
-            found = self.file.object(address)
-        return found
+            target = self.file.object(address)
+        return target
 
     @cached_property
     def attributes(self) -> dict[str, messages.Attribute]:
@@ -149,13 +151,13 @@ class Object:
         count = 0 if attribute.shape is None else math.prod(attribute.shape)
         if not count:  # an empty list is stored as a row of no floats
             return []
-        kind, bits = attribute.datatype[0] & 0x0F, attribute.datatype[1]
+        type_class, bits = attribute.datatype[0] & 0x0F, attribute.datatype[1]
         (size,) = struct.unpack_from("<I", attribute.datatype, 4)
-        is_text = kind == messages.TEXT or (kind == messages.VARIABLE and bits & 0x0F == 1 and size == 16)
+        is_text = type_class == messages.TEXT or (type_class == messages.VARIABLE and bits & 0x0F == 1 and size == 16)
         if not is_text or size == 0 or count * size > len(attribute.data):
             raise Damaged(f"has an attribute {name!r} that is not of texts, or is cut off")
         parts = [attribute.data[k * size : (k + 1) * size] for k in range(count)]
-        if kind == messages.TEXT:
+        if type_class == messages.TEXT:
             return [_decoded(part) for part in parts]
         return [self.file.text(*struct.unpack("<4xQI", part)) for part in parts]
 
@@ -184,14 +186,14 @@ def _decoded(text: bytes) -> str:
 
 
 def _header(content: Bounded, address: int) -> Iterator[tuple[int, int, bytes]]:
-    """(kind, flags, content) of each message in the header at this address."""
+    """(message_type, flags, content) of each message in the header at this address."""
     start = content.at(address, 16)
     if start.startswith(b"OHDR"):  # version 2
         flags = start[5]
         at = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)  # times, limits of attributes
         width = 1 << (flags & 3)
         blocks = [(at + width, int.from_bytes(content.at(at, width), "little"))]
-        entry = "<BHB2x" if flags & 0x04 else "<BHB"  # with or without a number by age
+        entry = "<BHB2x" if flags & 0x04 else "<BHB"  # type, size, flags; with or without an order of creation
         skipped = (4, 8)  # in later blocks: signature in front; in all a checksum behind, which the first's length leaves out
     elif start[0] == 1:
         blocks = [(address + 16, struct.unpack_from("<I", start, 8)[0])]
@@ -206,19 +208,19 @@ def _header(content: Bounded, address: int) -> Iterator[tuple[int, int, bytes]]:
         seen.add(block)
         data, at = content.at(*block), 0
         while at + struct.calcsize(entry) <= len(data):
-            kind, size, flags = struct.unpack_from(entry, data, at)
+            message_type, size, flags = struct.unpack_from(entry, data, at)
             at += struct.calcsize(entry) + size
             body = data[at - size : at]
             if len(body) != size:
                 raise Damaged(f"has an object at byte {address} that is cut off")
-            if kind == messages.CONTINUATION:
+            if message_type == messages.CONTINUATION:
                 place, length = struct.unpack_from("<QQ", body)
                 blocks.append((place + skipped[0], length - skipped[1]))
-            yield kind, flags, body
+            yield message_type, flags, body
 
 
 def _symbol_table(content: Bounded, tree: int, heap: int) -> Iterator[tuple[str, int | None]]:
-    """The links of a group of the older kind: a tree whose leaves list names, as places in a heap, and addresses."""
+    """The links of a group of the older form: a tree whose leaves list names, as places in a heap, and addresses."""
     signature, size, names_at = struct.unpack("<4s4xQ8xQ", content.at(heap, 32))
     if signature != b"HEAP":
         raise Damaged(f"has no names of a group at byte {heap}")
@@ -236,8 +238,8 @@ def _symbol_table(content: Bounded, tree: int, heap: int) -> Iterator[tuple[str,
             nodes += keys_and_children[::-2]  # children from last to first: the first is looked at next
         elif start.startswith(b"SNOD"):
             (count,) = struct.unpack_from("<H", start, 6)
-            for name, target, kind in struct.iter_unpack("<QQI20x", content.at(address + 8, 40 * count)):
-                is_soft = kind == 2
+            for name, target, cache_type in struct.iter_unpack("<QQI20x", content.at(address + 8, 40 * count)):
+                is_soft = cache_type == 2
                 yield names[name : names.index(b"\0", name)].decode(), None if is_soft or target == NOWHERE else target
         else:
             raise Damaged(f"has no links of a group at byte {address}")

@@ -32,18 +32,20 @@ def shape_of(body: bytes) -> tuple[int, ...] | None:
 
 def dtype_of(body: bytes) -> tuple[str, str]:
     """(type, byte order) in a datatype message of numbers."""
-    kind, bits = body[0] & 0x0F, body[1]
+    type_class, bits = body[0] & 0x0F, body[1]
     (size,) = struct.unpack_from("<I", body, 4)
     order = ">" if bits & 1 else "<"
-    if kind == WHOLE and size in (1, 2, 4, 8) and struct.unpack_from("<HH", body, 8) == (0, 8 * size):
+    if type_class == WHOLE and size in (1, 2, 4, 8) and struct.unpack_from("<HH", body, 8) == (0, 8 * size):
         return f"{'i' if bits & 8 else 'u'}{size}", order
-    if kind == FLOATING and not bits & 0x40:  # that bit: the order of bytes of a VAX
+    if type_class == FLOATING and not bits & 0x40:  # that bit: the order of bytes of a VAX
         exponent, fraction = body[13], body[15]
         if (size, exponent, fraction) in FLOATS:
             return FLOATS[size, exponent, fraction], order
-    if kind == OPAQUE and size == 2:  # h5py does not know NumPy's type for bfloat16 and keeps its two bytes as they are
+    if type_class == OPAQUE and size == 2:  # so h5py stores bfloat16, of which it has no type: two bytes as they are
         return BFLOAT16, "<"
-    raise Damaged(f"has an array of HDF5's type class {kind} with {size} bytes, which is none of NumPy's types of numbers")
+    raise Damaged(
+        f"has an array of HDF5's type class {type_class} with {size} bytes, which is none of NumPy's types of numbers"
+    )
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,11 @@ class Layout:
 
 def layout_of(body: bytes) -> Layout:
     """The place in a layout message, for an array in one piece."""
-    version, kind = body[0], body[1]
-    if version in (3, 4) and kind == 0:
+    version, layout_class = body[0], body[1]
+    if version in (3, 4) and layout_class == 0:
         (size,) = struct.unpack_from("<H", body, 2)
         return Layout(NOWHERE, size, body[4 : 4 + size])
-    if version in (3, 4) and kind == 1:
+    if version in (3, 4) and layout_class == 1:
         return Layout(*struct.unpack_from("<QQ", body, 2))
     raise Damaged(
         "has an array that is packed, in pieces or made of others, which Keras never writes; "
@@ -74,16 +76,16 @@ def link_of(body: bytes) -> tuple[str, int | None]:
     version, flags = body[0], body[1]
     if version != 1:
         raise Damaged(f"has a link of the unknown version {version}")
-    at, kind = 2, 0
+    at, link_type = 2, 0
     if flags & 0x08:
-        kind, at = body[at], at + 1
+        link_type, at = body[at], at + 1
     at += (8 if flags & 0x04 else 0) + (1 if flags & 0x10 else 0)  # when it was made, and the alphabet
     width = 1 << (flags & 3)
     length = int.from_bytes(body[at : at + width], "little")
     name = body[at + width : at + width + length]
     if len(name) != length:
         raise Damaged("has a link whose name is cut off")
-    address = struct.unpack_from("<Q", body, at + width + length)[0] if kind == 0 else None
+    address = struct.unpack_from("<Q", body, at + width + length)[0] if link_type == 0 else None
     return name.decode(), address
 
 

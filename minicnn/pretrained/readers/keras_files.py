@@ -157,9 +157,9 @@ def _by_class(group: Object, names: Names, path: str, seen: set[int]) -> Iterato
             for number in sorted(child.links, key=_by_number):
                 yield path + number, child.child(number).array(path + number)
         elif name in CONTAINERS:
-            for kind in child.links:
-                label, inside = names.get(kind, (kind, {}))
-                layer = child.child(kind)
+            for group_name in child.links:
+                label, inside = names.get(group_name, (group_name, {}))
+                layer = child.child(group_name)
                 own = layer.child(VARIABLES).texts("name") if VARIABLES in layer.links else None
                 yield from _by_class(layer, inside, f"{path}{own[0] if own else label}/", seen)
         else:
@@ -186,8 +186,8 @@ def _names_in(model: Any) -> Names:
     names: Names = {}
     used: Counter[str] = Counter()
     for layer in model.get("config", {}).get("layers", ()):
-        kind = re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", layer["class_name"]).lower()
-        group = f"{kind}_{used[kind]}" if used[kind] else kind
-        used[kind] += 1
+        class_name = re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", layer["class_name"]).lower()
+        group = f"{class_name}_{used[class_name]}" if used[class_name] else class_name
+        used[class_name] += 1
         names[group] = (layer["config"].get("name", group), _names_in(layer))
     return names

@@ -62,14 +62,14 @@ def read_onnx(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def _tensor(message: memoryview) -> tuple[str, np.ndarray]:
     """Name and array of a TensorProto."""
-    name, kind, raw = "", 0, None
+    name, data_type, raw = "", 0, None
     shape: list[int] = []
     stored: dict[int, list[Value]] = {}
     for number, value in fields(message):
         if number == DIMS:
             shape += integers(value).tolist()
         elif number == TYPE:
-            kind = integer(value)
+            data_type = integer(value)
         elif number == NAME:
             name = text(value)
         elif number == RAW:
@@ -78,9 +78,9 @@ def _tensor(message: memoryview) -> tuple[str, np.ndarray]:
             raise Damaged(f"keeps {name[:200]!r} in another file; put all into one with onnx.save(onnx.load(path), new_path)")
         elif number in (FLOATS, INT32S, INT64S, DOUBLES, UINT64S):
             stored.setdefault(number, []).append(value)
-    if kind not in TYPES:
-        raise Damaged(f"has {name[:200]!r} in ONNX's type number {kind}, which is none of NumPy's types of numbers")
-    dtype, field = TYPES[kind]
+    if data_type not in TYPES:
+        raise Damaged(f"has {name[:200]!r} in ONNX's type number {data_type}, which is none of NumPy's types of numbers")
+    dtype, field = TYPES[data_type]
     if raw is None:
         raw = _raw(stored.get(field, []), dtype, field)
     return name, array_of(raw, dtype, shape, name)

@@ -1,7 +1,7 @@
 """Opening a file that may be anything: whatever is wrong with it becomes one WeightsError with one sentence.
 
-Also what keeps a reader honest about memory: a damaged or malicious file may say of itself that it is a thousand times as
-large, or that all of its arrays are the same bytes, so no length in it is believed before it is compared with the file's size.
+Also what bounds the memory of a reader: a damaged or malicious file may say of itself that it is a thousand times as large, or
+that all of its arrays are the same bytes, so no length in it is believed before it is compared with the file's size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from ...errors import WeightsError
 
 MOST_COPIES = 4  # all that is read out of a file, arrays that share numbers included, may add up to this many times the file
-LOOK, FREE_LOOKS = 128, 16  # what one look counts, in bytes; and how many a tiny file has for nothing
+READ_COST_BYTES, FREE_READS = 128, 16  # what each read counts besides its bytes; so many are free, for tiny files
 MOST_AXES = 32
 LONGEST_MESSAGE = 1000  # characters; names and numbers in a damaged file may have more
 
@@ -26,8 +26,8 @@ HDF5_START = b"\x89HDF\r\n\x1a\n"
 ZIP_START = b"PK\x03\x04"
 OUR_START = b"minicnn model"
 
-# what parsers of broken bytes raise
-TROUBLES = (
+# what reading broken bytes raises
+PARSING_ERRORS = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, MemoryError, RuntimeError,
     struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -38,13 +38,13 @@ class Damaged(ValueError):
 
 
 @contextmanager
-def weights_file(path: str | os.PathLike, kind: str) -> Iterator[BinaryIO]:
+def weights_file(path: str | os.PathLike, expected: str) -> Iterator[BinaryIO]:
     """The file, open for reading; what goes wrong while it is read becomes a WeightsError.
 
     Parameters
     ----------
     path : path
-    kind : str
+    expected : str
         What it should be, with its article: "a safetensors file".
 
     Raises
@@ -62,15 +62,15 @@ def weights_file(path: str | os.PathLike, kind: str) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
-    except TROUBLES as error:
-        what = str(error) if isinstance(error, Damaged) else f"is damaged, or not {kind} ({str(error)[:200]})"
-        what = what[:LONGEST_MESSAGE]
-        raise WeightsError(f"{path} {what}. Fetch it again, and compare its size and hash with the source's.") from error
+    except PARSING_ERRORS as error:
+        complaint = str(error) if isinstance(error, Damaged) else f"is damaged, or not {expected} ({str(error)[:200]})"
+        complaint = complaint[:LONGEST_MESSAGE]
+        raise WeightsError(f"{path} {complaint}. Fetch it again, and compare its size and hash with the source's.") from error
 
 
-def other_kind(start: bytes, kind: str) -> Damaged:
+def other_kind(start: bytes, expected: str) -> Damaged:
     """The complaint about a file of another kind, from its first bytes, with a word about those that are often mistaken."""
-    return Damaged(f"is not {kind}: it begins with {start[:8]!r}{guess(start)}")
+    return Damaged(f"is not {expected}: it begins with {start[:8]!r}{guess(start)}")
 
 
 def guess(start: bytes) -> str:
@@ -100,12 +100,12 @@ def size_of(file: BinaryIO) -> int:
 class Bounded:
     """A file's bytes by place and length: never beyond its end, and in all no more than ``MOST_COPIES`` times the file.
 
-    Each look counts ``LOOK`` bytes more, so that nobody can look at nothing without end.
+    Each read counts ``READ_COST_BYTES`` more, so that reads of no bytes come to an end as well.
     """
 
     def __init__(self, file: BinaryIO):
         self.file, self.size = file, size_of(file)
-        self.left = MOST_COPIES * self.size + FREE_LOOKS * LOOK
+        self.left = MOST_COPIES * self.size + FREE_READS * READ_COST_BYTES
 
     def at(self, place: int, length: int) -> bytes:
         """``length`` bytes from byte ``place`` on."""
@@ -113,7 +113,7 @@ class Bounded:
             raise Damaged(
                 f"is truncated or damaged: {length} bytes belong at byte {place}, and the file has {self.size} in all"
             )
-        self.left -= length + LOOK
+        self.left -= length + READ_COST_BYTES
         if self.left < 0:
             raise Damaged("refers to the same bytes again and again")
         self.file.seek(place)

@@ -174,9 +174,10 @@ def read_pickle(file: BinaryIO, names: Mapping[str, Known], persistent: Callable
     raise ValueError("the pickle has no end")  # genops raises before; this is for the reader
 
 
-def _top(stack: list[Any], kind: type = object) -> Any:
-    if not stack or not isinstance(stack[-1], kind):
-        raise ValueError(f"an instruction needs a {kind.__name__} on the stack, and there is none")
+def _top(stack: list[Any], expected: type = object) -> Any:
+    """The value on top of the stack, which must be of this type."""
+    if not stack or not isinstance(stack[-1], expected):
+        raise ValueError(f"an instruction needs a {expected.__name__} on the stack, and there is none")
     return stack[-1]
 
 

@@ -1,9 +1,9 @@
 """Protocol Buffers as they lie in a file, which ONNX and Caffe store their networks in.
 
-A message is a row of fields, each a tag and a value. The tag is a number, ``field number * 8 + kind``, and the kind says how
-the value is stored: 0, a whole number in groups of 7 bits, the lowest first, the top bit of a byte set where another follows
-("varint"); 1, eight bytes; 5, four bytes; 2, a length and so many bytes, which are a text, another message, or a row of
-numbers ("packed"). What a field means is not in the file: the reader must know the message's definition.
+A message is a row of fields, each a tag and a value. The tag is a number, ``field number * 8 + wire type``, and the wire type
+says how the value is stored: 0, a whole number in groups of 7 bits, the lowest first, the top bit of a byte set where another
+follows ("varint"); 1, eight bytes; 5, four bytes; 2, a length and so many bytes, which are a text, another message, or a row
+of numbers ("packed"). What a field means is not in the file: the reader must know the message's definition.
 
 Source: https://protobuf.dev/programming-guides/encoding
 """
@@ -19,7 +19,7 @@ from .opening import Damaged
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5
 WIDTHS = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
 LONGEST_VARINT = 10  # bytes, of 64 bits
-PART = 1 << 16  # bytes of packed varints that are looked at together
+PACKED_BYTES = 1 << 16  # of packed varints that are decoded together
 
 Value = int | memoryview
 
@@ -38,13 +38,13 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
     while at < len(message):
         start = at
         tag, at = _varint(message, at)
-        number, kind = tag >> 3, tag & 7
+        number, wire_type = tag >> 3, tag & 7
         value: Value
         if number == 0:
             raise Damaged(f"has a field of number 0 at byte {start} of a message")
-        if kind == VARINT:
+        if wire_type == VARINT:
             value, at = _varint(message, at)
-        elif kind == LENGTH:
+        elif wire_type == LENGTH:
             length, at = _varint(message, at)
             if length > len(message) - at:
                 raise Damaged(
@@ -52,10 +52,10 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
                 )
             value = message[at : at + length]
             at += length
-        elif kind in WIDTHS:
-            value, at = _same_tag(message, start, at, WIDTHS[kind])
+        elif wire_type in WIDTHS:
+            value, at = _same_tag(message, start, at, WIDTHS[wire_type])
         else:
-            raise Damaged(f"has a field of kind {kind} at byte {start} of a message, which is not used any more")
+            raise Damaged(f"has a field of kind {wire_type} at byte {start} of a message, which is not used any more")
         yield number, value
 
 
@@ -126,7 +126,7 @@ def integers(value: Value) -> np.ndarray:
         return np.array([value], np.uint64).view(np.int64)
     parts, at = [np.empty(0, np.int64)], 0
     while at < len(value):
-        data = np.frombuffer(value[at : at + PART], np.uint8)
+        data = np.frombuffer(value[at : at + PACKED_BYTES], np.uint8)
         last = np.flatnonzero(data < 0x80)  # the last byte of each number
         if not len(last):
             raise Damaged("has a row of numbers of which the last does not end")

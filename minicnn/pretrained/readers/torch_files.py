@@ -163,12 +163,17 @@ class _Storages(dict[str, _Storage]):
         """From ("storage", type, key, device, numel), to which legacy files add None or (view key, offset, size)."""
         if not isinstance(identifier, tuple) or len(identifier) not in (5, 6) or identifier[0] not in ("storage", b"storage"):
             raise Damaged("refers to something outside of its pickle that is not a storage")
-        kind, key, numel = identifier[1], identifier[2], identifier[4]
-        if not isinstance(kind, Known) or not kind.name.endswith("Storage") or type(numel) is not int or numel < 0:
+        storage_type, key, numel = identifier[1], identifier[2], identifier[4]
+        if (
+            not isinstance(storage_type, Known)
+            or not storage_type.name.endswith("Storage")
+            or type(numel) is not int
+            or numel < 0
+        ):
             raise Damaged("describes a storage by something other than a type and a number of elements")
         if len(identifier) == 6 and identifier[5] is not None:
             raise Damaged("has views on storages, as PyTorch wrote before version 0.4; save it again with a later one")
-        storage = _Storage(str(key), DTYPES[kind.name.rpartition(".")[2].removesuffix("Storage")], numel)
+        storage = _Storage(str(key), DTYPES[storage_type.name.rpartition(".")[2].removesuffix("Storage")], numel)
         if self.setdefault(storage.key, storage) != storage:
             raise Damaged(f"describes storage {storage.key!r} in two ways")
         return storage
@@ -251,8 +256,8 @@ def _state_dict(tree: Any) -> dict[str, _Tensor]:
             break
     tensors = {name: value for name, value in tree.items() if isinstance(value, _Tensor) and isinstance(name, str)}
     if not tensors:
-        some = ", ".join(str(key)[:40] for key in list(tree)[:10])
-        raise Damaged(f"has no tensors by name at the top or under {', '.join(NESTED)}; what it has: {some or 'nothing'}")
+        keys = ", ".join(str(key)[:40] for key in list(tree)[:10])
+        raise Damaged(f"has no tensors by name at the top or under {', '.join(NESTED)}; what it has: {keys or 'nothing'}")
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors

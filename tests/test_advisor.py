@@ -97,8 +97,8 @@ def test_shift_of_one_channel_worked_by_hand():
     norm = BatchNorm2d(1)
     norm.gamma.value[...], norm.beta.value[...] = 3, -2
     norm.running_mean[...], norm.running_var[...] = 10, 4 - norm.eps
-    how = Preprocessing(size=2, channels="L")
-    model = Model({"norm": norm}, architecture="one", input_shape=(1, 2, 2), preprocessing=how)
+    preprocessing = Preprocessing(size=2, channels="L")
+    model = Model({"norm": norm}, architecture="one", input_shape=(1, 2, 2), preprocessing=preprocessing)
     pictures = np.array([[10, 10, 14, 14], [14, 14, 10, 10]], np.uint8).reshape(2, 2, 2, 1)
     # normalised the pixels are 0 and 2: mean 1 in both pictures, variance 1, KL = (1 + 1 - 1 - log 1) / 2
     assert norm_shift(model, pictures) == pytest.approx(0.5, abs=1e-4)

@@ -140,6 +140,17 @@ def test_a_bank_goes_on_to_a_higher_cut_and_to_fewer_views(ready):
     assert drawn.max() < len(fewer.outputs)
 
 
+def test_a_bank_refuses_lower_layers_and_views_that_it_does_not_have(ready):
+    model, fitted, _ = ready
+    bank = build_feature_bank(model, "block1", 2, fitted[:60], fitted[60:], PHOTOS, progress=False)
+    with pytest.raises(ValueError, match=r"at 'block1' can be carried on to a layer above it, one of block2, .*; got 'block0'"):
+        bank.up_to(model, "block0", 2, progress=False)
+    with pytest.raises(ValueError, match="has 2 views of each picture, asked for were 3"):
+        bank.up_to(model, "block2", 3, progress=False)
+    with pytest.raises(ValueError, match="got views=0"):
+        build_feature_bank(model, "block1", 0, fitted[:60], fitted[60:], PHOTOS, progress=False)
+
+
 def test_fine_tuning_learns_and_leaves_the_frozen_part_bit_identical(ready):
     model, fitted, pictures = ready
     model = with_new_head(model, "pool", pictures.classes)

@@ -17,13 +17,14 @@ from minicnn.layers import (
     Residual,
     Sequential,
 )
+from minicnn.linear_model import SoftmaxRegression
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import googlenet, lenet5
 from minicnn.models.model import Model
 from minicnn.optim import SGD
 from minicnn.training import Trainer
 from minicnn.transfer.learning_rates import discriminative_rates, set_learning_rates
-from minicnn.transfer.surgery import with_new_head
+from minicnn.transfer.surgery import default_layer, freeze_point, freeze_points, set_head, with_new_head
 
 
 def block(channels, filters, rng):
@@ -127,11 +128,36 @@ def test_a_cut_network_can_be_saved_and_given_a_head(model, tmp_path):
     np.testing.assert_allclose(new.features(X, "codes"), lower.forward(X).mean(axis=(2, 3)), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model: freeze_point(model, 1.5), "a number from 0 to 1, got 1.5"),
+        (lambda model: freeze_points(model.cut("pool")), "small up to pool has no classifier"),
+        (lambda model: default_layer(headless()), "head of one layer has no layer below its classifier 'head.scores'"),
+        (lambda model: default_layer(headless(drop=Dropout(0.5))), "nothing but dropout below its classifier"),
+        (lambda model: with_new_head(model, "block7", ["ant", "bee"]), "block7"),
+        (lambda model: set_head(model, SoftmaxRegression().fit(X[:, 0, 0], Y)), r"\(3, 8\).* do not fit .* weights \(3, 6\)"),
+        (lambda model: set_head(model, SoftmaxRegression()), "not trained yet"),
+    ],
+)
+def test_what_cannot_be_cut_frozen_or_put_on_top_is_said_in_a_sentence(model, ask, message):
+    before = snapshot(model)
+    with pytest.raises(ValueError, match=message):
+        ask(model)
+    assert not changed(before, model)
+
+
+def headless(**below):
+    """Nothing but a classifier on pixels, and what is given below it."""
+    layers = below | {"head": Sequential(flatten=Flatten(), scores=Linear(12, 2, rng=0))}
+    return Model(layers, architecture="head of one layer", input_shape=(3, 2, 2))
+
+
 # ---- freezing
 
 
 @pytest.mark.parametrize(
-    ("how", "frozen"),
+    ("arguments", "frozen"),
     [
         ({"until": "block2"}, ["conv1", "norm1", "block2"]),
         ({"names": ["block2", "head"]}, ["block2", "head"]),
@@ -139,8 +165,8 @@ def test_a_cut_network_can_be_saved_and_given_a_head(model, tmp_path):
         ({"until": "norm1", "names": "block3.body.conv"}, ["conv1", "norm1", "block3.body.conv"]),
     ],
 )
-def test_what_is_frozen_is_the_same_to_the_bit_after_training_and_nothing_else_is(model, how, frozen):
-    model.freeze(**how)
+def test_what_is_frozen_is_the_same_to_the_bit_after_training_and_nothing_else_is(model, arguments, frozen):
+    model.freeze(**arguments)
     before = snapshot(model)
     train(model)
     expected = {name for name in before if not any(name.startswith(f"{path}.") for path in frozen)}

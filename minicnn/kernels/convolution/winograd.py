@@ -30,7 +30,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...runtime.memory import aligned, workspace
+from ...runtime.memory import workspace
 from ...runtime.parallel import free_threads, parallel_for
 from ..simd.layout import blocks_of
 from ..simd.products import ROWS
@@ -84,26 +84,23 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     grid, tiles = _tiling(dy.shape, m)
     mine = -(-tiles // free_threads())
     size = -(-mine // max(round(mine / CORRELATED), 1))  # tiles at a time, all but equally many
-    sums: dict[int, np.ndarray] = {}
+    sums_of_tasks = min(tiles, free_threads()) if mine >= CORRELATED // 2 else 1
+    # asked for out here, not in the tasks that fill them: they are read when those have ended
+    sums = workspace("winograd dU", (sums_of_tasks, K * blocks * C * LANES + ROWS * LANES), dtype)[:, : -ROWS * LANES]
 
-    def spaces(tiles: int) -> tuple[np.ndarray, np.ndarray]:
-        return workspace("winograd V", (K * tiles * width,), dtype), workspace(
-            "winograd M", (K * blocks * tiles * LANES,), dtype
-        )
-
-    def new_dU() -> np.ndarray:
-        """An array, not a workspace: it is read when the piece that has filled it is over."""
-        return aligned(K * blocks * C * LANES + ROWS * LANES, dtype)[: -ROWS * LANES]
+    def workspaces(tiles: int) -> tuple[np.ndarray, np.ndarray]:
+        V = workspace("winograd V", (K * tiles * width,), dtype)
+        return V, workspace("winograd M", (K * blocks * tiles * LANES,), dtype)
 
     def tile_range(start: int, stop: int) -> None:
-        V, dM = spaces(size)
-        sums[start] = dU = new_dU()
-        loops.correlate(start, stop, size, x, *origin, V, dy, dM, m, grid, dU)
+        V, dM = workspaces(size)
+        task = -(-start * sums_of_tasks // tiles)  # the inverse of start = tiles * task // sums_of_tasks
+        loops.correlate(start, stop, size, x, *origin, V, dy, dM, m, grid, sums[task])
 
     if mine >= CORRELATED // 2:
         parallel_for(tiles, tile_range)
     else:
-        (V, dM), sums[0] = spaces(tiles), new_dU()
+        V, dM = workspaces(tiles)
 
         def transform_range(start: int, stop: int) -> None:
             loops.transform_tiles(start, stop, loops.BT, m + 2, m, x, *origin, grid, V, tiles, 0, False)
@@ -112,7 +109,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
         parallel_for(tiles, transform_range)
         parallel_for(K, lambda start, stop: loops.add_products(start, stop, tiles, C, V, blocks, dM, True, sums[0]))
 
-    dU, *others = (sums[start] for start in sorted(sums))
+    dU, *others = sums
     dw_flat, by_channel = dw.reshape(F, C, 9), (K * blocks, C, LANES)
 
     def restore_range(start: int, stop: int) -> None:

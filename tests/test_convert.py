@@ -370,7 +370,7 @@ def test_every_layer_of_a_network_whose_names_are_known_has_a_name_of_its_own(na
             known[source] += 1
             assert set(names) == ours, f"{architecture} in {source}"
             assert len(set(names.values())) == len(names), f"{architecture} in {source}"
-    assert known == {"torchvision": 28, "keras": 13, "caffe": 14}
+    assert known["torchvision"] >= 28 and known["keras"] >= 13 and known["caffe"] >= 14  # none is lost
 
 
 def test_efficientnets_names_are_those_of_its_pytorch_project():

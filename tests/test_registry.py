@@ -177,7 +177,7 @@ def test_without_a_network_it_is_said_what_to_fetch_and_where_to_put_it(own_cach
 
 
 def test_entries_say_what_they_are_and_how_they_can_be_compared():
-    assert len(ENTRIES) == 37
+    assert len(ENTRIES) >= 37  # none of those that there were is lost
     for name, entry in ENTRIES.items():
         assert entry.name == name and entry.architecture in ARCHITECTURES and entry.source in SOURCES
         assert bool(entry.url) != bool(entry.package and entry.module)

@@ -6,8 +6,10 @@ Each command imports what it needs when it is run, so that ``minicnn --help`` an
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +23,7 @@ EXAMPLES = """examples:
   minicnn transfer --data pictures/ --quick       your own: pictures/<class>/*.jpg, or a .zip of that
   minicnn advise --data pictures/                 which strategy should suit them, measured in a minute
   minicnn predict transfer-report/model.h5 a.jpg  with what it trained
+  minicnn predict transfer-report/model.h5 new/ --reject --csv new.csv
   minicnn predict --model efficientnet_lite0 a.jpg
   minicnn weights list                            published weights that minicnn can load
   minicnn weights convert net.pth --arch resnet50 --out net.h5
@@ -40,9 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
     transfer = commands.add_parser(
         "transfer", help="take a pretrained network to a collection of pictures and compare strategies"
     )
-    transfer.add_argument("--data", metavar="FOLDER|ZIP", help="FOLDER/<class>/*, or FOLDER/{train,val,test}/<class>/* "
+    transfer.add_argument("--data", type=_file, metavar="FOLDER|ZIP",
+                          help="FOLDER/<class>/*, or FOLDER/{train,val,test}/<class>/* "
                           "(default: the solar cells of the package elpv-dataset)")  # fmt: skip
-    transfer.add_argument("--model", default="efficientnet_lite0", help="a known name or an .h5 file (default: %(default)s)")
+    transfer.add_argument(
+        "--model", type=_file, default="efficientnet_lite0", help="a known name or an .h5 file (default: %(default)s)"
+    )
     transfer.add_argument("--strategy", action="append", metavar="NAME",
                           help="svm, softmax, finetune-upper or finetune-more; may be repeated (default: all)")  # fmt: skip
     transfer.add_argument("--layer", help="the layer whose output is the code (default: the one below the classifier)")
@@ -53,24 +59,46 @@ def build_parser() -> argparse.ArgumentParser:
     mode = transfer.add_mutually_exclusive_group()
     mode.add_argument("--quick", action="store_true", help="a first impression: few pictures, few epochs")
     mode.add_argument("--full", action="store_true", help="more seeds, deeper and longer fine-tuning")
-    transfer.add_argument("--out", type=Path, default=Path("transfer-report"), metavar="FOLDER",
+    transfer.add_argument("--out", type=_path, default=Path("transfer-report"), metavar="FOLDER",
                           help="where report, figures and model go (default: %(default)s)")  # fmt: skip
+    transfer.add_argument("--positive", metavar="CLASS",
+                          help="the class whose F1 is reported (default: the smaller one of two if they are uneven, "
+                          "else the second)")  # fmt: skip
+    transfer.add_argument("--balance", action="store_true",
+                          help="give each class the same say in training, however few its pictures are")  # fmt: skip
+    transfer.add_argument("--no-flip", action="store_true",
+                          help="do not mirror training pictures: left and right, up and down make a difference")  # fmt: skip
+    transfer.add_argument("--augment", metavar="WORDS",
+                          help="how training pictures are varied: flip, vertical-flip, turns, shift=, window=, brightness=, "
+                          "contrast=, with commas between them, or none (default for photographs: "
+                          "flip,window=0.7,brightness=0.2,contrast=0.2)")  # fmt: skip
+    transfer.add_argument("--group-duplicates", action="store_true",
+                          help="keep pictures that are nearly the same in one part of the split")  # fmt: skip
 
     advise = commands.add_parser("advise", help="say which strategy should suit a collection of pictures, before any is tried")
-    advise.add_argument("--data", metavar="FOLDER|ZIP", help="as in transfer (default: the solar cells)")
-    advise.add_argument("--model", default="efficientnet_lite0", help="a known name or an .h5 file (default: %(default)s)")
+    advise.add_argument("--data", type=_file, metavar="FOLDER|ZIP", help="as in transfer (default: the solar cells)")
+    advise.add_argument(
+        "--model", type=_file, default="efficientnet_lite0", help="a known name or an .h5 file (default: %(default)s)"
+    )
     advise.add_argument("--quick", action="store_true", help="look at 300 pictures instead of 1,000")
-    advise.add_argument("--out", type=Path, default=Path("advice"), metavar="FOLDER",
+    advise.add_argument("--out", type=_path, default=Path("advice"), metavar="FOLDER",
                         help="where the figure and the numbers go (default: %(default)s)")  # fmt: skip
 
     predict = commands.add_parser("predict", help="name what pictures show")
-    predict.add_argument("--model", help="a known name or an .h5 file; without it, the first argument is the .h5 file")
+    predict.add_argument(
+        "--model", type=_file, help="a known name or an .h5 file; without it, the first argument is the .h5 file"
+    )
     predict.add_argument(
         "--top", type=_positive, default=5, metavar="N", help="how many classes to print (default: %(default)s)"
     )
-    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="[MODEL.h5] PICTURE ...")
+    predict.add_argument("--reject", action="store_true",
+                         help="answer 'none of these' for pictures unlike all those that the model was trained on")  # fmt: skip
+    predict.add_argument("--csv", type=_path, metavar="FILE", help="write a table instead of printing, for spreadsheets")
+    predict.add_argument("--json", type=_path, metavar="FILE", help="the same for programs")
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE",
+                         help="[MODEL.h5] PICTURE ...: files, folders, .zip archives, patterns such as '*.jpg'")  # fmt: skip
 
-    _add_weights(commands.add_parser("weights", help="trained weights: list, fetch, convert, verify, show"))
+    _add_weights(commands.add_parser("weights", help="trained weights: list, fetch, convert, export, verify, show"))
     return parser
 
 
@@ -82,31 +110,49 @@ def _add_weights(weights: argparse.ArgumentParser) -> None:
     fetch.add_argument("names", nargs="+", metavar="NAME")
 
     convert = actions.add_parser("convert", help="make a model of weights from PyTorch, Keras, Caffe, ONNX, safetensors, NumPy")
-    convert.add_argument("file", metavar="FILE")
+    convert.add_argument("file", type=_file, metavar="FILE")
     convert.add_argument("--arch", required=True, metavar="NAME", help="the architecture, e.g. resnet50")
-    convert.add_argument("--source", choices=("torchvision", "keras", "caffe"),
+    convert.add_argument("--source", choices=("torchvision", "timm", "tonylins", "keras", "keras_old", "caffe"),
                          help="whose names its arrays have (default: those that fit best)")  # fmt: skip
     convert.add_argument("--partial", action="store_true", help="load what fits, list what does not")
-    convert.add_argument("--classes", metavar="N|FILE|imagenet",
+    convert.add_argument("--classes", type=_file, metavar="N|FILE|imagenet",
                          help="how many classes, or their names (default: as many as the file has)")  # fmt: skip
     convert.add_argument("--size", metavar="HxW", help="of the pictures, for VGG and AlexNet if they were not square")
-    convert.add_argument("--out", required=True, type=Path, metavar="X.h5", help="where the model goes")
+    convert.add_argument("--out", required=True, type=_path, metavar="X.h5", help="where the model goes")
+    convert.add_argument("--force", action="store_true", help="replace a file that is there and is not a model of minicnn")
+
+    export = actions.add_parser("export", help="write a model for other programs: ONNX, safetensors, NumPy")
+    export.add_argument("model", type=_file, metavar="X.h5", help="an .h5 file of minicnn, or a known name")
+    export.add_argument("--to", required=True, choices=("onnx", "safetensors", "npz"),
+                        help="onnx: network and weights; the others: weights in PyTorch's layout and names")  # fmt: skip
+    export.add_argument("--out", type=_path, metavar="FILE", help="(default: the model's name with another suffix, here)")
+    export.add_argument("--force", action="store_true", help="replace a file that is there")
 
     verify = actions.add_parser("verify", help="compare files with the hashes that are known of them")
     verify.add_argument("names_or_files", nargs="*", metavar="NAME|FILE", help="(default: all published files that are here)")
 
     show = actions.add_parser("show", help="where weights are from, how pictures are prepared, the layers")
-    show.add_argument("name_or_file", metavar="NAME|FILE", help="of a file of others: its arrays")
+    show.add_argument("name_or_file", type=_file, metavar="NAME|FILE", help="of a file of others: its arrays")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. What users can put right is one sentence on standard error, no traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = build_parser().parse_args(words)
-    arguments.words = words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is printed in escapes
+            stream.reconfigure(errors="backslashreplace")
+    parser = build_parser()
+    arguments, others = parser.parse_known_args(words)
+    if arguments.command == "predict" and not any(word.startswith("-") for word in others):
+        arguments.pictures += others  # argparse takes no more of them after an option
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    arguments.words = [word.encode("utf-8", "backslashreplace").decode() for word in words]  # what is saved is UTF-8
     try:
         run = {"transfer": _transfer, "advise": _advise, "predict": _predict, "weights": _weights}[arguments.command]
-        status = run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            status = run(arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # whoever was reading has read enough, as ``| head`` does; what is left goes nowhere
@@ -118,6 +164,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"minicnn {arguments.command}: stopped before anything was finished; nothing was written", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _say(message: Warning | str, category: type[Warning], filename: str, lineno: int, file=None, line=None) -> None:
+    """A Python warning as a sentence, without the line of code that it is from."""
+    print(f"note: {message}", file=sys.stderr)
 
 
 def _transfer(arguments: argparse.Namespace) -> int:
@@ -138,6 +189,11 @@ def _transfer(arguments: argparse.Namespace) -> int:
         mode=mode,
         out=arguments.out,
         command=" ".join(["minicnn", *arguments.words]),
+        positive=arguments.positive,
+        balance=arguments.balance,
+        flips=not arguments.no_flip,
+        augment=arguments.augment,
+        group_duplicates=arguments.group_duplicates,
     )
     results = Experiment(settings).run()
     print(f"\n{table(results)}\n")
@@ -153,7 +209,7 @@ def _advise(arguments: argparse.Namespace) -> int:
     from .transfer.setup import set_up
 
     make_writable(arguments.out)
-    model, pictures, _ = set_up(arguments.data, arguments.model)
+    model, pictures, _ = set_up(arguments.data, arguments.model, arguments.out)
     given = [word for name in ("data", "model") if (value := getattr(arguments, name)) for word in (f"--{name}", value)]
     advice = advise(model, pictures, arguments.quick, log=print, words=given)
     print(f"\n{advice.text()}\n")
@@ -163,32 +219,52 @@ def _advise(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from .models.model import PICTURES_WORTH_FUSING
+    from tqdm import tqdm
+
+    from .models.predict import check_target, expand_patterns, find_pictures, predict_pictures, write_csv, write_json
     from .pretrained import load
 
-    pictures = list(arguments.pictures)
-    name = arguments.model or pictures.pop(0)
-    if not pictures:
+    paths = expand_patterns(arguments.pictures)
+    name = arguments.model or paths.pop(0)
+    if not paths:
         raise ValueError(f"no picture given, only the model {name}: minicnn predict MODEL.h5 PICTURE ...")
-    model, failed = load(name), False
-    if len(pictures) >= PICTURES_WORTH_FUSING:
-        model = model.fuse()
-    for picture in pictures:
-        try:
-            (ranking,) = model.top_classes(picture, top=arguments.top)
-        except PictureError as error:  # the others may be fine
-            print(f"minicnn predict: {error}", file=sys.stderr)
-            failed = True
-            continue
-        print(picture)
-        for label, probability in ranking:
-            print(f"  {100 * probability:5.1f} %  {label}")
-    return EXIT_ERROR if failed else 0
+    targets = [path for path in (arguments.csv, arguments.json) if path is not None]
+    for path in targets:
+        check_target(path)
+    model = load(name)
+    if arguments.reject:
+        model.required_novelty()
+    sources = find_pictures(paths, lambda text: print(f"minicnn predict: {text}", file=sys.stderr))
+    predictions = []
+    found = predict_pictures(model, sources, arguments.top, arguments.reject)
+    for prediction in tqdm(found, total=len(sources), unit=" pictures", delay=2, disable=not targets, leave=False):
+        predictions.append(prediction)
+        if prediction.error:  # the others may be fine
+            tqdm.write(f"minicnn predict: {prediction.error}", file=sys.stderr)
+        elif not targets:
+            print(prediction.describe())
+    if arguments.csv:
+        write_csv(arguments.csv, predictions, arguments.top)
+    if arguments.json:
+        write_json(arguments.json, predictions, name)
+    unreadable = sum(bool(prediction.error) for prediction in predictions)
+    for path in targets:
+        print(f"{path}: {len(predictions) - unreadable} predictions" + (f", {unreadable} not readable" if unreadable else ""))
+    if arguments.reject and len(predictions) > 1:
+        rejected, usual = sum(prediction.is_rejected for prediction in predictions), 100 * model.novelty.rejected
+        print(
+            f"{rejected} of {len(predictions) - unreadable} are none of these; "
+            f"of pictures like those that the model learned from, about {usual:.1f} % are rejected as well"
+        )
+    return EXIT_ERROR if unreadable else 0
 
 
 def _weights(arguments: argparse.Namespace) -> int:
+    from .models.predict import expand_patterns
     from .pretrained.command import run
 
+    if arguments.action == "verify":
+        arguments.names_or_files = expand_patterns(arguments.names_or_files)
     return run(arguments)
 
 
@@ -201,6 +277,21 @@ def _at_least(least: int) -> Callable[[str], int]:
 
     whole.__name__ = "whole number"  # what argparse calls it where it is none
     return whole
+
+
+def _file(text: str) -> str:
+    """The name of a file, or of something else; ``~`` is the home folder, which shells do not replace in ``--out=~/x``."""
+    expanded = os.path.expanduser(text)
+    if not expanded.startswith("~"):
+        return expanded
+    if os.path.lexists(expanded):
+        return os.path.join(os.curdir, expanded)
+    user = expanded[1:].split("/")[0]
+    raise argparse.ArgumentTypeError(f"{text}: no user is called {user!r}; write ./{text} if the file's name begins with ~")
+
+
+def _path(text: str) -> Path:
+    return Path(_file(text))
 
 
 _positive, _natural = _at_least(1), _at_least(0)

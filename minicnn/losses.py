@@ -100,27 +100,38 @@ class SoftmaxCrossEntropy(Loss):
     ----------
     label_smoothing : float
         e above, 0 <= e < 1.
+    class_weights : (K,), optional
+        The loss of a sample counts as many times as the weight of its class says (of probabilities: c_n = sum over k of
+        q[n, k] class_weights[k], q before smoothing): L = mean over n of c_n L_n. By default each counts once.
 
     Raises
     ------
     ValueError
-        If ``label_smoothing`` is out of range; in ``forward``, as `Loss` says.
+        If ``label_smoothing`` is out of range or a class weight is no positive number; in ``forward``, as `Loss` says.
 
     >>> loss = SoftmaxCrossEntropy()
     >>> round(loss.forward(np.zeros((1, 10)), np.array([3])), 4)      # log(10)
     2.3026
     """
 
-    def __init__(self, label_smoothing: float = 0.0):
+    def __init__(self, label_smoothing: float = 0.0, class_weights: np.ndarray | None = None):
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing is the share spread over all classes, 0 to below 1, got {label_smoothing}")
         self.label_smoothing = label_smoothing
+        self.class_weights = None if class_weights is None else np.asarray(class_weights, np.float64)
+        if self.class_weights is not None and not ((self.class_weights > 0) & np.isfinite(self.class_weights)).all():
+            raise ValueError(f"class_weights are positive numbers, one a class, got {class_weights}")
 
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
         """Scores (N, K), float32 or float64; targets (N,), integer class numbers 0 to K-1, or (N, K), probabilities."""
         (_check_probabilities if _is_probabilities(targets) else _check_class_targets)(self, scores, targets)
         losses, self._dscores = softmax_cross_entropy(scores, targets, self.label_smoothing)
+        if self.class_weights is not None:
+            if self.class_weights.shape != scores.shape[1:]:
+                raise ValueError(f"{self.class_weights.size} class weights do not fit scores of shape {scores.shape}")
+            c = targets @ self.class_weights if _is_probabilities(targets) else self.class_weights[targets]
+            losses, self._dscores = c * losses, c[:, None].astype(scores.dtype) * self._dscores
         return float(losses.mean(dtype=np.float64))
 
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
@@ -177,8 +188,9 @@ class SVMHinge(Loss):
 class BinaryLogistic(Loss):
     """Two classes, one score: L = mean over n of log(1 + exp(-s)) where the target is 1, log(1 + exp(s)) where it is 0.
 
-    That is the cross-entropy of p = sigmoid(s), the probability of class 1, computed as max(s, 0) - s*t + log(1 + exp(-|s|)),
-    in which nothing overflows. dL/ds = (p - t) / N.
+    That is the cross-entropy of p = sigmoid(s), the probability of class 1, computed as
+    max((1 - 2t) s, 0) + log(1 + exp(-|s|)), in which nothing overflows, and an infinite score on the right side costs nothing.
+    dL/ds = (p - t) / N.
 
     Raises
     ------
@@ -197,13 +209,18 @@ class BinaryLogistic(Loss):
         if scores.ndim > 2 or scores.shape[1:] not in ((), (1,)) or targets.size != len(scores):
             raise ValueError(
                 f"BinaryLogistic expects one score a sample, (N,) or (N, 1), and as many targets, got scores {scores.shape} "
-                f"and targets {targets.shape}; for one score a class use SoftmaxCrossEntropy"
+                f"and targets {targets.shape}{_other_than_binary(scores, targets)}"
             )
-        if targets.dtype.kind not in "biuf" or not np.isin(targets, (0, 1)).all():
+        if targets.dtype.kind not in "biuf":
+            raise TypeError(
+                f"BinaryLogistic's targets are 0 or 1, got {targets.dtype}; of two names the one that means 1 makes them: "
+                "(targets == name).astype(np.int64)"
+            )
+        if not np.isin(targets, (0, 1)).all():
             raise ValueError(f"BinaryLogistic's targets are 0 or 1, got {_first_few(targets)}")
         s, t = scores, targets.reshape(scores.shape).astype(scores.dtype)
         small = np.exp(-np.abs(s))  # at most 1, so it cannot overflow
-        losses = np.maximum(s, 0) - s * t + np.log1p(small)
+        losses = np.maximum((1 - 2 * t) * s, 0) + np.log1p(small)
         p = np.where(s >= 0, s.dtype.type(1), small) / (1 + small)
         self._dscores = (p - t) / len(s)
         return float(losses.mean(dtype=np.float64))
@@ -287,8 +304,29 @@ def _check_scores(loss: Loss, scores: np.ndarray) -> None:
         raise ValueError(f"{name} takes the mean over a batch, and there is nothing in this one: scores {scores.shape}")
 
 
+def _other_than_binary(scores: np.ndarray, targets: np.ndarray) -> str:
+    """Which loss is meant where there are several scores a sample; '' where that is not the question."""
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        return ""
+    if targets.shape != scores.shape:
+        return "; for one class a sample, with a score for each class, use SoftmaxCrossEntropy"
+    if _is_one_hot(targets):
+        return "; for one class a sample, as these are, use SoftmaxCrossEntropy with targets.argmax(axis=1)"
+    return (
+        "; with several labels a sample, each score is a question of its own: give it scores.reshape(-1) and "
+        "targets.reshape(-1), and the network backward().reshape(scores.shape). (Not SoftmaxCrossEntropy: for it just one "
+        "label is right)"
+    )
+
+
+def _is_one_hot(targets: np.ndarray) -> bool:
+    """Whether each row has a single 1, and 0 elsewhere."""
+    is_number = targets.ndim == 2 and targets.dtype.kind in "biuf"
+    return bool(is_number and np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all())
+
+
 def _is_probabilities(targets: np.ndarray) -> bool:
-    return isinstance(targets, np.ndarray) and targets.ndim == 2 and targets.dtype in FLOATS
+    return isinstance(targets, np.ndarray) and targets.ndim == 2 and targets.dtype.kind == "f"
 
 
 def _check_probabilities(loss: Loss, scores: np.ndarray, targets: np.ndarray) -> None:
@@ -296,8 +334,9 @@ def _check_probabilities(loss: Loss, scores: np.ndarray, targets: np.ndarray) ->
     _check_scores(loss, scores)
     if targets.shape != scores.shape:
         raise ValueError(f"{name} expects a probability for each score, {scores.shape}, got targets {targets.shape}")
-    sums = targets.sum(axis=1)
-    if not (targets >= 0).all() or not np.allclose(sums, 1, atol=1e-4):
+    sums = targets.sum(axis=1, dtype=np.float64)
+    digits = 1e-4 if targets.dtype in FLOATS else 2e-3  # float16 has three
+    if not (targets >= 0).all() or not np.allclose(sums, 1, atol=digits):
         worst = int(np.abs(sums - 1).argmax())
         raise ValueError(
             f"{name} expects rows of probabilities, 0 or more and 1 in sum; row {worst} of targets is {targets[worst]}. "
@@ -312,12 +351,16 @@ def _check_class_targets(loss: Loss, scores: np.ndarray, targets: np.ndarray) ->
         raise ValueError(f"{name} expects scores of shape (N, K), a row a sample and a column a class, got {scores.shape}")
     if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
         got = f"{targets.dtype} {targets.shape}" if isinstance(targets, np.ndarray) else type(targets).__name__
-        raise TypeError(
-            f"{name} expects targets as an array of integer class numbers, got {got}; "
-            "convert with targets.astype(np.int64), or one-hot rows with targets.argmax(axis=1)"
-        )
+        raise TypeError(f"{name} expects targets as an array of integer class numbers, got {got}; {_how_to_number(targets)}")
     if targets.shape != scores.shape[:1]:
-        raise ValueError(f"{name} expects one target a sample, {scores.shape[:1]}, got targets {targets.shape}")
+        advice = ""
+        if targets.shape == (*scores.shape[:1], 1):
+            advice = "; take them out of their column with targets[:, 0]"
+        elif _is_one_hot(targets):
+            advice = "; convert one-hot rows with targets.argmax(axis=1)"
+        elif targets.shape == scores.shape:
+            advice = "; a loss for several labels a sample is BinaryLogistic, with both arrays flattened"
+        raise ValueError(f"{name} expects one target a sample, {scores.shape[:1]}, got targets {targets.shape}{advice}")
     K = scores.shape[1]
     outside = (targets < 0) | (targets >= K)
     if outside.any():
@@ -325,6 +368,20 @@ def _check_class_targets(loss: Loss, scores: np.ndarray, targets: np.ndarray) ->
             f"{name}: {K} scores a sample mean classes 0 to {K - 1}, got targets {_first_few(targets[outside])}. "
             "Count classes from 0; or does the network's last layer have too few outputs?"
         )
+
+
+def _how_to_number(targets: object) -> str:
+    """How to make class numbers of something else."""
+    if not isinstance(targets, np.ndarray):
+        return "convert with np.asarray(targets)"
+    if targets.dtype.kind in "USO":
+        return "number the names with classes, targets = np.unique(targets, return_inverse=True)"
+    if targets.ndim == 2:
+        one_hot = "one-hot rows" if _is_one_hot(targets) else "rows, if the class is where the largest value is,"
+        return f"convert {one_hot} with targets.argmax(axis=1)"
+    if targets.dtype.kind == "f" and not (targets == np.round(targets)).all():
+        return "these are not whole numbers, and so name no classes"
+    return "convert with targets.astype(np.int64)"
 
 
 def _first_few(values: np.ndarray) -> str:

@@ -51,7 +51,7 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If a gradient has not its parameter's shape.
+            If a gradient has not its parameter's shape, or a parameter's array is read-only.
         """
         for name, parameter in self.parameters.items():
             if not parameter.trainable or parameter.grad is None:
@@ -60,6 +60,11 @@ class Optimizer:
             if gradient.shape != weights.shape:
                 raise ValueError(
                     f"{name} has shape {weights.shape}, its gradient {gradient.shape}; they must be equal: see its backward()"
+                )
+            if not weights.flags.writeable:
+                raise ValueError(
+                    f"{name} cannot be changed: its array is read-only (of a file opened for reading, or another's memory). "
+                    "Give the parameter a copy, parameter.value = parameter.value.copy(), or freeze it"
                 )
             if name not in self.state:
                 self.state[name] = self._new_state(weights)

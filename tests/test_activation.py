@@ -60,9 +60,27 @@ def test_nan_survives_forward_and_backward_and_infinity_makes_none(layer, dtype)
     y, dx = through(layer, x)
     assert y.dtype == dx.dtype == dtype
     assert np.isnan(y).tolist() == [True, False, False, False]
+    assert np.isnan(dx).tolist() == [True, False, False, False]
     assert np.isfinite(dx[1:]).all()
     _, dx = through(layer, np.array([1, 2], dtype), np.array([np.nan, 1], dtype))
     assert np.isnan(dx).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("layer", ALL, ids=str)
+@pytest.mark.parametrize("size", [1, 40, elementwise.SERIAL_BELOW_ELEMENTS + 5])
+def test_a_nan_is_passed_on_wherever_it_is_and_to_nothing_else(layer, size):
+    x = np.linspace(-8, 8, size)
+    x[::3] = np.nan
+    y, dx = through(layer, x, np.full(size, 2.0))
+    assert np.array_equal(np.isnan(y), np.isnan(x)) and np.array_equal(np.isnan(dx), np.isnan(x))
+
+
+@pytest.mark.parametrize(("layer", "x"), [(ReLU(), [-1, 0]), (ReLU6(), [-1, 0, 6, 7])])
+def test_where_the_slope_is_0_by_definition_nothing_of_dy_passes(layer, x):
+    x = np.array(x, np.float64)
+    for number in (np.nan, np.inf):
+        _, dx = through(layer, x, np.full(len(x), number))
+        assert np.array_equal(dx, np.zeros(len(x)))
 
 
 def test_sigmoid_neither_overflows_nor_loses_small_values():

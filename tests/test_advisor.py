@@ -24,7 +24,7 @@ from minicnn.layers import (
     ReLU,
     Sequential,
 )
-from minicnn.linear_model.cross_validation import CrossValidation
+from minicnn.linear_model.cross_validation import CrossValidation, cross_validate
 from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
 from minicnn.transfer.features import extract_features
 from minicnn.transfer.strategies import STRATEGIES
@@ -164,9 +164,9 @@ def test_one_pass_gives_the_codes_that_each_layer_gives_alone_and_the_old_probab
     np.testing.assert_allclose(probabilities, expected, rtol=1e-4)
 
 
-def test_a_sample_has_two_pictures_of_every_class_at_least():
+def test_a_sample_has_five_pictures_of_every_class_or_all_of_them():
     y = np.repeat([0, 1, 2], [500, 40, 3])
-    assert np.bincount(y[sample(y, 60)]).tolist() == [55, 4, 2]
+    assert np.bincount(y[sample(y, 60)]).tolist() == [55, 5, 3]
     assert sorted(sample(y, 1000)) == list(range(543))
 
 
@@ -213,6 +213,35 @@ def measurements(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, s
 )
 def test_rules(case, strategy):
     assert choose(measurements(**case)).strategy == strategy
+
+
+def test_the_smallest_class_counts_where_classes_are_uneven():
+    even = measurements(per_class=MANY)
+    uneven = Measurements(**{**vars(even), "counts": (MANY * 4 - 34, 4, 15, 15)})
+    assert even.per_class == MANY and choose(even).many
+    assert uneven.per_class == 4 and not choose(uneven).many
+    assert "4 pictures to learn from of the smallest class" in choose(uneven).reasons[0]
+    assert any("--balance" in reason for reason in choose(uneven).reasons)
+
+
+def test_a_classifier_that_finds_none_of_a_small_class_is_no_good_one():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [120, 10])
+    x = rng.normal(size=(130, 5))
+    plain, balanced = cross_validate(x, y), cross_validate(x, y, balanced=True)
+    assert plain.accuracy > 0.9
+    assert 0.3 < balanced.accuracy < 0.7
+    x[y == 1] += 3
+    assert cross_validate(x, y, balanced=True).accuracy > 0.95
+
+
+def test_weights_of_one_change_nothing_in_cross_validation():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 20)
+    x = rng.normal(size=(60, 5)) + y[:, None]
+    plain, balanced = cross_validate(x, y), cross_validate(x, y, balanced=True)
+    np.testing.assert_array_equal(plain.right, balanced.right)
+    assert plain.standard_error == pytest.approx(balanced.standard_error)
 
 
 def test_what_the_network_cannot_say_about_similarity_its_layers_say():
@@ -314,6 +343,7 @@ def test_command_prints_the_advice_and_writes_figure_and_numbers(folder, model_f
     out = tmp_path / "out"
     assert main(["advise", "--data", str(folder), "--model", str(model_file), "--quick", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
+    assert ["lying", "13", "2", "5"] in [line.split() for line in printed[: printed.index("Why")].splitlines()]
     assert f"minicnn transfer --data {folder} --model {model_file}" in printed
     assert (out / "advice.png").read_bytes().startswith(b"\x89PNG")
     numbers = json.loads((out / "advice.json").read_text())

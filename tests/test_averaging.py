@@ -64,10 +64,36 @@ def test_running_statistics_are_averaged_and_frozen_weights_are_left_out():
     assert "lower.w" not in names
 
 
-@pytest.mark.parametrize("decay", [-0.1, 1.0, 2])
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 1, 2, np.nan])
 def test_a_decay_that_is_none_is_refused(decay):
     with pytest.raises(ValueError, match="0 to below 1"):
         WeightAverage(network(), decay)
+    model = network()
+    with pytest.raises(ValueError, match="average is the decay of an average of weights"):
+        Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 0.1), epochs=1, average=decay)
+
+
+def test_with_a_decay_of_0_the_average_is_the_latest_weights():
+    model = network()
+    average = WeightAverage(model, 0)
+    for _ in range(3):
+        for array in trained_arrays(model).values():
+            array += 1
+        average.update()
+    own = copies(model)
+    with average.in_place():
+        assert equal(own, copies(model))
+
+
+def test_the_largest_decay_below_1_is_taken_and_begins_with_the_early_weights():
+    # d is t / (t + 10) for as long as that is smaller: after the first step 1/11 of the old and 10/11 of the new weight
+    layer = Linear(1, 1, bias=False, rng=0)
+    layer.w.value[...] = 0
+    average = WeightAverage(layer, np.nextafter(1, 0))
+    layer.w.value[...] = 11
+    average.update()
+    with average.in_place():
+        assert layer.w.value[0, 0] == pytest.approx(10)
 
 
 def fitted(average, epochs=4, **options):

@@ -153,8 +153,23 @@ def test_names_must_be_new_and_without_dots():
     for name in ("a", "b.c"):
         with pytest.raises(ValueError, match="a layer's name must be new and without a dot"):
             net.append(name, ReLU())
-    with pytest.raises(TypeError, match="holds layers; 'f' is a function"):
+    with pytest.raises(TypeError, match="holds layers; 'f' is of type function"):
         net.append("f", lambda x: x)
+
+
+def test_every_branch_is_a_layer_with_a_name_of_its_own_without_dots():
+    for names in (("0",), ("a.b",)):
+        with pytest.raises(ValueError, match="Concat: a layer's name must be new and without a dot"):
+            Concat(ReLU(), **dict.fromkeys(names, ReLU()))
+    with pytest.raises(TypeError, match="Concat holds layers; '1' is of type int"):
+        Concat(ReLU(), 3)
+
+
+def test_both_paths_of_a_shortcut_block_are_layers():
+    with pytest.raises(TypeError, match="Residual holds layers; 'body' is of type NoneType"):
+        Residual(None)
+    with pytest.raises(TypeError, match="Residual holds layers; 'shortcut' is of type str"):
+        Residual(ReLU(), "identity")
 
 
 def test_halves_share_their_layers_with_the_whole():
@@ -168,7 +183,7 @@ def test_halves_share_their_layers_with_the_whole():
 
 
 def test_branches_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"the branch gives \(5, 3\) and the shortcut \(5, 4\)"):
+    with pytest.raises(ValueError, match=r"the body gives \(5, 3\) and the shortcut \(5, 4\)"):
         Residual(linear(1, features=3)).forward(ROWS)
     with pytest.raises(ValueError, match="branches may differ in channels only"):
         Concat(Conv2d(3, 2, 1), Conv2d(3, 2, 3)).forward(PICTURES.astype(np.float32))

@@ -541,10 +541,30 @@ def test_the_wrong_number_of_channels_is_explained():
         layer.output_shape((8, 4, 32, 32))
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 2, 9), (1, 3, 9, 4), (1, 3, 0, 9)])
+@pytest.mark.parametrize("shape", [(1, 3, 2, 9), (1, 3, 9, 4)])
 def test_a_window_larger_than_the_padded_picture_is_explained(shape):
     with pytest.raises(ValueError, match=r"the window, 3 x 5, is larger than the padded picture"):
         Conv2d(3, 4, 3, dilation=(1, 2)).output_shape(shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 0, 9), (1, 3, 9, 0)])
+@pytest.mark.parametrize("pad", [0, 2, "same"])
+def test_a_picture_without_pixels_is_explained_whatever_the_padding(shape, pad):
+    with pytest.raises(ValueError, match=r"a picture of \d x \d has no pixels"):
+        Conv2d(3, 4, 3, pad=pad).output_shape(shape)
+
+
+def test_direct_has_no_dx_and_dw_only_from_four_filters_a_group_and_three_weights_on():
+    """The other steps are computed as usual, as the docstring says."""
+
+    def step_of(step, F, groups, C, kernel=(1, 3)):
+        geometry = ConvGeometry(kernel, (1, 1), (0, 0, 0, 0), (1, 1))
+        shapes = (1, C, 1, 12), (1, F, 1, 10)
+        return choice.choose_algorithm(step, *shapes, geometry, groups, np.dtype(np.float64), "direct")
+
+    assert step_of("forward", 2, 2, 4) == step_of("dw", 4, 1, 1) == step_of("dw", 8, 2, 4) == "direct"
+    assert "direct" not in (step_of("dx", 4, 1, 1), step_of("dw", 3, 1, 1), step_of("dw", 4, 2, 4))
+    assert step_of("dw", 4, 1, 1, kernel=(1, 2)) != "direct"
 
 
 def test_groups_must_divide_the_channels():

@@ -5,6 +5,8 @@ import pytest
 
 from minicnn.gradcheck import check_layer
 from minicnn.layers import Dropout, Linear, Sequential
+from minicnn.models import squeezenet1_1
+from minicnn.pretrained.convert import convert_arrays
 
 X = np.random.default_rng(0).uniform(1, 2, (4, 5))
 
@@ -59,6 +61,31 @@ def test_seeding_a_network_gives_each_dropout_a_generator_of_its_own():
     assert np.array_equal(one.forward(X), two.forward(X))
     a, c = one.layers["a"], one.layers["c"]
     assert not np.array_equal(a.forward(np.ones(64)), c.forward(np.ones(64)))
+
+
+def test_a_converted_network_drops_at_random_and_repeats_with_its_seed():
+    # in the names of torchvision; SqueezeNet has a dropout below its last convolution
+    fires = dict(zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True))
+    theirs = {"conv1.conv": "features.0", "conv10.conv": "classifier.1"}
+    for n, i in fires.items():
+        theirs |= {f"fire{n}.squeeze.conv": f"features.{i}.squeeze"}
+        theirs |= {f"fire{n}.expand.{k}.conv": f"features.{i}.expand{k}" for k in ("1x1", "3x3")}
+    arrays = {}
+    for name, parameter in squeezenet1_1(3, rng=0).parameters().items():
+        layer, _, array = name.rpartition(".")
+        arrays[f"{theirs[layer]}.{'weight' if array == 'w' else 'bias'}"] = parameter.value
+    x = np.ones(1000)
+
+    def masks(rng):
+        model, _ = convert_arrays(arrays, "squeezenet.npz", "squeezenet1_1", classes=3, rng=rng)
+        (dropout,) = [layer for _, layer in model.train().walk() if isinstance(layer, Dropout)]
+        return dropout.forward(x), dropout.forward(x)
+
+    first, second = masks(5)
+    assert {0, 2} == set(np.unique(first))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(masks(5), (first, second))
+    assert not np.array_equal(masks(6), (first, second))
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -37,6 +38,8 @@ from minicnn.transfer.feature_bank import build_feature_bank
 from minicnn.transfer.features import extract_features
 from minicnn.transfer.finetune import Phase, fine_tune
 from minicnn.transfer.metrics import classification_metrics, mean_and_std
+from minicnn.transfer.mirrored import compare_mirrored
+from minicnn.transfer.near_duplicates import find_near_duplicates
 from minicnn.transfer.surgery import freeze_points, set_head, with_new_head
 
 SIZE = 16
@@ -223,6 +226,16 @@ def test_metrics_worked_by_hand():
     assert mean_and_std([1.0])["std"] is None
 
 
+def test_metrics_do_not_speak_of_classes_without_samples():
+    alone = classification_metrics(np.array([0, 0]), np.array([[2.0, 1], [3, 1]]))
+    assert alone["accuracy"] == 1 and alone["balanced_accuracy"] is None and alone["f1"] is None
+    y, scores = np.array([0, 1, 1]), np.eye(3)[[0, 1, 0]]
+    assert classification_metrics(y, scores)["balanced_accuracy"] == 0.75
+    assert classification_metrics(y, scores, positive=2)["f1"] is None
+    assert classification_metrics(y, scores, positive=0)["f1"] == pytest.approx(2 / 3)
+    assert mean_and_std([None, None]) == {"mean": None, "std": None}
+
+
 def test_mistakes_come_most_confident_first(ready):
     _, _, pictures = ready
     indices = np.array([0, 1, 40, 41])  # two lying, two upright
@@ -277,6 +290,10 @@ def check_the_saved_model(folder, out, results, capsys):
     answers = re.findall(r"^ +[\d.]+ % +(\w+)$", capsys.readouterr().out, re.MULTILINE)
     right = np.mean([answer == pictures.classes[pictures.labels[i]] for answer, i in zip(answers, test, strict=True)])
     assert right == pytest.approx(run["accuracy"])
+    assert main(["predict", str(out / "model.h5"), *paths, "--reject", "--json", str(out / "predictions.json")]) == 0
+    predictions = json.loads((out / "predictions.json").read_text(encoding="utf-8"))["predictions"]
+    rejected = np.mean([prediction["answer"] == "none of these" for prediction in predictions])
+    assert rejected == pytest.approx(results["novelty"]["test_rejected"])
 
 
 def test_the_full_mode_takes_the_mean_over_mirrored_pictures_and_so_does_the_saved_model(
@@ -356,6 +373,184 @@ def test_strategy_and_layer_can_be_chosen(folder, model_file, tmp_path, cache, c
     assert [strategy["key"] for strategy in results["strategies"]] == ["softmax"]
     model = minicnn.load(tmp_path / "report" / "model.h5")
     assert list(model.layers) == ["block0", "block1", "codes", "classifier"]
+
+
+# ---- what is said first, and what it leads to
+
+
+def draw_folder(root, counts, picture):
+    """A folder of ``counts`` pictures a class; ``picture(name, rng)`` draws one."""
+    rng = np.random.default_rng(7)
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(picture(name, rng)).save(root / name / f"{i:03}.png")
+    return root
+
+
+def results_in(out):
+    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+
+
+def test_classes_and_their_counts_are_said_before_anything_is_computed(folder, model_file, tmp_path, cache, capsys):
+    (folder / "upright" / "bad.png").write_bytes(b"no picture at all, whatever its name says")
+    assert transfer(folder, model_file, tmp_path / "report", "--strategy", "svm") == 0
+    said = capsys.readouterr()
+    lines = said.out[: said.out.index("CNN codes")].splitlines()
+    assert ["class", "train", "val", "test"] in [line.split() for line in lines]
+    assert ["lying", "26", "4", "10"] in [line.split() for line in lines]
+    assert any(line.startswith("left out: ") and "1 " in line for line in lines)
+    assert any("F1 is of the class 'upright'" in line for line in lines)
+    assert "Warning" not in said.err and "warnings.warn" not in said.err
+    findings = results_in(tmp_path / "report")["data"]["findings"]
+    assert findings["left out"] and findings["note"]
+
+
+def test_python_warnings_reach_users_as_sentences(folder, model_file, tmp_path, cache, capsys, monkeypatch):
+    def warns(*arguments, **options):
+        warnings.warn("the sky is falling", stacklevel=2)
+        return small_model(), open_pictures(folder), PHOTOS
+
+    monkeypatch.setattr("minicnn.experiment.experiment.set_up", warns)
+    assert transfer(folder, model_file, tmp_path / "report", "--strategy", "svm") == 0
+    assert capsys.readouterr().err.splitlines() == ["note: the sky is falling"]
+
+
+def uneven_pictures(name, rng):
+    return stripes(rng, upright=name == "normal")
+
+
+def test_where_classes_are_uneven_the_small_one_is_not_forgotten(model_file, tmp_path, cache, capsys):
+    data = draw_folder(tmp_path / "uneven", {"defect": 8, "normal": 80}, uneven_pictures)
+    assert transfer(data, model_file, tmp_path / "report", "--strategy", "svm", "--strategy", "finetune-upper") == 0
+    said = capsys.readouterr().out
+    assert said.index("the classes are uneven, 8 to 80 pictures") < said.index("CNN codes")
+    assert said.index("fewer than 5 test pictures of 'defect' (2)") < said.index("CNN codes")
+    results = results_in(tmp_path / "report")
+    assert results["f1_of"] == "defect", "the smaller class is the one that is looked for"
+    assert all("val_confusion" in run for strategy in results["strategies"] for run in strategy["runs"])
+    assert "'defect'" in results["recommendation"]["sentence"] and "mean over classes" in results["recommendation"]["sentence"]
+
+
+def test_classes_that_cannot_be_tested_are_named_before_anything_is_computed(folder, model_file, tmp_path, cache, capsys):
+    for part, names in (("train", ("lying", "upright")), ("test", ("lying",))):
+        for name in names:
+            (tmp_path / "parts" / part / name).mkdir(parents=True)
+            for i in range(20) if part == "train" else range(20, 30):
+                (folder / name / f"{i:02}.png").rename(tmp_path / "parts" / part / name / f"{i:02}.png")
+    assert transfer(tmp_path / "parts", model_file, tmp_path / "report", "--strategy", "svm") == 0
+    said = capsys.readouterr().out
+    assert said.index("1 of 2 classes have no pictures to test: 'upright'") < said.index("CNN codes")
+    (strategy,) = results_in(tmp_path / "report")["strategies"]
+    assert strategy["accuracy"]["mean"] is not None
+    assert strategy["balanced_accuracy"]["mean"] is None and strategy["f1"]["mean"] is None
+
+
+def test_many_pictures_are_on_disk_and_give_the_same_numbers(folder, model_file, tmp_path, cache, monkeypatch, capsys):
+    words = ["transfer", "--data", str(folder), "--model", str(model_file), "--out", str(tmp_path / "report")]
+    found = []
+    for large in (None, 1):
+        if large:
+            monkeypatch.setattr("minicnn.cache.LARGE", large)
+            monkeypatch.setattr("minicnn.cache.IN_USE", 1000)
+        assert main([*words, "--full", "--seeds", "1", "--epochs", "1"]) == 0
+        strategies = results_in(tmp_path / "report")["strategies"]
+        found.append([(run["val_accuracy"], run["confusion"]) for strategy in strategies for run in strategy["runs"]])
+    assert found[0] == found[1] and len(found[0]) == 4
+
+
+def test_balance_gives_small_classes_the_same_say(model_file, tmp_path, cache, capsys):
+    def overlapping(name, rng):
+        return np.clip(rng.normal(110 if name == "normal" else 122, 14) + rng.normal(0, 3, (24, 24, 3)), 0, 255).astype(
+            np.uint8
+        )
+
+    data = draw_folder(tmp_path / "uneven", {"defect": 20, "normal": 160}, overlapping)
+    found = []
+    for words in ([], ["--balance"]):
+        assert transfer(data, model_file, tmp_path / "report", "--strategy", "softmax", "--seeds", "3", *words) == 0
+        (strategy,) = results_in(tmp_path / "report")["strategies"]
+        matrix = np.sum([run["confusion"] for run in strategy["runs"]], axis=0)
+        found.append(matrix[0, 0] / matrix[0].sum())
+    assert found[1] > found[0] + 0.2
+    assert transfer(data, model_file, tmp_path / "report", "--strategy", "finetune-upper", "--epochs", "1", "--balance") == 0
+
+
+def test_the_positive_class_can_be_chosen_and_must_be_there(folder, model_file, tmp_path, cache, capsys):
+    assert transfer(folder, model_file, tmp_path / "report", "--strategy", "svm", "--positive", "lying") == 0
+    results = results_in(tmp_path / "report")
+    assert results["f1_of"] == "lying"
+    (strategy,), matrix = results["strategies"], np.array(results["strategies"][0]["runs"][0]["confusion"])
+    expected = 2 * matrix[0, 0] / (matrix[0].sum() + matrix[:, 0].sum())
+    assert strategy["runs"][0]["f1"] == pytest.approx(expected)
+    assert transfer(folder, model_file, tmp_path / "report", "--positive", "flying") != 0
+    assert "--positive flying: there is no such class; the classes are lying, upright" in capsys.readouterr().err
+
+
+def half_bright(name, rng):
+    """Bright on the left or on the right: mirrored, one is the other."""
+    pixels = rng.normal(60, 10, (24, 24, 3))
+    pixels[:, :12] += 120
+    return np.clip(pixels if name == "left" else pixels[:, ::-1], 0, 255).astype(np.uint8)
+
+
+def test_pictures_that_are_another_class_when_mirrored_are_not_mirrored(model_file, tmp_path, cache, capsys):
+    data = draw_folder(tmp_path / "sides", {"left": 30, "right": 30}, half_bright)
+    words = ["transfer", "--data", str(data), "--model", str(model_file), "--out", str(tmp_path / "report")]
+    words += ["--strategy", "finetune-upper", "--epochs", "1", "--seeds", "1"]
+    for more, outcome, flips in (
+        ([], "so training pictures are not mirrored", False),
+        (["--augment", "flip,shift=0.1"], "they are mirrored, as --augment says", True),
+        (["--no-flip"], None, False),
+    ):
+        assert main([*words, *more]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert ("mirrored pictures look like other classes" in said) == (outcome is not None)
+        assert outcome is None or outcome in said
+        assert ("flips" in results_in(tmp_path / "report")["data"]["augmentation"]) == flips
+
+
+def test_pictures_that_stay_what_they_are_when_mirrored_may_be_mirrored(ready):
+    model, fitted, pictures = ready
+    found = compare_mirrored(model, fitted, pictures.labels, np.arange(80), pictures.classes)
+    assert not found.looks_like_another_class
+
+
+def test_an_augmentation_that_cannot_be_is_refused_before_anything_is_opened(model_file, tmp_path, cache, capsys):
+    for words, says in (("flip,spin", "'spin' is none of flip"), ("shift", "a fraction, as shift=0.2"), ("shift=2", "shift=2")):
+        assert transfer(tmp_path / "nowhere", model_file, tmp_path / "report", "--augment", words) != 0
+        assert says in capsys.readouterr().err
+
+
+def smooth(name, rng):
+    """Clouds: no two are alike, and a copy that was saved again still is."""
+    small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    pixels = np.asarray(small.resize((48, 48), Image.Resampling.BICUBIC)).astype(int)
+    return np.clip(pixels + (60 if name == "bright" else -60), 0, 255).astype(np.uint8)
+
+
+def test_copies_that_were_saved_again_are_noticed_across_parts_and_can_be_kept_in_one(model_file, tmp_path, cache, capsys):
+    data = draw_folder(tmp_path / "clouds", {"bright": 30, "dark": 30}, smooth)
+    for name in ("bright", "dark"):
+        for i in range(6):
+            Image.open(data / name / f"{i:03}.png").save(data / name / f"again{i}.jpg", quality=60)
+    out = tmp_path / "report"
+    assert transfer(data, model_file, out, "--strategy", "svm") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    found = results_in(out)["data"]["near_duplicates"]
+    assert "12 pairs of pictures look nearly the same" in said and "the test score is too good by that" in said
+    assert found["pairs"] == 12 and 0 < len(found["across_parts"]) <= 12
+    assert (out / "near_duplicates.png").exists()
+    assert transfer(data, model_file, out, "--strategy", "svm", "--group-duplicates") == 0
+    assert results_in(out)["data"]["near_duplicates"]["across_parts"] == []
+    assert not (out / "near_duplicates.png").exists()
+
+
+def test_pictures_of_one_kind_are_not_taken_for_copies(cache):
+    rng, model = np.random.default_rng(3), small_model().eval()
+    fitted = model.preprocessing.fit_picture
+    clouds = np.stack([fitted(smooth(name, rng)) for name in ("bright", "dark") for _ in range(40)])
+    assert len(find_near_duplicates(extract_features(model, clouds, progress=False), clouds).pairs) == 0
 
 
 def test_parts_given_by_folders_are_used_as_they_are(folder, tmp_path):

@@ -16,6 +16,7 @@ from minicnn.experiment import figures
 from minicnn.experiment.report import table, write_report
 from minicnn.experiment.results import majority_baseline, recommend, recommended, summed_confusion, worst_mistakes
 from minicnn.transfer.formatting import quantity
+from minicnn.transfer.metrics import balanced_accuracy
 from minicnn.viz.style import class_labels, drawable, shorten, style, text_width
 
 LAYERS = ["stem", "block0", "block1", "head", "pool", "classifier"]
@@ -42,6 +43,8 @@ class Pictures:
 
 
 def spread(values):
+    if not values:
+        return {"mean": None, "std": None}
     return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else None}
 
 
@@ -108,7 +111,14 @@ def make_results(keys=tuple(TITLES), seeds=3, classes=("functional", "defective"
             "parts": {"train": 50 * len(classes), "val": 10 * len(classes), "test": 20 * len(classes)},
             "source": "https://example.org/cells (a paper, 2019).",
             "licence": "CC BY-NC-SA 4.0",
-            "notes": ["A note."],
+            "findings": {"left out": [], "assumed": ["val is the test part"], "note": ["A note."]},
+            "counts_in_parts": {"train": [50] * len(classes), "val": [10] * len(classes), "test": [20] * len(classes)},
+            "uneven": False,
+            "near_duplicates": {
+                "pairs": 9,
+                "across_parts": [["a/1.png", "a/copy of 1.png"], ["b/7.png", "b/7 (1).png"]],
+                "shown": [[0, 1], [2, 3]],
+            },
             "augmentation": "flips",
         },
         "model": {
@@ -276,14 +286,18 @@ def test_every_figure_is_a_file_and_is_in_the_page(written):
 
 def test_figures_without_data_are_left_out_and_older_ones_removed(tmp_path):
     (tmp_path / "learning_curves.png").write_bytes(b"of an earlier report")
-    page = write_report(make_results(keys=("svm",), mistakes=0), tmp_path, Pictures())
+    results = make_results(keys=("svm",), mistakes=0)
+    results["data"]["near_duplicates"] = {"pairs": 0, "across_parts": [], "shown": []}
+    page = write_report(results, tmp_path, Pictures())
     names = {path.stem for path in tmp_path.glob("*.png")}
     assert names == {"accuracy", "confusion", "frozen", "regularisation"}
     assert "linear SVM on CNN codes made no mistake on the test pictures" in Page(page).text
 
 
 def test_a_report_of_nothing_is_still_a_report(tmp_path):
-    page = Page(write_report(make_results(keys=()) | {"interrupted": True}, tmp_path, Pictures()))
+    results = make_results(keys=()) | {"interrupted": True}
+    results["data"]["near_duplicates"]["shown"] = []
+    page = Page(write_report(results, tmp_path, Pictures()))
     assert "Interrupted." in page.text and "no strategy has finished" in page.text and not page.all("img")
 
 
@@ -303,6 +317,38 @@ def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path, monkeypatch):
 
 
 # ---- the page
+
+
+def test_what_was_found_stands_before_the_figures_and_not_at_the_end(written):
+    page = written[1].read_text(encoding="utf-8")
+    assert page.index("assumed: val is the test part") < page.index("<img") < page.index("Learning curves")
+    text = Page(written[1]).text
+    assert "note: A note." in text and "functional501020" in text
+
+
+def untested(results):
+    """The same with the last class in no test part."""
+    for strategy in results["strategies"]:
+        for record in strategy["runs"]:
+            record["confusion"][-1] = [0] * len(results["data"]["classes"])
+            record |= {"balanced_accuracy": None, "f1": None, "mistakes": []}
+        strategy |= {"balanced_accuracy": spread([]), "f1": spread([])}
+    return results
+
+
+def test_a_class_that_was_not_tested_has_no_numbers_and_is_named_as_untested(tmp_path):
+    results = untested(make_results(keys=("svm", "softmax")))
+    lines = table(results).splitlines()
+    assert lines[2].split()[-4:-2] == ["-", "-"]
+    assert "1 of 2 classes had no test pictures, and no number here speaks of them: defective." in " ".join(lines)
+    assert next(line for line in lines if line.startswith("always")).split()[-2:] == ["100.0", "-"]
+    with matplotlib.style.context(["default", style()]):
+        figure, alt, caption = figures_of_answers.confusion(results)
+    cells = [text.get_text() for text in figure.subfigs[0].axes[0].texts]
+    assert cells == ["not tested", "48\n80 %", "12\n20 %"]
+    assert "defective not tested" in alt and "Grey rows" in caption
+    text = Page(write_report(results, tmp_path, Pictures())).text
+    assert "made no mistake on the test pictures; there were none of defective." in text
 
 
 def test_page_has_the_same_numbers_as_the_table(written):
@@ -411,6 +457,50 @@ def test_frozen_layers_are_named_as_frozen_and_others_by_their_learning_rate():
     assert "linear SVM on CNN codes trains 1 of 5, from classifier on" in alt
 
 
+@pytest.mark.parametrize("accuracy", [0.4, 0.97, 1.0])
+def test_axes_of_percentages_end_at_100(accuracy):
+    results = make_results()
+    for strategy in results["strategies"]:
+        strategy["accuracy"] = {"mean": accuracy, "std": 0.0}
+        for record in strategy["runs"]:
+            record["accuracy"] = accuracy
+            for point in record.get("regularisation_path", ()):
+                point["train_accuracy"] = accuracy
+            for entry in (entry for phase in record.get("phases", ()) for entry in phase["history"]):
+                entry["val_accuracy"] = accuracy
+    with matplotlib.style.context(["default", style()]):
+        assert figures.accuracy(results)[0].axes[0].get_xlim()[1] <= 100
+        assert figures.regularisation(results)[0].axes[0].get_ylim()[1] <= 100
+        assert figures.learning_curves(results)[0].subfigs[0].axes[1].get_ylim()[1] <= 100
+    assert all(frame_is_white(drawing.png) for drawing in figures.draw(results, Pictures()))
+
+
+def test_captions_speak_of_what_is_there():
+    def captions(results):
+        return {drawing.name: drawing.caption for drawing in figures.draw(results, Pictures())}
+
+    alone = make_results(keys=("finetune-upper",), seeds=1, classes=("a", "b", "c", "d"))
+    alone["data"]["augmentation"] = "none in the quick mode"
+    said = captions(alone)
+    assert "small matrices" not in said["confusion"] and "summed" not in said["confusion"]
+    for absent in ("augmented", "dropout", "A line a seed", "numbers of the phases"):
+        assert absent not in said["learning_curves"]
+    several = make_results(classes=("a", "b", "c", "d"))
+    several["model"]["summary"] = "dropout  Dropout(p=0.2)"
+    said = captions(several)
+    assert "small matrices" in said["confusion"] and "summed over seeds" in said["confusion"]
+    for present in ("of augmented pictures and with dropout on", "A line a seed", "numbers of the phases"):
+        assert present in said["learning_curves"]
+    several["ladder"]["strategies"] = {key: [1] * len(LAYERS) for key in TITLES}
+    assert "Hatched" in said["frozen"] and "Hatched" not in captions(several)["frozen"]
+
+
+def test_pictures_that_are_nearly_the_same_are_shown_with_their_names():
+    drawings = {drawing.name: drawing for drawing in figures.draw(make_results(), Pictures((30, 40), None))}
+    assert "a/1.png and a/copy of 1.png; b/7.png and b/7 (1).png" in drawings["near_duplicates"].alt
+    assert drawings["near_duplicates"].caption.startswith("The 2 pairs of pictures")
+
+
 def test_a_small_matrix_shows_counts_and_shares():
     with matplotlib.style.context(["default", style()]):
         figure, alt, _ = figures_of_answers.confusion(make_results(seeds=2))
@@ -432,6 +522,14 @@ def test_shortened_names_keep_both_ends_and_their_width():
 def test_labels_of_classes_stay_distinct():
     labels = class_labels([f"the same beginning {k} and the same end" for k in range(30)], 16)
     assert len(set(labels)) == 30 and max(map(len, labels)) <= 16
+
+
+def test_an_emoji_takes_nothing_else_of_a_name_away():
+    missing = "\N{LINEAR B SYLLABLE B008 A}"
+    if drawable(missing):
+        pytest.skip("a font for Linear B is installed here")
+    assert class_labels([f"normal {missing}", f"{missing} ok?", missing], 20) == ["normal", "ok?", "class 2"]
+    assert class_labels([f"ant {missing}", "ant"], 20) == ["0 ant", "1 ant"], "what is left is still distinct"
 
 
 def test_names_that_no_font_can_write_go_by_number_and_the_page_says_which(tmp_path):
@@ -471,6 +569,22 @@ def test_the_cheapest_strategy_within_one_standard_error_of_the_best_is_recommen
     assert key == chosen and sentence.startswith(f"Recommended: strategy {chosen}, the ")
     assert "it got 50.0 % of the test pictures right" in sentence
     assert ("cheapest within" in sentence) == (val["abc".index(chosen)] < max(val))
+
+
+def test_where_classes_are_uneven_the_small_one_counts_as_much_as_the_large_one():
+    lazy = {"key": "lazy", "title": "lazy", "accuracy": {"mean": 0.968}}
+    lazy["runs"] = [{"val_accuracy": 0.98, "val_confusion": [[98, 0], [2, 0]], "confusion": [[120, 0], [4, 0]]}]
+    keen = {"key": "keen", "title": "keen", "accuracy": {"mean": 0.9}}
+    keen["runs"] = [{"val_accuracy": 0.90, "val_confusion": [[88, 10], [0, 2]], "confusion": [[108, 12], [1, 3]]}]
+    key, sentence = recommend([lazy, keen], 100, ["normal", "defect"])
+    assert key == "keen"
+    assert "mean over classes" in sentence and "lazy 50.0 %" in sentence
+    assert "it recognised 3 of 4 'defect' and 108 of 120 'normal'" in sentence
+
+
+def test_one_hit_of_one_picture_is_no_certainty():
+    assert balanced_accuracy(np.array([[30, 0], [0, 1]]))[0] == 1.0
+    assert balanced_accuracy(np.array([[30, 0], [0, 1]]))[1] > 0.2 > balanced_accuracy(np.array([[30, 0], [0, 30]]))[1]
 
 
 def test_only_splits_that_all_strategies_ran_on_are_compared():

@@ -5,8 +5,10 @@ import pytest
 
 from minicnn.gradcheck import check_function, check_layer, check_loss
 from minicnn.gradcheck.diagnosis import guess_cause
+from minicnn.gradcheck.evidence import Evidence
 from minicnn.layers import (
     AvgPool2d,
+    BatchNorm1d,
     BatchNorm2d,
     Conv2d,
     Dropout,
@@ -14,6 +16,7 @@ from minicnn.layers import (
     Linear,
     ReLU,
     Sequential,
+    Sigmoid,
 )
 from minicnn.losses import SoftmaxCrossEntropy
 
@@ -222,9 +225,17 @@ FAULTS = [
     (conv(DroppedTapOfInput), "x", "axis 2 is 0, 1, 2, 3 and axis 3 is 1, 2, 3, 4, 5: a loop leaves out a slice"),
     (conv(PaddingNotCropped), "x", "the padding is not cropped: [:, :, 1:6, 1:7] of it is right"),
     (conv(PaddingCroppedAtTheWrongSide), "x", "1 down and 1 right of their places: the padding is cropped at the wrong side"),
-    (norm(MissingMeanTerm), "x", "constant within each channel: in batch norm the term of the mean"),
-    (norm(MissingVarianceTerm), "x", "proportional to x - mean in each channel: in batch norm the term of the variance"),
-    (norm(MissingBothTerms), "x", "the terms of the mean and of the variance"),
+    (
+        norm(MissingMeanTerm),
+        "x",
+        "the term of the mean, constant within each channel (the gradient that goes through the average) is missing",
+    ),
+    (
+        norm(MissingVarianceTerm),
+        "x",
+        "the term of the variance, proportional to x - mean in each channel (the gradient that goes through 1 / std) is",
+    ),
+    (norm(MissingBothTerms), "x", "(the gradient that goes through 1 / std) is missing"),
     (norm(ForgottenGamma), "x", "a factor of its own for each channel (gamma"),
     (WrongCountAtTheBorder(3, stride=1, pad=1), "x", "wrong within 2 pixel(s) of the border"),
 ]
@@ -349,6 +360,47 @@ def test_a_check_of_kinks_only_is_not_a_pass():
     assert "every element lies at a kink" in str(report)
 
 
+@pytest.mark.parametrize("distance", [0, 1e-7, 3e-6, -7e-6])
+@pytest.mark.parametrize("wrong", [1000.0, -1.0, 2.0])
+def test_a_kink_excuses_only_what_lies_between_its_slopes(distance, wrong):
+    x = ROWS.copy()
+    x[2, 2] = distance
+
+    class WrongAtTheKink(ReLU):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            dx[2, 2] = wrong * dy[2, 2]
+            return dx
+
+    report = check_layer(WrongAtTheKink(), x)
+    assert not report.ok
+    assert report.kinks == 0
+    assert report.arrays[0].worst == (2, 2)
+
+
+def test_either_slope_of_a_kink_and_what_lies_between_pass():
+    x = ROWS.copy()
+    x[2, 2] = 0
+    for slope in (0, 0.5, 1):
+
+        class Choosing(ReLU):
+            def backward(self, dy, slope=slope):
+                dx = super().backward(dy)
+                dx[2, 2] = slope * dy[2, 2]
+                return dx
+
+        report = check_layer(Choosing(), x)
+        assert report.ok
+        assert report.kinks == (slope != 0.5)  # the central difference is 0.5 itself
+
+
+def test_the_difference_is_divided_by_the_step_as_it_was_rounded():
+    # 1 + 1e-9 is rounded: the two points are not 2e-9 apart, but 1.1e-7 of it more or less
+    x = np.array([1.0, -3.7, 900.0])
+    report = check_function(lambda x: 3 * x, lambda dy: {"x": 3 * dy}, {"x": x}, step=1e-9, tolerance=1e-9)
+    assert report.ok, report
+
+
 def test_a_strongly_curved_function_is_not_taken_for_a_kink():
     x = np.array([0.4, 1.0, 2.5])
     report = check_function(lambda x: np.sin(60 * x), lambda dy: {"x": 60 * np.cos(60 * x) * dy}, {"x": x}, tolerance=1e-5)
@@ -444,7 +496,7 @@ def test_an_unknown_fault_still_fails_and_no_cause_is_made_up():
 
 def test_a_gradient_of_the_right_numbers_in_the_wrong_shape_is_named():
     numeric = np.arange(1.0, 25).reshape(2, 3, 2, 2)
-    assert "reshape" in guess_cause(numeric.reshape(2, 12), numeric, numeric, 2)
+    assert "reshape" in guess_cause(Evidence(numeric.reshape(2, 12), numeric, numeric, 2))
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 1), (2, 3), (1, 1, 1, 1), (2, 3, 1, 1), (2, 2, 3, 4)])
@@ -456,4 +508,133 @@ def test_guessing_gets_along_with_any_shape_and_any_number(shape):
             numeric = np.where(rng.random(shape) < unknown, np.nan, numeric)
             for analytic in (rng.standard_normal(shape), np.full(shape, np.inf), np.zeros((2, *shape)), None):
                 with np.errstate(all="ignore"):
-                    assert isinstance(guess_cause(analytic, numeric, np.ones(shape), 2), str)
+                    assert isinstance(guess_cause(Evidence(analytic, numeric, np.ones(shape), 2)), str)
+
+
+# ---- passes that do not repeat, and points at which there is nothing to measure
+
+
+class Noisy(ReLU):
+    """Noise from a generator that nobody knows of."""
+
+    def __init__(self, size=1.0):
+        super().__init__()
+        self.size, self.noise = size, np.random.default_rng(0)
+
+    def forward(self, x):
+        return super().forward(x) + self.size * self.noise.standard_normal(x.shape)
+
+
+class Counting(ReLU):
+    """Keeps the number of its passes, and lets it into the result."""
+
+    passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        return super().forward(x) * (1 + 1e-8 * self.passes)
+
+
+class Drifting(ReLU):
+    """Right twice, and something else later."""
+
+    passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        return super().forward(x) * (1 if self.passes < 20 else 2)
+
+
+@pytest.mark.parametrize("layer", [Noisy(), Noisy(1e-9), Counting(), Drifting()], ids=name_of)
+def test_a_forward_that_does_not_repeat_is_called_so_and_not_a_kink(layer):
+    report = check_layer(layer, ROWS)
+    assert not report.ok
+    assert "forward() does not repeat" in str(report)
+    assert "kink" not in str(report) and "guess" not in str(report)
+
+
+def test_a_forward_that_gives_nan_or_infinity_is_called_so():
+    x = np.array([[1.0, 0.0, 2.0]])
+    with np.errstate(divide="ignore"):
+        report = check_function(lambda x: np.log(x), lambda dy: {"x": dy / x}, {"x": x})
+    assert not report.ok
+    assert "forward() gives NaN or infinity" in str(report)
+
+
+def test_a_constant_forward_with_a_gradient_of_zero_tests_nothing_and_does_not_pass():
+    # all units of the ReLU are switched off
+    report = check_layer(ReLU(), -np.abs(ROWS) - 0.1)
+    assert not report.ok
+    assert "nothing was put to the test" in str(report)
+    report = check_function(lambda x, w: np.ones(3), lambda dy: {"x": 0 * ROWS, "w": np.zeros(2)}, {"x": ROWS, "w": np.ones(2)})
+    assert not report.ok
+    assert "nothing was put to the test" in str(report)
+
+
+def test_a_gradient_that_is_zero_beside_others_that_are_not_passes_with_a_note():
+    # the mean that batch norm subtracts takes the bias below it with it
+    layer = Sequential(Linear(4, 3, rng=0), BatchNorm1d(3), ReLU()).astype(np.float64)
+    report = check_layer(layer, ROWS)
+    assert report.ok, report
+    assert report.kinks == 0
+    assert [check.name for check in report.arrays if check.is_zero] == ["0.b"]
+    assert str(report).count("zero, for all that can be measured") == 1
+
+
+# ---- small numbers
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-12, 1e-30, 1e-200])
+def test_small_gradients_are_checked_as_large_ones_are(size):
+    def check(factor):
+        return check_function(lambda x: size * x**2, lambda dy: {"x": factor * size * ROWS * dy}, {"x": ROWS})
+
+    assert check(2).ok
+    assert not check(2.001).ok
+    assert not check(-2).ok
+    assert not check(0).ok
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e-9, 1e-11])
+def test_a_small_influence_on_large_outputs_is_measured_with_larger_steps(size):
+    # with a step of 1e-5, y changes in its last digit or not at all
+    def check(factor):
+        w = np.array([0.7, -1.2, 0.3, 2.0])
+        return check_function(
+            lambda x, w: x + size * x * w**2,
+            lambda dy: {"x": dy * (1 + size * w**2), "w": factor * size * w * (dy * ROWS).sum(axis=0)},
+            {"x": ROWS, "w": w},
+        )
+
+    assert check(2).ok, check(2)
+    for factor in (0, -2, 4):
+        assert not check(factor).ok
+
+
+@pytest.mark.parametrize("offset", [0, 30, 1e3])
+def test_rounding_errors_inside_a_layer_are_no_faults(offset):
+    layer = Sequential(norm=BatchNorm1d(4), linear=Linear(4, 3, rng=0)).astype(np.float64)
+    report = check_layer(layer, ROWS + offset)
+    assert report.ok, report
+    assert report.kinks == 0
+
+
+@pytest.mark.parametrize(("wrong_by", "passes"), [(1e-7, True), (1e-6, True), (4e-6, False), (1e-4, False)])
+def test_by_default_a_relative_error_of_a_millionth_passes_and_no_more(wrong_by, passes):
+    # |a - n| / (|a| + |n|): half of what the gradient is wrong by
+    report = check_function(lambda x: x**2, lambda dy: {"x": (1 + wrong_by) * 2 * ROWS * dy}, {"x": ROWS})
+    assert report.ok == passes
+
+
+def test_by_default_up_to_300_elements_of_an_array_are_checked():
+    for size, checked in ((300, 300), (301, 300)):
+        x = np.random.default_rng(0).standard_normal(size)
+        assert check_layer(Sigmoid(), x).arrays[0].checked == checked
+
+
+@pytest.mark.parametrize("name", ["x", "w"])
+def test_arrays_that_cannot_be_changed_are_refused(name):
+    arrays = {"x": ROWS.copy(), "w": np.ones(4)}
+    arrays[name].flags.writeable = False
+    with pytest.raises(ValueError, match=rf"change arrays in place, and {name} is read-only: give a copy, {name}.copy\(\)"):
+        check_function(lambda x, w: x * w, lambda dy: {"x": dy * arrays["w"], "w": (dy * ROWS).sum(axis=0)}, arrays)

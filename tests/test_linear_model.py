@@ -128,6 +128,36 @@ def test_both_solvers_find_the_same_squared_hinge_machine(num_classes):
     np.testing.assert_allclose(one.intercept_, other.intercept_, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("num_classes", [2, 4])
+@EVERY_KIND
+def test_a_class_of_weight_three_counts_as_if_each_of_its_samples_were_there_three_times(kind, num_classes):
+    x, y = overlapping(num_classes)
+    times = np.where(y == 0, 3, 1)
+    again = np.repeat(np.arange(len(y)), times)
+    options = {"standardise": False, "tolerance": 1e-8, "max_iterations": 20_000}
+    weighted = kind(0.05 * times.mean(), class_weight={0: 3.0}, **options).fit(x, y)
+    repeated = kind(0.05, **options).fit(x[again], y[again])
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(weighted.intercept_, repeated.intercept_, rtol=2e-3, atol=2e-3)
+
+
+@EVERY_KIND
+def test_balanced_weights_find_a_class_that_is_too_small_to_matter_otherwise(kind):
+    rng = np.random.default_rng(0)
+    y = np.repeat(["normal", "rare"], [300, 6])
+    x = rng.normal(0, 1, (306, 3)) + np.where(y == "rare", 1, 0)[:, None]
+    new = rng.normal(1, 1, (300, 3))
+    found = [np.mean(kind(0.1, class_weight=weight).fit(x, y).predict(new) == "rare") for weight in (None, "balanced")]
+    assert found[1] > found[0] + 0.25
+
+
+def test_weights_of_classes_are_positive_numbers_for_labels_that_there_are():
+    x, y = overlapping(2)
+    for weight, says in (("even", "'balanced'"), ({7: 2.0}, r"not in y: \[7\]"), ({0: -1.0}, "positive number")):
+        with pytest.raises(ValueError, match=says):
+            SoftmaxRegression(class_weight=weight).fit(x, y)
+
+
 # ---- the gap
 
 
@@ -203,7 +233,7 @@ def test_the_loops_do_the_same_without_the_compiler(dtype):
 def test_projection_on_the_simplex_worked_by_hand():
     # of (0.9, 0.5, -2): with all three tau = (-0.6 - 1) / 3 < -0.5; without the last tau = (1.4 - 1) / 2 = 0.2
     v = np.array([0.9, 0.5, -2.0])
-    dual._to_simplex(v)
+    dual._to_simplex(v, 1.0)
     np.testing.assert_allclose(v, [0.7, 0.3, 0.0])
 
 

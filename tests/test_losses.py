@@ -225,3 +225,105 @@ def test_pytorch_gives_the_same():
         gradient = scores.grad[:, 0] if isinstance(loss, BinaryLogistic) else scores.grad
         assert loss.forward(ours, our_targets) == pytest.approx(value.item(), rel=1e-12)
         np.testing.assert_allclose(loss.backward(), gradient.numpy(), atol=1e-14)
+
+
+# ---- targets of other kinds, and what is said about them
+
+
+@pytest.mark.parametrize(
+    ("targets", "advice"),
+    [
+        (np.array(["cat", "dog", "cat", "cat", "dog", "cat"]), "np.unique(targets, return_inverse=True)"),
+        (np.array(["cat", "dog", None, "cat", "dog", "cat"], object), "np.unique(targets, return_inverse=True)"),
+        (np.array([0.0, 1.5, 1, 1, 2, 3]), "not whole numbers"),
+        (TARGETS.astype(float), "targets.astype(np.int64)"),
+        (TARGETS == 1, "targets.astype(np.int64)"),
+        (np.eye(4, dtype=int)[TARGETS], "convert one-hot rows with targets.argmax(axis=1)"),
+        (TARGETS[:, None], "targets[:, 0]"),
+        (np.tile([1, 1, 0, 0], (6, 1)), "several labels a sample is BinaryLogistic"),
+        (list(TARGETS), "np.asarray(targets)"),
+    ],
+)
+def test_whoever_gives_targets_of_another_form_is_told_how_to_make_them_class_numbers(targets, advice):
+    for loss in (SoftmaxCrossEntropy(), SVMHinge()):
+        with pytest.raises((TypeError, ValueError)) as error:
+            loss.forward(SCORES, targets)
+        assert advice in str(error.value)
+        if isinstance(targets, np.ndarray) and targets.dtype.kind in "UO":
+            assert "astype" not in str(error.value)
+
+
+def test_the_advice_for_names_of_classes_works():
+    names = np.array(["b", "d", "a", "a", "c", "d"])
+    _, targets = np.unique(names, return_inverse=True)
+    assert SoftmaxCrossEntropy().forward(SCORES, targets) > 0
+    assert BinaryLogistic().forward(SCORES[:, 0], (names == "a").astype(np.int64)) > 0
+
+
+def test_an_svm_does_not_take_probabilities_and_says_how_to_make_classes_of_them():
+    with pytest.raises(TypeError, match=r"if the class is where the largest value is, with targets.argmax\(axis=1\)"):
+        SVMHinge().forward(SCORES, softmax(SCORES))
+
+
+def test_probabilities_of_float16_are_as_good_as_their_digits():
+    q = softmax(np.random.default_rng(3).standard_normal(SCORES.shape))
+    for dtype in (np.float32, np.float64):
+        loss = SoftmaxCrossEntropy()
+        value = loss.forward(SCORES.astype(dtype), q.astype(np.float16))
+        assert value == pytest.approx(loss.forward(SCORES.astype(dtype), q), rel=2e-3)
+        assert loss.backward().dtype == dtype
+    np.testing.assert_array_equal(SoftmaxCrossEntropy().labels(q.astype(np.float16)), q.argmax(axis=1))
+    with pytest.raises(ValueError, match="1 in sum"):
+        SoftmaxCrossEntropy().forward(SCORES, (q + 0.01).astype(np.float16))
+
+
+@pytest.mark.parametrize("targets", [np.zeros(0, int), np.zeros((0, 4)), np.zeros((0, 4), np.float16)])
+def test_an_empty_batch_is_refused_whatever_its_targets(targets):
+    with pytest.raises(ValueError, match=r"nothing in this one: scores \(0, 4\)"):
+        SoftmaxCrossEntropy().forward(SCORES[:0], targets)
+    with pytest.raises(ValueError, match=r"nothing in this one: scores \(0,\)"):
+        BinaryLogistic().forward(SCORES[:0, 0], targets[:0].reshape(-1))
+
+
+def test_probabilities_with_nan_are_refused():
+    with pytest.raises(ValueError, match="row 0 of targets"):
+        SoftmaxCrossEntropy().forward(SCORES, np.full((6, 4), np.nan))
+
+
+# ---- one score a sample
+
+
+def test_several_labels_a_sample_are_questions_of_their_own_and_the_advice_works():
+    loss, several = BinaryLogistic(), np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 1]] * 2)
+    with pytest.raises(
+        ValueError, match=r"several labels a sample, .* scores.reshape\(-1\) and targets.reshape\(-1\)"
+    ) as error:
+        loss.forward(SCORES, several)
+    assert "Not SoftmaxCrossEntropy" in str(error.value)
+    value = loss.forward(SCORES.reshape(-1), several.reshape(-1))
+    assert value == pytest.approx(np.mean(np.log1p(np.exp(np.where(several == 1, -SCORES, SCORES)))))
+    assert loss.backward().reshape(SCORES.shape).shape == SCORES.shape
+
+
+def test_one_class_of_several_is_sent_to_the_softmax():
+    for targets in (TARGETS, np.eye(4)[TARGETS]):
+        with pytest.raises(ValueError, match=r"one class a sample, .*use SoftmaxCrossEntropy"):
+            BinaryLogistic().forward(SCORES, targets)
+
+
+@pytest.mark.parametrize("targets", [np.array(["yes", "no"] * 3), np.array([None, 1, 0, 1, 0, 1], object)])
+def test_names_of_two_classes_are_refused_with_advice(targets):
+    with pytest.raises(TypeError, match=r"0 or 1, got .*\(targets == name\).astype\(np.int64\)"):
+        BinaryLogistic().forward(SCORES[:, 0], targets)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_infinite_score_costs_nothing_on_the_right_side_and_infinitely_much_on_the_wrong_one(shape, dtype):
+    scores, right = np.array([np.inf, -np.inf, np.inf, -np.inf], dtype).reshape(shape), np.array([1, 0, 1, 0])
+    loss = BinaryLogistic()
+    assert loss.forward(scores, right) == 0
+    np.testing.assert_array_equal(loss.backward(), 0)
+    assert loss.forward(scores, 1 - right) == np.inf
+    np.testing.assert_array_equal(loss.backward().ravel(), np.array([1, -1, 1, -1]) / 4)

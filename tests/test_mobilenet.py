@@ -77,6 +77,21 @@ def test_padding_of_v2_is_symmetric_and_its_batch_norms_have_torchvisions_eps():
     assert {layer.eps for _, layer in model.walk() if isinstance(layer, BatchNorm2d)} == {1e-5}
 
 
+@pytest.mark.parametrize(
+    ("width", "millions", "parameters"), [(0.35, 59, 1.7), (0.5, 97, 2.0), (0.75, 209, 2.6), (1.3, 509, 5.4), (1.4, 582, 6.1)]
+)
+def test_wider_and_thinner_networks_have_the_numbers_that_their_authors_published(width, millions, parameters):
+    """https://github.com/tensorflow/models/tree/master/research/slim/nets/mobilenet"""
+    model = mobilenet_v2(width=width)
+    assert round(model.multiply_adds((1, 3, 224, 224)) / 1e6) == millions
+    assert round(sum(parameter.value.size for parameter in model.parameters().values()) / 1e6, 1) == parameters
+
+
+def test_the_head_of_a_thin_network_is_as_wide_as_usual():
+    heads = {width: mobilenet_v2(width=width, include_top=False).output_shape((1, 3, 64, 64))[1] for width in (0.5, 1, 1.4)}
+    assert heads == {0.5: 1280, 1: 1280, 1.4: 1792}
+
+
 # ---- both, against PyTorch
 
 

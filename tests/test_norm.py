@@ -359,3 +359,21 @@ def test_the_gradient_of_both_together_is_that_of_the_definition(activation):
     net = Sequential(norm=trained(), relu=activation()).astype(np.float64).train()
     report = check_layer(net, 3 * PICTURES)
     assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (BatchNorm1d(5), (4, 3), "(N, 5)"),
+        (BatchNorm1d(5), (4, 3, 2, 2), "(N, "),
+        (BatchNorm1d(5), (5,), "(N, "),
+        (BatchNorm2d(5), (4, 3, 2, 2), "(N, 5, H, W)"),
+        (BatchNorm2d(5), (4, 5), "(N, "),
+    ],
+)
+def test_an_input_of_another_width_is_refused_with_the_shape_that_is_expected(layer, shape, expected):
+    with pytest.raises(ValueError, match="expects an input of shape") as error:
+        layer.train().forward(np.zeros(shape, np.float32))
+    assert expected in str(error.value) and str(shape) in str(error.value)
+    if isinstance(layer, BatchNorm1d):
+        assert "NCHW" not in str(error.value)

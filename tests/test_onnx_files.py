@@ -141,6 +141,87 @@ def test_a_model_that_cannot_be_is_refused_in_words(path, content, sentence):
         read_onnx(path)
 
 
+def node(operator, name, inputs, outputs=("y",)):
+    texts = [*((1, text) for text in inputs), *((2, text) for text in outputs), (3, name), (4, operator)]
+    return field(1, b"".join(field(number, text.encode()) for number, text in texts))
+
+
+def graph(arrays, *nodes):
+    values = {name: np.full(1, k, "<f4") for k, name in enumerate(arrays)}
+    tensors = [field(5, tensor(field(1, 1), field(9, value.tobytes()), name=name.encode())) for name, value in values.items()]
+    return field(1, 8) + field(7, b"".join([*nodes, *tensors]))
+
+
+def test_what_a_merged_batch_norm_has_left_without_a_name_is_called_after_its_layer(path):
+    first = node("Conv", "/layer1/layer1.0/conv1/Conv", ["x", "onnx::Conv_193", "onnx::Conv_194"])
+    second = node("Conv", "/features/features.0/features.0.0/Conv_1", ["y", "onnx::Conv_196", "onnx::Conv_194"])
+    newest = node("Conv", "node_Conv_9", ["y", "conv3.weight", "conv3.weight_bias"])
+    unknown = node("Conv", "Conv_3", ["y", "onnx::Conv_7", "onnx::Conv_8"])
+    arrays = [
+        "onnx::Conv_193",
+        "onnx::Conv_194",
+        "onnx::Conv_196",
+        "conv3.weight",
+        "conv3.weight_bias",
+        "onnx::Conv_7",
+        "fc.bias",
+    ]
+    path.write_bytes(graph(arrays, first, second, newest, unknown))
+    assert {name: int(array[0]) for name, array in read_onnx(path).items()} == {
+        "layer1.0.conv1.weight": 0, "layer1.0.conv1.bias": 1, "features.0.0.weight": 2, "features.0.0.bias": 1,
+        "conv3.weight": 3, "conv3.bias": 4, "onnx::Conv_7": 5, "fc.bias": 6,
+    }  # fmt: skip
+
+
+def test_an_array_that_is_there_keeps_its_name(path):
+    path.write_bytes(graph(["c.weight", "c.weight_bias", "c.bias"], node("Conv", "", ["x", "c.weight", "c.weight_bias"])))
+    assert {name: int(array[0]) for name, array in read_onnx(path).items()} == {"c.weight": 0, "c.weight_bias": 1, "c.bias": 2}
+
+
+def test_copies_under_other_names_are_there_and_settings_of_nodes_are_not(path):
+    nodes = [
+        node("Identity", "", ["bn1.bias"], ["bn2.bias"]),
+        node("Clip", "", ["x", "least", "most"]),
+        node("Reshape", "", ["y", "shape"]),
+        node("Add", "", ["y", "most"]),
+    ]
+    path.write_bytes(graph(["bn1.bias", "least", "most", "shape", "/pool/pads"], *nodes))
+    arrays = read_onnx(path)
+    assert set(arrays) == {"bn1.bias", "bn2.bias", "most"} and np.array_equal(arrays["bn1.bias"], arrays["bn2.bias"])
+
+
+def elsewhere(location, offset, name=b"w"):
+    entries = [(b"location", location), (b"offset", str(offset).encode()), (b"length", b"8")]
+    places = b"".join(field(13, field(1, key) + field(2, value)) for key, value in entries)
+    return tensor(field(1, 2), places, field(14, 1), name=name)
+
+
+def test_numbers_in_a_file_beside_the_model_are_read(path):
+    path.with_name("net.onnx.data").write_bytes(np.arange(6, dtype="<f4").tobytes())
+    path.write_bytes(model(elsewhere(b"net.onnx.data", 16), elsewhere(b"net.onnx.data", 0, b"b")))
+    assert_same_arrays(read_onnx(path), {"w": np.array([4, 5], np.float32), "b": np.array([0, 1], np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("location", "offset", "sentence"),
+    [
+        (b"gone.data", 0, "in the file 'gone.data', which is not beside it; put it there"),
+        (b"net.onnx.data", 20, "8 bytes belong at byte 20, and the file has 24"),
+        (b"net.onnx.data", -4, "8 bytes belong at byte -4"),
+        (b"../other.data", 0, "in another file; put all into one"),
+        (b"..", 0, "in another file; put all into one"),
+        (b"/etc/passwd", 0, "in another file; put all into one"),
+    ],
+)
+def test_numbers_elsewhere_are_not(path, location, offset, sentence):
+    path.with_name("net.onnx.data").write_bytes(bytes(24))
+    path.parent.with_name("other.data").write_bytes(bytes(24))
+    path.write_bytes(model(elsewhere(location, offset)))
+    with pytest.raises(WeightsError, match=sentence) as refused:
+        read_onnx(path)
+    assert ("Fetch it again" in str(refused.value)) == (location == b"net.onnx.data")
+
+
 def test_a_row_of_empty_fields_costs_no_memory(path):
     content = field(7, field(3, b"") * 30_000 + field(5, tensor(field(1, 1), field(9, bytes(4)))))
     path.write_bytes(content)

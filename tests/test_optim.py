@@ -248,3 +248,28 @@ def test_a_gradient_of_another_shape_is_refused_by_name():
     optimizer = SGD({"conv1.b": weight}, 0.1)
     with pytest.raises(ValueError, match=r"conv1.b has shape \(2,\), its gradient \(1,\)"):
         step(optimizer, [[1.0]])
+
+
+@EACH
+def test_read_only_weights_are_refused_by_name_and_frozen_ones_do_not_matter(make):
+    weight, other = parameter(1.0, 2.0), parameter(1.0, 2.0)
+    weight.value.flags.writeable = False
+    optimizer = make({"conv1.w": weight, "conv2.w": other})
+    with pytest.raises(ValueError, match=r"conv1.w cannot be changed: its array is read-only .*parameter.value.copy\(\)"):
+        step(optimizer, [[1.0, 1.0], [1.0, 1.0]])
+    weight.trainable = False
+    step(optimizer, [[1.0, 1.0], [1.0, 1.0]])
+    assert other.value[0] < 1
+    weight.trainable, weight.value = True, weight.value.copy()
+    step(optimizer, [[1.0, 1.0], [1.0, 1.0]])
+    assert weight.value[0] < 1
+
+
+@EACH
+def test_gradients_may_be_read_only(make):
+    weight, plain = parameter(1.0, 2.0), parameter(1.0, 2.0)
+    optimizer = make({"w": weight, "plain": plain})
+    weight.grad, plain.grad = np.array([1.0, -1.0]), np.array([1.0, -1.0])
+    weight.grad.flags.writeable = False
+    optimizer.step()
+    assert np.array_equal(weight.value, plain.value)

@@ -14,7 +14,7 @@ from minicnn.runtime import worker
 from minicnn.runtime.blas import Blas, loaded_blas
 from minicnn.runtime.cores import usable_cores
 from minicnn.runtime.memory import workspace
-from minicnn.runtime.parallel import current, free_threads, gathering, parallel_each, parallel_for
+from minicnn.runtime.parallel import current, gathering, loop_threads, parallel_each, parallel_for, serial
 from minicnn.runtime.process import process
 from minicnn.runtime.workers import get_threads, set_threads
 
@@ -87,7 +87,15 @@ def test_after_an_exception_nothing_stays_gathered():
         pass
     with pytest.raises(ZeroDivisionError), gathering():
         parallel_for(4, lambda start, stop: 1 / 0, deferrable=True)
-    assert not current().joins_later
+    assert not current().defers_loops
+
+
+def test_in_a_serial_block_nothing_is_gathered():
+    ran = []
+    with gathering(), serial():
+        parallel_for(4, lambda start, stop: ran.append((start, stop)), deferrable=True)
+        assert ran == [(0, 4)]
+    assert ran == [(0, 4)]
 
 
 def test_within_a_task_gathered_loops_run_where_they_are():
@@ -146,6 +154,19 @@ def test_an_exception_in_one_item_reaches_the_caller_when_the_other_thread_has_d
     assert sorted(taken) == [1, 2, 3, 4]
 
 
+def test_with_a_single_thread_what_comes_after_an_exception_is_dropped():
+    set_threads(1)
+    taken = []
+
+    def body(i):
+        taken.append(i)
+        1 / (i - 1)
+
+    with pytest.raises(ZeroDivisionError):
+        parallel_each(range(5), body)
+    assert taken == [0, 1]
+
+
 def test_a_loop_within_a_task_runs_where_it_is():
     seen = []
 
@@ -153,7 +174,7 @@ def test_a_loop_within_a_task_runs_where_it_is():
         seen.append((threading.get_ident(), start, stop))
 
     def outer(start, stop):
-        assert free_threads() == 1
+        assert loop_threads() == 1
         parallel_for(10, inner)
         seen.append(threading.get_ident())
 
@@ -161,7 +182,7 @@ def test_a_loop_within_a_task_runs_where_it_is():
     inner_calls = [call for call in seen if isinstance(call, tuple)]
     assert {ident for ident, _, _ in inner_calls} == {ident for ident in seen if isinstance(ident, int)}
     assert [call[1:] for call in inner_calls] == [(0, 10)] * 2
-    assert free_threads() == 2
+    assert loop_threads() == 2
 
 
 @pytest.mark.parametrize("where", [0, 1])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from minicnn.data import pictures
 from minicnn.data.pictures import MAX_PIXELS, identify_format, read_picture
 from minicnn.errors import PictureError
 
@@ -249,7 +250,6 @@ def test_a_truncated_file_is_called_truncated_wherever_it_ends(form, options):
         (b"PK\x03\x04....", "zip archive"),
         (b"\n <!doctype html><title>404", "web page"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "video"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
         (b"\x93NUMPY\x01\0", "numpy.load"),
@@ -262,6 +262,12 @@ def test_what_is_no_picture_is_named_with_what_it_looks_like(tmp_path, data, des
     path.write_bytes(data)
     message = refusal(path)
     assert str(path) in message and description in message and not identify_format(data)[0]
+
+
+def test_a_picture_of_an_iphone_needs_its_reader(monkeypatch):
+    monkeypatch.setattr(pictures, "can_read_heic", lambda: False)
+    assert 'HEIC picture, as iPhones take them (pip install "minicnn[heic]"' in refusal(b"\0\0\0\x18ftypheic\0\0\0\0")
+    assert identify_format(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif") == (True, "AVIF")
 
 
 def test_missing_empty_folder_and_device(tmp_path):

@@ -305,6 +305,8 @@ def test_inputs_that_do_not_fit_are_refused():
     layer = MaxPool2d(3)
     with pytest.raises(ValueError, match=r"the window \(3, 3\) is larger than the padded picture, x \(1, 1, 2, 5\)"):
         layer.forward(np.zeros((1, 1, 2, 5)))
+    with pytest.raises(ValueError, match="a picture of 0 x 5 has no pixels"):
+        layer.forward(np.zeros((1, 1, 0, 5)))
     with pytest.raises(ValueError, match=r"\(N, C, H, W\), got \(3, 5, 5\)"):
         layer.forward(np.zeros((3, 5, 5)))
     with pytest.raises(TypeError, match="float32 or float64, got int64"):

@@ -54,6 +54,12 @@ def test_an_unknown_name_is_answered_with_the_known_ones(weights):
         minicnn.load("resnet")
 
 
+def test_names_may_be_written_as_people_write_them_and_the_nearest_is_suggested(weights):
+    assert load("LeNet5-test").architecture == "lenet5"
+    with pytest.raises(WeightsError, match=r"no model 'lenet4test'; known are .* Did you mean 'lenet5_test'"):
+        load("lenet4test")
+
+
 def test_a_path_is_read_as_a_file(tmp_path):
     model = lenet5(rng=0)
     model.save(tmp_path / "mine.h5")
@@ -207,7 +213,7 @@ def test_what_stands_in_the_files_of_the_architectures_is_all_collected():
     assert len(set(members)) == len(members) and set(members) <= set(ARCHITECTURES)
     for family in written:
         assert {entry.architecture for entry in family.weights} <= set(family.architectures)
-        sources = {name for name, source in SOURCES.items() if family.name in source.tables}
+        sources = {name for name, source in SOURCES.items() if any(map(source.table_of, family.architectures))}
         assert set(family.preprocessing) == sources, f"names and preprocessing of {family.name}"
         for source in sources:
             for architecture in family.architectures:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minicnn.data.splits import FRACTIONS, stratified_split
+from minicnn.data.picture_set import FileSource, PictureSet
+from minicnn.data.splits import FRACTIONS, split_pictures, stratified_split, stratified_subset
 
 
 def test_each_picture_is_in_exactly_one_part():
@@ -74,3 +75,53 @@ def test_names_and_fractions_are_the_callers():
             stratified_split(np.zeros(4), fractions=fractions)
     with pytest.raises(ValueError, match="one group"):
         stratified_split(np.zeros(4), np.zeros(3))
+
+
+# ---- fewer pictures, in a hurry
+
+
+def collection(*counts: int, **parts: tuple[int, ...]) -> PictureSet:
+    """So many pictures of each class; ``train=(5, 3), test=(2, 2)`` for one that comes with its parts."""
+    labels = [np.repeat(np.arange(len(of_part)), of_part) for of_part in (parts.values() if parts else [counts])]
+    ends = np.cumsum([len(of_part) for of_part in labels])
+    splits = (
+        {part: np.arange(end - len(rows), end) for part, end, rows in zip(parts, ends, labels, strict=True)} if parts else None
+    )
+    labels = np.concatenate(labels)
+    sources = [FileSource(None, f"{i}.png") for i in range(len(labels))]
+    return PictureSet("collection", [f"class {k}" for k in range(labels.max() + 1)], labels, sources, splits=splits)
+
+
+def counts_of(pictures: PictureSet, part: str | None = None) -> list[int]:
+    rows = slice(None) if part is None else pictures.splits[part]
+    return np.bincount(pictures.labels[rows], minlength=len(pictures.classes)).tolist()
+
+
+def test_thinning_takes_pictures_away_from_large_classes_only():
+    few = stratified_subset(collection(2000, 5), 600)
+    assert counts_of(few) == [595, 5] and len(few.findings.left_out) == 1 and "1405 of 2005" in few.findings.left_out[0]
+    assert all(counts_of(few.subset(rows))[1] >= 1 for rows in split_pictures(few, 0).values())
+
+
+def test_many_small_classes_are_not_thinned_at_all():
+    assert counts_of(stratified_subset(collection(*[10] * 300), 600)) == [10] * 300
+
+
+def test_large_classes_keep_their_shares():
+    assert counts_of(stratified_subset(collection(4000, 2000, 12), 310)) == [200, 100, 10]
+
+
+def test_small_given_parts_stay_as_they_are():
+    few = stratified_subset(collection(train=(3000, 300), val=(40, 3), test=(150, 0)), 600)
+    assert counts_of(few, "val") == [40, 3] and counts_of(few, "test") == [150, 0]
+    assert sum(counts_of(few, "train")) == 600 - 43 - 150
+
+
+def test_large_given_parts_are_thinned():
+    few = stratified_subset(collection(train=(25_000, 25_000), test=(5000, 5000)), 600)
+    assert {part: counts_of(few, part) for part in ("train", "test")} == {"train": [150, 150], "test": [150, 150]}
+
+
+def test_a_set_that_is_small_enough_is_left_alone():
+    pictures = collection(30, 30)
+    assert stratified_subset(pictures, 60) is pictures

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hostile import assert_only_refuses, mutated, truncated
 
+import minicnn
 from minicnn import cache, layers
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.errors import WeightsError
@@ -243,12 +244,77 @@ def test_a_file_of_an_older_version_has_auxiliary_heads_by_their_older_name(tmp_
         assert json.loads(bytes(file["layers"][()]))["aux"]["type"] == "AuxiliaryHead"
 
 
-def test_a_layer_of_ones_own_cannot_be_saved(tmp_path):
-    class Mine(ReLU):
-        pass
+class Scale(layers.Layer):
+    """y = factor * w * x, a layer of somebody's own."""
 
-    with pytest.raises(ValueError, match=r"Mine is not one of minicnn\.layers"):
-        Model({"mine": Mine()}, architecture="own").save(tmp_path / "own.h5")
+    def __init__(self, channels, factor=1.0):
+        super().__init__()
+        self.channels, self.factor = channels, factor
+        self.w = layers.Parameter(np.ones((channels, 1, 1), np.float32))
+
+    def forward(self, x):
+        return x * (self.w.value * np.float32(self.factor))
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+    def parameters(self):
+        return {"w": self.w}
+
+    def config(self):
+        return {"channels": self.channels, "factor": self.factor}
+
+
+def with_own_layer():
+    scale = Scale(3, factor=2.5)
+    scale.w.value[:, 0, 0] = 1, 2, 3
+    body = Sequential(conv=Conv2d(3, 3, 1, rng=0), scale=scale)
+    return Model({"block": Residual(body), "pool": layers.GlobalAvgPool2d()}, architecture="own", input_shape=(3, 4, 4))
+
+
+def test_a_model_with_a_layer_of_ones_own_comes_back_when_its_class_is_handed_over(tmp_path):
+    model, path = with_own_layer(), tmp_path / "own.h5"
+    model.save(path)
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 4)).astype(np.float32)
+    for loaded in (load_model(path, custom_layers=[Scale]), minicnn.load(path, custom_layers=[Scale])):
+        assert type(loaded.layers["block"].body.layers["scale"]) is Scale
+        assert np.array_equal(loaded.forward(x), model.forward(x))
+
+
+def test_without_its_class_the_error_says_how_to_hand_it_over(tmp_path):
+    with_own_layer().save(tmp_path / "own.h5")
+    for given in ([], [Sequential]):
+        with pytest.raises(
+            WeightsError, match=r"'block\.body\.scale'.*'Scale'.*minicnn\.load\(path, custom_layers=\[Scale\]\)"
+        ):
+            load_model(tmp_path / "own.h5", given)
+    with pytest.raises(TypeError, match=r"derived from minicnn\.layers\.Layer, got 'Scale'"):
+        load_model(tmp_path / "own.h5", ["Scale"])
+
+
+def test_a_layer_that_could_not_be_built_again_is_refused_before_anything_is_written(tmp_path):
+    class Forgetful(Scale):
+        def config(self):
+            return {}
+
+    class Wrong(Scale):
+        def config(self):
+            return {"channels": 2}
+
+    class Unspeakable(Scale):
+        def config(self):
+            return {"channels": 3, "factor": np.float32(2)}
+
+    taken = type("ReLU", (Scale,), {})
+    for layer, sentence in [
+        (Forgetful(3), r"missing a required argument: 'channels'.*Write a config\(self\)"),
+        (Wrong(3), r"weights \{'w': \(2, 1, 1\)\}, and this one has \{'w': \(3, 1, 1\)\}"),
+        (Unspeakable(3), "not JSON serializable"),
+        (taken(3), "name of minicnn.layers.ReLU; call it something else"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            Model({"mine": layer}, architecture="own").save(tmp_path / "own.h5")
+    assert not list(tmp_path.iterdir())
 
 
 # ---- nothing lost

@@ -341,7 +341,7 @@ FAULTS = {
     "the weight gradient is that of one sample": (compare_convolution, "conv2d_backward", ".sum(axis=0)", "[0]"),
     "the bias gradient is an average": (compare_convolution, "conv2d_backward", "dy.sum(axis=(0", "dy.mean(axis=(0"),
     "a column of taps is dropped": (compare_depthwise, "_taps", "range(KW)", "range(1, KW)"),
-    "dilation is a stride": (compare_depthwise, "_taps", "p * dh : p * dh", "p : p"),
+    "dilation is a stride": (compare_depthwise, "_taps", "p * dil_h : p * dil_h", "p : p"),
     "the kernel of a channel is flipped": (compare_depthwise, "depthwise_forward", "0, p, q, None", "0, -1 - p, -1 - q, None"),
     "all channels have the first filter": (
         compare_depthwise,

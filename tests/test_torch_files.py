@@ -1,8 +1,16 @@
 """PyTorch files are read to the bit, and nothing that is wrong with one does more than raise a WeightsError."""
 
+import argparse
+import datetime
+import functools
+import os
+import pathlib
 import pickle
+import runpy
+import shutil
+import subprocess
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -150,6 +158,97 @@ def test_a_pickle_that_runs_a_command_is_refused_by_name_and_does_not_run(tmp_pa
 
 
 @FORMATS
+@pytest.mark.parametrize(
+    "callable_", [os.system, subprocess.run, eval, exec, __import__, shutil.rmtree, runpy.run_path], ids=lambda f: f.__name__
+)
+def test_what_runs_programs_is_refused_even_beside_good_weights(torch, tmp_path, zipped, callable_):
+    class Runs:
+        def __reduce__(self):
+            return callable_, (str(tmp_path / "it-ran"),)
+
+    torch.save({"w": torch.ones(2), "beside": Runs()}, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match=r"asks for '.*nothing of it was run"):
+        read_torch(tmp_path / "w.pth")
+    assert not (tmp_path / "it-ran").exists()
+
+
+class Settings:
+    """An object of somebody's own class, as training scripts put beside the weights."""
+
+    def __init__(self):
+        self.rate, self.sizes = 0.1, [1, 2]
+
+    def __setstate__(self, state):
+        raise AssertionError("the object was made")
+
+
+class Dictionary(dict):
+    """A dict of one's own, as easydict and Lightning have them."""
+
+
+@FORMATS
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_objects_beside_the_weights_do_not_matter_and_are_not_made(torch, tmp_path, zipped, protocol):
+    beside = {
+        "args": argparse.Namespace(lr=0.1), "scalar": np.float64(3), "array": np.arange(3), "set": {1, 2},
+        "frozen": frozenset("a"),
+        "dtype": torch.float16, "numpy dtype": np.dtype("f4"), "device": torch.device("cpu"), "path": pathlib.Path("x"),
+        "date": datetime.datetime(2024, 1, 1), "own": Settings(), "default": defaultdict(list, a=[1]), "counter": Counter("ab"),
+        "complex": torch.ones(2, dtype=torch.complex64) if zipped else 1j, "keys": {("a", 1): 2, None: 3, 1.5: 4, b"b": 5},
+        "large": 10**30, "bytes": b"x" * 300, "slice": slice(1, 2), "range": range(3), "partial": functools.partial(print, 1),
+    }  # fmt: skip
+    path = tmp_path / "w.pth"
+    torch.save(
+        beside | {"state_dict": {"w": torch.ones(2)}}, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped
+    )
+    assert {name: array.tolist() for name, array in read_torch(path).items()} == {"w": [1, 1]}
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    "under", [("net",), ("params",), ("ema",), ("generator",), ("a", "b"), ("checkpoint", "model", "weights")]
+)
+def test_weights_are_found_under_any_key_and_in_dicts_of_ones_own(torch, save, zipped, under):
+    tree = {"conv.weight": torch.ones(2), "conv.bias": torch.zeros(1)}
+    for key in reversed(under):
+        tree = Dictionary({key: tree, "epoch": 3, "optimizer": {"state": {0: {str(i): torch.ones(1) for i in range(9)}}}})
+    assert list(read_torch(save(tree, zipped))) == ["conv.weight", "conv.bias"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"), [("model", "model_ema"), ("state_dict", "state_dict_ema"), ("student", "teacher"), ("net", "shadow")]
+)
+def test_of_weights_and_their_average_the_weights_are_taken_and_it_is_said(torch, save, taken, left):
+    average = {"module.w": torch.zeros(2), "module.b": torch.zeros(2), "n_averaged": torch.tensor(3)}
+    for order in ((taken, left), (left, taken)):
+        both = {taken: {"w": torch.ones(2), "b": torch.ones(2)}, left: average}
+        arrays = read_torch(save({key: both[key] for key in order}, True))
+        assert arrays["w"].tolist() == [1, 1]
+        assert arrays.notes == [f"The weights under '{taken}' were taken (2 arrays), not those under '{left}' (3)."]
+
+
+def test_a_head_in_a_dict_beside_its_network_belongs_to_it(torch, save):
+    parts = {"backbone": {f"w{i}": torch.ones(1) for i in range(5)}, "head": {"weight": torch.ones(2)}}
+    assert list(read_torch(save(parts, True))) == [*(f"backbone.w{i}" for i in range(5)), "head.weight"]
+
+
+@pytest.mark.parametrize(
+    ("data", "next_step"),
+    [
+        ({"epoch": 1}, r"Save the weights of a network by name: torch\.save"),
+        ({("a", 1): 2}, r"Save the weights of a network by name: torch\.save"),
+        (["a"], r"Save the weights of a network by name: torch\.save"),
+        ({"model": Settings()}, r"an object of the class .*Settings\).*nothing was run.*save its weights by themselves"),
+    ],
+    ids=["numbers", "keys", "list", "object"],
+)
+def test_nobody_is_told_to_fetch_a_sound_file_again(torch, save, data, next_step):
+    with pytest.raises(WeightsError, match=next_step) as refused:
+        read_torch(save(data, True))
+    assert "etch it again" not in str(refused.value) and "damaged" not in str(refused.value)
+
+
+@FORMATS
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_not_even_a_harmless_class_is_looked_up(tmp_path, zipped, protocol):
     path = tmp_path / "odd.pth"
@@ -190,9 +289,9 @@ def test_a_missing_file_and_a_folder_are_one_sentence(tmp_path):
 
 @FORMATS
 def test_a_file_without_named_tensors_says_what_it_has(save, zipped):
-    with pytest.raises(WeightsError, match="what it has: epoch, lr"):
+    with pytest.raises(WeightsError, match="what it has is epoch, lr"):
         read_torch(save({"epoch": 1, "lr": 0.1}, zipped))
-    with pytest.raises(WeightsError, match="holds a list"):
+    with pytest.raises(WeightsError, match="it is a list"):
         read_torch(save([1, 2], zipped))
 
 

@@ -15,17 +15,20 @@ import pytest
 from minicnn.errors import TrainingError
 from minicnn.layers import (
     BatchNorm1d,
+    Conv2d,
     Dropout,
     Layer,
     Linear,
     Parameter,
     ReLU,
     Sequential,
+    set_algorithm,
 )
 from minicnn.losses import BinaryLogistic, Loss, SoftmaxCrossEntropy
 from minicnn.optim import SGD, Adam
 from minicnn.training import Trainer
 from minicnn.training import trainer as trainer_module
+from minicnn.training.diagnosis import first_non_finite, without_overflow_warnings
 from minicnn.training.meter import count_correct
 
 
@@ -501,6 +504,66 @@ def test_a_loss_that_breaks_by_itself_is_named():
 
     with pytest.raises(TrainingError, match=r"the loss \(inf\), after layers that are all finite"):
         make(network(), loss=NoLoss()).fit(*blobs())
+
+
+def signs(size):
+    """A picture in the largest numbers whose sums of a few do not fit into float32, their signs alternating."""
+    return np.float32(1e38) * (-1) ** np.add.outer(np.arange(size), np.arange(size))[None, None].astype(np.float32)
+
+
+def small_convolution(algorithm):
+    """Divides its input by a thousand, if it is computed as it is defined."""
+    conv = Conv2d(1, 1, 3, pad=1, algorithm=algorithm)
+    conv.w.value[...] = 0
+    conv.w.value[0, 0, 1, 1] = 1e-3
+    return conv
+
+
+@pytest.mark.parametrize("algorithm", ["winograd4", "winograd2"])
+def test_the_layer_that_is_named_is_the_one_that_overflows_by_definition(algorithm):
+    model = Sequential(conv=small_convolution(algorithm), poison=Poison(at=1)).eval()
+    with without_overflow_warnings():
+        assert not np.isfinite(model.layers["conv"].forward(signs(16))).all()
+        assert first_non_finite(model, signs(16)) == "Poison 'poison' (its output)"
+    assert model.layers["conv"].algorithm == algorithm
+
+
+@pytest.mark.parametrize("algorithm", ["winograd4", "winograd2"])
+def test_where_only_winograds_sums_overflow_that_is_said_with_the_way_round_it(algorithm):
+    model = Sequential(conv=small_convolution(algorithm)).eval()
+    with without_overflow_warnings():
+        found = first_non_finite(model, signs(16))
+    assert found.startswith("Conv2d 'conv' (its output), which is finite by definition")
+    assert 'set_algorithm(model, "im2col")' in found
+    set_algorithm(model, "im2col")
+    assert first_non_finite(model, signs(16)) is None
+
+
+def test_a_bad_pixel_is_traced_to_the_layer_that_made_it_and_weights_come_first():
+    model = Sequential(below=small_convolution(None), poison=Poison(at=3), above=small_convolution("winograd4")).eval()
+    x = np.ones((1, 1, 16, 16), np.float32)
+    assert first_non_finite(model, x) is None
+    assert first_non_finite(model, x) == "Poison 'poison' (its output)"
+    model.layers["below"].w.value[0, 0, 0, 0] = np.nan
+    assert first_non_finite(model, x) == "Conv2d 'below' (its parameter w)"
+
+
+def test_read_only_arrays_are_refused_before_anything_is_trained():
+    for name in ("upper.w", "norm.running_mean"):
+        model = network()
+        before = digest(model)
+        trained = {name: parameter.value for name, parameter in model.parameters().items()} | model.state()
+        trained[name].flags.writeable = False
+        with pytest.raises(ValueError, match=rf"1 of the model's are read-only \({name}\).*Give the model copies of them"):
+            make(model).fit(*blobs())
+        assert digest(model) == before
+
+
+def test_frozen_weights_may_be_read_only():
+    model = network()
+    model.layers["lower"].freeze()
+    model.layers["lower"].w.value.flags.writeable = False
+    make(model).fit(*blobs())
 
 
 def test_other_errors_leave_the_best_epoch_too():

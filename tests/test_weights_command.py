@@ -115,6 +115,10 @@ def test_a_partial_conversion_says_what_was_not_loaded(run, checkpoint):
     ("line", "complaint"),
     [
         ("convert mine.npz --arch resnet51 --out x.h5", "no architecture 'resnet51'; known are"),
+        ("convert mine.npz --arch mobilenet --out x.h5", "Did you mean 'mobilenet_v1' or 'mobilenet_v2'?"),
+        ("convert mine.npz --arch resnet32 --out x.h5", "that resnet20 has below its classifier: is it that architecture?"),
+        ("convert mine.npz --arch vgg11 --partial --out x.h5", "does not look like vgg11"),
+        ("fetch resnet-51", "Did you mean 'resnet"),
         ("convert mine.npz --arch resnet32 --out x.h5", "60 missing: conv2_4.sum"),
         (
             "convert mine.npz --arch resnet20 --classes 3 --out x.h5",
@@ -138,7 +142,86 @@ def test_what_cannot_be_done_is_one_sentence(run, here, checkpoint, line, compla
     assert not (here / "x.h5").exists()
 
 
+# ---- nothing of the user's is lost
+
+
+@pytest.mark.parametrize("out", ["mine.npz", "./mine.npz", "sub/../mine.npz", "link.h5", "hard.h5"])
+@pytest.mark.parametrize("force", ["", " --force"])
+def test_the_file_that_is_converted_is_never_written_over(run, here, checkpoint, out, force):
+    (here / "sub").mkdir()
+    (here / "link.h5").symlink_to(here / "mine.npz")
+    (here / "hard.h5").hardlink_to(here / "mine.npz")
+    before = (here / "mine.npz").read_bytes()
+    status, _, err = run(f"convert mine.npz --arch resnet20 --out {out}{force}")
+    assert status == 1 and "is the file that is read" in err and "name another one" in err
+    assert (here / "mine.npz").read_bytes() == before
+
+
+def test_a_file_of_somebody_elses_is_replaced_only_if_asked_for(run, here, checkpoint):
+    for content in (b"\x89HDF\r\n\x1a\n and weights", b"notes", b""):
+        (here / "x.h5").write_bytes(content)
+        status, out, err = run("convert mine.npz --arch resnet20 --out x.h5")
+        assert status == 1 and out == "" and "not a model of minicnn" in err and "--force" in err
+        assert (here / "x.h5").read_bytes() == content
+    assert run("convert mine.npz --arch resnet20 --out x.h5 --force")[0] == 0
+    assert run("convert mine.npz --arch resnet20 --out x.h5")[0] == 0  # now it is one of ours
+    (here / "names.txt").write_text("\n".join("abcdefghij"))
+    assert "which would be lost" in run("convert mine.npz --arch resnet20 --classes names.txt --out names.txt --force")[2]
+    assert "is not a file; name one in it" in run("convert mine.npz --arch resnet20 --out data")[2]
+
+
+# ---- what was found and assumed is said
+
+
+def test_notes_are_printed_before_the_way_to_use_the_model(run, here, checkpoint):
+    arrays = {f"backbone.{name}": array for name, array in np.load("mine.npz").items() if not name.startswith("linear")}
+    arrays["backbone.conv1.weight"] = arrays["backbone.conv1.weight"].mean(1, keepdims=True)
+    np.savez("own.npz", **arrays, **{"head.weight": np.ones((3, 64)), "head.bias": np.ones(3), "loss.weight": np.ones(3)})
+    status, out, _ = run("convert own.npz --arch ResNet-20 --out own.h5")
+    notes = [line for line in out.splitlines() if line.startswith("note: ")]
+    assert status == 0 and out.splitlines()[-1].startswith("Use it: minicnn predict own.h5")
+    for note, words in zip(notes, ("begin with 'backbone.'", "own: head, 64 to 3", "takes grey pictures"), strict=True):
+        assert words in note
+    assert "1 arrays of the file are left out, as nothing here uses them: loss.weight" in out
+    np.savez("base.npz", **arrays)
+    status, out, _ = run("convert base.npz --arch resnet20 --out base.h5")
+    assert "The file has no classifier, and neither has the network." in out and "minicnn predict" not in out
+
+
+def test_it_is_said_which_of_several_networks_in_a_file_is_shown_and_taken(run, here, checkpoint):
+    import pickle
+
+    arrays = dict(np.load("mine.npz"))
+    (here / "both.pkl").write_bytes(pickle.dumps({"model_ema": arrays, "model": dict(arrays)}))
+    for line in ("show both.pkl", "convert both.pkl --arch resnet20 --out both.h5"):
+        assert "note: The weights under 'model' were taken (97 arrays), not those under 'model_ema' (97)." in run(line)[1]
+
+
 # ---- fetch and verify
+
+
+def test_names_may_be_written_as_people_write_them(run, published):
+    assert run("fetch ResNet-20")[1] == run("fetch resnet20")[1]
+    assert run("show ResNet20")[1] == run("show resnet20")[1]
+    assert run("verify RESNET_20")[0] == 0
+
+
+def test_a_published_file_is_known_by_its_content_whatever_it_is_called(run, here, published):
+    (here / "download (1).bin").write_bytes(published.read_bytes())
+    assert "the published file of resnet20" in command._verified("download (1).bin")
+
+
+def test_the_name_that_a_file_has_where_it_is_published_is_known(run, here, published):
+    """The publisher calls it resnet20-12fca82f.th; here its name says CIFAR-10, too."""
+    assert (
+        run("verify resnet20-12fca82f.th")[1]
+        == f"resnet20-12fca82f.th: {published} (first 8 digits of the SHA-256 as published)\n"
+    )
+    published.rename(published.parent / "resnet20-12fca82f.th")
+    assert run("verify resnet20")[0] == 0 and "resnet20-12fca82f.th" in run("fetch resnet20")[1]
+    (here / "resnet20-12fca82f.th").write_bytes(b"something else")
+    status, _, err = run("verify ./resnet20-12fca82f.th")
+    assert status == 1 and "WRONG" in err and "It was changed or damaged" in err
 
 
 def test_a_file_that_is_here_is_not_fetched_and_its_hash_is_compared(run, published, monkeypatch):
@@ -160,7 +243,8 @@ def test_files_are_compared_with_what_is_known_of_them(run, here, published):
     assert "as published (SHA-256)" in run("verify lenet5_mnist")[1]
     status, out, err = run("verify")
     assert status == 0 and err == "" and f"resnet20: {published} (first 8 digits" in out
-    assert "its SHA-256 is" in run("verify mine.npz")[1]
+    np.savez("other.npz", w=np.ones(3))
+    assert "its SHA-256 is" in run("verify other.npz")[1]
     assert "the published file of resnet20" in run(f"verify {published}")[1]
     run("convert mine.npz --arch resnet20 --out mine.h5")
     assert "a model of minicnn, as it was saved" in run("verify mine.h5")[1]

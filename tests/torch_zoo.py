@@ -254,6 +254,7 @@ BY_NAME = {
     },
     "googlenet_torchvision": lambda classes, *_: googlenet(classes),
     **{f"resnet{n}": lambda classes, *_, n=n: imagenet_resnet(n, classes) for n in RESNET},
+    "resnet18_cifar": lambda classes, *_: resnet(RESNET[18], classes, small=True, fc="linear"),
     **{f"resnet{n}": lambda classes, *_, n=n: cifar_resnet(n, classes) for n in (20, 32, 44, 56, 110)},
     **{f"squeezenet{v}": lambda classes, *_, v=v: squeezenet(v, classes) for v in SQUEEZENET},
     "mobilenet_v2": lambda classes, *_: mobilenet_v2(classes),

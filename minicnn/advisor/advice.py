@@ -66,7 +66,8 @@ class Advice:
         lines += ["", f"Measured on {measurements.measured:,} of the {measurements.pictures:,} pictures to learn from"]
         lines += _table(measurements)
         lines += textwrap.wrap(
-            "Accuracy of a linear classifier in cross-validation ± one standard error; beside it, by how much it is better "
+            f"{'Balanced accuracy (the mean over classes, which are uneven)' if measurements.is_uneven else 'Accuracy'} of a "
+            "linear classifier in cross-validation ± one standard error; beside it, by how much it is better "
             f"than that of the last codes, picture by picture. {_leep(measurements)}LogME, H-score and LEEP compare networks "
             "on the same pictures (higher is better); no rule here relies on them.",
             COLUMNS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 
+from ..data.findings import findings_table
 from ..data.picture_set import PictureSet
 from ..data.splits import split_pictures
 from ..layers import Flatten, GlobalAvgPool2d, Linear
@@ -64,6 +65,7 @@ def advise(
     parts = split_pictures(pictures, seed=0)
     learning = pictures.subset([*parts["train"], *parts["val"]])
     log(f"{len(learning)} of {len(pictures)} pictures to learn from, {len(pictures.classes)} classes: {pictures.name}")
+    log(findings_table(pictures, parts))
     measurements = measure_pictures(model, learning, MOST_PICTURES["quick" if quick else "default"], progress)
     choice = choose(measurements)
     codes = {"svm": measurements.last, "svm-earlier": measurements.earlier}.get(choice.strategy)
@@ -80,7 +82,7 @@ def advise(
         head_rate=head_rate,
         body_rate=body_rate,
         measurements=measurements,
-        command=_command(choice, words, layer, model.architecture),
+        command=_command(choice, [*words, *["--balance"] * measurements.is_uneven], layer, model.architecture),
     )
 
 

@@ -37,7 +37,8 @@ def advice_figure(advice: Advice) -> Figure:
 def _draw_map(axes: Axes, advice: Advice) -> None:
     choice, per_class = advice.choice, advice.measurements.per_class
     left, right = min(2, per_class / 1.5), max(20_000, per_class * 3)
-    axes.set(xscale="log", xlim=(left, right), ylim=(0, 1), xlabel="pictures to learn from, per class")
+    axes.set(xscale="log", xlim=(left, right), ylim=(0, 1))
+    axes.set_xlabel("pictures to learn from, " + ("of the smallest class" if advice.measurements.is_uneven else "per class"))
     axes.grid(visible=False)
     for many in (False, True):
         for similar in (False, True):
@@ -96,6 +97,7 @@ def _draw_depth(axes: Axes, advice: Advice) -> None:
             )  # fmt: skip
     axes.axhline(100 * measurements.pixels.accuracy, color=GREY, dashes=(4, 2), label="the pixels, without a network")
     axes.set_xticks(range(len(layers)), [shorten(name, 14) for name in layers])
-    axes.set(xlabel="layer, from the lowest to the last", ylabel="accuracy (%)")
+    axes.set(xlabel="layer, from the lowest to the last", ylabel=f"{'balanced ' * measurements.is_uneven}accuracy (%)")
+    axes.set_ylim(top=min(axes.get_ylim()[1], 100))
     axes.set_title("A linear classifier on the codes of each layer, cross-validated (± 1 standard error)")
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", fontsize=8.5, ncols=2)

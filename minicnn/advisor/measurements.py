@@ -7,6 +7,7 @@ else is linear algebra on those. No training takes long.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from ..losses import softmax
 from ..models.activations import activations
 from ..models.model import Model
 from ..transfer.features import pool_features
+from ..transfer.metrics import are_uneven
 from ..transfer.surgery import below_classifier
 from ..transfer.transferability import h_score, leep, logme
 from .similarity import Similarity, measure_similarity
@@ -91,9 +93,14 @@ class Measurements:
     parameters: int
 
     @property
+    def is_uneven(self) -> bool:
+        """Whether some class has far more pictures than another one."""
+        return are_uneven(np.array(self.counts))
+
+    @property
     def per_class(self) -> float:
-        """Pictures to learn from, per class on average."""
-        return self.pictures / len(self.counts)
+        """Pictures to learn from, per class on average; where classes are uneven, of the smallest one."""
+        return float(min(self.counts)) if self.is_uneven else self.pictures / len(self.counts)
 
     @property
     def last(self) -> CodeMeasurements:
@@ -161,6 +168,7 @@ def measure_fitted(
         If there is one class only, or a class has a single picture.
     """
     counts = counts or tuple(np.bincount(y).tolist())
+    probe = partial(cross_validate, balanced=are_uneven(np.array(counts)))
     codes, probabilities = codes_and_probabilities(model, fitted, layers_to_try(model), progress)
     return Measurements(
         pictures=sum(counts),
@@ -168,26 +176,26 @@ def measure_fitted(
         counts=counts,
         similarity=measure_similarity(model, fitted, probabilities),
         codes=tuple(
-            CodeMeasurements(layer, grid, x.shape[1], cross_validate(x, y), logme(x, y), h_score(x, y))
+            CodeMeasurements(layer, grid, x.shape[1], probe(x, y), logme(x, y), h_score(x, y))
             for (layer, grid), x in codes.items()
         ),
-        pixels=cross_validate(small_pixels(fitted), y),
+        pixels=probe(small_pixels(fitted), y),
         leep=None if probabilities is None else leep(probabilities, y),
         parameters=sum(parameter.value.size for parameter in model.parameters().values()),
     )
 
 
 def sample(labels: np.ndarray, most: int) -> np.ndarray:
-    """Indices of about ``most`` pictures, each class with its share and at least two; in random order, the same every time.
+    """Indices of about ``most`` pictures, each class with its share and at least five; in random order, the same every time.
 
-    >>> y = np.repeat([0, 1], [96, 4])
-    >>> np.bincount(y[sample(y, 25)]).tolist()
-    [24, 2]
+    >>> y = np.repeat([0, 1], [96, 8])
+    >>> np.bincount(y[sample(y, 26)]).tolist()
+    [24, 5]
     """
     rng, share, chosen = np.random.default_rng(0), min(1.0, most / len(labels)), []
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
-        chosen.append(members[: max(2, round(share * len(members)))])
+        chosen.append(members[: max(5, round(share * len(members)))])
     return rng.permutation(np.concatenate(chosen))
 
 

@@ -21,7 +21,9 @@ LECTURE = {
 }
 
 # Thresholds
-MANY = 200  # pictures to learn from, per class on average: with so many, a whole network can be trained
+# pictures to learn from, per class on average, or of the smallest class where they are uneven: with so many, a whole network
+# can be trained
+MANY = 200
 ENOUGH = 300  # parameters of the network per picture: with so few or less, fewer pictures of a class are many as well
 RETRAINABLE = 3000  # parameters of the network per picture: with so few or less, few pictures can retrain all of it too
 SURE = 2.0  # standard errors of a difference; more than 1, because the best of several layers is compared
@@ -76,13 +78,20 @@ def choose(measurements: Measurements) -> Choice:
     if similar is None:  # the network remembers too little to tell; similar is then that its last layers are of use
         similar = not earlier_is_better
 
+    of_class = "of the smallest class" if measurements.is_uneven else "per class"
     reasons = [
-        f"{measurements.per_class:.0f} pictures to learn from per class, and {parameters_per_picture:,.0f} parameters of the "
+        f"{measurements.per_class:.0f} pictures to learn from {of_class}, "
+        f"and {parameters_per_picture:,.0f} parameters of the "
         f"network for each picture: {'many' if many else 'few'} ({MANY} and more of a class are many, and so are fewer for a "
         f"network of up to {ENOUGH} parameters a picture). It is {'small enough' if retrainable else 'too large'} to be "
         f"retrained whole by few (up to {RETRAINABLE:,} a picture).",
         *measurements.similarity.sentences(),
     ]
+    if measurements.is_uneven:
+        reasons.append(
+            f"The classes are uneven, {min(measurements.counts)} to {max(measurements.counts)} pictures: each has the same say "
+            "in all that is measured here, and --balance gives it the same say in training."
+        )
     if measurements.similarity.similar is None:
         reasons.append(
             "Neither is enough to tell similar from different here. Instead: the last codes are "

@@ -1,13 +1,15 @@
 """Pictures: reading them, fitting them to a network's input, collections of them, splits and augmentation.
 
 - ``pictures`` decodes a file, an array or a Pillow image to 8-bit RGB; ``preprocessing`` makes a network's input of it.
-- ``picture_set`` is a labelled collection of pictures; ``folders`` (with ``trees``) opens a folder or a zip archive as one,
-  ``cells`` the solar cells of the ELPV data set; ``mnist`` reads idx files.
+- ``picture_set`` is a labelled collection of pictures; ``folders`` opens a folder or a zip archive as one (``trees`` reads what
+  is in it, ``layout`` decides what its folders are, ``names`` and ``pixel_range`` how names and 16-bit pixels are understood),
+  ``cells`` the solar cells of the ELPV data set; ``mnist`` reads idx files. ``findings`` shows what was found.
 - ``splits`` divides a collection into training, validation and test pictures; ``augmentation`` varies training pictures.
 """
 
 from .augmentation import CELLS, PHOTOS, Augmentation
 from .cells import solar_cells
+from .findings import findings_table
 from .folders import PictureSet, open_pictures
 from .mnist import load_mnist, read_idx
 from .pictures import read_picture
@@ -20,6 +22,7 @@ __all__ = [
     "Augmentation",
     "PictureSet",
     "Preprocessing",
+    "findings_table",
     "load_mnist",
     "open_pictures",
     "read_idx",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -113,6 +113,10 @@ class Augmentation:
             return "square" if self.quarter_turns else "flips"
         return "mirror" if self.horizontal_flip else "none"
 
+    def without_flips(self) -> Augmentation:
+        """The same without mirroring pictures, for classes that differ by left and right or by up and down."""
+        return replace(self, horizontal_flip=False, vertical_flip=False)
+
     def describe(self) -> str:
         """One line for reports."""
         parts = [
@@ -125,6 +129,53 @@ class Augmentation:
             f"contrast up to {100 * self.contrast:g} % more or less" if self.contrast else "",
         ]
         return ", ".join(filter(None, parts)) or "none"
+
+
+WORDS = {
+    "flip": "horizontal_flip",
+    "vertical-flip": "vertical_flip",
+    "turns": "quarter_turns",
+    "shift": "shift",
+    "window": "min_scale",
+    "brightness": "brightness",
+    "contrast": "contrast",
+}
+EXAMPLE = "flip,window=0.7,brightness=0.2"
+
+
+def parse_augmentation(text: str) -> Augmentation:
+    """The augmentation that words describe; "none" is none.
+
+    Parameters
+    ----------
+    text : str
+        Separated by commas: flip, vertical-flip, turns (by quarters), and shift, window, brightness, contrast with a fraction
+        each, which are ``Augmentation``'s shift, min_scale, brightness and contrast.
+
+    Raises
+    ------
+    ValueError
+        For another word, a fraction that is missing, too much or no fraction.
+
+    >>> parse_augmentation("flip,window=0.7,brightness=0.2").describe()
+    'horizontal flips, windows of 70 to 100 % of the side, brightness up to 20 % more or less'
+    """
+    fields: dict[str, bool | float] = {}
+    for word in text.split(","):
+        name, given, value = (piece.strip() for piece in word.partition("="))
+        if text.strip() == "none":
+            break
+        if name not in WORDS:
+            raise ValueError(f"--augment: {name!r} is none of {', '.join(WORDS)}; an example: {EXAMPLE}, or none")
+        takes_number = type(getattr(Augmentation, WORDS[name])) is float
+        if takes_number != bool(given):
+            expected = f"a fraction, as {name}=0.2" if takes_number else "no value"
+            raise ValueError(f"--augment: {name} has {expected}, got {word.strip()!r}")
+        try:
+            fields[WORDS[name]] = float(value) if takes_number else True
+        except ValueError:
+            raise ValueError(f"--augment: expected a number in {word.strip()!r}, as {name}=0.2") from None
+    return Augmentation(**fields)
 
 
 def _window(picture: np.ndarray, scale: float, position: np.ndarray) -> np.ndarray:

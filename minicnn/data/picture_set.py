@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
 
+from ..cache import large_array
 from ..errors import DataError, PictureError
 from ..runtime.cores import usable_cores
-from .pictures import read_picture
+from .pictures import MAX_16_BIT, read_picture
 from .preprocessing import Preprocessing
 
 MAX_BYTES = 1 << 30  # of one picture's file, because a zip file may claim any size
+HEAD = 512  # bytes at the beginning of a file
 
 
 class Source(Protocol):
@@ -28,6 +29,9 @@ class Source(Protocol):
     name: str
 
     def read(self) -> bytes: ...
+
+    def head(self) -> bytes:
+        """The first bytes, from which the kind of file can be told; none where it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,13 @@ class FileSource:
             return self.path.read_bytes()
         except OSError as error:
             raise PictureError(f"{self.path} cannot be read: {error.strerror or error}") from error
+
+    def head(self) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                return file.read(HEAD)
+        except OSError:
+            return b""
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,39 @@ class ZipSource:
             return self.archive.read(self.entry)
         except Exception as error:  # zlib.error, BadZipFile, NotImplementedError, EOFError, ...
             raise PictureError(f"{self.name} cannot be unpacked from {self.archive.filename}: {error}") from error
+
+    def head(self) -> bytes:
+        try:
+            with self.archive.open(self.entry) as file:
+                return file.read(HEAD)
+        except Exception:  # as above; whoever reads the whole is told
+            return b""
+
+
+@dataclass
+class Findings:
+    """What was found when a collection was opened, in sentences for people: see `minicnn.data.findings.findings_table`.
+
+    Attributes
+    ----------
+    left_out : list of str
+        What is not used, how many pictures or files, and why.
+    assumed : list of str
+        How folders, names and pixels were understood where they could be understood otherwise.
+    notes : list of str
+        What else matters to whoever reads the results.
+    """
+
+    left_out: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def by_heading(self) -> dict[str, list[str]]:
+        """The sentences under the headings that they have in tables and reports."""
+        return {"left out": self.left_out, "assumed": self.assumed, "note": self.notes}
+
+    def copy(self) -> Findings:
+        return Findings(list(self.left_out), list(self.assumed), list(self.notes))
 
 
 class PictureSet:
@@ -79,8 +123,10 @@ class PictureSet:
     splits : dict or None
         Where the collection comes with its parts: {"train": ..., "val": ..., "test": ...} -> sorted int64 indices. "val" may
         be absent; validation pictures are then taken out of "train". None: the collection is not split.
-    notes : list of str
-        Sentences for reports on how this set was read.
+    white : int or None
+        The value that is white in 16-bit grey pictures, 4095 for those of a camera of 12 bits; None: there are none.
+    findings : Findings
+        What was left out and what was assumed when this set was opened.
     source, licence, citation : str
         Of the pictures; empty where unknown.
 
@@ -100,12 +146,15 @@ class PictureSet:
         probabilities: np.ndarray | None = None,
         groups: np.ndarray | None = None,
         splits: Mapping[str, np.ndarray] | None = None,
-        notes: Sequence[str] = (),
+        white: int | None = None,
+        findings: Findings | None = None,
         source: str = "",
         licence: str = "",
         citation: str = "",
     ):
-        self.name, self.classes, self.notes = name, list(classes), list(notes)
+        self.name, self.classes = name, list(classes)
+        self.white = white
+        self.findings = Findings() if findings is None else findings.copy()
         self.source, self.licence, self.citation = source, licence, citation
         self.labels = np.asarray(labels, np.int64)
         self.probabilities = None if probabilities is None else np.asarray(probabilities, np.float32)
@@ -129,6 +178,11 @@ class PictureSet:
         return f"PictureSet({self.name!r}, {len(self)} pictures, {len(self.classes)} classes)"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """All findings in one list, for reports; new ones go into ``findings``."""
+        return tuple(sentence for sentences in self.findings.by_heading().values() for sentence in sentences)
+
+    @property
     def targets(self) -> np.ndarray:
         """The targets of training: the probabilities (N, K) where there are any, else the labels (N,)."""
         return self.labels if self.probabilities is None else self.probabilities
@@ -139,7 +193,7 @@ class PictureSet:
 
     def picture(self, i: int) -> np.ndarray:
         """The picture in full: uint8 (H, W, 3). Raises PictureError where it cannot be read."""
-        return read_picture(self._sources[i].read(), name=self.file_name(i))
+        return read_picture(self._sources[i].read(), name=self.file_name(i), white=self.white or MAX_16_BIT)
 
     def file_content(self, i: int) -> bytes:
         """The bytes of the picture's file, not decoded. Raises PictureError where it cannot be read."""
@@ -165,7 +219,8 @@ class PictureSet:
             probabilities=None if self.probabilities is None else self.probabilities[indices],
             groups=None if self.groups is None else self.groups[indices],
             splits=splits,
-            notes=self.notes,
+            white=self.white,
+            findings=self.findings,
             source=self.source,
             licence=self.licence,
             citation=self.citation,
@@ -177,11 +232,15 @@ class PictureSet:
 
     # ---- all pictures at the network's size
 
+    def preprocessed_by(self, preprocessing: Preprocessing) -> Preprocessing:
+        """The same preprocessing, with the value that is white in this set's 16-bit pictures, if it has any."""
+        return preprocessing if self.white is None else replace(preprocessing, white=self.white)
+
     def fitted(self, preprocessing: Preprocessing, progress: bool = True) -> tuple[np.ndarray, PictureSet]:
         """All pictures at the network's size, and the set they belong to.
 
-        Pictures that cannot be read are left out, with one warning that names them; the set that is returned has the labels,
-        groups and splits of the others. Where all can be read, it is this set itself.
+        Pictures that cannot be read are left out, and a finding names them; the set that is returned has the labels, groups
+        and splits of the others. Where all can be read, it is this set itself.
 
         Parameters
         ----------
@@ -193,7 +252,7 @@ class PictureSet:
         -------
         pixels : uint8 (N, H, W, C)
             C = 3 in RGB order; C = 1 where every picture is grey, or the network takes luma. ``preprocessing.normalise``
-            accepts both.
+            accepts both. Where they take more than 256 MB they are on disk, as `minicnn.cache.large_array` says.
         used : PictureSet of N pictures
 
         Raises
@@ -202,6 +261,8 @@ class PictureSet:
             If no picture of some class can be read, in the whole set or in a part of its split.
         """
 
+        preprocessing = self.preprocessed_by(preprocessing)
+
         def fit(i: int) -> np.ndarray | PictureError:
             try:
                 pixels = preprocessing.fit_picture(self._sources[i].read(), name=self.file_name(i))
@@ -209,7 +270,7 @@ class PictureSet:
                 return error
             return pixels[..., :1] if _is_grey(pixels) else pixels
 
-        pixels = np.zeros((len(self), *preprocessing.size, 1), np.uint8)
+        pixels = large_array((len(self), *preprocessing.size, 1), np.uint8)
         unreadable: dict[int, PictureError] = {}
         # Pillow decodes and resizes without holding Python's lock; at least two threads, because one may wait for the disk
         pool = ThreadPoolExecutor(max(2, usable_cores()))
@@ -221,19 +282,26 @@ class PictureSet:
                     unreadable[i] = result
                     continue
                 if result.shape[-1] > pixels.shape[-1]:
-                    pixels = np.repeat(pixels, 3, axis=-1)
+                    grey, pixels = pixels, large_array((*pixels.shape[:3], 3), np.uint8)
+                    for k in range(i):
+                        pixels[k] = grey[k]
                 pixels[i] = result
         finally:
             pool.shutdown(cancel_futures=True)
         if not unreadable:
             return pixels, self
-        return np.delete(pixels, list(unreadable), axis=0), self._without_unreadable(unreadable)
+        used = self._without_unreadable(unreadable)
+        for k, i in enumerate(np.setdiff1d(np.arange(len(self)), list(unreadable))):
+            pixels[k] = pixels[i]
+        return pixels[: len(used)], used
 
     def _without_unreadable(self, unreadable: dict[int, PictureError]) -> PictureSet:
         used = self.without(list(unreadable))
         reasons = "; ".join(str(error) for error in list(unreadable.values())[:3])
-        for part, rows in (used.splits or {"the whole set": np.arange(len(used))}).items():
-            missing = sorted(set(range(len(self.classes))) - set(used.labels[rows].tolist()))
+        before = self.splits or {"the whole set": np.arange(len(self))}
+        after = used.splits or {"the whole set": np.arange(len(used))}
+        for part, rows in before.items():
+            missing = sorted(set(self.labels[rows].tolist()) - set(used.labels[after[part]].tolist()))
             if missing:
                 names = ", ".join(repr(self.classes[k]) for k in missing)
                 raise DataError(
@@ -241,9 +309,9 @@ class PictureSet:
                     "Replace the damaged files"
                 )
         count, names = len(unreadable), ", ".join(self.file_name(i) for i in list(unreadable)[:5])
-        text = f"{count} of {len(self)} pictures cannot be read and are left out: {names}{', ...' if count > 5 else ''}"
-        used.notes.append(text)
-        warnings.warn(f"{self.name}: {text} ({reasons})", stacklevel=3)
+        used.findings.left_out.append(
+            f"{count} of {len(self)} pictures, which cannot be read: {names}{', ...' if count > 5 else ''} ({reasons})"
+        )
         return used
 
 

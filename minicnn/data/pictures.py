@@ -18,8 +18,10 @@ from PIL import Image
 from ..errors import PictureError
 
 # The formats that Pillow may decode: pictures, and nothing that starts another program (EPS runs Ghostscript).
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO")
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO", "HEIF")
 MAX_PIXELS = 500_000_000
+MAX_16_BIT = 65535
+VISIBLE_ON_WHITE = 225  # luma: what is brighter cannot be told from white
 ORIENTATION = 0x0112  # the EXIF tag for the orientation of the camera
 TRANSPOSE_FOR_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -56,10 +58,12 @@ OTHER_SIGNATURES = {
     b"<?xml": "an XML file, perhaps an SVG drawing (export it as PNG)",
     b"\x1aE\xdf\xa3": "a video",
 }
-BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC"}
+BRANDS = {b"avif": "AVIF", b"avis": "AVIF", **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"), "HEIC")}
 
 
-def read_picture(picture: Any, *, short_side: int | None = None, name: str | None = None) -> np.ndarray:
+def read_picture(
+    picture: Any, *, short_side: int | None = None, name: str | None = None, white: int = MAX_16_BIT
+) -> np.ndarray:
     """The pixels of a picture, in 8-bit RGB, the right way up.
 
     Parameters
@@ -72,12 +76,15 @@ def read_picture(picture: Any, *, short_side: int | None = None, name: str | Non
         a half, a quarter or an eighth of its size, which is much faster. Other pictures are read in full.
     name : str, optional
         The name of the picture in error messages.
+    white : int
+        The value of 16-bit grey pictures that becomes 255; larger ones do too. A camera of 12 bits has its white at 4095.
 
     Returns
     -------
     uint8 (H, W, 3)
-        EXIF rotation is applied, grey repeated for three channels, 16-bit values scaled (65535 becomes 255), transparent pixels
-        laid on white, as on a web page; of an animation it is the first frame. A uint8 array (H, W, 3) is returned as it is.
+        EXIF rotation is applied, grey repeated for three channels, 16-bit values scaled, transparent pixels laid on white, as
+        on a web page, or on black where most of what is visible is as good as white; of an animation it is the first frame. A
+        uint8 array (H, W, 3) is returned as it is.
 
     Raises
     ------
@@ -85,12 +92,24 @@ def read_picture(picture: Any, *, short_side: int | None = None, name: str | Non
         For anything that is not a picture, or cannot be read completely.
     """
     if isinstance(picture, np.ndarray):
-        return _rgb_from_array(picture, name or "the array")
+        return _rgb_from_array(picture, name or "the array", white)
     with _pillow_settings():
         if isinstance(picture, Image.Image):
-            return _rgb_from_image(picture, name or "the Pillow image")
+            return _rgb_from_image(picture, name or "the Pillow image", None, white)
         data, name = _bytes_of(picture, name)
-        return _rgb_from_image(_open(data, name), name, short_side)
+        return _rgb_from_image(_open(data, name), name, short_side, white)
+
+
+def largest_value(data: bytes) -> int | None:
+    """The largest value of an encoded grey picture of 16 bits; None for any other picture, and where it cannot be read."""
+    with _pillow_settings():
+        try:
+            image = _open(data, "the picture")
+            if not image.mode.startswith("I") or image.width * image.height > MAX_PIXELS:
+                return None
+            return int(np.asarray(image).max())
+        except Exception:  # as in _rgb_from_image; whoever reads the picture is told
+            return None
 
 
 # ---- the file
@@ -148,9 +167,20 @@ def _open(data: bytes, name: str) -> Image.Image:
 
 @functools.lru_cache(maxsize=1)
 def _known_formats() -> tuple[str, ...]:
-    """Those of FORMATS that this build of Pillow knows."""
+    """Those of FORMATS that this build of Pillow knows; HEIF where the package pillow-heif is installed."""
     Image.init()
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        pass
+    else:
+        register_heif_opener()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def can_read_heic() -> bool:
+    """Whether the package pillow-heif is there, which reads the pictures of iPhones."""
+    return "HEIF" in _known_formats()
 
 
 def identify_format(data: bytes) -> tuple[bool, str]:
@@ -162,9 +192,11 @@ def identify_format(data: bytes) -> tuple[bool, str]:
     if head[:4] == b"RIFF" and (head[8:12] in b"WEBP" or len(head) < 12):
         return True, "WebP"
     if head[4:8] == b"ftyp":
-        brand = BRANDS.get(head[8:12])
+        brand = "AVIF" if b"avif" in head[8:64] else BRANDS.get(head[8:12])  # the main brand may be that of the container
         if brand == "HEIC":
-            return False, "a HEIC picture, as iPhones take them (convert it to JPEG)"
+            if can_read_heic():
+                return True, "HEIC"
+            return False, 'a HEIC picture, as iPhones take them (pip install "minicnn[heic]", or convert it to JPEG)'
         return (True, brand) if brand else (False, "a video")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     for signature, description in OTHER_SIGNATURES.items():
@@ -212,7 +244,7 @@ def _pillow_settings() -> Iterator[None]:
 # ---- the pixels
 
 
-def _rgb_from_image(image: Image.Image, name: str, short_side: int | None = None) -> np.ndarray:
+def _rgb_from_image(image: Image.Image, name: str, short_side: int | None, white: int) -> np.ndarray:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureError(
@@ -230,9 +262,9 @@ def _rgb_from_image(image: Image.Image, name: str, short_side: int | None = None
         raise PictureError(f"{name} is truncated or damaged ({_reason(error)}); copy or download it again") from error
     image = _upright(image)
     if image.mode == "F" or image.mode.startswith("I"):
-        return _rgb_from_array(_numbers(image), name)
+        return _rgb_from_array(_numbers(image), name, white)
     try:
-        return np.array(_on_white(image))
+        return np.array(_opaque(image))
     except ValueError as error:
         raise PictureError(f"{name} is of mode {image.mode}, which cannot be converted to RGB; convert it first") from error
 
@@ -259,37 +291,40 @@ def _numbers(image: Image.Image) -> np.ndarray:
     return values.astype(np.uint16) if image.mode.startswith("I") and values.min() >= 0 and values.max() <= 65535 else values
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """RGB, with transparent pixels laid on white."""
+def _opaque(image: Image.Image) -> Image.Image:
+    """RGB, with transparent pixels laid on white, or on black where most of what is visible could not be seen on white."""
     if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        visible = np.asarray(image.getchannel("A")).astype(np.uint32)
+        if visible.min() < 255:
+            is_bright = np.asarray(image.convert("RGB").convert("L")) > VISIBLE_ON_WHITE
+            background = "black" if 2 * visible[is_bright].sum() > visible.sum() else "white"
+            image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     return image.convert("RGB")
 
 
-def _rgb_from_array(array: np.ndarray, name: str) -> np.ndarray:
+def _rgb_from_array(array: np.ndarray, name: str, white: int) -> np.ndarray:
     """8-bit RGB from an array of grey, RGB or RGBA values."""
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
         hint = " Is it (3, H, W)? Then pass array.transpose(1, 2, 0)." if array.shape[:1] in ((1,), (3,)) else ""
         raise PictureError(f"{name}: expected an array (H, W), (H, W, 3) or (H, W, 4), got shape {array.shape}.{hint}")
-    pixels = _eight_bits(array, name)
+    pixels = _eight_bits(array, name, white)
     if pixels.ndim == 2:
         return np.repeat(pixels[..., None], 3, axis=-1)
     if pixels.shape[-1] == 4:
-        return np.array(_on_white(Image.fromarray(pixels)))
+        return np.array(_opaque(Image.fromarray(pixels)))
     return pixels
 
 
-def _eight_bits(array: np.ndarray, name: str) -> np.ndarray:
+def _eight_bits(array: np.ndarray, name: str, white: int) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # in either byte order
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257
+        return ((np.minimum(array, white) * np.uint32(255) + white // 2) // white).astype(np.uint8)  # rounded
     if array.dtype.kind not in "iuf":
         raise PictureError(f"{name} holds {array.dtype}; expected numbers: uint8, uint16, or floating point from 0 to 1")
     low, high = array.min(), array.max()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .pictures import read_picture
+from .pictures import MAX_16_BIT, read_picture
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
@@ -51,6 +51,8 @@ class Preprocessing:
         changing its class. Nothing; mirroring it; turning it upside down as well; or quarter turns too (all eight symmetries of
         a square). A network's scores are the mean over these views: 1, 2, 4 or 8 times the work, for fewer mistakes. See
         `test_time_views`.
+    white : int
+        The value that is white in 16-bit grey pictures; 4095 for those of a camera of 12 bits.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     exposure: str = "kept"
     symmetry: str = "none"
+    white: int = MAX_16_BIT
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
@@ -87,6 +90,8 @@ class Preprocessing:
             )
         if self.symmetry not in TEST_TIME_VIEWS:
             raise ValueError(f"symmetry={self.symmetry!r}: expected one of {', '.join(map(repr, TEST_TIME_VIEWS))}")
+        if not 1 <= self.white <= MAX_16_BIT:
+            raise ValueError(f"white={self.white!r}: expected a value of 16-bit pictures, 1 to {MAX_16_BIT}")
         size = (self.size, self.size) if np.isscalar(self.size) else tuple(self.size)
         if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
             raise ValueError(f"size={self.size!r}: expected (height, width) in pixels, both at least 1")
@@ -138,7 +143,7 @@ class Preprocessing:
 
         Raises PictureError where the picture cannot be read.
         """
-        pixels = read_picture(picture, short_side=self.resize or max(self.size), name=name)
+        pixels = read_picture(picture, short_side=self.resize or max(self.size), name=name, white=self.white)
         if self.channels == "L":
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))
         pixels = self._stretch(pixels) if self.fit == "stretch" else self._crop(pixels)
@@ -238,8 +243,9 @@ class Preprocessing:
     # ---- as text
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, with lists in place of tuples, as JSON stores them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """The fields, with lists in place of tuples, as JSON stores them; without ``white`` where it is 65535, as usual."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: value for name, value in values.items() if (name, value) != ("white", MAX_16_BIT)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:

@@ -11,6 +11,8 @@ from .picture_set import PictureSet
 FRACTIONS = {"train": 0.6, "val": 0.15, "test": 0.25}
 TEST_FRACTION = 0.25  # of all pictures: Deitsch et al. 2019 train on 1,968 solar cells and test on 656
 VAL_FRACTION = 0.15  # of the pictures that are not for testing
+LEAST_OF_CLASS = 10  # pictures of a class that thinning leaves: enough for every part
+SMALL_PART = 300  # pictures: on as many, the standard error of an accuracy of 90 % is under 2 %
 
 
 def stratified_split(
@@ -120,7 +122,49 @@ def split_pictures(pictures: PictureSet, seed: int) -> dict[str, np.ndarray]:
 
 
 def stratified_subset(pictures: PictureSet, most: int) -> PictureSet:
-    """About ``most`` pictures of a larger collection, drawn at random within each class; the same ones every time."""
+    """About ``most`` pictures of a larger collection, drawn at random within each class; the same ones every time.
+
+    Pictures are taken away from large classes of large parts only: a class keeps ten pictures in each part, or all that it
+    has, and given validation and test parts of up to 300 pictures are kept as they are. Where there are many classes, more
+    than ``most`` pictures may remain. A finding says what was taken away.
+    """
+    if len(pictures) <= most:
+        return pictures
+    parts = pictures.splits or {"train": np.arange(len(pictures))}
     share = most / len(pictures)
-    parts = stratified_split(pictures.labels, pictures.groups, {"kept": share, "rest": 1 - share}, 0)
-    return pictures.subset(parts["kept"])
+    budgets = {part: min(len(rows), max(SMALL_PART, round(share * len(rows)))) for part, rows in parts.items()}
+    others = sum(budgets[part] for part in parts if part != "train")
+    budgets["train"] = min(len(parts["train"]), max(most - others, most // 2))
+    kept = np.concatenate([_thinned(pictures, rows, budgets[part]) for part, rows in parts.items()])
+    subset = pictures.subset(np.sort(kept))
+    if len(subset) < len(pictures):
+        subset.findings.left_out.append(
+            f"{len(pictures) - len(subset)} of {len(pictures)} pictures, to save time: drawn at random from large classes "
+            "(a class keeps ten pictures in each part at least)"
+        )
+    return subset
+
+
+def _thinned(pictures: PictureSet, rows: np.ndarray, budget: int) -> np.ndarray:
+    """About ``budget`` of these pictures: of each class the same share, but ten at least, or all that it has."""
+    labels = pictures.labels[rows]
+    counts = np.bincount(labels, minlength=len(pictures.classes))
+    least = np.minimum(counts, LEAST_OF_CLASS)
+    is_large = counts > least
+    while True:  # classes whose share is less than the least are set aside, and the others share what is left
+        share = (budget - least[~is_large].sum()) / max(counts[is_large].sum(), 1)
+        too_small = is_large & (share * counts < least)
+        if not too_small.any():
+            break
+        is_large &= ~too_small
+    wanted = np.where(is_large, np.minimum(np.rint(share * counts).astype(np.int64), counts), least)
+    kept, rng = [], np.random.default_rng(0)
+    for k in np.flatnonzero(counts):
+        members = rows[labels == k]
+        if wanted[k] < counts[k]:
+            groups = None if pictures.groups is None else pictures.groups[members]
+            fraction = wanted[k] / counts[k]
+            fractions = {"kept": fraction, "rest": 1 - fraction}
+            members = members[stratified_split(pictures.labels[members], groups, fractions, rng)["kept"]]
+        kept.append(members)
+    return np.concatenate(kept)

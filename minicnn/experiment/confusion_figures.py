@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..viz.mistakes import draw_mistakes
-from ..viz.style import INK, WIDTH, class_labels, text_width
+from ..viz.style import FAINT, INK, WIDTH, class_labels, text_width
 from .results import recommended, row_percent, summed_confusion, worst_mistakes
 
 MAX_NUMBERED_CLASSES = 12  # a confusion matrix of more has no room for numbers
@@ -37,14 +37,22 @@ def confusion(results: dict, pictures=None):
             _matrix(axes, strategy, labels, beside_large=bool(large))
         for axes in grid[len(row) :]:
             axes.remove()
-    found = np.diag(row_percent(summed_confusion(best)))
-    right = [f"{name} {share:.0f} %" for name, share in zip(classes, found, strict=True)][:MAX_NUMBERED_CLASSES]
+    summed = summed_confusion(best)
+    found, is_tested = np.diag(row_percent(summed)), summed.sum(1) > 0
+    right = [
+        f"{name} {share:.0f} %" if tested else f"{name} not tested"
+        for name, share, tested in zip(classes, found, is_tested, strict=True)
+    ][:MAX_NUMBERED_CLASSES]
     alt = f"Confusion matrices. {best['title']}, share of each class found: " + ", ".join(right)
     alt += f" and {K - len(right)} more." if len(right) < K else "."
     caption = "Rows are the true classes, columns the answers; percentages are of the row"
-    caption += "; counts are summed over seeds." if max(len(s["runs"]) for s in strategies) > 1 else "."
-    if large:
+    caption += (
+        "; counts are summed over seeds." if K <= MAX_NUMBERED_CLASSES and max(len(s["runs"]) for s in strategies) > 1 else "."
+    )
+    if large and small:
         caption += " The small matrices have their classes in the order of the large one."
+    if not is_tested.all():
+        caption += " Grey rows: no picture of the class was tested."
     if K > MAX_NUMBERED_CLASSES:
         caption += " The darker the diagonal, the better; a dark cell beside it is a pair that is often confused."
     return figure, alt, caption
@@ -54,7 +62,10 @@ def _matrix(axes, strategy: dict, labels: list[str], beside_large: bool = False)
     """One confusion matrix, shaded by row percentage. Beside a large one it goes without class names and counts."""
     matrix = summed_confusion(strategy)
     percent, K = row_percent(matrix), len(labels)
-    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    is_tested = matrix.sum(1) > 0
+    shades = np.ma.masked_array(percent, np.broadcast_to(~is_tested[:, None], percent.shape))
+    axes.imshow(shades, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    axes.set_facecolor(FAINT)  # shows through where nothing was tested
     axes.grid(False)
     axes.set_title(textwrap.fill(strategy["title"], 28 if beside_large else 40))
     axes.set(xlabel="predicted class", ylabel="true class", xticks=[], yticks=[])
@@ -63,7 +74,11 @@ def _matrix(axes, strategy: dict, labels: list[str], beside_large: bool = False)
     if K > MAX_NUMBERED_CLASSES:
         return
     size = (8 if K <= 5 else 5) if beside_large else 9 if K <= 5 else 7
+    for i in np.flatnonzero(~is_tested):
+        axes.text((K - 1) / 2, i, "not tested", ha="center", va="center", size=size, color=INK)
     for (i, j), share in np.ndenumerate(percent):
+        if not is_tested[i]:
+            continue
         text = f"{share:.0f}" if beside_large else f"{matrix[i, j]}\n{share:.0f} %"
         axes.text(j, i, text, ha="center", va="center", size=size, color="white" if share > 55 else INK)
 

@@ -29,6 +29,7 @@ from ..viz.style import (
     style,
 )
 from .confusion_figures import confusion, mistakes
+from .duplicate_figures import near_duplicates
 from .results import majority_baseline, recommended
 
 
@@ -84,10 +85,11 @@ def accuracy(results: dict, pictures=None):
         dots = [100 * run["accuracy"] for run in strategy["runs"]]
         mean, colour = 100 * strategy["accuracy"]["mean"], VAL if strategy is best else TRAIN
         if len(dots) > 1:
-            axes.plot(dots, [row] * len(dots), "o", color=colour, alpha=0.55, markersize=6, markeredgewidth=0)
-            axes.plot([mean, mean], [row - 0.22, row + 0.22], color=colour, linewidth=2.5, solid_capstyle="butt")
+            axes.plot(dots, [row] * len(dots), "o", color=colour, alpha=0.55, markersize=6, markeredgewidth=0, clip_on=False)
+            mark = [row - 0.22, row + 0.22]
+            axes.plot([mean, mean], mark, color=colour, linewidth=2.5, solid_capstyle="butt", clip_on=False)
         else:
-            axes.plot(mean, row, "o", color=colour, markersize=7)
+            axes.plot(mean, row, "o", color=colour, markersize=7, clip_on=False)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}  # a line of the others may pass behind
         axes.text(mean, row - 0.27, f"{mean:.1f} %", ha="center", va="bottom", size=9, bbox=box)
         values += [*dots, mean]
@@ -100,7 +102,7 @@ def accuracy(results: dict, pictures=None):
         axes.axvline(value, color=INK, linewidth=1.2, dashes=dashes, label=label, zorder=1)
         values.append(value)
     margin = max(1.0, 0.1 * (max(values) - min(values)))
-    axes.set(xlim=(max(min(values) - margin, 0), min(max(values) + margin, 101)), ylim=(len(strategies) - 0.5, -0.7))
+    axes.set(xlim=(max(min(values) - margin, 0), min(max(values) + margin, 100)), ylim=(len(strategies) - 0.5, -0.7))
     axes.set_yticks(range(len(strategies)), labels)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("test accuracy (%)")
@@ -110,8 +112,11 @@ def accuracy(results: dict, pictures=None):
     described = [f"{s['title']} {100 * s['accuracy']['mean']:.1f} %" for s in strategies]
     seeds = max(len(s["runs"]) for s in strategies)
     caption = "Each dot is one seed, the bar their mean." if seeds > 1 else "One seed each: a second seed would move the dots."
+    if seeds > 1 == min(len(s["runs"]) for s in strategies):
+        caption = "Each dot is one seed, a bar the mean of several."
+    left = axes.get_xlim()[0]
     alt = "Test accuracy by strategy: " + ", ".join(described + [f"{label} {value:.1f} %" for value, label in lines])
-    return figure, alt + ".", caption + " The axis does not start at zero."
+    return figure, alt + ".", caption + (" The axis does not start at zero." if left > 0 else "")
 
 
 def learning_curves(results: dict, pictures=None):
@@ -142,14 +147,20 @@ def learning_curves(results: dict, pictures=None):
             _mark_phases(axes, starts)
             axes.set(xlabel="epoch", ylabel=label, xlim=(0.5, starts[-1] + 0.5))
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+            if scale == 100:
+                end_at_all(axes)
         described.append(
             f"{strategy['title']}: {starts[-1]} epochs, {100 * strategy['val_accuracy']['mean']:.1f} % in validation"
         )
     _legend(figure, "epoch that was kept")
-    caption = (
-        "A line a seed; where there are several phases, their numbers stand above the curves. Training values are means over "
-        "the epoch while it ran, of augmented pictures and with dropout on: they can be worse than those in validation."
-    )
+    caption = "A line a seed. " if any(len(runs) > 1 for _, runs in tuned) else ""
+    if any(len(run) > 1 for _, runs in tuned for run in runs):
+        caption += "The numbers of the phases stand above the curves. "
+    augmented = not results["data"].get("augmentation", "none").startswith("none")
+    dropout = "dropout" in (results["model"].get("summary") or "").lower()
+    harder = " and ".join([*["of augmented pictures"] * augmented, *["with dropout on"] * dropout])
+    caption += "Training values are means over the epoch while it ran" + (f", {harder}" if harder else "")
+    caption += ": they can be worse than those in validation."
     return figure, "Loss and accuracy over epochs. " + "; ".join(described) + ".", caption
 
 
@@ -169,10 +180,16 @@ def _curve(axes, phase: dict, start: int, key: str, scale: float, colour: str, s
     epochs = [start + h["epoch"] for h in phase["history"]]
     y = [np.nan if h.get(key) is None else scale * h[key] for h in phase["history"]]
     style = {"dashes": (4, 1.5)} if colour == TRAIN else {}
-    axes.plot(epochs, y, color=colour, linewidth=1.6 if seeds == 1 else 0.9, marker=".", markersize=4, **style)
+    width = 1.6 if seeds == 1 else 0.9
+    axes.plot(epochs, y, color=colour, linewidth=width, marker=".", markersize=4, clip_on=False, **style)
     kept = phase.get("best_epoch")
     if colour == VAL and kept and kept <= len(y):
-        axes.plot(start + kept, y[kept - 1], "o", color=VAL, markerfacecolor="white", markersize=6, zorder=3)
+        axes.plot(start + kept, y[kept - 1], "o", color=VAL, markerfacecolor="white", markersize=6, zorder=3, clip_on=False)
+
+
+def end_at_all(axes) -> None:
+    """Let an axis of percentages end at 100."""
+    axes.set_ylim(top=min(axes.get_ylim()[1], 100))
 
 
 def _mark_phases(axes, starts: np.ndarray) -> None:
@@ -212,11 +229,12 @@ def regularisation(results: dict, pictures=None):
         for run in runs:
             path = sorted(run["regularisation_path"], key=lambda point: point["regularisation"])
             x = [point["regularisation"] for point in path]
-            axes.plot(x, [100 * p["train_accuracy"] for p in path], ".-", color=TRAIN, linewidth=width, dashes=(4, 1.5))
-            axes.plot(x, [100 * p["val_accuracy"] for p in path], ".-", color=VAL, linewidth=width)
+            look = {"linewidth": width, "clip_on": False}
+            axes.plot(x, [100 * p["train_accuracy"] for p in path], ".-", color=TRAIN, dashes=(4, 1.5), **look)
+            axes.plot(x, [100 * p["val_accuracy"] for p in path], ".-", color=VAL, **look)
             kept = run.get("chosen_regularisation")
             y = [100 * p["val_accuracy"] for p in path if p["regularisation"] == kept]
-            axes.plot([kept] * len(y), y, "o", color=VAL, markerfacecolor="white", markersize=7, zorder=3)
+            axes.plot([kept] * len(y), y, "o", color=VAL, markerfacecolor="white", markersize=7, zorder=3, clip_on=False)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -228,11 +246,14 @@ def regularisation(results: dict, pictures=None):
         axes.remove()
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy (%)")
+        end_at_all(axes)
     _legend(figure, "chosen")
     caption = (
         "With a small λ the classifier may learn the training pictures by heart, with a large one it may hardly learn at "
         "all. The validation pictures choose; of equals, the stronger λ is taken."
     )
+    if results["data"].get("uneven"):
+        caption += " As the classes are uneven, the choice is by balanced accuracy, which is not drawn here."
     return figure, "Accuracy against regularisation. Chosen: " + "; ".join(chosen) + ".", caption
 
 
@@ -281,9 +302,9 @@ def frozen(results: dict, pictures=None):
     for title, row in rates.items():
         trained = [name for name, rate in zip(layers, row, strict=True) if rate]
         described.append(f"{title} trains {len(trained)} of {len(layers)}" + (f", from {trained[0]} on" if trained else ""))
-    caption = (
-        "Hatched layers stayed as they came, to the bit. The numbers are learning rates relative to the new head's. "
-        "Layers without parameters are not shown."
+    hatched = any(not rate for row in rates.values() for rate in row)
+    caption = ("Hatched layers stayed as they came, to the bit. " if hatched else "") + (
+        "The numbers are learning rates relative to the new head's. Layers without parameters are not shown."
     )
     return figure, "Which layers were trained: " + "; ".join(described) + ".", caption
 
@@ -295,4 +316,5 @@ FIGURES: dict[str, tuple[str, Callable]] = {
     "regularisation": ("Choosing the regularisation", regularisation),
     "confusion": ("Confusion matrices", confusion),
     "mistakes": ("The most confident mistakes", mistakes),
+    "near_duplicates": ("Nearly the same pictures in different parts", near_duplicates),
 }

@@ -9,10 +9,10 @@ from html import escape
 import numpy as np
 
 from ..transfer.formatting import quantity
-from ..viz.style import drawable
+from ..viz.style import drawable_part
 from .confusion_figures import MAX_NUMBERED_CLASSES
 from .figures import Drawing
-from .results import recommended, summed_confusion, worst_mistakes
+from .results import recommended, summed_confusion, untested_classes, worst_mistakes
 from .table import content, unbroken
 
 _PARTS = (("train", "to train on"), ("val", "to choose by"), ("test", "to test on"))
@@ -32,13 +32,16 @@ def html(results: dict, drawings: list[Drawing]) -> str:
         parts.append('<p class="note"><strong>Interrupted.</strong> This is what had finished by then.</p>')
     if sentence:
         parts.append(f'<p class="answer">{_text(sentence)}</p>')
-    parts += ["<h2>Results</h2>", _html_table(results)]
+    parts += ["<h2>Results</h2>", _html_table(results), _data(data)]
     for drawing in drawings:
         parts += [f"<h2>{escape(drawing.heading)}</h2>", _figure(drawing), _details(results, drawing.name)]
     best = recommended(results)
     if best and not worst_mistakes(best):
-        parts.append(f"<h2>Mistakes</h2><p>{escape(best['title'])} made no mistake on the test pictures.</p>")
-    parts += [_data(data), _model(model), _use(results), _machine(results)]
+        text = f"{best['title']} made no mistake on the test pictures"
+        if untested := untested_classes(results):
+            text += f"; there were none of {', '.join(untested[:5])}{', ...' if len(untested) > 5 else ''}"
+        parts.append(f"<h2>Mistakes</h2><p>{escape(text)}.</p>")
+    parts += [_model(model), _use(results), _machine(results)]
     body = "\n".join(part for part in parts if part)
     return _PAGE.format(title=escape(title), style=_STYLE, body=body)
 
@@ -108,7 +111,7 @@ def _data(data: dict) -> str:
     parts = data["parts"]
     split = " + ".join(f"{parts[key]:,} {purpose}" for key, purpose in _PARTS if key in parts)
     classes = [f"{escape(name)} ({count:,})" for name, count in zip(data["classes"], data["counts"], strict=True)]
-    if not all(map(drawable, data["classes"])):  # the figures go by number
+    if not all(map(drawable_part, data["classes"])):  # the figures go by number
         classes = [f"class {k}: {name}" for k, name in enumerate(classes)]
     few = len(classes) <= MAX_NUMBERED_CLASSES
     rows = [
@@ -117,12 +120,30 @@ def _data(data: dict) -> str:
     ]
     rows += [(key, _text(data[key])) for key in ("augmentation", "source", "licence") if data.get(key)]
     lines = ["<h2>The pictures</h2>", _facts(rows)]
-    if data.get("notes"):
-        lines.append("<ul>" + "".join(f"<li>{_text(note)}</li>" for note in data["notes"]) + "</ul>")
+    if any(data.get("findings", {}).values()):
+        notes = [f"{name}: {note}" for name, sentences in data["findings"].items() for note in sentences]
+        lines.append("<ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>")
+    if few and data.get("counts_in_parts"):
+        lines.append(_counts(data))
     if not few:
         items = "".join(f'<li value="{k}">{name}</li>' for k, name in enumerate(classes))
         lines.append(f"<details><summary>All {len(classes)} classes and their pictures</summary><ol>{items}</ol></details>")
     return "\n".join(lines)
+
+
+def _counts(data: dict) -> str:
+    """How many pictures of each class are in each part."""
+    counts = data["counts_in_parts"]
+    head = "".join(f'<th scope="col">{escape(part)}</th>' for part in counts)
+    rows = [
+        f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{counts[part][k]:,}</td>" for part in counts) + "</tr>"
+        for k, name in enumerate(data["classes"])
+    ]
+    return (
+        f'<table class="counts"><thead><tr><th scope="col">class</th>{head}</tr></thead><tbody>'
+        + "".join(rows)
+        + ("</tbody></table>")
+    )
 
 
 def _model(model: dict) -> str:
@@ -206,6 +227,8 @@ th:first-child, thead th:nth-child(2) { text-align: left; }
 tbody:not(.others) td:nth-child(2) { text-align: left; white-space: normal; }
 th:first-child { padding-left: 0; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom: 2px solid #1a1a1a; }
+.counts { width: auto; }
+.counts tbody td:nth-child(n), .counts thead th + th { text-align: right; }
 .best th, .best td { font-weight: 600; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 figcaption { font-size: .9375rem; }
@@ -226,6 +249,7 @@ summary { cursor: pointer; }
   thead tr { border-bottom: 2px solid #1a1a1a; }
   th, td, thead th { padding: .1rem 0; border: 0; }
   th:first-child { grid-column: 1 / -1; font-weight: 600; }
+  .counts tr { grid-template-columns: minmax(0, 1fr) 3rem 3rem 3rem; }
   .others th:first-child { font-weight: normal; }
   .others td:nth-child(2) { grid-column: 3; }
   td span { display: block; }

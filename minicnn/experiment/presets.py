@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ..data.augmentation import parse_augmentation
 from ..transfer.strategies import TRANSFERABLE
 from ..transfer.surgery import MORE_FROZEN
 
@@ -97,10 +98,25 @@ PRESETS = {
 class Settings:
     """What ``minicnn transfer`` was asked for. None means: as the mode's preset says.
 
+    Attributes
+    ----------
+    positive : str or None
+        The class whose F1 is reported. None: of two classes the smaller one if they are uneven, else the second.
+    balance : bool
+        Whether each class has the same say in training, however few its pictures are.
+    flips : bool
+        False: training pictures are not mirrored.
+    augment : str or None
+        As `minicnn.data.augmentation.parse_augmentation` reads it; None: what suits photographs, or the solar cells.
+    group_duplicates : bool
+        Whether pictures that are nearly the same are put into one part.
+
+    The others are the options of the same names.
+
     Raises
     ------
     ValueError
-        For a strategy that is not one of ``TRANSFERABLE``, for none at all, or an unknown mode.
+        For a strategy that is not one of ``TRANSFERABLE``, for none at all, an unknown mode or augmentation.
     """
 
     data: str | None = None
@@ -114,6 +130,11 @@ class Settings:
     out: Path = Path("transfer-report")
     progress: bool = True
     command: str = "minicnn transfer"
+    positive: str | None = None
+    balance: bool = False
+    flips: bool = True
+    augment: str | None = None
+    group_duplicates: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.strategies if name not in TRANSFERABLE]
@@ -121,3 +142,5 @@ class Settings:
             raise ValueError(f"unknown strategy {', '.join(unknown) or '(none given)'}; choose from {', '.join(TRANSFERABLE)}")
         if self.mode not in PRESETS:
             raise ValueError(f"unknown mode {self.mode!r}; choose from {', '.join(PRESETS)}")
+        if self.augment is not None:
+            parse_augmentation(self.augment)

@@ -16,18 +16,19 @@ import numba
 import numpy as np
 
 from .. import __version__
-from ..data.augmentation import Augmentation
 from ..data.picture_set import PictureSet
 from ..models.model import Model
 from ..models.predictions import confident_mistakes
 from ..runtime.workers import get_threads
 from ..transfer.finetune import Phase
-from ..transfer.metrics import mean_and_std
+from ..transfer.metrics import are_uneven, balanced_accuracy, mean_and_std
+from ..transfer.near_duplicates import NearDuplicates
 from ..transfer.strategies import STRATEGIES
 from .presets import Settings
 
 METRICS = ("accuracy", "balanced_accuracy", "f1", "seconds", "val_accuracy")
 MAX_MISTAKES = 12  # that are shown, of a run and of a strategy
+MAX_PAIRS = 6  # of pictures that are nearly the same, that are shown
 
 # Published results on the solar cells, shown beside ours. Deitsch et al. 2019, Solar Energy 185, table 2.
 PUBLISHED_ON_CELLS = [
@@ -52,7 +53,9 @@ def results_of(
     settings: Settings,
     model: Model,
     pictures: PictureSet,
-    augmentation: Augmentation,
+    augmentation: str,
+    positive: int | None,
+    near_duplicates: NearDuplicates,
     parts: Mapping[str, Sequence[int]],
     runs: Mapping[str, Sequence[Run]],
     seconds: float,
@@ -66,8 +69,11 @@ def results_of(
     model : Model
         The pretrained network with a new head.
     pictures : PictureSet
-    augmentation : Augmentation
-        Of training pictures.
+    augmentation : str
+        How training pictures are varied, in words.
+    positive : int or None
+        The class whose F1 it is.
+    near_duplicates : NearDuplicates
     parts : mapping
         Indices of the pictures in the "train", "val" and "test" part of a split.
     runs : mapping
@@ -81,7 +87,8 @@ def results_of(
     finished = {key: found for key, found in runs.items() if found}
     first_trained = {key: _first_trained(model, found[0]) for key, found in finished.items()}
     strategies = [_strategy(key, found, model, first_trained[key]) for key, found in finished.items()]
-    best, sentence = recommend(strategies, len(parts["val"]))
+    best, sentence = recommend(strategies, len(parts["val"]), pictures.classes)
+    across = near_duplicates.across(parts)
     sizes = _sizes(model)
     return {
         "version": __version__,
@@ -105,8 +112,18 @@ def results_of(
             "parts": {part: len(indices) for part, indices in parts.items()},
             "source": pictures.source,
             "licence": pictures.licence,
-            "notes": pictures.notes,
-            "augmentation": augmentation.describe(),
+            "counts_in_parts": {
+                part: np.bincount(pictures.labels[rows], minlength=len(pictures.classes)).tolist()
+                for part, rows in parts.items()
+            },
+            "uneven": are_uneven(np.bincount(pictures.labels)),
+            "findings": pictures.findings.by_heading(),
+            "near_duplicates": {
+                "pairs": len(near_duplicates.pairs),
+                "across_parts": [[pictures.file_name(i) for i in pair] for pair in across],
+                "shown": across[:MAX_PAIRS].tolist(),
+            },
+            "augmentation": augmentation,
         },
         "model": {
             "name": model.architecture,
@@ -117,7 +134,7 @@ def results_of(
             "licence": (model.provenance or {}).get("licence", ""),
             "summary": finished[best][0].model.summary(),
         },
-        "f1_of": pictures.classes[1] if len(pictures.classes) == 2 else "macro average",
+        "f1_of": "macro average" if positive is None else pictures.classes[positive],
         "strategies": strategies,
         "ladder": {
             "layers": list(sizes),
@@ -184,7 +201,14 @@ def describe_mistakes(pictures: PictureSet, indices: np.ndarray, scores: np.ndar
     ]
 
 
-def recommend(strategies: list[dict], val_pictures: int) -> tuple[str, str]:
+def validation_score(record: dict) -> tuple[float, float]:
+    """What runs are compared by: accuracy on the validation pictures and 0, or balanced accuracy with its standard error."""
+    if "val_confusion" in record:
+        return balanced_accuracy(np.array(record["val_confusion"]))
+    return record["val_accuracy"], 0.0
+
+
+def recommend(strategies: list[dict], val_pictures: int, classes: Sequence[str] = ()) -> tuple[str, str]:
     """The strategy to use and why: the cheapest of those within one standard error of the best on the validation pictures.
 
     The standard error of an accuracy p on n pictures is sqrt(p (1 - p) / n); n counts the pictures of all splits that every
@@ -192,17 +216,28 @@ def recommend(strategies: list[dict], val_pictures: int) -> tuple[str, str]:
     Stone 1984, "Classification and Regression Trees", section 3.4.3). The test pictures do not influence the choice; their
     accuracy is reported beside it.
 
+    Where classes are uneven, runs have a ``val_confusion``, and balanced accuracy takes the place of accuracy: always
+    answering the largest class would be right for most pictures, and of no use.
+
     Parameters
     ----------
     strategies : list of dict
         From cheap to expensive.
     val_pictures : int
         In the validation part of a split.
+    classes : several str
+        Names, which the sentence needs where classes are uneven.
     """
     common = min(len(strategy["runs"]) for strategy in strategies)
-    val = [float(np.mean([run["val_accuracy"] for run in strategy["runs"][:common]])) for strategy in strategies]
+    runs = [[validation_score(run) for run in strategy["runs"][:common]] for strategy in strategies]
+    val = [float(np.mean([value for value, _ in scores])) for scores in runs]
     best = max(val)
-    error = math.sqrt(best * (1 - best) / (val_pictures * common))
+    is_balanced = "val_confusion" in strategies[0]["runs"][0]
+    if is_balanced:
+        errors = [error for _, error in runs[val.index(best)]]
+        error = float(np.sqrt(np.mean(np.square(errors)) / common))
+    else:
+        error = math.sqrt(best * (1 - best) / (val_pictures * common))
     chosen = next(i for i, value in enumerate(val) if value >= best - error - 1e-9)
     others = "; ".join(
         f"{other['title']} {100 * value:.1f} %"
@@ -210,12 +245,32 @@ def recommend(strategies: list[dict], val_pictures: int) -> tuple[str, str]:
         if i != chosen
     )
     reason = "the best" if val[chosen] == best else "the cheapest within one standard error of the best"
+    measure = ", as the mean over classes of the share that is recognised (they are uneven)" if is_balanced else ""
     sentence = (
         f"Recommended: {strategies[chosen]['title']}, {reason} on the validation pictures, {100 * val[chosen]:.1f} %"
-        + (f" ± {100 * error:.1f} ({others})" if others else "")
-        + f"; it got {100 * strategies[chosen]['accuracy']['mean']:.1f} % of the test pictures right."
+        + (f" ± {100 * error:.1f}" if others else "")
+        + measure
+        + (f" ({others})" if others else "")
     )
-    return strategies[chosen]["key"], sentence
+    accuracy = f"{100 * strategies[chosen]['accuracy']['mean']:.1f} % of the test pictures right"
+    if not is_balanced:
+        return strategies[chosen]["key"], f"{sentence}; it got {accuracy}."
+    return strategies[chosen][
+        "key"
+    ], f"{sentence}. Of the test pictures it recognised {_found(strategies[chosen], classes)}: {accuracy}."
+
+
+def _found(strategy: dict, classes: Sequence[str]) -> str:
+    """Of each class how many test pictures were recognised; of many classes, those of the worst."""
+    confusion = summed_confusion(strategy)
+    true, hits = confusion.sum(1), np.diag(confusion)
+    listed = np.argsort(hits / np.maximum(true, 1), kind="stable")
+    listed = listed[true[listed] > 0]
+    words = [f"{hits[k]} of {true[k]} {classes[k]!r}" for k in listed[:3]]
+    if len(listed) > 3:
+        share = 100 * float(np.mean(hits[listed] / true[listed]))
+        return f"{', '.join(words)} and more of all others, {share:.1f} % in the mean over classes"
+    return " and ".join(words)
 
 
 def cpu_name() -> str:
@@ -249,12 +304,24 @@ def row_percent(matrix: np.ndarray) -> np.ndarray:
     return 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
 
 
-def majority_baseline(results: dict) -> tuple[float, float] | None:
-    """Accuracy and balanced accuracy (0..1) of always predicting the most frequent class, without looking at a picture."""
+def majority_baseline(results: dict) -> tuple[float, float | None] | None:
+    """Accuracy and balanced accuracy (0..1) of always predicting the most frequent class, without looking at a picture.
+
+    Balanced accuracy is None where only one class is tested.
+    """
     if not results["strategies"]:
         return None
     counts = np.sum([summed_confusion(strategy).sum(1) for strategy in results["strategies"]], axis=0)
-    return float(counts.max() / counts.sum()), float(1 / np.count_nonzero(counts))
+    tested = np.count_nonzero(counts)
+    return float(counts.max() / counts.sum()), 1 / tested if tested > 1 else None
+
+
+def untested_classes(results: dict) -> list[str]:
+    """Names of the classes of which no run tested a picture."""
+    if not results["strategies"]:
+        return []
+    counts = np.sum([summed_confusion(strategy).sum(1) for strategy in results["strategies"]], axis=0)
+    return [name for name, count in zip(results["data"]["classes"], counts, strict=True) if not count]
 
 
 def worst_mistakes(strategy: dict | None) -> list[dict]:

@@ -6,7 +6,7 @@ import re
 import textwrap
 
 from ..transfer.formatting import quantity
-from .results import majority_baseline
+from .results import majority_baseline, untested_classes
 
 COLUMNS = 110  # the table fits in a terminal of this width
 
@@ -46,13 +46,18 @@ def content(results: dict) -> tuple[list[str], list[list[str]], list[tuple[str, 
         rows.append([s["title"], trained, str(len(s["runs"])), *figures, _time(s["seconds"]["mean"])])
     comparison = [(f"published: {p['title']}", f"{100 * p['accuracy']:.1f}", "") for p in results.get("published", ())]
     if baseline := majority_baseline(results):
-        comparison.append(("always answering the most frequent class", *(f"{100 * share:.1f}" for share in baseline)))
+        comparison.append(("always answering the most frequent class", *map(_percent, baseline)))
     notes = []
     if rows:
         most = max(len(strategy["runs"]) for strategy in strategies)
         several = "mean ± standard deviation over runs of different seeds" if most > 1 else "1 seed"
         of = results["f1_of"]
         f1 = "F1 is the mean over the classes" if of == "macro average" else f'F1 is of the class "{of}"'
+        if untested := untested_classes(results):
+            notes.append(
+                f"{len(untested)} of {len(data['classes'])} classes had no test pictures, and no number here speaks of them: "
+                f"{', '.join(untested[:5])}{', ...' if len(untested) > 5 else ''}."
+            )
         per_run = " Time is per run." if most > 1 else ""
         notes.append(f"On {data['parts']['test']:,} test pictures; {several}. {f1}.{per_run}")
     if results.get("interrupted"):
@@ -84,7 +89,12 @@ def unbroken(text: str) -> str:
 
 def _spread(figure: dict) -> str:
     """A share as a percentage: its mean, and its standard deviation over the seeds where there are several."""
-    return f"{100 * figure['mean']:.1f}" + ("" if figure.get("std") is None else f" ± {100 * figure['std']:.1f}")
+    return _percent(figure["mean"]) + ("" if figure.get("std") is None else f" ± {100 * figure['std']:.1f}")
+
+
+def _percent(share: float | None) -> str:
+    """A dash for what could not be measured."""
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _time(seconds: float) -> str:

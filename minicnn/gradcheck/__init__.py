@@ -1,7 +1,8 @@
 """Gradient checking: is a written-out backward pass the derivative of its forward pass? And if not, why?
 
 - ``check`` measures derivatives numerically and compares them with what ``backward`` returns.
-- ``diagnosis`` guesses at the cause of a difference from the pattern of wrong numbers.
+- ``diagnosis`` guesses at the cause of a difference from the pattern of wrong numbers, ``mistakes`` by making the mistake
+  again; ``evidence`` is what both look at.
 - ``report`` holds the result, and prints it as text.
 """
 

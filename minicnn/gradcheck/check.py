@@ -17,14 +17,19 @@ does not depend on x at all), and a backward pass that lacks these terms would p
 In this file, `check_layer` and `check_loss` describe their subject to `check_function`, which compares the two gradients of
 each array. `_CentralDifference.at` holds the arithmetic of the numeric one, `relative_error` that of the comparison.
 
-**The floor.** In float64, a step of 1e-5 leaves rounding noise of about 1e-15 |r y| / 1e-5 in the numeric derivative, so the
-relative error of a tiny derivative means nothing. The floor is the largest of 1e-4, a thousandth of the largest value in the
-gradient, and that noise divided by the tolerance.
+**Rounding.** In float64, a step of 1e-5 leaves rounding noise of about 1e-15 |r y| / 1e-5 in the numeric derivative, so the
+relative error of a tiny derivative means nothing. The floor is a thousandth of the largest value in the gradient, or that noise
+divided by the tolerance. Where not much more than noise is left of a whole gradient, it is measured again with steps so large
+(0.1) that noise is small beside it, and must agree to 2 %; a gradient that is zero for all that can be measured passes, with a
+note. If none can be told from zero, nothing was put to the test, and the check does not pass.
 
 **Kinks.** At a kink (ReLU at 0, two equal values in a max pooling window) there is no derivative to compare with. Where the two
-gradients differ, the measurement is repeated with a smaller step. If its result depends on the step, or the slopes to the left
-and to the right disagree, the element is skipped and counted in the report. Choose inputs that keep away from kinks: distinct
-values, some distance apart.
+gradients differ, the measurement is repeated with a smaller step. If the slopes to the left and to the right, with one step and
+the other, disagree, and the gradient lies between them, the element is skipped and counted in the report. Choose inputs that
+keep away from kinks: distinct values, some distance apart.
+
+**Repeatability.** All of this needs a forward pass that gives the same for equal arrays, to the last digits; one that does not
+is reported, and its gradients are not judged.
 """
 
 from __future__ import annotations
@@ -37,12 +42,21 @@ import numpy as np
 from ..layers.base import Layer
 from ..losses import Loss
 from .diagnosis import guess_cause
+from .evidence import Evidence
 from .report import ArrayCheck, Report
 
 STEP = 1e-5  # times max(1, |a|); the error of the method ~ h^2 and that of rounding ~ 1e-16 / h are both about 1e-10 here
 TOLERANCE = 1e-6
 ELEMENTS = 300  # checked in each array: all of them if it has no more, otherwise this many, drawn at random
-FLOOR = 1e-4
+FLOOR = 1e-3  # times the largest value of the gradient: elements below it need not be right to as many digits
+COARSE = (1e4, 1e3)  # times the step, where noise hides the gradient
+COARSE_TOLERANCE = 0.02
+TINY = np.finfo(np.float64).tiny
+NOTHING_TESTED = (
+    "no gradient can be told from zero, and nothing was put to the test. Choose another input (are all units switched off, or "
+    "saturated?), or look whether forward() uses what it is given"
+)
+SHARES = 2_000_000  # derivatives of single outputs that are kept to find the cause of a wrong gradient
 
 
 def check_layer(
@@ -173,6 +187,8 @@ def check_function(
     ------
     TypeError
         If an array is not float64.
+    ValueError
+        If an array is read-only.
 
     >>> w = np.array([1.0, 2.0])
     >>> check_function(lambda w: w**2, lambda dy: {"w": 2 * w * dy}, {"w": w}).ok
@@ -181,6 +197,9 @@ def check_function(
     False
     """
     _require_float64(arrays, "array.astype(np.float64)")
+    for name, array in arrays.items():
+        if not array.flags.writeable:
+            raise ValueError(f"gradient checks change arrays in place, and {name} is read-only: give a copy, {name}.copy()")
     rng = rng if isinstance(rng, np.random.Generator) or rng is None else [int(rng), 20150211]
     rng = np.random.default_rng(rng)
     report = Report(subject, tolerance)
@@ -192,6 +211,9 @@ def check_function(
     if changed := _restore_changed(arrays, before):
         report.faults += [f"forward() changes its argument {name}: it must work on a copy" for name in changed]
         return report  # nothing can be measured then
+    if fault := _fault_of_forward(y, np.array(forward(**arrays))):
+        report.faults.append(fault)
+        return report
     r = rng.standard_normal(y.shape) if y.ndim else np.ones(())  # a single number needs no projection
     gradients = _analytic_gradients(report, forward, backward, arrays, r)
     for name, array in arrays.items():
@@ -200,7 +222,20 @@ def check_function(
             chosen = np.sort(rng.choice(array.size, elements, replace=False))
         indices = [tuple(int(i) for i in np.unravel_index(position, array.shape)) for position in chosen]
         difference = _CentralDifference(forward, arrays, array, r=r, y=y, step=step)
-        report.arrays.append(_check_array(name, gradients.get(name), difference, indices, tolerance, batch_size))
+        check, numeric = _check_array(name, gradients.get(name), difference, indices, tolerance)
+        if check.max_error > tolerance and (check.checked or not check.kinks):
+            shares, places = difference.shares(indices)
+            check.guess = guess_cause(
+                Evidence(
+                    gradients.get(name), numeric, array, batch_size, arrays=arrays, dy=r, y=y, shares=shares, places=places
+                )
+            )
+        report.arrays.append(check)
+    if fault := _fault_of_forward(y, np.array(forward(**arrays))):
+        report.arrays.clear()
+        report.faults.append(fault)
+    elif all(check.is_zero for check in report.arrays):
+        report.faults.append(NOTHING_TESTED)
     return report
 
 
@@ -242,6 +277,18 @@ def _analytic_gradients(report: Report, forward: Callable, backward: Callable, a
     return passes[0]
 
 
+def _fault_of_forward(first: np.ndarray, second: np.ndarray) -> str:
+    """What makes it impossible to measure a derivative of two results for equal arrays; '' if nothing does."""
+    if not np.isfinite(first).all():
+        return "forward() gives NaN or infinity, which have no derivatives: choose other inputs, or mend it first"
+    if first.shape == second.shape and np.allclose(first, second, rtol=1e-12, atol=1e-12 * np.abs(first).max(initial=0)):
+        return ""
+    return (
+        "forward() does not repeat: it gives something else for equal arrays. Does it draw random numbers that do not come "
+        "from self.rng, or keep something from one pass to the next that is not in state()? No gradient can be measured then"
+    )
+
+
 def _restore_changed(arrays: dict[str, np.ndarray], before: dict[str, np.ndarray]) -> list[str]:
     """Give the arrays their values of before again. Returns the names of those that had changed."""
     changed = [name for name, array in arrays.items() if not np.array_equal(before[name], array, equal_nan=True)]
@@ -251,11 +298,16 @@ def _restore_changed(arrays: dict[str, np.ndarray], before: dict[str, np.ndarray
 
 
 class _Measurement(NamedTuple):
-    """At one element: the derivative, the slope to the right minus that to the left, and the rounding noise of both."""
+    """At one element: the derivative, the slopes to the left and to the right, and the rounding noise of the derivative."""
 
     derivative: float
-    bend: float
+    left: float
+    right: float
     noise: float
+
+    @property
+    def bend(self) -> float:
+        return self.right - self.left
 
 
 class _CentralDifference:
@@ -266,6 +318,17 @@ class _CentralDifference:
 
     def at(self, index: tuple[int, ...], scale: float = 1.0) -> _Measurement:
         """(L(a + h) - L(a - h)) / 2h at the element of this index, with h = scale * step * max(1, |a|)."""
+        y_above, y_below, two_h = self._on_both_sides(index, scale)
+        # the difference before the sum, so that outputs that do not depend on a contribute exactly 0, and no rounding errors
+        derivative = float(np.sum((y_above - y_below) * self.r)) / two_h
+        left, right = (float(np.sum(change * self.r)) / (two_h / 2) for change in (self.y - y_below, y_above - self.y))
+        depend = y_above != y_below
+        terms = (self.y * self.r)[depend] if depend.any() else self.y * self.r  # by less than their rounding errors, if at all
+        noise = 1e-15 * float(np.linalg.norm(terms)) / (two_h / 2)
+        return _Measurement(derivative, left, right, noise)
+
+    def _on_both_sides(self, index: tuple[int, ...], scale: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """y at a + h and at a - h, and 2h: the difference of the two as they were rounded."""
         a = self.array[index]
         h = self.step * max(1.0, abs(a)) * scale
         try:
@@ -275,28 +338,48 @@ class _CentralDifference:
             y_below = np.array(self.forward(**self.arrays))
         finally:
             self.array[index] = a
-        # the difference before the sum, so that outputs that do not depend on a contribute exactly 0, and no rounding errors
-        two_h = (a + h) - (a - h)
-        derivative = float(np.sum((y_above - y_below) * self.r)) / two_h
-        bend = float(np.sum(((y_above - self.y) - (self.y - y_below)) * self.r)) / (two_h / 2)
-        noise = 1e-15 * float(np.linalg.norm((self.y * self.r)[y_above != y_below])) / h
-        return _Measurement(derivative, bend, noise)
+        return y_above, y_below, float((a + h) - (a - h))
 
-    def refine(self, index: tuple[int, ...], analytic: float, first: _Measurement) -> float | None:
+    def refine(self, index: tuple[int, ...], analytic: float, first: _Measurement) -> _Measurement | None:
         """A more accurate derivative where the first one differs from the analytic one, or None if a kink explains that.
 
-        With a tenth of the step, a smooth function has a tenth of the bend and nearly the same derivative. Near a kink, the
-        derivative changes. At a kink, the bend stays the same, and explains a difference of up to half its size.
+        With a tenth of the step, a smooth function has a tenth of the bend and nearly the same derivative, and rounding noise
+        is ten times as large. What remains is a kink, at the element or beside it; a right gradient is then one of the slopes
+        on its sides, or lies between them.
         """
-        difference = abs(analytic - first.derivative)
         second = self.at(index, scale=0.1)
-        change = abs(second.derivative - first.derivative)
-        is_smooth = abs(second.bend - 0.1 * first.bend) <= 0.03 * abs(first.bend)
-        is_near_kink = change > 0.1 * difference and change > 10 * first.noise
-        is_at_kink = difference <= 0.6 * abs(first.bend) and abs(second.bend) > 0.3 * abs(first.bend)
-        if not is_smooth and (is_near_kink or is_at_kink):
+        if abs(second.bend) > 3 * abs(first.bend) and abs(second.bend) <= 100 * second.noise:
+            return first._replace(noise=max(first.noise, abs(first.bend), 0.1 * abs(second.bend)))
+        slopes = first.left, first.right, second.left, second.right
+        margin = 0.1 * (max(slopes) - min(slopes))
+        is_smooth = abs(second.bend - 0.1 * first.bend) <= 0.03 * abs(first.bend) + second.noise
+        if not is_smooth and min(slopes) - margin <= analytic <= max(slopes) + margin:
             return None
-        return (100 * second.derivative - first.derivative) / 99  # Richardson extrapolation: the errors ~ h^2 cancel
+        # Richardson extrapolation: the errors ~ h^2 cancel
+        return first._replace(derivative=(100 * second.derivative - first.derivative) / 99)
+
+    def coarse_error(self, index: tuple[int, ...], analytic: float, measured: _Measurement) -> float:
+        """The relative error with far larger steps, above which noise does not reach; 0 where that finds nothing wrong.
+
+        The function may be curved, or have kinks, within such steps: two of them must agree, and only gross errors count.
+        """
+        first, second = (self.at(index, scale) for scale in COARSE)
+        derivative = (100 * second.derivative - first.derivative) / 99
+        noise = 10 * max(second.noise, measured.noise / COARSE[1])
+        allowed = COARSE_TOLERANCE * max(abs(analytic), abs(derivative)) + noise
+        steps_agree = abs(first.derivative - second.derivative) <= allowed
+        return relative_error(analytic, derivative, TINY) if steps_agree and abs(analytic - derivative) > allowed else 0.0
+
+    def shares(self, indices: list[tuple[int, ...]]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """dy/da of every output, (elements, *y.shape), for as many of the elements as memory allows, and which these are."""
+        most = max(SHARES // max(self.y.size, 1), 1)
+        chosen = indices[:: -(-len(indices) // most)] if len(indices) > most else indices
+        derivatives = np.empty((len(chosen), *self.y.shape))
+        for i, index in enumerate(chosen):
+            y_above, y_below, two_h = self._on_both_sides(index, 1.0)
+            derivatives[i] = (y_above - y_below) / two_h
+        places = np.array(chosen, dtype=int).reshape(len(chosen), self.array.ndim)
+        return derivatives, tuple(places.T)
 
 
 def _check_array(
@@ -305,43 +388,43 @@ def _check_array(
     difference: _CentralDifference,
     indices: list[tuple[int, ...]],
     tolerance: float,
-    batch_size: int,
-) -> ArrayCheck:
-    """Compare the analytic and the numeric gradient of one array at these indices."""
+) -> tuple[ArrayCheck, np.ndarray]:
+    """Compare the analytic and the numeric gradient of one array at these indices. Returns the numeric one as well."""
     array = difference.array
+    measured = {index: difference.at(index) for index in indices}
     numeric = np.full(array.shape, np.nan)
-    measurements = {}
-    for index in indices:
-        measurements[index] = difference.at(index)
-        numeric[index] = measurements[index].derivative
+    for index, measurement in measured.items():
+        numeric[index] = measurement.derivative
     check = ArrayCheck(name, array.shape, checked=len(indices))
     if analytic is None or analytic.shape != array.shape:
         got = "there is no gradient (None)" if analytic is None else f"the gradient's shape is {analytic.shape}"
         check.problem = f"{got}, expected one of shape {array.shape}"
-        check.max_error, check.guess = np.inf, guess_cause(analytic, numeric, array, batch_size)
-        return check
+        check.max_error = np.inf
+        return check, numeric
 
     largest = max(np.nanmax(np.abs(numeric), initial=0.0), np.nanmax(np.abs(analytic), initial=0.0))
-    floor = max(FLOOR, 1e-3 * largest) if np.isfinite(largest) else FLOOR
+    floor = max(FLOOR * largest, TINY) if np.isfinite(largest) else TINY
     for index in indices:
-        a, n, measurement = float(analytic[index]), float(numeric[index]), measurements[index]
-        element_floor = max(floor, measurement.noise / tolerance)
-        error = relative_error(a, n, element_floor)
+        a, m = float(analytic[index]), measured[index]
+        error = relative_error(a, m.derivative, max(floor, m.noise / tolerance))
         if not error <= tolerance:  # true for NaN as well
-            refined = difference.refine(index, a, measurement)
+            refined = difference.refine(index, a, m)
             if refined is None:
                 check.kinks, check.checked, numeric[index] = check.kinks + 1, check.checked - 1, np.nan
                 continue
-            error = min(error, relative_error(a, refined, element_floor))
+            m = refined
+            error = min(error, relative_error(a, m.derivative, max(floor, m.noise / tolerance)))
+        if error <= tolerance and m.noise > floor:
+            error = max(error, difference.coarse_error(index, a, m))
         error = error if np.isfinite(error) else np.inf  # NaN equals nothing, and is no gradient
         if error > check.max_error or check.worst is None:
-            check.max_error, check.worst, check.analytic, check.numeric = error, index, a, n
+            check.max_error, check.worst, check.analytic, check.numeric = error, index, a, float(numeric[index])
     if check.kinks and not check.checked:
         check.max_error = np.inf
         check.problem = "every element lies at a kink, so nothing was checked: choose inputs that keep away from them"
-    elif check.max_error > tolerance:
-        check.guess = guess_cause(analytic, numeric, array, batch_size)
-    return check
+    noise = max((m.noise for m in measured.values()), default=0.0)
+    check.is_zero = bool(check.max_error <= tolerance and largest <= noise)
+    return check, numeric
 
 
 def _require_float64(arrays: dict[str, np.ndarray], conversion: str) -> None:

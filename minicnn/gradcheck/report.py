@@ -24,6 +24,8 @@ class ArrayCheck:
         What is wrong with the gradient as a whole; '' if nothing is.
     guess : str
         The likely cause of the error; '' if there is no error or no known pattern fits.
+    is_zero : bool
+        Whether the gradient is zero and right to be, for all that can be measured, so that little was put to the test.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ArrayCheck:
     numeric: float = 0.0
     problem: str = ""
     guess: str = ""
+    is_zero: bool = False
 
 
 @dataclass
@@ -50,7 +53,8 @@ class Report:
         The largest relative error that passes.
     arrays : list of ArrayCheck
     faults : list of str
-        Wrong behaviour besides wrong numbers: changed arguments, accumulated gradients.
+        Wrong behaviour besides wrong numbers: changed arguments, accumulated gradients, passes that do not repeat, and a check
+        in which nothing was put to the test.
     """
 
     subject: str
@@ -74,7 +78,7 @@ class Report:
         return sum(array.kinks for array in self.arrays)
 
     def __str__(self) -> str:
-        verdict = "all gradients are right" if self.ok else "WRONG"
+        verdict = "all gradients are right" if self.ok else "WRONG" if self.max_error > self.tolerance else "FAILED"
         lines = [f"{self.subject}: {verdict} (largest relative error {self.max_error:.1e}, allowed {self.tolerance:.0e})"]
         lines += [f"  {fault}" for fault in self.faults]
         for array in self.arrays:
@@ -89,6 +93,10 @@ class Report:
         if array.kinks:
             line += f", {array.kinks} of them at a kink and skipped"
         lines = [f"{line}, relative error up to {array.max_error:.1e}"]
+        if array.is_zero:
+            lines.append(
+                "    zero, for all that can be measured, as it should be: a missing term of it would not be noticed here"
+            )
         if array.max_error > self.tolerance:
             if array.problem:
                 lines.append(f"    {array.problem}")

@@ -29,6 +29,8 @@ def infer(
     label: str | None = None,
     dtype: type = np.float32,
     views: Callable[[np.ndarray], list[np.ndarray]] = lambda x: [x],
+    *,
+    allocate: Callable[[tuple[int, ...], type], np.ndarray] = np.empty,
 ) -> np.ndarray:
     """``finish(layer.forward(batch(indices)))`` for the samples 0..n-1, as one array (n, ...) of the given dtype.
 
@@ -48,6 +50,8 @@ def infer(
         Of the result.
     views : function, optional
         Network input -> test-time views of it, of whose outputs the mean is taken: ``Preprocessing.test_time_views``.
+    allocate : function, optional
+        (shape, dtype) -> the array for the result.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def infer(
         return finish(sum(layer.forward(x) for x in inputs) / len(inputs) if len(inputs) > 1 else layer.forward(inputs[0]))
 
     first_output = run(np.arange(1))  # gives the output shape; all threads work on this one sample
-    output = np.empty((n, *first_output.shape[1:]), dtype)
+    output = allocate((n, *first_output.shape[1:]), dtype)
     output[0] = first_output[0]
     with tqdm(total=n, desc=label, unit=" pictures", delay=2, disable=label is None, leave=False) as bar:
         bar.update(1)

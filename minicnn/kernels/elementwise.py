@@ -2,8 +2,8 @@
 
 Each computes the equation in its docstring, a line of NumPy; what is added to that is a single pass over memory, in all
 threads. Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope here can be read
-from it. The comparisons are arranged so that a NaN fails them and is passed on, and no ``fastmath`` lets the compiler assume
-that there are none.
+from it. The comparisons are arranged so that a NaN in x fails them and is passed on to y, and from y to dx, and no ``fastmath``
+lets the compiler assume that there are none. Where the slope is 0 by definition, dx is 0 whatever dy is.
 """
 
 from __future__ import annotations
@@ -144,10 +144,10 @@ def _relu(x, y):
 @loop
 def _relu_gradient(dy, y, dx):
     for i in range(dx.size):
-        if y[i] <= 0:
-            dx[i] = 0
-        else:
+        if y[i] > 0:
             dx[i] = dy[i]
+        else:
+            dx[i] = y[i]  # 0 or NaN
 
 
 @loop
@@ -163,10 +163,11 @@ def _relu6(x, y, six):
 @loop
 def _relu6_gradient(dy, y, dx, six):
     for i in range(dx.size):
-        if y[i] <= 0 or y[i] >= six:
+        inside = dy[i] if y[i] > 0 else y[i]  # y is 0 or NaN
+        if y[i] >= six:
             dx[i] = 0
         else:
-            dx[i] = dy[i]
+            dx[i] = inside
 
 
 @loop
@@ -184,7 +185,7 @@ def _leaky_relu_gradient(dy, y, dx, slope):
         if y[i] <= 0:
             dx[i] = slope * dy[i]
         else:
-            dx[i] = dy[i]
+            dx[i] = dy[i] if y[i] > 0 else y[i]  # NaN
 
 
 @loop
@@ -202,7 +203,7 @@ def _elu_gradient(dy, y, dx, alpha):
         if y[i] <= 0:
             dx[i] = dy[i] * (y[i] + alpha)
         else:
-            dx[i] = dy[i]
+            dx[i] = dy[i] if y[i] > 0 else y[i]  # NaN
 
 
 @loop

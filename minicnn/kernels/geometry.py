@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class ConvGeometry(NamedTuple):
-    """Output (i, j) reads, for tap (p, q), row i*sh + p*dh - top and column j*sw + q*dw - left of the picture.
+    """Output (i, j) reads, for tap (p, q), row i*sh + p*dil_h - top and column j*sw + q*dil_w - left of the picture.
 
     Attributes
     ----------
     kernel : (KH, KW)
     stride : (sh, sw)
     pads : (top, bottom, left, right), rows and columns of zeros
-    dilation : (dh, dw), distance between the taps of a window
+    dilation : (dil_h, dil_w), distance between the taps of a window
     """
 
     kernel: tuple[int, int]
@@ -22,13 +22,13 @@ class ConvGeometry(NamedTuple):
     dilation: tuple[int, int]
 
     def count(self, H: int, W: int) -> tuple[int, int]:
-        """(OH, OW) for an H x W picture: OH = floor((H + top + bottom - dh*(KH-1) - 1) / sh) + 1, OW likewise.
+        """(OH, OW) for an H x W picture: OH = floor((H + top + bottom - dil_h*(KH-1) - 1) / sh) + 1, OW likewise.
 
         >>> ConvGeometry((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)).count(224, 224)
         (112, 112)
         """
-        (KH, KW), (sh, sw), (top, bottom, left, right), (dh, dw) = self
-        return (H + top + bottom - dh * (KH - 1) - 1) // sh + 1, (W + left + right - dw * (KW - 1) - 1) // sw + 1
+        (KH, KW), (sh, sw), (top, bottom, left, right), (dil_h, dil_w) = self
+        return (H + top + bottom - dil_h * (KH - 1) - 1) // sh + 1, (W + left + right - dil_w * (KW - 1) - 1) // sw + 1
 
     @property
     def is_pointwise(self) -> bool:
@@ -42,7 +42,7 @@ class ConvGeometry(NamedTuple):
 
     @property
     def flat(self) -> tuple[int, ...]:
-        """(KH, KW, sh, sw, top, left, dh, dw): as loops take them."""
+        """(KH, KW, sh, sw, top, left, dil_h, dil_w): as loops take them."""
         return (*self.kernel, *self.stride, *self.origin, *self.dilation)
 
 

@@ -39,10 +39,10 @@ def max_pool2d_forward(
 
 
 def max_pool2d_backward(
-    dy: np.ndarray, winners: np.ndarray, picture: Pair, kernel: Pair, stride: Pair, pads: Pads
+    dy: np.ndarray, winners: np.ndarray, input_size: Pair, kernel: Pair, stride: Pair, pads: Pads
 ) -> np.ndarray:
-    """dx (N, C, H, W) for ``picture`` = (H, W): each dy at its winner's place, sums where one won several windows."""
-    dx = np.empty((*dy.shape[:2], *picture), dy.dtype)
+    """dx (N, C, H, W) for ``input_size`` = (H, W): each dy at its winner's place, sums where one won several windows."""
+    dx = np.empty((*dy.shape[:2], *input_size), dy.dtype)
     if dy.shape[1] < LANES:
         _over_planes(_to_winners, dy, kernel, stride, pads, _planes(winners), _planes(dx))
     else:
@@ -61,11 +61,11 @@ def avg_pool2d_forward(
 
 
 def avg_pool2d_backward(
-    dy: np.ndarray, picture: Pair, kernel: Pair, stride: Pair, pads: Pads, count_include_pad: bool
+    dy: np.ndarray, input_size: Pair, kernel: Pair, stride: Pair, pads: Pads, count_include_pad: bool
 ) -> np.ndarray:
-    """dx (N, C, H, W) for ``picture`` = (H, W)."""
-    dx = np.empty((*dy.shape[:2], *picture), dy.dtype)
-    weights = _window_weights(picture, kernel, stride, pads, dy.shape[2:], count_include_pad, dy.dtype)
+    """dx (N, C, H, W) for ``input_size`` = (H, W)."""
+    dx = np.empty((*dy.shape[:2], *input_size), dy.dtype)
+    weights = _window_weights(input_size, kernel, stride, pads, dy.shape[2:], count_include_pad, dy.dtype)
     _over_planes(_share_out, dy, kernel, stride, pads, *weights, _planes(dx))
     return dx
 
@@ -78,10 +78,10 @@ def global_avg_pool_forward(x: np.ndarray) -> np.ndarray:
     return y
 
 
-def global_avg_pool_backward(dy: np.ndarray, picture: Pair) -> np.ndarray:
-    """dx (N, C, H, W) = dy / (H * W) at every pixel, for ``picture`` = (H, W)."""
-    dx = np.empty((*dy.shape, *picture), dy.dtype)
-    dx[...] = (dy / (picture[0] * picture[1]))[:, :, None, None]
+def global_avg_pool_backward(dy: np.ndarray, input_size: Pair) -> np.ndarray:
+    """dx (N, C, H, W) = dy / (H * W) at every pixel, for ``input_size`` = (H, W)."""
+    dx = np.empty((*dy.shape, *input_size), dy.dtype)
+    dx[...] = (dy / (input_size[0] * input_size[1]))[:, :, None, None]
     return dx
 
 
@@ -113,11 +113,11 @@ def _over_blocks(
 
 
 def _window_weights(
-    picture: Pair, kernel: Pair, stride: Pair, pads: Pads, size: Pair, count_include_pad: bool, dtype: np.dtype
+    input_size: Pair, kernel: Pair, stride: Pair, pads: Pads, size: Pair, count_include_pad: bool, dtype: np.dtype
 ) -> tuple[np.ndarray, np.ndarray]:
     """1 / rows under each row of windows (OH,), and 1 / columns (OW,): their product is a pixel's weight in the average."""
     weights = []
-    for length, k, s, before, after, count in zip(picture, kernel, stride, pads[::2], pads[1::2], size, strict=True):
+    for length, k, s, before, after, count in zip(input_size, kernel, stride, pads[::2], pads[1::2], size, strict=True):
         first = np.arange(count) * s - before
         last = np.minimum(first + k, length + after)
         if not count_include_pad:

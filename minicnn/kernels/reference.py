@@ -1,8 +1,8 @@
 """The definition of every kernel, as plain loops over plain indices: no cleverness, and slow.
 
-The fast kernels in the modules beside this one must give the same numbers; the tests compare them over many shapes. Everything
-here is a direct reading of the equation in the docstring. ``pads`` is (top, bottom, left, right): the rows and columns of
-zeros put around each picture.
+The fast kernels in the modules beside this one must give the same numbers, up to rounding; the tests compare them over many
+shapes. Everything here is a direct reading of the equation in the docstring. ``pads`` is (top, bottom, left, right): the rows
+and columns of zeros put around each picture.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ def conv2d_forward(
 ) -> np.ndarray:
     """Convolution as neural networks mean it, which is cross-correlation: the kernel is not flipped.
 
-    y[n, f, i, j] = b[f] + sum over c, p, q of x_padded[n, c0 + c, i*sh + p*dh, j*sw + q*dw] * w[f, c, p, q]
+    y[n, f, i, j] = b[f] + sum over c, p, q of x_padded[n, c0 + c, i*sh + p*dil_h, j*sw + q*dil_w] * w[f, c, p, q]
 
-    where c0 is the first channel of the group that filter f belongs to.
+    for each sample n, filter f and position i < OH, j < OW, summed over the places p < KH, q < KW in the filter and the
+    channels c < C / groups that it sees, those of its own group; c0 is the first of these.
 
     Parameters
     ----------
     x : (N, C, H, W)
     w : (F, C / groups, KH, KW)
     b : (F,) or None
-    stride, dilation : (sh, sw), (dh, dw)
+    stride, dilation : (sh, sw), (dil_h, dil_w)
     pads : (top, bottom, left, right)
 
     Returns
     -------
-    y : (N, F, OH, OW), OH = floor((H + top + bottom - dh*(KH-1) - 1) / sh) + 1, OW likewise
+    y : (N, F, OH, OW), OH = floor((H + top + bottom - dil_h*(KH-1) - 1) / sh) + 1, OW likewise
     """
-    (F, channels, KH, KW), (sh, sw), (dh, dw) = w.shape, stride, dilation
+    (F, channels, KH, KW), (sh, sw), (dil_h, dil_w) = w.shape, stride, dilation
     x_padded = _pad(x, pads)
     N, _, PH, PW = x_padded.shape
-    OH, OW = (PH - dh * (KH - 1) - 1) // sh + 1, (PW - dw * (KW - 1) - 1) // sw + 1
+    OH, OW = (PH - dil_h * (KH - 1) - 1) // sh + 1, (PW - dil_w * (KW - 1) - 1) // sw + 1
     y = np.zeros((N, F, OH, OW), x.dtype)
     for n in range(N):
         for f in range(F):
@@ -53,7 +54,7 @@ def conv2d_forward(
                     for c in range(channels):
                         for p in range(KH):
                             for q in range(KW):
-                                total += x_padded[n, c0 + c, i * sh + p * dh, j * sw + q * dw] * w[f, c, p, q]
+                                total += x_padded[n, c0 + c, i * sh + p * dil_h, j * sw + q * dil_w] * w[f, c, p, q]
                     y[n, f, i, j] = total
     return y
 
@@ -69,10 +70,10 @@ def conv2d_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of a loss L with respect to the convolution's input, weights and bias, from dy = dL/dy.
 
-    Each y is a sum of products x * w, so each product passes its share back to both factors:
+    Each y is a sum of products x * w, so dy reaches both factors of each product, times the other factor:
 
-    dx_padded[n, c0 + c, i*sh + p*dh, j*sw + q*dw] += dy[n, f, i, j] * w[f, c, p, q]   (then cut off the padding)
-    dw[f, c, p, q] += dy[n, f, i, j] * x_padded[n, c0 + c, i*sh + p*dh, j*sw + q*dw]
+    dx_padded[n, c0 + c, i*sh + p*dil_h, j*sw + q*dil_w] += dy[n, f, i, j] * w[f, c, p, q]   (then cut off the padding)
+    dw[f, c, p, q] += dy[n, f, i, j] * x_padded[n, c0 + c, i*sh + p*dil_h, j*sw + q*dil_w]
     db[f] += dy[n, f, i, j]
 
     Parameters
@@ -84,7 +85,7 @@ def conv2d_backward(
     -------
     dx, dw, db : of the shapes of x, w and b
     """
-    (F, channels, KH, KW), (sh, sw), (dh, dw_step) = w.shape, stride, dilation
+    (F, channels, KH, KW), (sh, sw), (dil_h, dil_w) = w.shape, stride, dilation
     N, _, OH, OW = dy.shape
     (top, _, left, _), (H, W) = pads, x.shape[2:]
     x_padded = _pad(x, pads)
@@ -98,7 +99,7 @@ def conv2d_backward(
                     for c in range(channels):
                         for p in range(KH):
                             for q in range(KW):
-                                at = n, c0 + c, i * sh + p * dh, j * sw + q * dw_step
+                                at = n, c0 + c, i * sh + p * dil_h, j * sw + q * dil_w
                                 dx_padded[at] += dy[n, f, i, j] * w[f, c, p, q]
                                 dw[f, c, p, q] += dy[n, f, i, j] * x_padded[at]
     return dx_padded[:, :, top : top + H, left : left + W], dw, db
@@ -123,14 +124,15 @@ def max_pool2d_forward(
     """The largest value under each window.
 
     y[n, c, i, j] = max of x[n, c, h, w] over i*sh - top <= h < i*sh - top + KH and j*sw - left <= w < j*sw - left + KW,
-    as far as h and w lie in the picture: padding never wins. Of several equal ones the first wins, row by row; NaN wins always.
+    as far as h and w lie in the picture: padding never wins. Of several equal ones the first wins, row by row. NaN wins always;
+    of several, the last.
 
     Parameters
     ----------
     x : (N, C, H, W)
     kernel, stride : (KH, KW), (sh, sw)
     pads : (top, bottom, left, right), each smaller than the kernel
-    size : (OH, OW)
+    size : (OH, OW); it is the caller who decides whether the last windows may hang over the padding (``ceil_mode``)
 
     Returns
     -------
@@ -154,17 +156,17 @@ def max_pool2d_forward(
 def max_pool2d_backward(
     dy: np.ndarray,
     winners: np.ndarray,
-    picture: tuple[int, int],
+    input_size: tuple[int, int],
     kernel: tuple[int, int],
     stride: tuple[int, int],
     pads: tuple[int, int, int, int],
 ) -> np.ndarray:
     """Each dy goes to the pixel that won; one that won several windows gets the sum.
 
-    dx[n, c, i*sh - top + p, j*sw - left + q] += dy[n, c, i, j] with (p, q) from the winner, dx (N, C, H, W), picture (H, W).
+    dx[n, c, i*sh - top + p, j*sw - left + q] += dy[n, c, i, j] with (p, q) from the winner, dx (N, C, H, W), input_size (H, W).
     """
     (N, C, OH, OW), (sh, sw), (top, _, left, _) = dy.shape, stride, pads
-    dx = np.zeros((N, C, *picture), dy.dtype)
+    dx = np.zeros((N, C, *input_size), dy.dtype)
     for n, c, i, j in np.ndindex(N, C, OH, OW):
         p, q = divmod(int(winners[n, c, i, j]), kernel[1])
         dx[n, c, i * sh - top + p, j * sw - left + q] += dy[n, c, i, j]
@@ -201,14 +203,14 @@ def avg_pool2d_forward(
 
 def avg_pool2d_backward(
     dy: np.ndarray,
-    picture: tuple[int, int],
+    input_size: tuple[int, int],
     kernel: tuple[int, int],
     stride: tuple[int, int],
     pads: tuple[int, int, int, int],
     count_include_pad: bool,
 ) -> np.ndarray:
-    """Each pixel under window (i, j) gets an equal share of dy[n, c, i, j]; dx (N, C, H, W) for ``picture`` = (H, W)."""
-    (N, C, OH, OW), (H, W), (KH, KW), (sh, sw), (top, bottom, left, right) = dy.shape, picture, kernel, stride, pads
+    """Each pixel under window (i, j) gets an equal share of dy[n, c, i, j]; dx (N, C, H, W) for ``input_size`` = (H, W)."""
+    (N, C, OH, OW), (H, W), (KH, KW), (sh, sw), (top, bottom, left, right) = dy.shape, input_size, kernel, stride, pads
     dx = np.zeros((N, C, H, W), dy.dtype)
     for n, c, i, j in np.ndindex(N, C, OH, OW):
         under = [
@@ -228,7 +230,7 @@ def avg_pool2d_backward(
 def batch_norm_forward(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each channel shifted and scaled to mean beta and standard deviation gamma over the batch.
+    """Each channel shifted and scaled to mean beta and standard deviation |gamma| (up to eps) over the batch.
 
     mean[c] = average of x[n, c, i] over n and i;  variance[c] = average of (x[n, c, i] - mean[c])^2
     y[n, c, i] = gamma[c] * (x[n, c, i] - mean[c]) / sqrt(variance[c] + eps) + beta[c]
@@ -237,6 +239,7 @@ def batch_norm_forward(
     ----------
     x : (N, C) or (N, C, H, W); i above runs over all places (h, w)
     gamma, beta : (C,)
+    eps : float, which keeps the root away from 0 where a channel is constant
 
     Returns
     -------
@@ -271,7 +274,8 @@ def batch_norm_backward(
     dbeta[c] = sum of dy[n, c, i];  dgamma[c] = sum of dy[n, c, i] * xh[n, c, i]
     dx[n, c, i] = gamma[c] / std[c] * (dy[n, c, i] - dbeta[c] / M - xh[n, c, i] * dgamma[c] / M)
 
-    The second term of dx comes through the mean, the third through the variance: each x moves both, and with them all y.
+    The second term of dx comes through the mean, the third through the variance: each x moves both, and with them every y of
+    its channel.
     """
     dx, dgamma, dbeta = np.empty_like(x), np.zeros_like(gamma), np.zeros_like(gamma)
     for c in range(x.shape[1]):

@@ -1,21 +1,22 @@
 """The kernels as a textbook has them: the well-known algorithms in plain NumPy, to be read with the lecture open.
 
 This is the rung between ``reference``, which defines each kernel by loops over single numbers, and the fast kernels. Here every
-line works on whole arrays, and every function fits on a screen and gives the same numbers as its definition. What each shows:
+line works on whole arrays, and every function fits on a screen and gives what its definition gives, up to rounding. What each
+shows:
 
 - ``im2col``, ``col2im``: windows laid out as the columns of a matrix, and the transpose of that, which adds them up again
 - ``conv2d_forward``, ``conv2d_backward``: with these, a convolution and both of its gradients are matrix products
 - ``depthwise_forward``, ``depthwise_backward``: a filter for each channel: shifted maps are added up, and no matrix is needed
-- ``winograd_forward``: the same convolution with fewer multiplications
-- ``max_pool2d_forward``, ``max_pool2d_backward``: who wins is decided tap by tap; the gradient goes to the winner
+- ``winograd_forward``: a convolution with 3x3 filters and fewer multiplications
+- ``max_pool2d_forward``, ``max_pool2d_backward``: a running maximum over the taps; the gradient goes to the winner
 - ``batch_norm_forward``, ``batch_norm_backward``: sums over all but the channel axis, and the three terms of the gradient
 
 A *tap* (p, q) is a place in the window. For all windows together the pixels at one tap are the picture itself, shifted (and
-thinned out by the stride): a slice. That is the only trick in this module; see ``_taps``.
+thinned out by the stride): a slice, see ``_taps``. All functions here but Winograd's and batch norm's are built on it.
 
 The fast kernels (``convolution``, ``pool`` and ``norm``) compute the same, with threads, cache blocking and vectors on top.
-Arrays are float32 or float64, results have the dtype of the arguments, and no argument is changed. ``pads`` is (top, bottom,
-left, right).
+Arrays are float32 or float64, and results have the dtype of the arguments, but batch norm's mean and variance are float64. No
+argument is changed. ``pads`` is (top, bottom, left, right).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def _taps(
 ) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
     """Each tap (p, q) of a window, and ``at``: where it lies in the padded picture, for all windows at once.
 
-    x_padded[at][n, c, i, j] = x_padded[n, c, i*sh + p*dh, j*sw + q*dw],   i < OH, j < OW
+    x_padded[at][n, c, i, j] = x_padded[n, c, i*sh + p*dil_h, j*sw + q*dil_w],   i < OH, j < OW
 
     >>> row = np.arange(7).reshape(1, 1, 1, 7)
     >>> for p, q, at in _taps(kernel=(1, 3), stride=(1, 2), dilation=(1, 1), size=(1, 3)):
@@ -41,10 +42,10 @@ def _taps(
     0 1 [1 3 5]
     0 2 [2 4 6]
     """
-    (KH, KW), (sh, sw), (dh, dw), (OH, OW) = kernel, stride, dilation, size
+    (KH, KW), (sh, sw), (dil_h, dil_w), (OH, OW) = kernel, stride, dilation, size
     for p in range(KH):
         for q in range(KW):
-            yield p, q, np.s_[:, :, p * dh : p * dh + sh * OH : sh, q * dw : q * dw + sw * OW : sw]
+            yield p, q, np.s_[:, :, p * dil_h : p * dil_h + sh * OH : sh, q * dil_w : q * dil_w + sw * OW : sw]
 
 
 # ---- convolution by matrix products
@@ -59,7 +60,7 @@ def im2col(
 ) -> np.ndarray:
     """The windows of each picture as the columns of a matrix; a pixel is copied once for each window that it is in.
 
-    columns[n, (c, p, q), (i, j)] = x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
+    columns[n, (c, p, q), (i, j)] = x_padded[n, c, i*sh + p*dil_h, j*sw + q*dil_w]
 
     >>> x = np.arange(1.0, 10).reshape(1, 1, 3, 3)
     >>> im2col(x, (2, 2), (1, 1), (0, 0, 0, 0), (1, 1))[0]
@@ -71,12 +72,12 @@ def im2col(
     Parameters
     ----------
     x : (N, C, H, W)
-    kernel, stride, dilation : (KH, KW), (sh, sw), (dh, dw)
+    kernel, stride, dilation : (KH, KW), (sh, sw), (dil_h, dil_w)
     pads : (top, bottom, left, right)
 
     Returns
     -------
-    columns : (N, C*KH*KW, OH*OW), OH = floor((H + top + bottom - dh*(KH-1) - 1) / sh) + 1, OW likewise
+    columns : (N, C*KH*KW, OH*OW), OH = floor((H + top + bottom - dil_h*(KH-1) - 1) / sh) + 1, OW likewise
         A row for each channel and tap, a column for each window; both counted row by row.
 
     Source: Chellapilla, Puri, Simard 2006, "High Performance Convolutional Neural Networks for Document Processing", section 3.
@@ -92,7 +93,7 @@ def im2col(
 
 def col2im(
     columns: np.ndarray,
-    picture: tuple[int, int],
+    input_size: tuple[int, int],
     kernel: tuple[int, int],
     stride: tuple[int, int],
     pads: tuple[int, int, int, int],
@@ -100,7 +101,7 @@ def col2im(
 ) -> np.ndarray:
     """The transpose of ``im2col``: columns go back to where they came from, and where windows overlap they add up.
 
-    x_padded[n, c, i*sh + p*dh, j*sw + q*dw] += columns[n, (c, p, q), (i, j)]   (then cut off the padding)
+    x_padded[n, c, i*sh + p*dil_h, j*sw + q*dil_w] += columns[n, (c, p, q), (i, j)]   (then cut off the padding)
 
     It is not the inverse: each pixel comes back as many times as there are windows that it is in.
 
@@ -113,14 +114,14 @@ def col2im(
     Parameters
     ----------
     columns : (N, C*KH*KW, OH*OW)
-    picture : (H, W)
+    input_size : (H, W)
     kernel, stride, pads, dilation : as in ``im2col``
 
     Returns
     -------
     x : (N, C, H, W)
     """
-    (N, rows, _), (H, W), (KH, KW), (top, bottom, left, right) = columns.shape, picture, kernel, pads
+    (N, rows, _), (H, W), (KH, KW), (top, bottom, left, right) = columns.shape, input_size, kernel, pads
     C, (OH, OW) = rows // (KH * KW), ConvGeometry(kernel, stride, pads, dilation).count(H, W)
     columns = columns.reshape(N, C, KH, KW, OH, OW)
     x_padded = np.zeros((N, C, top + H + bottom, left + W + right), columns.dtype)
@@ -138,11 +139,11 @@ def conv2d_forward(
     dilation: tuple[int, int],
     groups: int,
 ) -> np.ndarray:
-    """Convolution as one matrix product for each group: filters are rows, windows are columns.
+    """Convolution as matrix products: filters are rows, windows are columns. For each sample and group g,
 
-    y (F, OH*OW) = w (F, C*KH*KW) columns (C*KH*KW, OH*OW) + b
+    y_g (F / groups, OH*OW) = w_g (F / groups, K) columns_g (K, OH*OW) + b_g        with K = C / groups * KH*KW
 
-    for each sample, and with several groups for the filters and the channels of each. The sum over c, p, q in the definition
+    where y_g, w_g and b_g are of the group's filters, and columns_g of its channels. The sum over c, p, q in the definition
     (``reference.conv2d_forward``) is the inner sum of the product.
 
     Parameters
@@ -150,7 +151,7 @@ def conv2d_forward(
     x : (N, C, H, W)
     w : (F, C / groups, KH, KW)
     b : (F,) or None
-    stride, dilation : (sh, sw), (dh, dw)
+    stride, dilation : (sh, sw), (dil_h, dil_w)
     pads : (top, bottom, left, right)
 
     Returns
@@ -166,6 +167,7 @@ def conv2d_forward(
     y = np.empty((N, F, OH * OW), x.dtype)
     for g in range(groups):
         filters, rows = slice(g * F // groups, (g + 1) * F // groups), slice(g * K, (g + 1) * K)
+        # (F / groups, K) @ (N, K, OH*OW): of arrays with three axes, @ multiplies the matrices in the last two, one by one
         y[:, filters] = w_rows[filters] @ columns[:, rows]
     if b is not None:
         y += b[:, None]
@@ -183,10 +185,10 @@ def conv2d_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of a loss L with respect to x, w and b, from dy = dL/dy: two more matrix products for each group.
 
-    y = w columns + b is linear in each of its factors, so that
+    y_g = w_g columns_g + b_g is linear in each of its factors, so that
 
-    dcolumns = w^T dy,   dx = col2im(dcolumns)
-    dw = sum over samples of dy columns^T
+    dcolumns_g = w_g^T dy_g,   dx = col2im(dcolumns)
+    dw_g = sum over samples of dy_g columns_g^T
     db = sum over samples and windows of dy
 
     Parameters
@@ -198,7 +200,7 @@ def conv2d_backward(
     -------
     dx, dw, db : of the shapes of x, w and b
     """
-    (N, F, OH, OW), picture, kernel = dy.shape, x.shape[2:], w.shape[2:]
+    (N, F, OH, OW), input_size, kernel = dy.shape, x.shape[2:], w.shape[2:]
     columns, w_rows = im2col(x, kernel, stride, pads, dilation), w.reshape(F, -1)
     dy_rows, K = dy.reshape(N, F, OH * OW), w_rows.shape[1]
     dcolumns, dw = np.empty_like(columns), np.empty_like(w_rows)
@@ -206,7 +208,7 @@ def conv2d_backward(
         filters, rows = slice(g * F // groups, (g + 1) * F // groups), slice(g * K, (g + 1) * K)
         dcolumns[:, rows] = w_rows[filters].T @ dy_rows[:, filters]
         dw[filters] = (dy_rows[:, filters] @ columns[:, rows].transpose(0, 2, 1)).sum(axis=0)
-    dx = col2im(dcolumns, picture, kernel, stride, pads, dilation)
+    dx = col2im(dcolumns, input_size, kernel, stride, pads, dilation)
     db = dy.sum(axis=(0, 2, 3))
     return dx, dw.reshape(w.shape), db
 
@@ -224,7 +226,7 @@ def depthwise_forward(
 ) -> np.ndarray:
     """Convolution of each channel with a filter of its own: a sum of KH*KW shifted maps, each times a number per channel.
 
-    y[n, c, i, j] = b[c] + sum over p, q of x_padded[n, c, i*sh + p*dh, j*sw + q*dw] * w[c, 0, p, q]
+    y[n, c, i, j] = b[c] + sum over p, q of x_padded[n, c, i*sh + p*dil_h, j*sw + q*dil_w] * w[c, 0, p, q]
 
     Channels are not summed over, so a matrix product would have only KH*KW numbers in its inner sum; this needs no columns.
 
@@ -260,10 +262,10 @@ def depthwise_backward(
     pads: tuple[int, int, int, int],
     dilation: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gradients with respect to x, w and b, from dy = dL/dy: each tap's product passes its share back to both factors.
+    """The gradients with respect to x, w and b, from dy = dL/dy, which reaches both factors of each tap's product.
 
-    dx_padded[n, c, i*sh + p*dh, j*sw + q*dw] += dy[n, c, i, j] * w[c, 0, p, q]   (then cut off the padding)
-    dw[c, 0, p, q] = sum over n, i, j of dy[n, c, i, j] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
+    dx_padded[n, c, i*sh + p*dil_h, j*sw + q*dil_w] += dy[n, c, i, j] * w[c, 0, p, q]   (then cut off the padding)
+    dw[c, 0, p, q] = sum over n, i, j of dy[n, c, i, j] * x_padded[n, c, i*sh + p*dil_h, j*sw + q*dil_w]
     db[c] = sum over n, i, j of dy[n, c, i, j]
 
     Parameters
@@ -285,10 +287,22 @@ def depthwise_backward(
     return dx_padded[:, :, top : top + H, left : left + W], dw, db
 
 
-# ---- Winograd's convolution, F(2x2, 3x3)
+# ---- Winograd's convolution
+# F(m, r) is the algorithm for m outputs of a filter with r taps. (Elsewhere, F is the number of filters.) In one dimension,
+# F(2, 3) takes four multiplications where the definition takes six:
+#
+#   y0 = d0*g0 + d1*g1 + d2*g2        m0 = (d0 - d2) * g0                     y0 = m0 + m1 + m2
+#   y1 = d1*g0 + d2*g1 + d3*g2        m1 = (d1 + d2) * (g0 + g1 + g2) / 2     y1 = m1 - m2 - m3
+#                                     m2 = (d2 - d1) * (g0 - g1 + g2) / 2
+#                                     m3 = (d1 - d3) * g2
+#
+# As matrices: y = A^T [(G g) . (B^T d)], where . multiplies element by element. The rows of G give the values of the polynomial
+# g0 + g1*t + g2*t^2 at t = 0, 1 and -1 (the latter two halved), and at infinity, which stands for its leading coefficient. From
+# such values the Toom-Cook algorithm computes products of polynomials, and Winograd's is the transpose of that. F(2x2, 3x3) is
+# F(2, 3) along the rows and along the columns. `Conv2d` knows it as algorithm "winograd2".
 
 # fmt: off
-# exact in float32, where they leave float32 and float64 arrays what they are
+# All entries are exact in float32; as float32 constants they keep float32 inputs float32 and float64 inputs float64.
 BT = np.array([[1,  0, -1,  0],
                [0,  1,  1,  0],
                [0, -1,  1,  0],
@@ -305,9 +319,10 @@ AT = np.array([[1, 1,  1,  0],
 
 
 def winograd_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, pads: tuple[int, int, int, int]) -> np.ndarray:
-    """Convolution with 3x3 filters and a stride of 1, with 16 multiplications where the definition has 36.
+    """Convolution with 3x3 filters and a stride of 1 by Winograd's algorithm F(2x2, 3x3).
 
-    A tile Y of 2x2 outputs depends on a window d of 4x4 inputs. With a filter g (3x3),
+    For a channel, a filter and a tile of 2x2 outputs it takes 16 multiplications, where the definition needs 36 (transforms not
+    counted). The tile Y depends on a window d of 4x4 inputs. With a filter g (3x3),
 
     Y = A^T [(G g G^T) . (B^T d B)] A          ( . multiplies element by element)
 
@@ -338,15 +353,17 @@ def winograd_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, pads: t
     (N, C, H, W), F, (top, bottom, left, right) = x.shape, w.shape[0], pads
     OH, OW = H + top + bottom - 2, W + left + right - 2
     TH, TW = (OH + 1) // 2, (OW + 1) // 2  # rows and columns of tiles
+    # where OH or OW is odd, the last tiles hang over by one
     x_padded = np.pad(x, ((0, 0), (0, 0), (top, bottom + OH % 2), (left, right + OW % 2)))
     d = np.lib.stride_tricks.sliding_window_view(x_padded, (4, 4), axis=(2, 3))[:, :, ::2, ::2]  # (N, C, TH, TW, 4, 4)
-    U = G @ w @ G.T
+    U = G @ w @ G.T  # (F, C, 4, 4)
     V = (BT @ d @ BT.T).reshape(N, C, TH * TW, 4, 4)
     M = np.empty((N, F, TH * TW, 4, 4), x.dtype)
     for i in range(4):
         for j in range(4):
-            M[..., i, j] = U[..., i, j] @ V[..., i, j]
+            M[..., i, j] = U[..., i, j] @ V[..., i, j]  # (F, C) @ (N, C, TH*TW): a product for each sample
     Y = (AT @ M @ AT.T).reshape(N, F, TH, TW, 2, 2)
+    # each tile's rows go next to the row that the tile is in, its columns next to the column: (N, F, TH, 2, TW, 2)
     y = Y.transpose(0, 1, 2, 4, 3, 5).reshape(N, F, 2 * TH, 2 * TW)[:, :, :OH, :OW]
     return y if b is None else y + b[:, None, None]
 
@@ -361,11 +378,12 @@ def max_pool2d_forward(
     pads: tuple[int, int, int, int],
     size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The largest value under each window: the taps come up one after the other, and whichever is larger takes the lead.
+    """The largest value under each window: a running maximum over the taps.
 
     y[n, c, i, j] = max over p, q of x_padded[n, c, i*sh + p, j*sw + q], padded with minus infinity, which never wins
 
-    Of several equal values the first wins, row by row, because a later one has to be larger; NaN wins always.
+    Of several equal values the first wins, row by row, because a later one has to be larger. NaN wins always; of several, the
+    last.
 
     >>> y, winners = max_pool2d_forward(np.array([[[[1.0, 5], [5, 3]]]]), (2, 2), (2, 2), (0, 0, 0, 0), (1, 1))
     >>> y.item(), winners.item()
@@ -376,7 +394,7 @@ def max_pool2d_forward(
     x : (N, C, H, W)
     kernel, stride : (KH, KW), (sh, sw)
     pads : (top, bottom, left, right), each smaller than the kernel
-    size : (OH, OW)
+    size : (OH, OW); it is the caller who decides whether the last windows may hang over the padding (``ceil_mode``)
 
     Returns
     -------
@@ -401,7 +419,7 @@ def max_pool2d_forward(
 def max_pool2d_backward(
     dy: np.ndarray,
     winners: np.ndarray,
-    picture: tuple[int, int],
+    input_size: tuple[int, int],
     kernel: tuple[int, int],
     stride: tuple[int, int],
     pads: tuple[int, int, int, int],
@@ -413,14 +431,14 @@ def max_pool2d_backward(
     Parameters
     ----------
     dy, winners : (N, C, OH, OW)
-    picture : (H, W)
+    input_size : (H, W)
     kernel, stride, pads : as in ``max_pool2d_forward``
 
     Returns
     -------
     dx : (N, C, H, W)
     """
-    (N, C), (H, W), (KH, KW), (top, _, left, _) = dy.shape[:2], picture, kernel, pads
+    (N, C), (H, W), (KH, KW), (top, _, left, _) = dy.shape[:2], input_size, kernel, pads
     dx_padded = np.zeros((N, C, top + H + KH, left + W + KW), dy.dtype)
     for p, q, at in _taps(kernel, stride, (1, 1), dy.shape[2:]):
         dx_padded[at] += np.where(winners == p * KW + q, dy, 0)
@@ -433,7 +451,7 @@ def max_pool2d_backward(
 def batch_norm_forward(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each channel shifted and scaled to mean beta and standard deviation gamma over the batch.
+    """Each channel shifted and scaled to mean beta and standard deviation |gamma| (up to eps) over the batch.
 
     mean[c] = average of x[n, c, i] over n and i;  variance[c] = average of (x[n, c, i] - mean[c])^2
     xh[n, c, i] = (x[n, c, i] - mean[c]) / sqrt(variance[c] + eps);  y[n, c, i] = gamma[c] * xh[n, c, i] + beta[c]
@@ -446,6 +464,7 @@ def batch_norm_forward(
     ----------
     x : (N, C) or (N, C, H, W); i above runs over all places (h, w)
     gamma, beta : (C,)
+    eps : float, which keeps the root away from 0 where a channel is constant
 
     Returns
     -------
@@ -471,12 +490,14 @@ def batch_norm_backward(
     dbeta[c] = sum of dy[n, c, i];  dgamma[c] = sum of dy[n, c, i] * xh[n, c, i]
     dx[n, c, i] = gamma[c] / std[c] * (dy[n, c, i] - dbeta[c] / M - xh[n, c, i] * dgamma[c] / M)
 
-    The second term of dx comes through the mean, the third through the variance: each x moves both, and with them all y.
+    The second term of dx comes through the mean, the third through the variance: each x moves both, and with them every y of
+    its channel.
 
     Parameters
     ----------
     dy, x : (N, C) or (N, C, H, W)
     gamma, mean, variance : (C,), the latter two from ``batch_norm_forward``
+    eps : float, as in ``batch_norm_forward``
 
     Returns
     -------

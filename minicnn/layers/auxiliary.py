@@ -8,7 +8,7 @@ import numpy as np
 
 from ..kernels.elementwise import add
 from .base import Layer
-from .containers import plan_backward, set_names
+from .containers import set_backward_flags, set_names
 from .receptive_field import ReceptiveField
 
 
@@ -73,7 +73,7 @@ class AuxiliaryHead(Layer):
         self.check_input(x)
         self.scores = self.dscores = None
         if self.training:
-            plan_backward(self, [self.head])
+            set_backward_flags(self, [self.head])
             if self.head.remembers:
                 self.scores = self.head.forward(x)
         self.remember(shape=x.shape, dtype=x.dtype)

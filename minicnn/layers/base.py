@@ -61,11 +61,12 @@ class Layer:
     training : bool
         The mode: ``train()`` or ``eval()``. Matters to dropout and batch normalisation.
     remembers : bool
-        Whether ``forward`` keeps what ``backward`` will need. True in training, False in inference; containers switch it
-        off for the layers below the lowest trainable one.
+        Whether ``forward`` keeps what ``backward`` will need: in training, not in inference (but see `eval`). In a container
+        that need not return dx, it is False for the layers below the lowest trainable one.
     needs_dx : bool
-        Whether ``backward`` must return the gradient with respect to the input. Containers switch it off for the lowest
-        trainable layer, as no layer below it needs a gradient.
+        Whether ``backward`` must return the gradient with respect to the input. True, until somebody who does not use it sets
+        it to False, as the Trainer does for the whole network; the containers then set it for the layers inside: False up to
+        and including the lowest trainable one, below which nothing needs a gradient.
     is_identity_in_inference : bool
         Whether y = x in inference, as in dropout: such a layer, and whatever is inside it, matters to training only.
     """

@@ -17,9 +17,12 @@ from .receptive_field import ReceptiveField, union
 class Sequential(Layer):
     """Layers one after another: y = f_n(... f_2(f_1(x))), so that dx = J_1^T ... J_n^T dy (the chain rule, last layer first).
 
+    J_i is the Jacobian of layer i: the derivatives of its outputs (rows) with respect to its inputs (columns).
+
     Layers are given by name (``Sequential(conv1=Conv2d(1, 6, 5), relu1=ReLU())``) or, without names, counted from "0".
 
-    ``forward`` finds the lowest trainable layer anew each time: those below it remember nothing, and ``backward`` ends there.
+    ``forward`` finds the lowest trainable layer anew each time. Where dx is not needed (``needs_dx`` is False, as the Trainer
+    sets it), the layers below that one remember nothing, and ``backward`` ends there.
 
     Raises
     ------
@@ -51,12 +54,7 @@ class Sequential(Layer):
         ValueError
             If the name is taken, or has a dot in it: dots separate the names in a path.
         """
-        if not isinstance(layer, Layer):
-            raise TypeError(f"Sequential holds layers; {name!r} is a {type(layer).__name__}")
-        if "." in name or name in self.layers:
-            raise ValueError(f"a layer's name must be new and without a dot, got {name!r} beside {list(self.layers)}")
-        self.layers[name] = layer
-        set_names(name, layer)
+        add_child(self, self.layers, name, layer)
 
     def children(self) -> dict[str, Layer]:
         return self.layers
@@ -80,9 +78,9 @@ class Sequential(Layer):
     def steps(self) -> list[Layer | NormActivation]:
         """What one pass runs, in order: the layers, but a batch norm and the ReLU above it as one step.
 
-        Each has been told what ``backward`` will want of it; see `plan_backward`.
+        ``needs_dx`` and ``remembers`` of each are already set; see `set_backward_flags`.
         """
-        plan_backward(self, self.layers.values())
+        set_backward_flags(self, self.layers.values())
         return join_norms_with_activations(self.layers.values())
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -128,20 +126,25 @@ class Sequential(Layer):
 
 
 class Residual(Layer):
-    """A shortcut around a branch: y = F(x) + S(x), and dx = J_F^T dy + J_S^T dy.
+    """Two paths from x to y, a body F and a shortcut S around it: y = F(x) + S(x), and dx = J_F^T dy + J_S^T dy.
 
-    S is the identity where no ``shortcut`` layer is given. The gradient passes the identity unweakened, which is why very
-    deep networks of this kind train. He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.1.
+    J_F and J_S are the Jacobians, as in `Sequential`. S is the identity where no ``shortcut`` layer is given. The gradient
+    passes the identity unweakened, which is why very deep networks of this kind train. He et al. apply a ReLU after the
+    addition. This layer does not; their networks have one above it.
+
+    He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.1.
 
     Parameters
     ----------
     body : Layer
         F.
     shortcut : Layer, optional
-        S, for branches that change the shape.
+        S, for bodies that change the shape.
 
     Raises
     ------
+    TypeError
+        If one of them is no layer.
     ValueError
         In ``forward``, if F(x) and S(x) differ in shape.
     """
@@ -149,21 +152,22 @@ class Residual(Layer):
     def __init__(self, body: Layer, shortcut: Layer | None = None):
         super().__init__()
         self.body, self.shortcut = body, shortcut
-        for name, branch in self.children().items():
-            set_names(name, branch)
+        for name, layer in self.children().items():
+            check_is_layer(self, name, layer)
+            set_names(name, layer)
 
     def children(self) -> dict[str, Layer]:
         return {"body": self.body} | ({"shortcut": self.shortcut} if self.shortcut else {})
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        for branch in self.children().values():
-            plan_backward(self, [branch])
+        for path in self.children().values():
+            set_backward_flags(self, [path])
         through_body = self.body.forward(x)
         through_shortcut = self.shortcut.forward(x) if self.shortcut else x
         if through_body.shape != through_shortcut.shape:
             raise ValueError(
-                f"{self}: the branch gives {through_body.shape} and the shortcut {through_shortcut.shape}, and only equal "
-                "shapes can be added. Give the shortcut a 1x1 convolution with the branch's stride and channels"
+                f"{self}: the body gives {through_body.shape} and the shortcut {through_shortcut.shape}, and only equal "
+                "shapes can be added. Give the shortcut a 1x1 convolution with the body's stride and channels"
             )
         y = add(through_body, through_shortcut)
         self.remember(y_shape=y.shape, dtype=y.dtype)
@@ -172,7 +176,7 @@ class Residual(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         saved = self.recall()
         self.check_gradient(dy, saved.y_shape, saved.dtype)
-        gradients = [branch.backward(dy) for branch in self.children().values() if branch.remembers]
+        gradients = [path.backward(dy) for path in self.children().values() if path.remembers]
         if self.shortcut is None:
             gradients.append(dy)  # through the identity
         return add(*gradients) if self.needs_dx else None
@@ -181,10 +185,10 @@ class Residual(Layer):
         return self.body.output_shape(input_shape)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        return sum(branch.multiply_adds(input_shape) for branch in self.children().values())
+        return sum(path.multiply_adds(input_shape) for path in self.children().values())
 
     def receptive_field(self, below: ReceptiveField, input_shape: tuple[int, ...]) -> ReceptiveField:
-        fields = [branch.receptive_field(below, input_shape) for branch in self.children().values()]
+        fields = [path.receptive_field(below, input_shape) for path in self.children().values()]
         return union(self, fields if self.shortcut else [*fields, below])
 
     def config(self) -> dict[str, Any]:
@@ -192,32 +196,36 @@ class Residual(Layer):
 
 
 class Concat(Layer):
-    """Branches side by side, joined along the channels: y = [F_1(x), F_2(x), ...], and dx = sum over i of J_Fi^T dy_i.
+    """Branches side by side, joined along the channels: y = [F_1(x), F_2(x), ...], and dx = sum over i of J_i^T dy_i.
 
-    Here dy_i are the channels of dy that belong to F_i(x). Branches are given by name or, without names, counted from "0".
+    J_i is the Jacobian of branch F_i, and dy_i are the channels of dy that belong to F_i(x). Branches are given by name or,
+    without names, counted from "0".
 
     Szegedy et al. 2015, "Going Deeper with Convolutions", figure 2 (the Inception module).
 
     Raises
     ------
+    TypeError
+        If a branch is no layer.
     ValueError
-        If there is no branch; in ``forward``, if the branches' results differ in anything but the number of channels.
+        If there is no branch, or two have the same name, or a name has a dot in it; in ``forward``, if the branches' results
+        differ in anything but the number of channels.
     """
 
     def __init__(self, *branches: Layer, **named: Layer):
         super().__init__()
-        self.branches: dict[str, Layer] = {str(i): branch for i, branch in enumerate(branches)} | named
+        self.branches: dict[str, Layer] = {}
+        for name, branch in [*((str(i), branch) for i, branch in enumerate(branches)), *named.items()]:
+            add_child(self, self.branches, name, branch)
         if not self.branches:
             raise ValueError("Concat needs at least one branch")
-        for name, branch in self.branches.items():
-            set_names(name, branch)
 
     def children(self) -> dict[str, Layer]:
         return self.branches
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         for branch in self.branches.values():
-            plan_backward(self, [branch])
+            set_backward_flags(self, [branch])
         parts = [branch.forward(x) for branch in self.branches.values()]
         if len({(part.shape[0], *part.shape[2:]) for part in parts}) > 1:
             raise ValueError(f"{self}: branches may differ in channels only, got {[part.shape for part in parts]}")
@@ -247,20 +255,35 @@ class Concat(Layer):
         return dict(self.branches)
 
 
-def plan_backward(parent: Layer, layers: Iterable[Layer]) -> None:
+def set_backward_flags(parent: Layer, layers: Iterable[Layer]) -> None:
     """Set ``needs_dx`` and ``remembers`` of layers that run one after another inside ``parent``, from the first to the last.
 
     A layer must return dx if the parent must, or if a layer before it is trainable. It remembers if it must return dx or is
-    trainable itself; all others need not be visited on the way back.
+    trainable itself; the other layers have no backward pass.
     """
-    if not parent.remembers:  # no backward pass: save the look through all parameters for those that are trainable
+    if not parent.remembers:  # No backward pass follows, so skip the search for trainable parameters.
         for layer in layers:
             layer.needs_dx = layer.remembers = False
         return
     needs_dx = parent.needs_dx
     for layer in layers:
         layer.needs_dx = needs_dx
-        layer.remembers = needs_dx = needs_dx or layer.trainable
+        layer.remembers = needs_dx or layer.trainable
+        needs_dx = layer.remembers  # a layer with a backward pass gets its dy from the layer after it
+
+
+def add_child(parent: Layer, children: dict[str, Layer], name: str, layer: Layer) -> None:
+    """Put a layer of a new name among the children of ``parent``; see `Sequential.append` for what is refused."""
+    check_is_layer(parent, name, layer)
+    if "." in name or name in children:
+        raise ValueError(f"{parent}: a layer's name must be new and without a dot, got {name!r} beside {list(children)}")
+    children[name] = layer
+    set_names(name, layer)
+
+
+def check_is_layer(parent: Layer, name: str, child: Layer) -> None:
+    if not isinstance(child, Layer):
+        raise TypeError(f"{parent} holds layers; {name!r} is of type {type(child).__name__}")
 
 
 def set_names(name: str, layer: Layer) -> None:

@@ -1,7 +1,7 @@
 """Convolution: what it computes, its parameters and its shapes.
 
-The arithmetic is in ``minicnn.kernels``: ``reference`` has the equations as plain loops, ``textbook`` im2col in NumPy, and
-``convolution.dispatch`` chooses among the fast algorithms.
+The arithmetic is in ``minicnn.kernels``: ``reference`` has the equations as plain loops, ``textbook`` the lecture's algorithms
+in NumPy. Of the fast algorithms in ``convolution``, ``choice`` chooses one and ``dispatch`` calls it.
 """
 
 from __future__ import annotations
@@ -21,28 +21,34 @@ from .receptive_field import ReceptiveField
 
 
 class Conv2d(Layer):
-    """Each filter slides over the picture and gives one number at each position: how well what it sees there matches.
+    """Filters slide over the picture. At each position a filter computes one number: how well the patch under it matches it.
 
-    y[n, f, i, j] = b[f] + sum over c, p, q of x_padded[n, c, i*sh + p*dh, j*sw + q*dw] * w[f, c, p, q]
+    y[n, f, i, j] = b[f] + sum over c, p, q of x_padded[n, c0 + c, i*sh + p*dil_h, j*sw + q*dil_w] * w[f, c, p, q]
 
-    This is cross-correlation, which deep learning calls convolution: the filter is not flipped. With ``groups`` > 1 the
-    channels are split into that many equal groups and each filter sees one group only; groups = in_channels = out_channels is
-    the depthwise convolution of MobileNet.
+    for each sample n, filter f and position (i, j) of the output: i < OH, j < OW. The sum runs over the places (p, q) in the
+    filter, p < KH, q < KW, and over the channels c < C / groups that it sees. The stride is (sh, sw), the dilation
+    (dil_h, dil_w), and x_padded is x with zeros around each picture.
+
+    With ``groups`` > 1 channels and filters are split into that many equal groups, and a filter sees the channels of its own
+    group only: c0 = floor(f / (F / groups)) * C / groups is the first of them. groups = in_channels = out_channels is the
+    depthwise convolution of MobileNet.
+
+    This is cross-correlation, which deep learning calls convolution: the filter is not flipped.
 
     Backward, from dy = dL/dy:
 
     db[f] = sum over n, i, j of dy[n, f, i, j]
-    dw[f, c, p, q] = sum over n, i, j of dy[n, f, i, j] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
-    dx_padded[n, c, i*sh + p*dh, j*sw + q*dw] += dy[n, f, i, j] * w[f, c, p, q]   for all f, i, j, p, q
+    dw[f, c, p, q] = sum over n, i, j of dy[n, f, i, j] * x_padded[n, c0 + c, i*sh + p*dil_h, j*sw + q*dil_w]
+    dx_padded[n, c0 + c, i*sh + p*dil_h, j*sw + q*dil_w] += dy[n, f, i, j] * w[f, c, p, q]   for all n, f, i, j, c, p, q
 
     and dx is dx_padded without the padding: every output that read a pixel sends its share of the gradient back to it.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        C and F.
+        C and F, the number of filters.
     kernel_size, stride, dilation : int or (int, int)
-        (KH, KW), (sh, sw), (dh, dw), height first.
+        (KH, KW), (sh, sw), (dil_h, dil_w), height first.
     pad : int, (int, int), ((int, int), (int, int)) or "same"
         Zeros around the picture: above and below, left and right; or ((above, below), (left, right)). "same"
         pads as TensorFlow does, so that OH = ceil(H / sh); where the padding is odd, bottom and right get one more.
@@ -55,19 +61,25 @@ class Conv2d(Layer):
     rng : None, int or numpy.random.Generator
         Where the random numbers come from; an int is a seed.
     algorithm : str, optional
-        How to compute it, in the place of the fastest way: "reference" (the equations above as plain loops), "textbook" (im2col
-        in NumPy), "im2col", "direct", "winograd4", "winograd2", "pointwise" or "depthwise". The results are equal but for
-        rounding. It is an attribute that may be changed at any time, and is not saved with the model; `set_algorithm` sets it
-        in a whole network. What an algorithm cannot compute is computed as usual: "direct" has no dx.
+        How to compute it, if not in the fastest way: "reference" (the equations above as plain loops), "textbook" (im2col in
+        NumPy), "im2col", "direct", "winograd4", "winograd2", "pointwise" or "depthwise". For finite numbers the results are
+        equal up to rounding. With an infinite or NaN pixel they are not: Winograd's algorithms, which are often the fastest,
+        may give NaN in neighbouring outputs too, and so may finite inputs beyond a hundredth of float32's range, as sums of
+        them overflow. Beside a pixel a million times larger than the others, outputs that do not see it may be off by some
+        tenths of what the others add to them ("winograd4"). "im2col" and "direct" do none of this. It is an attribute that
+        may be changed at any time, and is not saved with the model; `set_algorithm` sets it in a whole network. If the
+        algorithm cannot compute this convolution at all, ValueError is raised. A step that it lacks is computed as usual:
+        "direct" has no dx, and dw only where a group has at least four filters, each with at least three weights.
 
-    Input (N, C, H, W), output (N, F, OH, OW) with OH = floor((H + top + bottom - dh*(KH-1) - 1) / sh) + 1, OW likewise, both
+    Input (N, C, H, W), output (N, F, OH, OW) with OH = floor((H + top + bottom - dil_h*(KH-1) - 1) / sh) + 1, OW likewise, both
     float32 or float64. Parameters w (F, C / groups, KH, KW) and b (F,).
 
     Raises
     ------
     ValueError
         If an argument makes no sense, or the algorithm cannot compute this convolution; in ``forward``, if x has another number
-        of channels or the filter is larger than the padded picture; in ``backward``, if dy is not like y.
+        of channels, its pictures are empty, or the filter is larger than the padded picture; in ``backward``, if dy has not y's
+        shape and dtype.
     TypeError
         In ``forward``, for anything but a float32 or float64 array of the layer's own dtype.
 
@@ -133,7 +145,8 @@ class Conv2d(Layer):
 
     def can_use(self, algorithm: str) -> bool:
         """Whether the algorithm can compute this convolution."""
-        pad = (0, 0) if self.pad == "same" else self.pad  # to 1x1 filters, the only ones for which it matters, "same" adds none
+        # padding matters for "pointwise" only, and "same" never pads for a 1x1 filter; the size of the picture does not matter
+        pad = (0, 0) if self.pad == "same" else self.pad
         geometry, _ = _padded_geometry(pad, (0, 0), self.kernel_size, self.stride, self.dilation)
         return can_compute(algorithm, geometry, self.groups, self.in_channels, self.out_channels)
 
@@ -141,6 +154,7 @@ class Conv2d(Layer):
         self.check_input(x, ndim=4)
         _, stride, pads, dilation = self.geometry(x.shape)
         w, b = self.w.value, self.b.value if self.b else None
+        # through dispatch.py and choice.py to a fast algorithm; algorithm="reference" goes straight to the definition
         y = kernels.conv2d_forward(x, w, b, stride, pads, dilation, self.groups, algorithm=self.algorithm)
         self.remember(x=x)
         return y
@@ -163,7 +177,7 @@ class Conv2d(Layer):
         Raises
         ------
         ValueError
-            If the input has another number of channels, or the filter is larger than the padded picture.
+            If the input has another number of channels, or the picture is empty or, padded, smaller than the filter.
         """
         return self._geometry_and_size(input_shape)[0]
 
@@ -171,22 +185,24 @@ class Conv2d(Layer):
         """The geometry, and (OH, OW)."""
         if len(input_shape) != 4:
             raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
-        _, C, *picture = input_shape
+        _, C, H, W = input_shape
         if self.in_channels != C:
             raise ValueError(
                 f"{self} expects {self.in_channels} channels, got {C}: x {tuple(input_shape)}, w {self.w.value.shape}. "
                 "Is x in NCHW order?"
             )
-        geometry, size = _padded_geometry(self.pad, tuple(picture), self.kernel_size, self.stride, self.dilation)
-        if min(size) < 1 or min(picture) < 1:
+        if min(H, W) < 1:
+            raise ValueError(f"{self}: a picture of {H} x {W} has no pixels: x {tuple(input_shape)}. Use a larger picture")
+        geometry, output_size = _padded_geometry(self.pad, (H, W), self.kernel_size, self.stride, self.dilation)
+        if min(output_size) < 1:
             top, bottom, left, right = geometry.pads
-            reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            window = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
             raise ValueError(
-                f"{self}: the window, {reach[0]} x {reach[1]}, is larger than the padded picture, "
-                f"{picture[0] + top + bottom} x {picture[1] + left + right}: x {tuple(input_shape)}, w {self.w.value.shape}. "
+                f"{self}: the window, {window[0]} x {window[1]}, is larger than the padded picture, "
+                f"{H + top + bottom} x {W + left + right}: x {tuple(input_shape)}, w {self.w.value.shape}. "
                 "Use a larger picture or more padding"
             )
-        return geometry, size
+        return geometry, output_size
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (input_shape[0], self.out_channels, *self._geometry_and_size(input_shape)[1])
@@ -217,19 +233,19 @@ class Conv2d(Layer):
 
 @lru_cache(maxsize=1024)  # every pass asks several times, and always for the same few
 def _padded_geometry(
-    pad: tuple | str, picture: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+    pad: tuple | str, input_size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
 ) -> tuple[ConvGeometry, tuple[int, int]]:
-    """The geometry of a convolution with this padding, for a picture of this size (H, W), and its output's size (OH, OW)."""
+    """The geometry of a convolution with this padding for inputs of this size (H, W), and the size (OH, OW) of its output."""
     if pad == "same":
-        (top, bottom), (left, right) = (same_pads(*axis) for axis in zip(picture, kernel, stride, dilation, strict=True))
+        (top, bottom), (left, right) = (same_pads(*axis) for axis in zip(input_size, kernel, stride, dilation, strict=True))
     else:
         (top, bottom), (left, right) = (side if isinstance(side, tuple) else (side, side) for side in pad)
     geometry = ConvGeometry(kernel, stride, (top, bottom, left, right), dilation)
-    return geometry, geometry.count(*picture)
+    return geometry, geometry.count(*input_size)
 
 
 def set_algorithm(network: Layer, algorithm: str | None) -> int:
-    """Let an algorithm compute all convolutions of a network that it can compute, and the others be computed as usual.
+    """Let this algorithm compute all convolutions of a network that it can; the others are computed as usual.
 
     With "reference" a debugger steps through the definition inside a real network. None undoes it.
 

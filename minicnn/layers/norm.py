@@ -14,7 +14,7 @@ from .receptive_field import ReceptiveField
 
 
 class BatchNorm(Layer):
-    """Each channel is shifted and scaled to mean beta and standard deviation gamma.
+    """Each channel is shifted and scaled to mean beta and standard deviation |gamma| (up to eps).
 
     In training the mean and the variance are those of the batch, for each channel over its M values (all samples and pixels):
 
@@ -25,8 +25,8 @@ class BatchNorm(Layer):
     dbeta = sum of dy;  dgamma = sum of dy * xh
     dx = gamma / sqrt(variance + eps) * (dy - dbeta / M - xh * dgamma / M)
 
-    (The second term of dx comes through the mean, the third through the variance: every x moves both.) Running averages of the
-    statistics are kept for inference:
+    (The second term of dx comes through the mean, the third through the variance: every x moves both.) Sums and statistics are
+    a channel's own. Running averages of the statistics are kept for inference:
 
     running = (1 - momentum) * running + momentum * batch
 
@@ -45,7 +45,7 @@ class BatchNorm(Layer):
     num_features : int
         C.
     eps : float
-        Keeps the root away from zero.
+        Keeps the root away from zero where a channel is constant.
     momentum : float
         The weight of the new batch in the running averages, 0 to 1.
 
@@ -145,8 +145,11 @@ class BatchNorm(Layer):
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != self.ndim or input_shape[1] != self.num_features:
-            layout = {2: "(N, {})", 4: "(N, {}, H, W)"}[self.ndim].format(self.num_features)
-            raise ValueError(f"{self} expects an input of shape {layout}, got {tuple(input_shape)}. Is x in NCHW order?")
+            C = self.num_features
+            layout = f"(N, {C}, H, W), got {tuple(input_shape)}. Is x in NCHW order?"
+            if self.ndim == 2:
+                layout = f"(N, {C}), got {tuple(input_shape)}. num_features is the width of the layer below"
+            raise ValueError(f"{self} expects an input of shape {layout}")
         return tuple(input_shape)
 
     def parameters(self) -> dict[str, Parameter]:

@@ -12,10 +12,10 @@ from .norm import BatchNorm2d
 
 
 class NormActivation:
-    """y = relu(norm(x)), with the limits of the ReLU applied in the loop that normalises.
+    """y = min(max(norm(x), low), high) in one parallel loop; (low, high) is (0, inf) for a ReLU, (0, 6) for a ReLU6.
 
-    The results are those of the two layers one after another, to the bit. Backward, dy passes where y is strictly between the
-    limits and goes on as `BatchNorm` says; with the statistics of the batch that is one loop, too.
+    The results are those of the two layers one after another, to the bit. Backward: first the ReLU's gradient (dy where
+    low < y < high, else 0), then that of `BatchNorm`; with the statistics of the batch this, too, is one loop.
 
     A `Sequential` makes it for one pass. It owns nothing: the parameters are the batch norm's, and each of the two layers
     remembers its own values.

@@ -38,8 +38,8 @@ class Pool2d(Layer):
     Raises
     ------
     ValueError
-        If an argument makes no sense, or the padding would put whole windows outside the picture; in ``forward``, if the window
-        is larger than the padded picture; in ``backward``, if dy is not like y.
+        If an argument makes no sense, or the padding would put whole windows outside the picture; in ``forward``, if pictures
+        are empty or the window is larger than the padded picture; in ``backward``, if dy has not y's shape and dtype.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Pool2d(Layer):
         Raises
         ------
         ValueError
-            If the window is larger than the padded picture.
+            If the picture is empty, or the window is larger than the padded picture.
         """
         (top, bottom, _), (left, right, _) = self._axes(input_shape)
         return ConvGeometry(self.kernel_size, self.stride, (top, bottom, left, right), (1, 1))
@@ -79,10 +79,13 @@ class Pool2d(Layer):
         """Along the height and the width: the padding before and after the picture, and the number of windows."""
         if len(input_shape) != 4:
             raise ValueError(f"{self} expects an input of shape (N, C, H, W), got {tuple(input_shape)}")
+        H, W = input_shape[2:]
+        if min(H, W) < 1:
+            raise ValueError(f"{self}: a picture of {H} x {W} has no pixels: x {tuple(input_shape)}. Use a larger picture")
         pad = ("same", "same") if self.pad == "same" else self.pad
-        arguments = zip(input_shape[2:], self.kernel_size, self.stride, pad, strict=True)
+        arguments = zip((H, W), self.kernel_size, self.stride, pad, strict=True)
         axes = [_windows_along(*of_axis, self.ceil_mode) for of_axis in arguments]
-        if min(input_shape[2:]) < 1 or any(windows < 1 for _, _, windows in axes):
+        if any(windows < 1 for _, _, windows in axes):
             raise ValueError(
                 f"{self}: the window {self.kernel_size} is larger than the padded picture, x {tuple(input_shape)} with "
                 f"pad {self.pad}; use a larger picture, a smaller window or more padding"

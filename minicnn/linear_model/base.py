@@ -12,7 +12,9 @@ from .estimator import ConvergenceWarning, Estimator, as_in_scikit_learn
 
 
 class LinearClassifier(Estimator):
-    """scores = x w^T + b, trained by minimising  (1/N) sum_i loss(scores_i, y_i) + (lambda/2) |w|^2.
+    """scores = x w^T + b, trained by minimising  (1/N) sum_i c_i loss(scores_i, y_i) + (lambda/2) |w|^2.
+
+    The weight c_i of a sample is that of its class, 1 by default.
 
     The bias is not regularised. Labels can be of any type that can be sorted. scikit-learn's conventions are kept: it can be
     cloned, pickled, put into a pipeline or a grid search. There, the loss is summed and has a weight: C = 1 / (lambda N).
@@ -31,6 +33,9 @@ class LinearClassifier(Estimator):
         Training ends when the objective is proven to be at most this share above its minimum.
     max_iterations : int
         At most so many sweeps over the samples, or steps of L-BFGS; if that ends the training, there is a warning.
+    class_weight : "balanced", dict or None
+        A weight for each label (labels that are not named have 1). "balanced": N / (K N_k) for a class of N_k samples, so that
+        each class has the same say, however few its samples are. None: all weights are 1, and large classes have more say.
 
     Attributes (after ``fit``)
     ----------
@@ -53,19 +58,21 @@ class LinearClassifier(Estimator):
         fit_intercept: bool = True,
         tolerance: float = 1e-3,
         max_iterations: int = 2000,
+        class_weight: str | dict | None = None,
     ):
         self.regularisation = regularisation
         self.standardise = standardise
         self.fit_intercept = fit_intercept
         self.tolerance = tolerance
         self.max_iterations = max_iterations
+        self.class_weight = class_weight
 
-    def _minimise(self, z: np.ndarray, y: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None) -> Minimum:
-        """Train on codes z (N, D) and class numbers y (N,): K rows of weights, or for two classes 1, of s_1 - s_0.
+    def _minimise(self, z: np.ndarray, y: np.ndarray, c: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None) -> Minimum:
+        """Train on codes z (N, D), class numbers y (N,) and weights of samples c (N,).
 
-        ``start``: weights (K, D) and biases (K,) to begin from.
+        It gives K rows of weights, or for two classes 1, of s_1 - s_0. ``start``: weights (K, D) and biases (K,) to begin from.
         """
-        raise NotImplementedError(f"{type(self).__name__} must write _minimise(z, y, start)")
+        raise NotImplementedError(f"{type(self).__name__} must write _minimise(z, y, c, start)")
 
     def fit(self, x: Any, y: Any, start: LinearClassifier | None = None) -> LinearClassifier:
         """Train on codes x (N, D) and labels y (N,).
@@ -102,7 +109,7 @@ class LinearClassifier(Estimator):
         first = None
         if start is not None and np.array_equal(start.classes_, classes) and start.n_features_in_ == x.shape[1]:
             first = start.w * std, start.b + start.w @ mean
-        found = self._minimise(z, numbers, first)
+        found = self._minimise(z, numbers, self._weights_of_classes(classes, numbers)[numbers], first)
         if found.gap > self.tolerance * found.objective and self.regularisation:
             message = (
                 f"{self} ended after {found.iterations} iterations at {found.objective:.4g}, up to {found.gap:.2g} above "
@@ -125,6 +132,24 @@ class LinearClassifier(Estimator):
             raise ValueError(
                 f"tolerance must be above 0 and max_iterations at least 1, got {self.tolerance} and {self.max_iterations}"
             )
+
+    def _weights_of_classes(self, classes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """The weight of each class (K,), as ``class_weight`` says."""
+        if self.class_weight is None:
+            return np.ones(len(classes))
+        if isinstance(self.class_weight, str):
+            if self.class_weight != "balanced":
+                raise ValueError(
+                    f"class_weight is 'balanced', a dict from labels to weights, or None; got {self.class_weight!r}"
+                )
+            return balanced_weights(np.bincount(numbers))
+        labels = classes.tolist()
+        if unknown := [label for label in self.class_weight if label not in labels]:
+            raise ValueError(f"class_weight names labels that are not in y: {unknown}; the labels are {labels[:10]}")
+        weights = np.array([self.class_weight.get(label, 1.0) for label in labels], np.float64)
+        if not (weights > 0).all() or not np.isfinite(weights).all():
+            raise ValueError(f"class_weight has a positive number for each label, got {self.class_weight}")
+        return weights
 
     # ---- predictions
 
@@ -158,6 +183,19 @@ class LinearClassifier(Estimator):
     def score(self, x: Any, y: Any) -> float:
         """Accuracy: the share of the codes whose predicted label is right."""
         return float(np.mean(self.predict(x) == np.asarray(y)))
+
+
+def balanced_weights(counts: np.ndarray) -> np.ndarray:
+    """Weights with which each class has the same say: N / (K N_k) for N_k samples of N, float64 (K,); 0 for a class of none.
+
+    They are 1 in the mean over the samples (King & Zeng 2001, "Logistic Regression in Rare Events Data", section 4).
+
+    >>> balanced_weights(np.array([9, 3])).round(2)
+    array([0.67, 2.  ])
+    """
+    counts = np.asarray(counts, np.float64)
+    present = counts > 0
+    return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 0.0)
 
 
 def class_scores(decisions: np.ndarray) -> np.ndarray:

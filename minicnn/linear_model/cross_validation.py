@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import eigh, solve
 
 from ..errors import DataError
+from .base import balanced_weights
 
 FOLDS = 5
 HELD_OUT = 1000  # predictions at least: a small set is divided into folds several times, so that chance matters less
@@ -30,20 +31,23 @@ class CrossValidation:
         For each picture, the share of the repeats in which it was classified correctly while it was held out.
     ridge : float
         The regularisation with the most correct predictions; the results of the others are not kept.
+    weights : float64 (N,) or None
+        How much each picture counts; None: all count once.
     """
 
     right: np.ndarray
     ridge: float
+    weights: np.ndarray | None = None
 
     @property
     def accuracy(self) -> float:
-        """Share of held-out pictures that were classified correctly."""
-        return float(self.right.mean())
+        """Share of held-out pictures that were classified correctly; with balanced weights, the mean over classes of it."""
+        return _mean(self.right, self.weights)
 
     @property
     def standard_error(self) -> float:
         """The standard error of the accuracy: the standard deviation of ``right`` over pictures, divided by sqrt(N)."""
-        return _standard_error(self.right)
+        return _standard_error(self.right, self.weights)
 
     def better_than(self, other: CrossValidation) -> tuple[float, float]:
         """By how much the accuracy is higher than that of ``other``, and the standard error of the difference.
@@ -52,7 +56,7 @@ class CrossValidation:
         errors together, because a picture that is hard for one classifier is mostly hard for the other.
         """
         difference = self.right - other.right
-        return float(difference.mean()), _standard_error(difference)
+        return _mean(difference, self.weights), _standard_error(difference, self.weights)
 
 
 def cross_validate(
@@ -62,6 +66,7 @@ def cross_validate(
     repeats: int | None = None,
     ridges: Sequence[float] = RIDGES,
     rng: np.random.Generator | int = 0,
+    balanced: bool = False,
 ) -> CrossValidation:
     """k-fold cross-validation of a linear classifier: every picture is classified by one that was not trained on it.
 
@@ -87,6 +92,8 @@ def cross_validate(
         lambda / D; the best is taken, of equals the largest.
     rng : Generator or int
         Draws the folds; the same for all layers, so that they can be compared picture by picture.
+    balanced : bool
+        Every class has the same say, in the sum above and in the accuracy, however few its pictures are.
 
     Raises
     ------
@@ -112,32 +119,40 @@ def cross_validate(
     rng = np.random.default_rng(rng)
     targets = np.eye(len(classes))[y]
     parts = [fold for _ in range(repeats) for fold in stratified_folds(y, min(folds, max(2, counts.min())), rng)]
-    best = None
-    for ridge, hat in zip(sorted(ridges, reverse=True), hat_matrices(x, sorted(ridges, reverse=True)), strict=True):
+    best, weights = None, balanced_weights(counts)[y] if balanced else None
+    if balanced:  # a picture of weight c is a row that is sqrt(c) times as long; its largest score stays the largest
+        targets = np.sqrt(weights)[:, None] * targets
+    strongest_first = sorted(ridges, reverse=True)
+    for ridge, hat in zip(strongest_first, hat_matrices(x, strongest_first, weights), strict=True):
         residual = targets - hat @ targets
         right = np.zeros(len(y))
         for rows in parts:
             predictions = targets[rows] - solve(np.eye(len(rows)) - hat[np.ix_(rows, rows)], residual[rows], assume_a="sym")
             right[rows] += (predictions.argmax(1) == y[rows]) / repeats
-        if best is None or right.mean() > best.accuracy + 1e-12:
-            best = CrossValidation(right, ridge)
+        found = CrossValidation(right, ridge, weights)
+        if best is None or found.accuracy > best.accuracy + 1e-12:
+            best = found
     return best
 
 
-def hat_matrices(x: np.ndarray, ridges: Sequence[float]):
+def hat_matrices(x: np.ndarray, ridges: Sequence[float], weights: np.ndarray | None = None):
     """The hat matrix (N, N) of ridge regression with an intercept for each lambda / D, from one eigendecomposition.
 
-    With Z Z^T = Q diag(e) Q^T it is H = 1/N + Q diag(e / (e + lambda)) Q^T.
+    With Z Z^T = Q diag(e) Q^T it is H = 1/N + Q diag(e / (e + lambda)) Q^T. With weights c of the pictures, 1 in the mean,
+    sqrt(c_i) z_i takes the place of z_i, with the weighted mean subtracted, and sqrt(c_i c_j) / N that of 1/N.
     """
-    z = x - x.mean(0, dtype=np.float64)
+    z = x - (x.mean(0, dtype=np.float64) if weights is None else np.average(x, axis=0, weights=weights))
     std = z.std(0)
     z = (z[:, std > 1e-6] / std[std > 1e-6]).astype(np.float64)
     if z.shape[1] == 0:  # nothing varies: all that is left is the intercept
         z = np.zeros((len(x), 1))
+    ones = np.ones(len(x)) if weights is None else np.sqrt(weights)
+    if weights is not None:
+        z = ones[:, None] * z
     e, Q = eigh(z @ z.T)
     e = np.maximum(e, 0)
     for ridge in ridges:
-        yield (Q * (e / (e + ridge * z.shape[1]))) @ Q.T + 1 / len(x)
+        yield (Q * (e / (e + ridge * z.shape[1]))) @ Q.T + np.outer(ones, ones) / len(x)
 
 
 def stratified_folds(y: np.ndarray, folds: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -150,5 +165,11 @@ def stratified_folds(y: np.ndarray, folds: int, rng: np.random.Generator) -> lis
     return [np.flatnonzero(fold_of == fold) for fold in range(folds)]
 
 
-def _standard_error(values: np.ndarray) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
+def _mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(values.mean() if weights is None else np.average(values, weights=weights))
+
+
+def _standard_error(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Of the mean: the standard deviation of the weighted values over pictures, divided by sqrt(N)."""
+    weighted = values if weights is None else weights / weights.mean() * (values - _mean(values, weights))
+    return float(weighted.std(ddof=1) / np.sqrt(len(values)))

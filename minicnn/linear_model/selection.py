@@ -50,6 +50,7 @@ def choose_regularisation(
     x_val: np.ndarray,
     y_val: np.ndarray,
     path: Sequence[float] = REGULARISATION_PATH,
+    balanced: bool = False,
 ) -> RegularisationChoice:
     """Train along the path from strong to weak regularisation and choose by validation accuracy.
 
@@ -62,6 +63,8 @@ def choose_regularisation(
     x, y, x_val, y_val : codes (N, D) and labels (N,) of the training and of the validation part
     path : several floats
         The values of lambda to try.
+    balanced : bool
+        Choose by balanced accuracy, the mean over classes of the share that was recognised, in place of accuracy.
 
     Raises
     ------
@@ -70,12 +73,17 @@ def choose_regularisation(
     """
     if len(path) == 0:
         raise ValueError("choose_regularisation needs at least one regularisation to try, and the path is empty")
-    points, best, previous = [], None, None
+    points, best, previous, most = [], None, None, -1.0
     for regularisation in sorted(path, reverse=True):
         previous = classifier(regularisation).fit(x, y, start=previous)
         points.append(PathPoint(regularisation, previous.score(x, y), previous.score(x_val, y_val)))
-        if best is None or points[-1].val_accuracy > best[0].val_accuracy:
-            best = points[-1], previous
+        value = _mean_recall(y_val, previous.predict(x_val)) if balanced else points[-1].val_accuracy
+        if value > most:
+            best, most = (points[-1], previous), value
     point, fitted = best
     final = classifier(point.regularisation).fit(np.concatenate([x, x_val]), np.concatenate([y, y_val]), start=fitted)
     return RegularisationChoice(point, fitted, final, points)
+
+
+def _mean_recall(y: np.ndarray, predicted: np.ndarray) -> float:
+    return float(np.mean([np.mean(predicted[y == label] == label) for label in np.unique(y)]))

@@ -28,8 +28,11 @@ class SoftmaxRegression(LinearClassifier):
     array([[0.03, 0.97, 0.01]])
     """
 
-    def _minimise(self, z: np.ndarray, y: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None) -> Minimum:
-        cross_entropy, K = SoftmaxCrossEntropy(), int(y.max()) + 1
+    def _minimise(self, z: np.ndarray, y: np.ndarray, c: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None) -> Minimum:
+        K = int(y.max()) + 1
+        weights = np.ones(K)
+        weights[y] = c
+        cross_entropy = SoftmaxCrossEntropy(class_weights=None if self.class_weight is None else weights)
 
         def loss(scores: np.ndarray) -> tuple[float, np.ndarray]:
             return cross_entropy.forward(scores, y), cross_entropy.backward()

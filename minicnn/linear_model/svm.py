@@ -34,7 +34,7 @@ class LinearSVM(LinearClassifier):
     solver : "dual" or "lbfgs"
         "dual" is dual coordinate descent, see that module. The squared hinge is smooth, so that "lbfgs", which
         trains all classes at once, can minimise it too: to the same solution, on codes several times slower.
-    regularisation, standardise, fit_intercept, tolerance, max_iterations : as in `LinearClassifier`
+    regularisation, standardise, fit_intercept, tolerance, max_iterations, class_weight : as in `LinearClassifier`
         lambda must be above 0 for "dual".
 
     Attributes are those of `LinearClassifier`.
@@ -54,8 +54,9 @@ class LinearSVM(LinearClassifier):
         fit_intercept: bool = True,
         tolerance: float = 1e-3,
         max_iterations: int = 2000,
+        class_weight: str | dict | None = None,
     ):
-        super().__init__(regularisation, standardise, fit_intercept, tolerance, max_iterations)
+        super().__init__(regularisation, standardise, fit_intercept, tolerance, max_iterations, class_weight)
         self.loss = loss
         self.solver = solver
 
@@ -70,10 +71,10 @@ class LinearSVM(LinearClassifier):
         if self.solver == "dual" and not self.regularisation:
             raise ValueError("regularisation=0 leaves the dual problem without bounds; give LinearSVM one above 0")
 
-    def _minimise(self, z: np.ndarray, y: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None) -> Minimum:
+    def _minimise(self, z: np.ndarray, y: np.ndarray, c: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None) -> Minimum:
         K, squared = int(y.max()) + 1, self.loss == "squared_hinge"
         if self.loss == "crammer_singer":
-            return self._solve(CrammerSinger(z, y, K, self.regularisation, self.fit_intercept), 0)
+            return self._solve(CrammerSinger(z, y, K, self.regularisation, self.fit_intercept, c), 0)
         # t (N, rows): 1 for the samples of the class, -1 for the rest; of two classes the second is enough
         t = np.where(y[:, None] == (np.arange(K) if K > 2 else 1), 1.0, -1.0)
         if self.solver == "lbfgs":
@@ -81,7 +82,7 @@ class LinearSVM(LinearClassifier):
                 start = start[0][1:] - start[0][:1], start[1][1:] - start[1][:1]
             return lbfgs(
                 z,
-                lambda scores: squared_hinge(scores, t),
+                lambda scores: squared_hinge(scores, t, c[:, None]),
                 rows=t.shape[1],
                 regularisation=self.regularisation,
                 intercept=self.fit_intercept,
@@ -94,7 +95,7 @@ class LinearSVM(LinearClassifier):
 
         def body(first: int, last: int) -> None:
             for k in range(first, last):
-                problem = Hinge(z, np.ascontiguousarray(t[:, k]), self.regularisation, squared, self.fit_intercept)
+                problem = Hinge(z, np.ascontiguousarray(t[:, k]), self.regularisation, squared, self.fit_intercept, c)
                 found[k] = self._solve(problem, k)
 
         parallel_for(len(found), body)
@@ -111,11 +112,13 @@ class LinearSVM(LinearClassifier):
         return problem.solve(self.tolerance, self.max_iterations, np.random.default_rng(seed))
 
 
-def squared_hinge(scores: np.ndarray, t: np.ndarray) -> tuple[float, np.ndarray]:
-    """The mean over n of sum over k of max(0, 1 - t_nk s_nk)^2, and its gradient; scores and t (= +-1) are (N, K), float64.
+def squared_hinge(scores: np.ndarray, t: np.ndarray, c: np.ndarray | float = 1.0) -> tuple[float, np.ndarray]:
+    """The mean over n of c_n sum over k of max(0, 1 - t_nk s_nk)^2, and its gradient.
+
+    Scores and t (= +-1) are (N, K), the weights c are (N, 1) or one number, all float64.
 
     >>> squared_hinge(np.array([[-0.5, 2.0]]), np.array([[-1.0, 1.0]]))     # 0.5^2; -2 * -1 * 0.5
     (0.25, array([[ 1., -0.]]))
     """
     slack = np.maximum(0, 1 - t * scores)
-    return float(np.square(slack).sum() / len(slack)), -2 * t * slack / len(slack)
+    return float((c * np.square(slack)).sum() / len(slack)), -2 * c * t * slack / len(slack)

@@ -13,7 +13,7 @@ from .efficientnet import (
     efficientnet_lite4,
 )
 from .googlenet import GOOGLENET, GOOGLENET_TORCHVISION, googlenet, googlenet_torchvision
-from .lenet import lenet5
+from .lenet import LENET, lenet5
 from .mobilenet import MOBILENET_V1, MOBILENET_V2, mobilenet_v1, mobilenet_v2
 from .model import Model
 from .published import Family
@@ -95,6 +95,7 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         EFFICIENTNET_LITE,
+        LENET,
         ALEXNET,
         ALEXNET_TORCHVISION,
         VGG,

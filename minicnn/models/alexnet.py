@@ -102,12 +102,12 @@ def caffenet(num_classes: int = 1000, include_top: bool = True, input_shape: Sha
     return Model({name: layers[name] for name in order}, architecture="caffenet", input_shape=input_shape)
 
 
-def alexnet_torchvision(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def alexnet_torchvision(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """torchvision's AlexNet with random weights: 61,100,840 parameters with 1,000 classes. *Not the paper's.*
 
     It is the one-GPU version of a later paper, Krizhevsky 2014, "One weird trick for parallelizing convolutional neural
     networks" (arXiv 1404.5997): no groups, fewer filters, no response normalisation. Dropout comes before fc6 and fc7 here, not
-    after them. Any input (N, 3, H, W) goes from 63 x 63 on, as avgpool makes 6 x 6 of any map; torchvision's is 224 x 224.
+    after them. Any input (N, C, H, W) goes from 63 x 63 on, as avgpool makes 6 x 6 of any map; torchvision's is 224 x 224.
 
     conv1, relu1, pool1, conv2, ..., pool5, avgpool, flatten, drop5, fc6, relu6, drop6, fc7, relu7, fc8. With
     ``include_top=False`` the last layer is pool5.
@@ -117,7 +117,7 @@ def alexnet_torchvision(num_classes: int = 1000, include_top: bool = True, rng: 
     """
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
-        "conv1": Conv2d(3, 64, 11, stride=4, pad=2, rng=rng),  # 55 x 55 x 64
+        "conv1": Conv2d(in_channels, 64, 11, stride=4, pad=2, rng=rng),  # 55 x 55 x 64
         "relu1": ReLU(),
         "pool1": MaxPool2d(3, stride=2),  # 27 x 27 x 64
         "conv2": Conv2d(64, 192, 5, pad=2, rng=rng),  # 27 x 27 x 192
@@ -143,7 +143,7 @@ def alexnet_torchvision(num_classes: int = 1000, include_top: bool = True, rng: 
             "relu7": ReLU(),
             "fc8": Linear(WIDTH, num_classes, initializer=normal(HEAD_STD), rng=rng),
         }
-    return Model(layers, architecture="alexnet_torchvision", input_shape=(3, 224, 224))
+    return Model(layers, architecture="alexnet_torchvision", input_shape=(in_channels, 224, 224))
 
 
 # ---- published weights

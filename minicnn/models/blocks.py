@@ -73,3 +73,16 @@ def conv_relu(
     """y = relu(w * x + b): the layers conv and relu."""
     conv = Conv2d(in_channels, out_channels, kernel, stride, pad, initializer=initializer, rng=rng)
     return Sequential(conv=conv, relu=ReLU())
+
+
+def scaled(channels: int, width: float) -> int:
+    """``channels * width``, rounded to a multiple of 8 (halves up), but never down by more than a tenth.
+
+    How the channels of MobileNetV2 and of EfficientNet grow and shrink; Google's code calls it make_divisible.
+
+    >>> scaled(24, 1.1), scaled(40, 1.1), scaled(112, 1.4)
+    (24, 48, 160)
+    """
+    exact = channels * width
+    rounded = max(8, int(exact + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * exact else rounded + 8

@@ -13,11 +13,11 @@ from .blocks import Rng, conv_norm
 from .model import Model
 
 
-def cifar_net(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
+def cifar_net(num_classes: int = 10, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """Six convolutions in three pairs, and a classifier: 1,187,274 parameters with 10 classes.
 
-    Each of conv1_1 to conv3_2 is a 3x3 convolution with batch norm and ReLU. Input (N, 3, 32, 32); with ``include_top=False``,
-    which leaves out flatten and fc, any (N, 3, H, W).
+    Each of conv1_1 to conv3_2 is a 3x3 convolution with batch norm and ReLU. Input (N, C, 32, 32); with ``include_top=False``,
+    which leaves out flatten and fc, any (N, C, H, W).
 
     >>> model = cifar_net()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
@@ -25,7 +25,7 @@ def cifar_net(num_classes: int = 10, include_top: bool = True, rng: Rng = None) 
     """
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
-        "conv1_1": conv_norm(3, 64, 3, rng=rng),  # 32 x 32 x 64
+        "conv1_1": conv_norm(in_channels, 64, 3, rng=rng),  # 32 x 32 x 64
         "conv1_2": conv_norm(64, 64, 3, rng=rng),
         "pool1": MaxPool2d(2),  # 16 x 16 x 64
         "conv2_1": conv_norm(64, 128, 3, rng=rng),
@@ -37,4 +37,4 @@ def cifar_net(num_classes: int = 10, include_top: bool = True, rng: Rng = None) 
     }
     if include_top:
         layers |= {"flatten": Flatten(), "fc": Linear(4 * 4 * 256, num_classes, rng=rng)}
-    return Model(layers, architecture="cifar_net", input_shape=(3, 32, 32))
+    return Model(layers, architecture="cifar_net", input_shape=(in_channels, 32, 32))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.preprocessing import Preprocessing
 from ..layers import Layer
-from .blocks import Rng, tensorflow_unit
+from .blocks import Rng, scaled, tensorflow_unit
 from .mobilenet import classifier_head, inverted_residual
 from .model import Model
 from .published import Entry, Family, pypi_weights
@@ -43,49 +43,57 @@ LITE = [
 ]  # fmt: skip
 
 
-def efficientnet_lite0(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def efficientnet_lite0(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """EfficientNet-Lite0 with random weights; ``minicnn.load("efficientnet_lite0")`` gives it trained on ImageNet.
 
     stem, block0 to block15, head, pool, dropout, classifier: 4,652,008 parameters with 1,000 classes. With
-    ``include_top=False`` the last layer is head. Any input (N, 3, H, W) goes; the paper's is 224 x 224. Padding and the
+    ``include_top=False`` the last layer is head. Any input (N, C, H, W) goes; the paper's is 224 x 224. Padding and the
     constants of the batch norm are TensorFlow's, where the weights were trained.
 
     >>> model = efficientnet_lite0()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     4652008
     """
-    return _efficientnet_lite(0, num_classes, include_top, rng)
+    return _efficientnet_lite(0, num_classes, include_top, rng, in_channels)
 
 
-def efficientnet_lite1(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def efficientnet_lite1(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """EfficientNet-Lite1, for pictures of 240 x 240: 5,416,680 parameters. Otherwise like ``efficientnet_lite0``."""
-    return _efficientnet_lite(1, num_classes, include_top, rng)
+    return _efficientnet_lite(1, num_classes, include_top, rng, in_channels)
 
 
-def efficientnet_lite2(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def efficientnet_lite2(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """EfficientNet-Lite2, for pictures of 260 x 260: 6,092,072 parameters. Otherwise like ``efficientnet_lite0``."""
-    return _efficientnet_lite(2, num_classes, include_top, rng)
+    return _efficientnet_lite(2, num_classes, include_top, rng, in_channels)
 
 
-def efficientnet_lite3(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def efficientnet_lite3(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """EfficientNet-Lite3, for pictures of 280 x 280: 8,197,096 parameters. Otherwise like ``efficientnet_lite0``."""
-    return _efficientnet_lite(3, num_classes, include_top, rng)
+    return _efficientnet_lite(3, num_classes, include_top, rng, in_channels)
 
 
-def efficientnet_lite4(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def efficientnet_lite4(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """EfficientNet-Lite4, for pictures of 300 x 300: 13,006,568 parameters. Otherwise like ``efficientnet_lite0``."""
-    return _efficientnet_lite(4, num_classes, include_top, rng)
+    return _efficientnet_lite(4, num_classes, include_top, rng, in_channels)
 
 
-def _efficientnet_lite(variant: int, num_classes: int, include_top: bool, rng: Rng) -> Model:
+def blocks_of_stages(variant: int) -> list[int]:
+    """How many blocks each stage has; the first and the last stay single blocks however deep the network is.
+
+    >>> blocks_of_stages(0), blocks_of_stages(4)
+    ([1, 2, 2, 3, 3, 4, 1], [1, 4, 4, 6, 6, 8, 1])
+    """
+    first, *between, last = [blocks for *_, blocks in STAGES]
+    return [first, *(math.ceil(blocks * LITE[variant][1]) for blocks in between), last]
+
+
+def _efficientnet_lite(variant: int, num_classes: int, include_top: bool, rng: Rng, in_channels: int) -> Model:
     rng = np.random.default_rng(rng)
-    width, depth, resolution, dropout = LITE[variant]
-    layers: dict[str, Layer] = {"stem": tensorflow_unit(3, STEM, 3, stride=2, rng=rng)}
+    width, _, resolution, dropout = LITE[variant]
+    layers: dict[str, Layer] = {"stem": tensorflow_unit(in_channels, STEM, 3, stride=2, rng=rng)}
     channels = STEM
-    for stage, (expansion, kernel, stride, out_channels, blocks) in enumerate(STAGES):
+    for (expansion, kernel, stride, out_channels, _), blocks in zip(STAGES, blocks_of_stages(variant), strict=True):
         out_channels = scaled(out_channels, width)
-        if 0 < stage < len(STAGES) - 1:  # the first and the last stage stay single blocks
-            blocks = math.ceil(blocks * depth)
         for _ in range(blocks):
             block = inverted_residual(channels, out_channels, expansion, kernel, stride, tensorflow_unit, rng)
             layers[f"block{len(layers) - 1}"] = block
@@ -93,18 +101,7 @@ def _efficientnet_lite(variant: int, num_classes: int, include_top: bool, rng: R
     layers["head"] = tensorflow_unit(channels, HEAD, 1, rng=rng)
     if include_top:
         layers |= classifier_head(HEAD, num_classes, dropout, rng)
-    return Model(layers, architecture=f"efficientnet_lite{variant}", input_shape=(3, resolution, resolution))
-
-
-def scaled(channels: int, width: float) -> int:
-    """``channels * width``, rounded to a multiple of 8 (halves up), but never down by more than a tenth.
-
-    >>> scaled(24, 1.1), scaled(40, 1.1), scaled(112, 1.4)
-    (24, 48, 160)
-    """
-    exact = channels * width
-    rounded = max(8, int(exact + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * exact else rounded + 8
+    return Model(layers, architecture=f"efficientnet_lite{variant}", input_shape=(in_channels, resolution, resolution))
 
 
 # ---- published weights
@@ -128,21 +125,20 @@ def _lite_weights(variant: int, sha256: str, size: int, top1: float) -> Entry:
     )
 
 
+def _preprocessing(mean: float, std: float) -> dict[str, Preprocessing]:
+    """Of each network: the crop is seven eighths of the resized picture."""
+    return {
+        f"efficientnet_lite{variant}": Preprocessing(
+            size=(side, side), resize=round(side / 0.875), mean=mean, std=std, interpolation="bicubic"
+        )
+        for variant, (_, _, side, _) in enumerate(LITE)
+    }
+
+
 EFFICIENTNET_LITE = Family(
     name="efficientnet",
     architectures=tuple(f"efficientnet_lite{variant}" for variant in range(len(LITE))),
-    preprocessing={
-        "torchvision": {
-            f"efficientnet_lite{variant}": Preprocessing(
-                size=(side, side),
-                resize=round(side / 0.875),  # the crop is seven eighths of the resized picture
-                mean=127.0,
-                std=128.0,
-                interpolation="bicubic",
-            )
-            for variant, (_, _, side, _) in enumerate(LITE)
-        }
-    },
+    preprocessing={"torchvision": _preprocessing(127.0, 128.0), "timm": _preprocessing(127.5, 127.5)},
     weights=(
         _lite_weights(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18826032, top1=75.1),
         _lite_weights(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 21946926, top1=76.7),

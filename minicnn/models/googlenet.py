@@ -55,7 +55,9 @@ AUXILIARY_CHANNELS, AUXILIARY_WIDTH, AUXILIARY_DROPOUT = 128, 1024, 0.7
 # ---- the two networks
 
 
-def googlenet(num_classes: int = 1000, include_top: bool = True, aux: bool = True, rng: Rng = None) -> Model:
+def googlenet(
+    num_classes: int = 1000, include_top: bool = True, aux: bool = True, rng: Rng = None, *, in_channels: int = 3
+) -> Model:
     """The paper's GoogLeNet with random weights: 6,998,552 parameters with 1,000 classes, 13,378,280 with the auxiliary heads.
 
     conv1, pool1, norm1, conv2_reduce, conv2, norm2, pool2, inception_3a, inception_3b, pool3, inception_4a, aux1, inception_4b,
@@ -72,6 +74,8 @@ def googlenet(num_classes: int = 1000, include_top: bool = True, aux: bool = Tru
         Whether aux1 and aux2 are there (section 5): classifiers half way up, which run in training only, where the loss is
         `minicnn.losses.WithAuxiliaryHeads`. They take a map of 14 to 16 pixels, from pictures of 223 to 270.
     rng : None, int or numpy.random.Generator
+    in_channels : int
+        Of the pictures; 1 for grey ones.
 
     The paper's pictures are 224 x 224. In inference, and in training without auxiliary heads, any other input (N, 3, H, W) goes
     from 47 x 47 on.
@@ -81,7 +85,7 @@ def googlenet(num_classes: int = 1000, include_top: bool = True, aux: bool = Tru
     """
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
-        "conv1": _conv(3, 64, 7, 2, rng=rng),  # 112 x 112 x 64
+        "conv1": _conv(in_channels, 64, 7, 2, rng=rng),  # 112 x 112 x 64
         "pool1": MaxPool2d(3, stride=2, ceil_mode=True),  # 56 x 56 x 64
         "norm1": LocalResponseNorm(),
         "conv2_reduce": _conv(64, 64, 1, rng=rng),
@@ -94,10 +98,12 @@ def googlenet(num_classes: int = 1000, include_top: bool = True, aux: bool = Tru
     layers |= _modules(_conv, 5, pool4, auxiliary_pool, num_classes, rng)
     if include_top:
         layers |= _classifier_head(0.4, num_classes, rng)
-    return Model(layers, architecture="googlenet", input_shape=(3, 224, 224))
+    return Model(layers, architecture="googlenet", input_shape=(in_channels, 224, 224))
 
 
-def googlenet_torchvision(num_classes: int = 1000, include_top: bool = True, aux: bool = True, rng: Rng = None) -> Model:
+def googlenet_torchvision(
+    num_classes: int = 1000, include_top: bool = True, aux: bool = True, rng: Rng = None, *, in_channels: int = 3
+) -> Model:
     """torchvision's GoogLeNet with random weights: 6,624,904 parameters with 1,000 classes, 13,004,888 with auxiliary heads.
 
     *Not the paper's.* Layers and arguments as in ``googlenet``, but:
@@ -113,7 +119,7 @@ def googlenet_torchvision(num_classes: int = 1000, include_top: bool = True, aux
     """
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
-        "conv1": _normed_conv(3, 64, 7, 2, rng=rng),  # 112 x 112 x 64
+        "conv1": _normed_conv(in_channels, 64, 7, 2, rng=rng),  # 112 x 112 x 64
         "pool1": MaxPool2d(3, stride=2, ceil_mode=True),  # 56 x 56 x 64
         "conv2_reduce": _normed_conv(64, 64, 1, rng=rng),
         "conv2": _normed_conv(64, FIRST, 3, rng=rng),  # 56 x 56 x 192
@@ -124,7 +130,7 @@ def googlenet_torchvision(num_classes: int = 1000, include_top: bool = True, aux
     layers |= _modules(_normed_conv, 3, pool4, auxiliary_pool, num_classes, rng)
     if include_top:
         layers |= _classifier_head(0.2, num_classes, rng)
-    return Model(layers, architecture="googlenet_torchvision", input_shape=(3, 224, 224))
+    return Model(layers, architecture="googlenet_torchvision", input_shape=(in_channels, 224, 224))
 
 
 # ---- what they are made of

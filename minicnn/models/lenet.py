@@ -19,9 +19,12 @@ from ..layers import (
 )
 from .blocks import Rng
 from .model import HEAD_STD, Model
+from .published import Family
+
+MNIST = Preprocessing(size=(28, 28), fit="stretch", channels="L", mean=33.318, std=78.567)  # of its training pixels
 
 
-def lenet5(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
+def lenet5(num_classes: int = 10, include_top: bool = True, rng: Rng = None, *, in_channels: int = 1) -> Model:
     """LeNet-5 as it is built today, with the paper's names for its layers: 61,706 parameters with 10 classes.
 
     What differs from 1998:
@@ -33,7 +36,7 @@ def lenet5(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> 
     - the output is linear, for a softmax; the paper: the distance to a drawing of each character (Euclidean RBF units).
 
     Input (N, 1, 28, 28): white strokes on black, as in MNIST. With ``include_top=False``, which leaves out flatten, f6, relu6
-    and output, any (N, 1, H, W) from 28 x 28 on.
+    and output, any (N, 1, H, W) from 28 x 28 on. With other ``in_channels`` how pictures are prepared is left open.
 
     >>> model = lenet5()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
@@ -41,7 +44,7 @@ def lenet5(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> 
     """
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
-        "c1": Conv2d(1, 6, 5, pad=2, rng=rng),  # 28 x 28 x 6
+        "c1": Conv2d(in_channels, 6, 5, pad=2, rng=rng),  # 28 x 28 x 6
         "relu1": ReLU(),
         "s2": MaxPool2d(2),  # 14 x 14 x 6
         "c3": Conv2d(6, 16, 5, rng=rng),  # 10 x 10 x 16
@@ -58,5 +61,14 @@ def lenet5(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> 
             # small, for scores that are nearly equal: training starts at a loss of about log(num_classes)
             "output": Linear(84, num_classes, initializer=normal(HEAD_STD), rng=rng),
         }
-    mnist = Preprocessing(size=(28, 28), fit="stretch", channels="L", mean=33.318, std=78.567)  # of MNIST's training pixels
-    return Model(layers, architecture="lenet5", input_shape=(1, 28, 28), preprocessing=mnist)
+    return Model(
+        layers,
+        architecture="lenet5",
+        input_shape=(in_channels, 28, 28),
+        preprocessing=MNIST if in_channels == 1 else None,
+    )
+
+
+# ---- others' weights
+
+LENET = Family(name="lenet", architectures=("lenet5",), preprocessing={"torchvision": MNIST})

@@ -10,6 +10,7 @@ table 2: blocks that are wide inside and narrow between.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..layers import (
     Residual,
     Sequential,
 )
-from .blocks import Rng, conv_norm, tensorflow_unit
+from .blocks import Rng, conv_norm, scaled, tensorflow_unit
 from .model import Model
 from .published import IMAGENET, KERAS_KERNELS, UNIT_RANGE, Family, keras_weights, torchvision_weights
 
@@ -61,11 +62,13 @@ v2_unit = partial(conv_norm, activation=ReLU6)
 # ---- V1
 
 
-def mobilenet_v1(num_classes: int = 1000, width: float = 1.0, include_top: bool = True, rng: Rng = None) -> Model:
+def mobilenet_v1(
+    num_classes: int = 1000, width: float = 1.0, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3
+) -> Model:
     """MobileNetV1 with random weights: 4,231,976 parameters and 569 million multiply-adds at width 1 with 1,000 classes.
 
     stem, block1 to block13, pool, dropout, classifier; with ``include_top=False`` the last layer is block13. Any input
-    (N, 3, H, W) goes; the paper's is 224 x 224. Padding and the constants of the batch norm are Keras's, where the weights were
+    (N, C, H, W) goes; the paper's is 224 x 224. Padding and the constants of the batch norm are Keras's, where the weights were
     published: uneven at stride 2, and an eps of 1e-3.
 
     Parameters
@@ -75,6 +78,8 @@ def mobilenet_v1(num_classes: int = 1000, width: float = 1.0, include_top: bool 
         All numbers of channels are multiplied by it and rounded down; the paper has 1, 0.75, 0.5 and 0.25 (section 3.3).
     include_top : bool
     rng : None, int or numpy.random.Generator
+    in_channels : int
+        Of the pictures; 1 for grey ones.
 
     >>> model = mobilenet_v1()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
@@ -82,14 +87,14 @@ def mobilenet_v1(num_classes: int = 1000, width: float = 1.0, include_top: bool 
     """
     rng = np.random.default_rng(rng)
     channels = int(STEM * width)
-    layers: dict[str, Layer] = {"stem": tensorflow_unit(3, channels, 3, stride=2, rng=rng)}
+    layers: dict[str, Layer] = {"stem": tensorflow_unit(in_channels, channels, 3, stride=2, rng=rng)}
     for out_channels, blocks, stride in V1_STAGES:
         for _ in range(blocks):
             layers[f"block{len(layers)}"] = separable(channels, int(out_channels * width), stride, rng)
             channels, stride = int(out_channels * width), 1
     if include_top:
         layers |= classifier_head(channels, num_classes, V1_DROPOUT, rng)
-    return Model(layers, architecture="mobilenet_v1", input_shape=(3, 224, 224))
+    return Model(layers, architecture="mobilenet_v1", input_shape=(in_channels, 224, 224))
 
 
 def separable(in_channels: int, out_channels: int, stride: int, rng: Rng = None) -> Sequential:
@@ -113,28 +118,43 @@ def separable(in_channels: int, out_channels: int, stride: int, rng: Rng = None)
 # ---- V2
 
 
-def mobilenet_v2(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
-    """MobileNetV2 of width 1 with random weights: 3,504,872 parameters and 301 million multiply-adds with 1,000 classes.
+def mobilenet_v2(
+    num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, width: float = 1.0, in_channels: int = 3
+) -> Model:
+    """MobileNetV2 with random weights: 3,504,872 parameters and 301 million multiply-adds at width 1 with 1,000 classes.
 
     stem, block0 to block16, head, pool, dropout, classifier; with ``include_top=False`` the last layer is head. Any input
-    (N, 3, H, W) goes; the paper's is 224 x 224. Padding is symmetric and batch norm's eps is 1e-5, as in torchvision; the
+    (N, C, H, W) goes; the paper's is 224 x 224. Padding is symmetric and batch norm's eps is 1e-5, as in torchvision; the
     paper's own weights, of TensorFlow, were trained with padding "same", which is uneven at stride 2, and eps 1e-3.
+
+    Parameters
+    ----------
+    num_classes : int
+    include_top : bool
+    rng : None, int or numpy.random.Generator
+    width : float
+        All numbers of channels are multiplied by it and rounded to multiples of 8, see `minicnn.models.blocks.scaled`; the head
+        never gets fewer (section 4.1). Published are 0.35, 0.5, 0.75, 1, 1.3 and 1.4.
+    in_channels : int
+        Of the pictures; 1 for grey ones.
 
     >>> model = mobilenet_v2()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     3504872
     """
     rng = np.random.default_rng(rng)
-    layers: dict[str, Layer] = {"stem": v2_unit(3, STEM, 3, stride=2, rng=rng)}
-    channels = STEM
+    channels = scaled(STEM, width)
+    layers: dict[str, Layer] = {"stem": v2_unit(in_channels, channels, 3, stride=2, rng=rng)}
     for expansion, out_channels, blocks, stride in V2_STAGES:
+        out_channels = scaled(out_channels, width)
         for _ in range(blocks):
             layers[f"block{len(layers) - 1}"] = inverted_residual(channels, out_channels, expansion, 3, stride, v2_unit, rng)
             channels, stride = out_channels, 1
-    layers["head"] = v2_unit(channels, V2_HEAD, 1, rng=rng)
+    head = scaled(V2_HEAD, max(1.0, width))
+    layers["head"] = v2_unit(channels, head, 1, rng=rng)
     if include_top:
-        layers |= classifier_head(V2_HEAD, num_classes, V2_DROPOUT, rng)
-    return Model(layers, architecture="mobilenet_v2", input_shape=(3, 224, 224))
+        layers |= classifier_head(head, num_classes, V2_DROPOUT, rng)
+    return Model(layers, architecture="mobilenet_v2", input_shape=(in_channels, 224, 224))
 
 
 def inverted_residual(
@@ -214,7 +234,12 @@ MOBILENET_V1 = Family(
 MOBILENET_V2 = Family(
     name="mobilenet_v2",
     architectures=("mobilenet_v2",),
-    preprocessing={"torchvision": IMAGENET, "keras": UNIT_RANGE},
+    preprocessing={
+        "torchvision": IMAGENET,
+        "timm": replace(IMAGENET, interpolation="bicubic"),
+        "tonylins": IMAGENET,
+        "keras": UNIT_RANGE,
+    },
     weights=(
         torchvision_weights("mobilenet_v2", "b0353104", mib=13.555, top1=71.878, top5=90.286, paper=V2_PAPER),
         keras_weights(

@@ -17,6 +17,7 @@ from ..layers import AuxiliaryHead, Layer, Sequential
 from . import store
 from .activations import activations
 from .heads import Classifier, find_classifier, replace_classifier
+from .novelty import CodesAndScores, NoveltyDetector
 from .predictions import number_of_classes, probabilities
 from .summary import summary_table
 
@@ -46,6 +47,12 @@ class Model(Sequential):
     ValueError
         If there are not as many class names as scores.
 
+    Attributes
+    ----------
+    novelty : NoveltyDetector or None
+        What tells pictures unlike all training pictures; see ``is_novel``. It belongs to these weights: `minicnn transfer` and
+        `minicnn.transfer.fit_novelty` make one, and ``replace_head``, ``cut`` and `minicnn.transfer.fine_tune` take it away.
+
     >>> from minicnn.layers import Flatten, Linear
     >>> layers = {"flatten": Flatten(), "scores": Linear(4, 2)}
     >>> model = Model(layers, architecture="tiny", input_shape=(1, 2, 2), classes=["cat", "dog"])
@@ -69,6 +76,7 @@ class Model(Sequential):
         self.preprocessing = preprocessing
         self.classes = None if classes is None else [str(name) for name in classes]
         self.provenance = {} if provenance is None else dict(provenance)
+        self.novelty: NoveltyDetector | None = None
         if self.classes is not None:
             scores = self.output_shape((1, *self.input_shape))
             if len(scores) not in (2, 4) or max(scores[1], 2) != len(self.classes):  # one score speaks for two classes
@@ -131,12 +139,16 @@ class Model(Sequential):
         PictureError
             For what is no picture.
         """
+        return self.required_preprocessing()(pictures)
+
+    def required_preprocessing(self) -> Preprocessing:
+        """The preprocessing; raises a ValueError where there is none."""
         if self.preprocessing is None:
             raise ValueError(
                 f"{self.architecture} does not know how pictures are to be prepared for it; give it a "
                 "minicnn.data.preprocessing.Preprocessing as its .preprocessing, or call forward(x) with x (N, C, H, W)"
             )
-        return self.preprocessing(pictures)
+        return self.preprocessing
 
     def predict(self, pictures: Any) -> np.ndarray:
         """The most probable class of each picture, (N,): its name, or its number if the classes have no names.
@@ -160,8 +172,12 @@ class Model(Sequential):
         Classes without names are called "class 0", "class 1", .... ``pictures`` and what is raised are as in
         ``decision_function``.
         """
+        return self.rank(self.predict_proba(pictures), top)
+
+    def rank(self, all_probabilities: np.ndarray, top: int = 5) -> list[list[tuple[str, float]]]:
+        """The ``top`` classes of each row of probabilities (N, K), as ``top_classes`` gives them."""
         rankings = []
-        for p in self.predict_proba(pictures):
+        for p in all_probabilities:
             names = self.classes or [f"class {k}" for k in range(len(p))]
             rankings.append([(names[k], float(p[k])) for k in np.argsort(-p, kind="stable")[:top]])
         return rankings
@@ -184,20 +200,60 @@ class Model(Sequential):
         PictureError
             For what is no picture.
         """
+        width = self.number_of_scores()
         pictures = _listed(pictures)
+        if len(pictures) == 0:
+            return np.empty((0, width), np.float32)
+        return self._run(self._for_inference(len(pictures)), pictures)
+
+    def is_novel(self, pictures: Any) -> np.ndarray:
+        """Whether each picture is unlike all training pictures, bool (N,): its code is farther away from theirs than the
+        threshold that was calibrated on validation pictures. Its class then means nothing.
+
+        ``pictures`` and what is raised are as in ``decision_function``.
+
+        Raises
+        ------
+        ValueError
+            If the model has no detector (``novelty`` is None).
+        """
+        width, detector = self.number_of_scores(), self.required_novelty()
+        pictures = _listed(pictures)
+        if len(pictures) == 0:
+            return np.empty(0, bool)
+        both = self._run(CodesAndScores(self._for_inference(len(pictures)), detector.layer), pictures)
+        return detector.excess(both[:, :-width]) > 1
+
+    def required_novelty(self) -> NoveltyDetector:
+        """The novelty detector; raises a ValueError where there is none."""
+        if self.novelty is None:
+            raise ValueError(
+                f"this {self.architecture} has nothing to reject pictures with: it was saved without a novelty detector, as "
+                "published weights and models of older versions are. minicnn transfer makes models that have one"
+            )
+        return self.novelty
+
+    def number_of_scores(self) -> int:
+        """K, or 1 where two classes share a score; raises a ValueError where the output is not scores of classes."""
         output = self.output_shape((1, *self.input_shape))
         if len(output) != 2:
             raise ValueError(
                 f"{self.architecture} gives {output} for one picture, not scores of classes; was it built with "
                 "include_top=False? forward(x) gives what it has"
             )
-        if len(pictures) == 0:
-            return np.empty((0, output[1]), np.float32)
-        is_worth_fusing = len(pictures) >= PICTURES_WORTH_FUSING and not isinstance(self, FusedNetwork)
+        return output[1]
+
+    def _for_inference(self, number: int) -> Model:
+        """What runs so many pictures soonest."""
+        is_worth_fusing = number >= PICTURES_WORTH_FUSING and not isinstance(self, FusedNetwork)
+        return self.fuse() if is_worth_fusing else self
+
+    def _run(self, network: Layer, pictures: Sequence[Any]) -> np.ndarray:
+        """The output of a network of this model's layers for pictures, in inference mode; the mode stays as it was."""
         mode = self.training, self.remembers
         try:
             return infer(
-                self.fuse() if is_worth_fusing else self,
+                network,
                 len(pictures),
                 lambda indices: self.preprocess([pictures[i] for i in indices]),
                 views=lambda x: self.preprocessing.test_time_views(x),
@@ -368,7 +424,7 @@ class Model(Sequential):
             raise ValueError(f"classes is a number or a list of names that differ, got {classes!r}")
         number = len(names) if names is not None else int(classes)
         new = replace_classifier(self, number, normal(HEAD_STD), rng)
-        self.classes = names
+        self.classes, self.novelty = names, None
         return new
 
     def copy(self) -> Model:
@@ -377,7 +433,9 @@ class Model(Sequential):
 
     def fuse(self) -> Model:
         """A copy for inference only, in which convolutions do the work of batch norm and ReLU: see `minicnn.inference.fuse`."""
-        return FusedModel(**self.config() | {"layers": fuse(self).children()})
+        fused = FusedModel(**self.config() | {"layers": fuse(self, [self.novelty.layer] if self.novelty else ()).children()})
+        fused.novelty = self.novelty
+        return fused
 
     def save(self, path: str | os.PathLike, dtype: str = "float32") -> None:
         """Write it to one HDF5 file that ``minicnn.load(path)`` reads; a file that is there is replaced in one step at the end.
@@ -393,11 +451,13 @@ class Model(Sequential):
         Raises
         ------
         ValueError
-            If a layer is not one of ``minicnn.layers`` (those of a fused model are not), or a weight is too large for float16.
+            If a layer could not be built again from the file, or a weight is too large for float16. Those of ``minicnn.layers``
+            can; so can those of a class of your own whose ``config()`` gives the arguments of its constructor, if the class is
+            handed over on loading (``custom_layers``). Those of a fused model cannot.
         OSError
             If the file cannot be written (disk full, no permission). What was there before is untouched.
         """
-        store.write(path, self.config(), self.parameters(), self.state(), dtype)
+        store.write(path, self.config() | {"novelty": self.novelty}, self.parameters(), self.state(), dtype)
 
 
 class FusedModel(Model, FusedNetwork):
@@ -415,15 +475,22 @@ def save_model(model: Model, path: str | os.PathLike, dtype: str = "float32") ->
     model.save(path, dtype)
 
 
-def load_model(path: str | os.PathLike) -> Model:
+def load_model(path: str | os.PathLike, custom_layers: Iterable[type[Layer]] = ()) -> Model:
     """The model in a file that ``model.save(path)`` wrote, in inference mode, with what was frozen still frozen.
+
+    Parameters
+    ----------
+    path : path
+    custom_layers : classes
+        Of the layers in it that are not in ``minicnn.layers``, but the user's own: ``[Swish]``.
 
     Raises
     ------
     WeightsError
-        If it is not there, truncated, not such a file, or describes anything but layers of ``minicnn.layers``.
+        If it is not there, truncated, not such a file, or describes anything but layers of ``minicnn.layers`` and of
+        ``custom_layers``.
     """
-    return store.read(path, Model)
+    return store.read(path, Model, custom_layers)
 
 
 def _listed(pictures: Any) -> Any:

@@ -103,6 +103,12 @@ class Entry:
         return self.origin or self.source
 
     @property
+    def file_names(self) -> tuple[str, ...]:
+        """What the file may be called on a disk: as here, or as where it is downloaded from."""
+        own, published = self.file.rpartition("/")[2], (self.url or "").rpartition("/")[2]
+        return (own, published) if published and published != own else (own,)
+
+    @property
     def length(self) -> int | None:
         """Bytes, if they are known exactly."""
         return self.size if self.exact else None

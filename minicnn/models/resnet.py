@@ -46,116 +46,118 @@ CIFAR_CHANNELS = (16, 32, 64)
 # ---- ImageNet
 
 
-def resnet18(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet18(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """ResNet-18 with random weights: 11,689,512 parameters with 1,000 classes.
 
     conv1, pool1, conv2_1, conv2_2, conv3_1, ..., conv5_2, pool, fc. Where a block's input and output differ in shape, the
-    shortcut is a 1x1 convolution with batch norm (the paper's option B). Any input (N, 3, H, W) goes; the paper's is 224 x 224.
-    With ``include_top=False`` the last layer is conv5_2, whose map is 7 x 7 x 512.
+    shortcut is a 1x1 convolution with batch norm (the paper's option B). Any input (N, C, H, W) goes; the paper's is
+    (N, 3, 224, 224). With ``include_top=False`` the last layer is conv5_2, whose map is 7 x 7 x 512.
 
     >>> model = resnet18()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     11689512
     """
-    return _imagenet_resnet(18, basic_block, num_classes, include_top, rng)
+    return _imagenet_resnet(18, basic_block, num_classes, include_top, rng, in_channels)
 
 
-def resnet34(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet34(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """ResNet-34 with random weights: 21,797,672 parameters with 1,000 classes. Otherwise like ``resnet18``."""
-    return _imagenet_resnet(34, basic_block, num_classes, include_top, rng)
+    return _imagenet_resnet(34, basic_block, num_classes, include_top, rng, in_channels)
 
 
-def resnet50(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet50(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """ResNet-50 with random weights: 25,557,032 parameters with 1,000 classes.
 
     Layers and inputs as in ``resnet18``, but its blocks are bottlenecks, and these in the form of torchvision, called v1.5:
     the stride is in the 3x3 convolution, see ``bottleneck``.
     """
-    return _imagenet_resnet(50, bottleneck, num_classes, include_top, rng)
+    return _imagenet_resnet(50, bottleneck, num_classes, include_top, rng, in_channels)
 
 
-def resnet101(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet101(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """ResNet-101 with random weights: 44,549,160 parameters with 1,000 classes. Otherwise like ``resnet50``."""
-    return _imagenet_resnet(101, bottleneck, num_classes, include_top, rng)
+    return _imagenet_resnet(101, bottleneck, num_classes, include_top, rng, in_channels)
 
 
-def resnet152(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet152(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """ResNet-152 with random weights: 60,192,808 parameters with 1,000 classes. Otherwise like ``resnet50``."""
-    return _imagenet_resnet(152, bottleneck, num_classes, include_top, rng)
+    return _imagenet_resnet(152, bottleneck, num_classes, include_top, rng, in_channels)
 
 
-def _imagenet_resnet(depth: int, block: Callable[..., Sequential], num_classes: int, include_top: bool, rng: Rng) -> Model:
+def _imagenet_resnet(
+    depth: int, block: Callable[..., Sequential], num_classes: int, include_top: bool, rng: Rng, in_channels: int
+) -> Model:
     rng = np.random.default_rng(rng)
     stem = {
-        "conv1": conv_norm(3, 64, 7, stride=2, rng=rng),  # 112 x 112 x 64
+        "conv1": conv_norm(in_channels, 64, 7, stride=2, rng=rng),  # 112 x 112 x 64
         "pool1": MaxPool2d(3, stride=2, pad=1),  # 56 x 56 x 64
     }
     channels = BOTTLENECK_CHANNELS if block is bottleneck else BASIC_CHANNELS
     layers = stem | stages(64, BLOCKS[depth], channels, block, rng=rng)
     if include_top:
         layers |= classifier_head(channels[-1], num_classes, rng)
-    return Model(layers, architecture=f"resnet{depth}", input_shape=(3, 224, 224))
+    return Model(layers, architecture=f"resnet{depth}", input_shape=(in_channels, 224, 224))
 
 
 # ---- CIFAR
 
 
-def resnet18_cifar(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet18_cifar(num_classes: int = 10, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """ResNet-18 for pictures of 32 x 32, with random weights: 11,173,962 parameters with 10 classes.
 
     Not in the paper, but popular: ImageNet's ResNet-18 with a 3x3 convolution of stride 1 as conv1, and without pool1, so that
     its stages see 32 x 32, 16 x 16, 8 x 8 and 4 x 4. It has forty times the weights of ``resnet20``.
     """
     rng = np.random.default_rng(rng)
-    stem = {"conv1": conv_norm(3, 64, 3, rng=rng)}  # 32 x 32 x 64
+    stem = {"conv1": conv_norm(in_channels, 64, 3, rng=rng)}  # 32 x 32 x 64
     layers = stem | stages(64, BLOCKS[18], BASIC_CHANNELS, basic_block, rng=rng)
     if include_top:
         layers |= classifier_head(512, num_classes, rng)
-    return Model(layers, architecture="resnet18_cifar", input_shape=(3, 32, 32))
+    return Model(layers, architecture="resnet18_cifar", input_shape=(in_channels, 32, 32))
 
 
-def resnet20(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet20(num_classes: int = 10, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """The paper's ResNet-20 for CIFAR-10, with random weights: 269,722 parameters with 10 classes.
 
     conv1, conv2_1, ..., conv2_3, conv3_1, ..., conv4_3, pool, fc. Shortcuts have no parameters: where the shape changes they
     take every second pixel and add channels of zeros (option A, which the paper uses for all of its CIFAR networks). Any input
-    (N, 3, H, W) goes; the paper's is 32 x 32. With ``include_top=False`` the last layer is conv4_3.
+    (N, C, H, W) goes; the paper's is (N, 3, 32, 32). With ``include_top=False`` the last layer is conv4_3.
 
     >>> model = resnet20()
     >>> sum(parameter.value.size for parameter in model.parameters().values())
     269722
     """
-    return _cifar_resnet(20, num_classes, include_top, rng)
+    return _cifar_resnet(20, num_classes, include_top, rng, in_channels)
 
 
-def resnet32(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet32(num_classes: int = 10, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """The paper's ResNet-32 for CIFAR-10: 464,154 parameters with 10 classes. Otherwise like ``resnet20``."""
-    return _cifar_resnet(32, num_classes, include_top, rng)
+    return _cifar_resnet(32, num_classes, include_top, rng, in_channels)
 
 
-def resnet44(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet44(num_classes: int = 10, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """The paper's ResNet-44 for CIFAR-10: 658,586 parameters with 10 classes. Otherwise like ``resnet20``."""
-    return _cifar_resnet(44, num_classes, include_top, rng)
+    return _cifar_resnet(44, num_classes, include_top, rng, in_channels)
 
 
-def resnet56(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet56(num_classes: int = 10, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """The paper's ResNet-56 for CIFAR-10: 853,018 parameters with 10 classes. Otherwise like ``resnet20``."""
-    return _cifar_resnet(56, num_classes, include_top, rng)
+    return _cifar_resnet(56, num_classes, include_top, rng, in_channels)
 
 
-def resnet110(num_classes: int = 10, include_top: bool = True, rng: Rng = None) -> Model:
+def resnet110(num_classes: int = 10, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """The paper's ResNet-110 for CIFAR-10: 1,727,962 parameters with 10 classes. Otherwise like ``resnet20``."""
-    return _cifar_resnet(110, num_classes, include_top, rng)
+    return _cifar_resnet(110, num_classes, include_top, rng, in_channels)
 
 
-def _cifar_resnet(depth: int, num_classes: int, include_top: bool, rng: Rng) -> Model:
+def _cifar_resnet(depth: int, num_classes: int, include_top: bool, rng: Rng, in_channels: int) -> Model:
     rng = np.random.default_rng(rng)
     n = (depth - 2) // 6
-    stem = {"conv1": conv_norm(3, 16, 3, rng=rng)}  # 32 x 32 x 16
+    stem = {"conv1": conv_norm(in_channels, 16, 3, rng=rng)}  # 32 x 32 x 16
     layers = stem | stages(16, (n, n, n), CIFAR_CHANNELS, basic_block, zero_padding, rng)
     if include_top:
         layers |= classifier_head(64, num_classes, rng)
-    return Model(layers, architecture=f"resnet{depth}", input_shape=(3, 32, 32))
+    return Model(layers, architecture=f"resnet{depth}", input_shape=(in_channels, 32, 32))
 
 
 # ---- what they are made of
@@ -255,7 +257,7 @@ AUTHORS = "MIT (K. He)"  # Keras's are the authors' own weights
 RESNET = Family(
     name="resnet",
     architectures=("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
-    preprocessing={"torchvision": IMAGENET, "keras": bgr(224, VGG_MEAN), "caffe": bgr(224, VGG_MEAN)},
+    preprocessing={"torchvision": IMAGENET, **dict.fromkeys(("keras", "keras_old", "caffe"), bgr(224, VGG_MEAN))},
     weights=(
         torchvision_weights("resnet18", "f37072fd", size=46830571, top1=69.758, top5=89.078, paper=PAPER),
         torchvision_weights("resnet34", "b627a593", mib=83.275, top1=73.314, top5=91.420, paper=PAPER),
@@ -322,8 +324,16 @@ def _cifar_weights(name: str, sha256: str, *, top1: float, size: int | None = No
 
 CIFAR_RESNET = Family(
     name="cifar_resnet",
-    architectures=("resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
-    preprocessing={"torchvision": Preprocessing(size=(32, 32), mean=IMAGENET.mean, std=IMAGENET.std)},
+    architectures=("resnet18_cifar", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
+    preprocessing={
+        "torchvision": {
+            "resnet18_cifar": Preprocessing(size=(32, 32), mean=(125.307, 122.951, 113.865), std=(51.587, 50.847, 51.255)),
+            **dict.fromkeys(
+                ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
+                Preprocessing(size=(32, 32), mean=IMAGENET.mean, std=IMAGENET.std),
+            ),
+        }
+    },
     weights=(
         _cifar_weights(
             "resnet20", "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8", top1=91.73, size=1099231

@@ -24,11 +24,11 @@ from .published import IMAGENET, ROUNDED_MEAN, VGG_MEAN, Family, bgr, pypi_weigh
 DROPOUT = 0.5
 
 
-def squeezenet1_0(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def squeezenet1_0(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """SqueezeNet 1.0, the paper's, with random weights: 1,248,424 parameters with 1,000 classes.
 
     conv1, pool1, fire2, ..., fire9, drop9, conv10, pool10, with the pools named by the layer below them. Any input
-    (N, 3, H, W) goes that is not too small for the pools; torchvision's is 224 x 224. (Table 1 says 224 as well, but its
+    (N, C, H, W) goes that is not too small for the pools; torchvision's is 224 x 224. (Table 1 says 224 as well, but its
     first map, 111 x 111, is that of a picture of 227 x 227.)
 
     There is no fully connected layer: conv10 makes a map of scores for each class, and the last pool averages it. With
@@ -40,7 +40,7 @@ def squeezenet1_0(num_classes: int = 1000, include_top: bool = True, rng: Rng = 
     """
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
-        "conv1": conv_relu(3, 96, 7, stride=2, rng=rng),  # 109 x 109 x 96
+        "conv1": conv_relu(in_channels, 96, 7, stride=2, rng=rng),  # 109 x 109 x 96
         "pool1": downsampling_pool(),  # 54 x 54 x 96
         "fire2": fire(96, 16, 64, rng),
         "fire3": fire(128, 16, 64, rng),
@@ -55,10 +55,10 @@ def squeezenet1_0(num_classes: int = 1000, include_top: bool = True, rng: Rng = 
     }
     if include_top:
         layers |= classifier_head(num_classes, rng)
-    return Model(layers, architecture="squeezenet1_0", input_shape=(3, 224, 224))
+    return Model(layers, architecture="squeezenet1_0", input_shape=(in_channels, 224, 224))
 
 
-def squeezenet1_1(num_classes: int = 1000, include_top: bool = True, rng: Rng = None) -> Model:
+def squeezenet1_1(num_classes: int = 1000, include_top: bool = True, rng: Rng = None, *, in_channels: int = 3) -> Model:
     """SqueezeNet 1.1 with random weights: 1,235,496 parameters with 1,000 classes.
 
     The authors' revision, published with their code: a smaller first convolution and earlier pools bring the multiply-adds
@@ -69,7 +69,7 @@ def squeezenet1_1(num_classes: int = 1000, include_top: bool = True, rng: Rng = 
     """
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {
-        "conv1": conv_relu(3, 64, 3, stride=2, rng=rng),  # 111 x 111 x 64
+        "conv1": conv_relu(in_channels, 64, 3, stride=2, rng=rng),  # 111 x 111 x 64
         "pool1": downsampling_pool(),  # 55 x 55 x 64
         "fire2": fire(64, 16, 64, rng),
         "fire3": fire(128, 16, 64, rng),
@@ -84,7 +84,7 @@ def squeezenet1_1(num_classes: int = 1000, include_top: bool = True, rng: Rng = 
     }
     if include_top:
         layers |= classifier_head(num_classes, rng)
-    return Model(layers, architecture="squeezenet1_1", input_shape=(3, 224, 224))
+    return Model(layers, architecture="squeezenet1_1", input_shape=(in_channels, 224, 224))
 
 
 def fire(in_channels: int, squeezed: int, expanded: int, rng: Rng = None) -> Sequential:

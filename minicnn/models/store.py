@@ -9,11 +9,13 @@
 /provenance           JSON: source, licence, hash, ...
 /parameters/NAME      float32 or float16, e.g. block0.depthwise.conv.w; attribute: trainable
 /state/NAME           float32, e.g. block0.depthwise.norm.running_mean
+/novelty              where there is a novelty detector: its arrays, float32, and its numbers as attributes
 ```
 
 Any HDF5 tool can look into it (``h5ls -r``): HDF5 leaves the first 512 bytes to the application (its "user block"). Loading
 checks the seal before anything else, because the HDF5 library may hang on a damaged file, and a flipped bit among the weights
-would not be noticed at all. Then it builds only layers of ``minicnn.layers``, and runs nothing.
+would not be noticed at all. Then it builds only layers of ``minicnn.layers`` and of classes that it is handed, and runs
+nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import h5py
@@ -33,15 +35,18 @@ from .. import __version__
 from ..cache import write_atomically
 from ..data.preprocessing import Preprocessing
 from ..errors import WeightsError
-from ..layers import Parameter, Sequential
+from ..layers import Layer, Parameter, Sequential
 from .blueprint import build, describe
 from .hashes import sha256_of
+from .novelty import NoveltyDetector
 from .strict import fill
 
 FORMAT_VERSION = 1
 SEAL_SIZE = 512  # bytes, the smallest user block of HDF5
 SEAL = "minicnn model, an HDF5 file with this user block of 512 bytes. SHA-256 of what follows it: "
 TEXTS = ("layers", "preprocessing", "classes", "provenance")
+NOVELTY_ARRAYS = ("means", "directions", "variances")
+NOVELTY_NUMBERS = {"rest": float, "threshold": float, "calibrated_on": int, "rejected": float}
 LONGEST_TEXT = 8 << 20  # bytes; that of a network of 1,000 layers and 1,000 classes has 200,000
 OTHER_KINDS = {
     b"\x89HDF": " (it is HDF5, but of another program)",
@@ -69,7 +74,8 @@ def write(
     path : path
         Folders on the way are made.
     config : mapping
-        "layers" by name, "architecture", "input_shape", "preprocessing", "classes" and "provenance", as ``Model.config()``.
+        "layers" by name, "architecture", "input_shape", "preprocessing", "classes" and "provenance", as ``Model.config()``; and
+        "novelty", a NoveltyDetector or None.
     parameters, state : mapping
         The network's, by full name.
     dtype : "float32" or "float16"
@@ -79,7 +85,7 @@ def write(
     Raises
     ------
     ValueError
-        If a layer is not one of ``minicnn.layers``, or a weight is too large for float16.
+        If a layer could not be built again (see `minicnn.models.blueprint.describe`), or a weight is too large for float16.
     OSError
         If the file cannot be written (disk full, no permission). What was there before is untouched.
     """
@@ -110,6 +116,8 @@ def write(
             file.create_dataset(f"parameters/{name}", data=stored).attrs["trainable"] = parameter.trainable
         for name, array in state.items():
             file.create_dataset(f"state/{name}", data=array.astype(np.float32))
+        if config["novelty"] is not None:
+            _write_novelty(file.create_group("novelty"), config["novelty"])
         file.flush()
         image = file.id.get_file_image()  # without the user block
     try:
@@ -125,6 +133,14 @@ def write(
         ) from error
 
 
+def _write_novelty(group: h5py.Group, detector: NoveltyDetector) -> None:
+    for name in NOVELTY_ARRAYS:
+        group.create_dataset(name, data=getattr(detector, name).astype(np.float32))
+    for name in NOVELTY_NUMBERS:
+        group.attrs[name] = getattr(detector, name)
+    group.attrs["layer"] = detector.layer
+
+
 def seal(sha256: str) -> bytes:
     """The first 512 bytes of a file whose other bytes have this SHA-256."""
     return f"{SEAL}{sha256}\n".encode().ljust(SEAL_SIZE)
@@ -133,7 +149,7 @@ def seal(sha256: str) -> bytes:
 # ---- reading
 
 
-def read(path: str | os.PathLike, make: Callable[..., Network]) -> Network:
+def read(path: str | os.PathLike, make: Callable[..., Network], custom_layers: Iterable[type[Layer]] = ()) -> Network:
     """The network in a file that ``write`` wrote, in inference mode, with what was frozen still frozen.
 
     Parameters
@@ -141,17 +157,25 @@ def read(path: str | os.PathLike, make: Callable[..., Network]) -> Network:
     path : path
     make : function (layers, architecture=, input_shape=, preprocessing=, classes=, provenance=) -> Sequential
         Makes a network of these layers and facts, as the constructor of ``Model`` does; its weights are then read into it.
+    custom_layers : classes
+        Of layers that are not in ``minicnn.layers``.
 
     Raises
     ------
     WeightsError
-        If the file is not there, truncated, not such a file, or describes anything but layers of ``minicnn.layers``.
+        If the file is not there, truncated, not such a file, or describes anything but layers of ``minicnn.layers`` and of
+        ``custom_layers``.
+    TypeError
+        If one of these is not a class of layers.
     """
-    path = os.fspath(path)
+    path = os.path.expanduser(os.fspath(path))
+    own = list(custom_layers)
+    if wrong := [layer for layer in own if not (isinstance(layer, type) and issubclass(layer, Layer))]:
+        raise TypeError(f"custom_layers is a list of classes derived from minicnn.layers.Layer, got {wrong[0]!r} in it")
     _check_seal(path)
     try:
         with h5py.File(path, "r") as file:
-            return _read(file, make)
+            return _read(file, make, {layer.__name__: layer for layer in own})
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
@@ -177,21 +201,22 @@ def _check_seal(path: str) -> None:
         )
 
 
-def _read(file: h5py.File, make: Callable[..., Network]) -> Network:
+def _read(file: h5py.File, make: Callable[..., Network], custom_layers: Mapping[str, type[Layer]]) -> Network:
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION:
         raise WeightsError(f"its format has version {version}, and this minicnn reads version {FORMAT_VERSION}; update minicnn")
     texts = {name: _read_json(file, name) for name in TEXTS}
     groups = {name: _datasets(file, name) for name in ("parameters", "state")}
     stored = {name: dataset for group in groups.values() for name, dataset in group.items()}
-    if sum(dataset.nbytes for dataset in stored.values()) > file.id.get_filesize():
+    detector = _datasets(file, "novelty") if "novelty" in file else {}
+    if sum(dataset.nbytes for dataset in [*stored.values(), *detector.values()]) > file.id.get_filesize():
         raise WeightsError("it describes more weights than it has bytes")
     if not isinstance(texts["layers"], dict):
         raise WeightsError("its layers are not given by name")
 
     shapes = {name: dataset.shape for name, dataset in stored.items()}
     network = make(
-        {name: build(description, shapes, name) for name, description in texts["layers"].items()},
+        {name: build(description, shapes, name, custom_layers) for name, description in texts["layers"].items()},
         architecture=_text(file.attrs["architecture"]),
         input_shape=_input_shape(file.attrs["input_shape"]),
         preprocessing=None if texts["preprocessing"] is None else Preprocessing.from_dict(texts["preprocessing"]),
@@ -202,7 +227,28 @@ def _read(file: h5py.File, make: Callable[..., Network]) -> Network:
     for name, parameter in network.parameters().items():
         parameter.trainable = bool(groups["parameters"][name].attrs["trainable"])
     network.eval()
+    if "novelty" in file:
+        network.novelty = _read_novelty(file, network)
     return network
+
+
+def _read_novelty(file: h5py.File, network: Sequential) -> NoveltyDetector:
+    arrays, attributes = _datasets(file, "novelty"), file["novelty"].attrs
+    if sorted(arrays) != sorted(NOVELTY_ARRAYS):
+        raise WeightsError(f"its novelty detector has {', '.join(sorted(arrays))}, not {', '.join(NOVELTY_ARRAYS)}")
+    layer = _text(attributes["layer"])
+    lower, _ = network.split(layer)
+    code = lower.output_shape((1, *network.input_shape))
+    detector = NoveltyDetector(
+        layer=layer,
+        **{name: np.asarray(array[()], np.float32) for name, array in arrays.items()},
+        **{name: kind(attributes[name]) for name, kind in NOVELTY_NUMBERS.items()},
+    )
+    if detector.means.shape[1] != (code[1] if len(code) == 4 else math.prod(code)):
+        raise WeightsError(
+            f"its novelty detector is for codes of {detector.means.shape[1]} numbers, and {layer!r} gives {code}"
+        )
+    return detector
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ import os
 from ..errors import WeightsError
 from ..models.hashes import digests_of
 from ..models.published import HASHES, Entry
+from .entries import ENTRIES
 
 
 def check_file(entry: Entry, path: str | os.PathLike, label: str | None = None) -> str:
@@ -38,3 +39,13 @@ def check_file(entry: Entry, path: str | os.PathLike, label: str | None = None) 
             f"{'' if len(expected) == len(digits) else '...'}. It was changed or damaged. {advice}"
         )
     return found["sha256"]
+
+
+def published_as(path: str | os.PathLike) -> Entry | None:
+    """The published weights that a file is, whatever it is called, as far as hashes are known; None if it is none of them."""
+    digits = digests_of(path, set(HASHES))
+    for entry in ENTRIES.values():
+        algorithm, expected = (entry.hash or "sha256:unknown").split(":")
+        if digits[algorithm].startswith(expected):
+            return entry
+    return None

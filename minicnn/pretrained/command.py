@@ -1,4 +1,4 @@
-"""The command ``minicnn weights``: what there is, fetching it, converting one's own, checking and showing."""
+"""The command ``minicnn weights``: what there is, fetching it, converting one's own and back, checking and showing."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from ..models.hashes import sha256_of
 from ..models.model import load_model
 from ..models.published import UNKNOWN, Entry
 from ..models.store import SEAL
-from .checks import check_file
+from .checks import check_file, published_as
 from .convert import NoRandomness, convert, convertible
 from .entries import ENTRIES
+from .export import FORMATS, export
 from .imagenet import imagenet_classes
+from .keras_form import READ_FROM_FILE
 from .names import SOURCES
+from .nearest import did_you_mean
 from .readers import read_weights
 from .registry import (
     fetched,
     file_of,
     folders_of_files,
+    known_name,
     known_names,
+    load,
     load_packaged,
     packaged_weights,
 )
@@ -34,7 +39,8 @@ EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the subcommands; returns the exit status."""
-    return {"list": _list, "fetch": _fetch, "convert": _convert, "verify": _verify, "show": _show}[arguments.action](arguments)
+    actions = {"list": _list, "fetch": _fetch, "convert": _convert, "export": _export, "verify": _verify, "show": _show}
+    return actions[arguments.action](arguments)
 
 
 # ---- list
@@ -80,11 +86,12 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _entry(name: str) -> Entry:
-    if name in ENTRIES:
-        return ENTRIES[name]
-    if name in packaged_weights():
-        raise WeightsError(f"{name} comes with minicnn; there is nothing to fetch")
-    raise WeightsError(f"there are no published weights {name!r}; known are {', '.join(ENTRIES)}")
+    known = known_name(name)
+    if known in ENTRIES:
+        return ENTRIES[known]
+    if known is not None:
+        raise WeightsError(f"{known} comes with minicnn; there is nothing to fetch")
+    raise WeightsError(f"there are no published weights {name!r}; known are {', '.join(ENTRIES)}.{did_you_mean(name, ENTRIES)}")
 
 
 def _proof(entry: Entry) -> str:
@@ -96,6 +103,7 @@ def _proof(entry: Entry) -> str:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    _check_out(arguments.out, [arguments.file, *([arguments.classes] if arguments.classes else [])], arguments.force)
     build = {"input_shape": (3, *_size(arguments.size))} if arguments.size else {}
     model, mapped = convert(
         arguments.file, arguments.arch, arguments.source, arguments.partial, _classes(arguments.classes), **build
@@ -104,11 +112,32 @@ def _convert(arguments: argparse.Namespace) -> int:
     print(mapped)
     loaded = sum(row.fits for row in mapped.rows)
     print(f"\n{loaded} of {len(mapped.rows)} arrays loaded, by the names of {mapped.source}.")
+    for note in mapped.notes:
+        print(f"note: {note}")
     if model.provenance.get("form"):
         print(f"The network was {model.provenance['form']}.")
-    print(f"Pictures are prepared as for the published weights of {mapped.source}: {model.preprocessing.describe()}")
-    print(f"Use it: minicnn predict {arguments.out} PICTURES..., or minicnn.load({str(arguments.out)!r})")
+    if model.preprocessing:
+        usual = "" if READ_FROM_FILE in mapped.notes else f" as for the published weights of {mapped.source}"
+        print(f"Pictures are prepared{usual}: {model.preprocessing.describe()}")
+    gives_scores = len(model.output_shape((1, *model.input_shape))) == 2
+    ways = [f"minicnn predict {arguments.out} PICTURES..."] if model.preprocessing and gives_scores else []
+    print(f"Use it: {', or '.join([*ways, f'minicnn.load({str(arguments.out)!r})'])}")
     return 0
+
+
+def _check_out(out: Path, read: Sequence[str], force: bool) -> None:
+    """Refuse to write where something would be lost: over a file that is read, or without ``force`` over what is not ours."""
+    if not out.exists():
+        return
+    if not out.is_file():
+        raise WeightsError(f"--out {out} is not a file; name one in it, such as {out / 'model.h5'}")
+    for path in map(Path, read):
+        if path.exists() and out.samefile(path):
+            raise WeightsError(f"--out {out} is the file that is read, {path}, which would be lost; name another one")
+    if not _is_ours(out) and not force:
+        raise WeightsError(
+            f"{out} is there already, and is not a model of minicnn; name another file with --out, or replace it with --force"
+        )
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -134,6 +163,37 @@ def _classes(text: str | None) -> int | Sequence[str] | None:
     return [line.strip() for line in lines if line.strip()]
 
 
+# ---- export
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    out = (arguments.out or Path(Path(arguments.model).name).with_suffix(FORMATS[arguments.to])).expanduser()
+    if out.exists() and Path(arguments.model).exists() and out.samefile(arguments.model):
+        raise WeightsError(f"{out} would overwrite the model itself; name another file with --out")
+    if out.exists() and not arguments.force:
+        raise WeightsError(f"{out} is there already; name another file with --out, or replace it with --force")
+    model = load(arguments.model)
+    exported = export(model, out, arguments.to)
+    others = ", the others minicnn's" if exported.named < exported.arrays else ""
+    rows = [
+        ("file:", f"{out}, {out.stat().st_size / 1e6:.1f} MB"),
+        ("names:", f"{exported.named} of {exported.arrays} arrays have torchvision's names{others}"),
+        ("pictures:", model.preprocessing.describe() if model.preprocessing else UNKNOWN),
+        ("classes:", UNKNOWN if model.classes is None else _few(model.classes)),
+    ]
+    if arguments.to == "onnx":
+        shapes = ("N", *model.input_shape), ("N", *model.output_shape((1, *model.input_shape))[1:])
+        taken, given = (f"({', '.join(map(str, shape))})" for shape in shapes)
+        rows.insert(1, ("graph:", f'from "input" {taken}, prepared as below, to "output" {given}, scores'))
+    print("\n".join(aligned(rows)))
+    if exported.unlike:
+        print(
+            f"\nIn torchvision's {model.architecture} these weights give other scores: {len(exported.unlike)} layers have "
+            f"other strides, padding or constants here ({', '.join(exported.unlike[:3])}, ...). --to onnx takes them along."
+        )
+    return 0
+
+
 # ---- verify
 
 
@@ -152,22 +212,28 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _verified(name_or_file: str) -> str:
     """What was found to be right about it."""
-    if name_or_file in packaged_weights():
-        load_packaged(packaged_weights()[name_or_file])
+    path, known = Path(name_or_file), known_name(name_or_file)
+    if known in packaged_weights():
+        load_packaged(packaged_weights()[known])
         return "as published (SHA-256)"
-    if name_or_file in ENTRIES:
-        path = file_of(ENTRIES[name_or_file])
-        if path is None:
-            raise WeightsError(f"it is not here; minicnn weights fetch {name_or_file} brings it")
-        check_file(ENTRIES[name_or_file], path)
-        return f"{path} ({_proof(ENTRIES[name_or_file])})"
-    path = Path(name_or_file)
+    if known in ENTRIES:
+        found = file_of(ENTRIES[known])
+        if found is None:
+            raise WeightsError(f"it is not here; minicnn weights fetch {known} brings it")
+        check_file(ENTRIES[known], found)
+        return f"{found} ({_proof(ENTRIES[known])})"
     if not path.is_file():
-        raise WeightsError(f"there are no such weights, and no such file; known are {', '.join(known_names())}")
+        entry = next((entry for entry in ENTRIES.values() if path.name in entry.file_names and file_of(entry)), None)
+        if entry is not None:  # the name of a published file, which is in the usual place
+            return _verified(entry.name)
+        raise WeightsError(
+            f"there are no such weights, and no such file; known are {', '.join(known_names())}."
+            f"{did_you_mean(name_or_file, known_names())}"
+        )
     if _is_ours(path):
         load_model(path)
         return "a model of minicnn, as it was saved (SHA-256)"
-    entry = next((entry for entry in ENTRIES.values() if Path(entry.file).name == path.name), None)
+    entry = published_as(path) or next((entry for entry in ENTRIES.values() if path.name in entry.file_names), None)
     if entry is None:
         return f"of this file nothing is known to compare with; its SHA-256 is {sha256_of(path)}"
     check_file(entry, path)
@@ -183,19 +249,24 @@ def _is_ours(path: Path) -> bool:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    name_or_file = arguments.name_or_file
+    name_or_file = known_name(arguments.name_or_file) or arguments.name_or_file
     if name_or_file in ENTRIES:
         print("\n".join(_facts(ENTRIES[name_or_file])))
         print(f"\n{_untrained(ENTRIES[name_or_file]).summary()}")
     elif name_or_file in packaged_weights():
         _print_model(load_packaged(packaged_weights()[name_or_file]))
     elif not Path(name_or_file).is_file():
-        raise WeightsError(f"there are no weights and no file {name_or_file!r}; known are {', '.join(known_names())}")
+        raise WeightsError(
+            f"there are no weights and no file {name_or_file!r}; known are {', '.join(known_names())}."
+            f"{did_you_mean(name_or_file, known_names())}"
+        )
     elif _is_ours(Path(name_or_file)):
         _print_model(load_model(name_or_file))
     else:
         arrays = read_weights(name_or_file)
         print("\n".join(aligned([(name, str(tuple(array.shape)), str(array.dtype)) for name, array in arrays.items()])))
+        for note in getattr(arrays, "notes", ()):
+            print(f"note: {note}")
         total = sum(array.size for array in arrays.values())
         print(
             f"\n{len(arrays)} arrays, {total:,} numbers. To make a model of them: minicnn weights convert {name_or_file} "

@@ -6,22 +6,26 @@ import inspect
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..data.preprocessing import Preprocessing
 from ..errors import WeightsError
 from ..models import ARCHITECTURES, Model
 from ..models.columns import aligned
 from ..models.hashes import sha256_of
 from ..models.strict import Differences, fill
+from .alternatives import LEAST_SHARE, better_architecture
+from .keras_form import adapt, described
 from .matching import Match
 from .names import SOURCES, Source, family_of
-from .names.base import Table
+from .nearest import did_you_mean, known_as
+from .network import network_for
 from .readers import read_weights
+from .untrained import NoRandomness, convertible, expected_names, form_of, untrained
+from .wrapping import OUTSIDE, Wrapped, is_helper, is_statistic, unwrap
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,21 @@ class Mapped:
     Attributes
     ----------
     source : str
-        Whose names the file has: "torchvision", "keras" or "caffe".
+        Whose names the file has: one of ``minicnn.pretrained.names.SOURCES``.
     rows : list of Row
     differences : Differences
         What did not fit; empty unless the conversion was partial.
     left_out : dict from name to shape
         Arrays of the file that no computation here uses.
+    notes : list of str
+        Sentences about what was found, chosen and assumed.
     """
 
     source: str
     rows: list[Row]
     differences: Differences
     left_out: dict[str, tuple[int, ...]]
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = []
@@ -76,8 +83,8 @@ class Mapped:
             lines.append((theirs, "->", ours, row.change) if row.fits else (theirs, "", ours, "NOT LOADED"))
         text = aligned(lines, gap=" ")
         if self.left_out:
-            first_few = ", ".join(list(self.left_out)[:3])
-            text.append(f"{len(self.left_out)} arrays of the file are left out, as nothing here uses them: {first_few}, ...")
+            first_few = ", ".join(list(self.left_out)[:3]) + (", ..." if len(self.left_out) > 3 else "")
+            text.append(f"{len(self.left_out)} arrays of the file are left out, as nothing here uses them: {first_few}")
         for difference, names in self.differences.lists().items():
             text += [f"{difference}:", *(f"  {name}" for name in names)] if names else []
         return "\n".join(text)
@@ -96,17 +103,20 @@ def convert(
 
     Arrays are found by the names that the source gives to the layers of this architecture, and brought into our layout. What
     else the scores depend on is set as the source has it: how pictures are prepared, padding, strides, the eps of batch norms.
+    Wherever in a checkpoint the network is, and whatever its names begin with, it is found; a classifier of one or more fully
+    connected layers that was put on it is built. What was found, chosen and assumed is in ``Mapped.notes``.
 
     Parameters
     ----------
     file : path
     architecture : str
-        One of ``minicnn.models.ARCHITECTURES``, e.g. "resnet50". Where a source has a form of its own ("alexnet" of
-        torchvision), the model gets that form.
-    source : "torchvision", "keras" or "caffe", optional
-        Whose names the file has. By default the one whose names fit best.
+        One of ``minicnn.models.ARCHITECTURES``, e.g. "resnet50"; "ResNet-50" is the same. Where a source has a form of its own
+        ("alexnet" of torchvision), the model gets that form.
+    source : str, optional
+        Whose names the file has: "torchvision", "timm", "tonylins", "keras", "keras_old" or "caffe". By default the one whose
+        names fit best.
     partial : bool
-        Load what fits, and list what does not; the rest keeps its random start.
+        Load what fits, and list what does not; the rest keeps its random start. At least half of the arrays must fit.
     classes : int or sequence of str, optional
         How many classes, or their names. By default as many as the file's classifier has; if it has no classifier, the model
         has none either (``include_top=False``).
@@ -128,8 +138,11 @@ def convert(
     WeightsError
         If the file cannot be read, or does not fit the architecture; missing, unexpected and misshapen arrays are listed.
     """
-    if architecture not in ARCHITECTURES:
-        raise WeightsError(f"there is no architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}")
+    wanted, architecture = architecture, known_as(architecture, ARCHITECTURES) or ""
+    if not architecture:
+        raise WeightsError(
+            f"there is no architecture {wanted!r}; known are {', '.join(ARCHITECTURES)}.{did_you_mean(wanted, ARCHITECTURES)}"
+        )
     if source is not None and source not in SOURCES:
         raise WeightsError(f"there is no source {source!r} of names; known are {', '.join(SOURCES)}")
     arrays = read_weights(file)
@@ -154,7 +167,7 @@ def convert_arrays(
 ) -> tuple[Model, Mapped]:
     """``convert`` for arrays that have been read; ``file`` says where they come from, for error messages."""
     chosen = SOURCES[source] if source else _guess(arrays, file, architecture)
-    form, table = _form(chosen, architecture)
+    form, table = form_of(chosen, architecture)
     if table is None:
         raise WeightsError(
             f"the names that {chosen.name} gives to {architecture} are not known; of {chosen.name} known are "
@@ -163,28 +176,42 @@ def convert_arrays(
     names = None if classes is None or isinstance(classes, (int, np.integer)) else [str(name) for name in classes]
     if classes is not None:
         build["num_classes"] = int(classes) if names is None else len(names)
-    model = _network(form, arrays, chosen, table, build, rng if partial else NoRandomness())
-
-    match = Match(model, arrays, chosen, table)
+    description = described(arrays)
+    if description and description.size and "input_shape" in inspect.signature(ARCHITECTURES[form]).parameters:
+        build = {"input_shape": (3, *description.size)} | build
+    usual = untrained(form, build)
+    wrapped = unwrap(arrays, expected_names(usual, chosen, table))
+    notes = [*getattr(arrays, "notes", ()), *_notes_about(wrapped, chosen, form)]
+    network = network_for(usual, wrapped, chosen, table, build, partial, rng if partial else NoRandomness(), description)
+    model, match = network.model, network.match
+    notes += adapt(model, arrays, table)
     if not match.used:
         raise WeightsError(
             f"{file} has none of the names that {chosen.name} gives to the layers of {architecture}; it has "
-            f"{_first_few(arrays)}. Is it of another architecture, or of another source?"
+            f"{_first_few(arrays)}.{better_architecture(arrays, architecture)}"
         )
     made = {name: match.make(name) for name in match.used}
-    left_out = {name: array for name, array in match.unused.items() if re.fullmatch(chosen.ignored, name)}
-    unexpected = {
-        f"{name} (theirs)" if name in match.targets else name: array  # not to be mistaken for one of ours
-        for name, array in match.unused.items()
-        if name not in left_out
-    }
+    left_out, unexpected = {}, {}
+    for name, array in match.unused.items():
+        useless = re.fullmatch(chosen.ignored, name) or is_helper(name, array) or is_statistic(name, array)
+        if useless or (name.startswith(OUTSIDE) and not network.reason):
+            left_out[wrapped.theirs[name]] = array
+            if is_statistic(name, array):
+                notes.append(_note_about_statistic(wrapped.theirs[name], array))
+        else:  # the name in the file is not to be mistaken for one of ours
+            theirs = wrapped.theirs[name]
+            unexpected[f"{theirs} (theirs)" if theirs in match.targets else theirs] = array
+    foreign = {ours: f"{wrapped.prefix}{theirs}" for ours, theirs in match.foreign_names.items()}
     try:
-        differences = fill(model, made | unexpected, file, partial, match.foreign_names)
+        differences = fill(model, made | unexpected, file, partial, foreign)
     except WeightsError as error:
-        raise WeightsError(f"{error}{_hint_about_folding(arrays)}") from error
+        advice = network.reason and f" {network.reason} A partial conversion (--partial) takes the network below it."
+        raise WeightsError(
+            f"{error}{advice}{_hint_about_folding(arrays)}{better_architecture(arrays, architecture)}"
+        ) from error
     rows = [
         Row(
-            theirs={theirs: tuple(arrays[theirs].shape) for theirs in match.used.get(name, ())},
+            theirs={wrapped.theirs[theirs]: tuple(match.arrays[theirs].shape) for theirs in match.used.get(name, ())},
             ours=name,
             shape=match.shape(name),
             change=match.change(name),
@@ -192,10 +219,38 @@ def convert_arrays(
         )
         for name in match.targets
     ]
+    fitting = sum(row.fits for row in rows)
+    if fitting < LEAST_SHARE * len(rows):
+        raise WeightsError(
+            f"only {fitting} of the {len(rows)} arrays of {architecture} are in {file} with the right shape: it is not that "
+            f"network, and what little fits would be of no use. {differences}{better_architecture(arrays, architecture)}"
+        )
+    if network.reason:
+        notes.append(f"{network.reason} The network below it was taken.")
     model.seed(np.random.default_rng(rng))  # dropout's; so far it had that of NoRandomness
     model.classes = names
     model.eval()
-    return model, Mapped(chosen.name, rows, differences, {name: tuple(array.shape) for name, array in left_out.items()})
+    shapes = {name: tuple(array.shape) for name, array in left_out.items()}
+    return model, Mapped(chosen.name, rows, differences, shapes, [*notes, *network.notes])
+
+
+def _notes_about(wrapped: Wrapped, source: Source, form: str) -> list[str]:
+    """What was taken off the names, and what they leave open."""
+    notes = []
+    if wrapped.prefix:
+        notes.append(f"The network's names in the file begin with {wrapped.prefix!r}.")
+    if wrapped.rivals:
+        notes.append(f"As large a network is in the file under {', '.join(map(repr, wrapped.rivals))}; it was not taken.")
+    if remark := source.remarks.get(family_of(form) or ""):
+        notes.append(remark)
+    return notes
+
+
+def _note_about_statistic(name: str, array: np.ndarray) -> str:
+    return (
+        f"The file has {name} = {', '.join(f'{value:g}' for value in array.ravel())}: the network may prepare its pictures "
+        "with it. Compare it with the preprocessing below (in units of 0 to 255), and set model.preprocessing if they differ."
+    )
 
 
 def _hint_about_folding(arrays: Mapping[str, np.ndarray]) -> str:
@@ -205,8 +260,8 @@ def _hint_about_folding(arrays: Mapping[str, np.ndarray]) -> str:
         return ""
     return (
         f" Some arrays have no names of their own ({_first_few(nameless)}): whoever exported the file had batch norms folded "
-        "into the convolutions before them. Export the network again with training=torch.onnx.TrainingMode.PRESERVE and "
-        "do_constant_folding=False, or convert its state_dict."
+        "into the convolutions before them, and it does not say which layer each belongs to. Convert the network's state_dict "
+        "instead, or export it again with the newest PyTorch, whose torch.onnx.export keeps the names."
     )
 
 
@@ -217,41 +272,28 @@ def foreign_names(model: Model, source: str) -> dict[str, str]:
     >>> foreign_names(resnet20(), "torchvision")["conv2_1.sum.body.conv1.norm.gamma"]
     'layer1.0.bn1.weight'
     """
-    table = SOURCES[source].tables.get(family_of(model.architecture) or "")
+    table = SOURCES[source].table_of(model.architecture)
     if table is None:
         raise ValueError(f"the names that {source} gives to {model.architecture} are not known")
     return Match(model, {}, SOURCES[source], table).foreign_names
 
 
-def convertible(*sources: Source) -> list[str]:
-    """The architectures for which the names of a source are known: of those given, or of any."""
-    return [name for name in ARCHITECTURES if any(_form(source, name)[1] for source in sources or SOURCES.values())]
-
-
-# ---- which source, and which form of the architecture
-
-
-def _form(source: Source, architecture: str) -> tuple[str, Table | None]:
-    """Our architecture for what a source calls by this name, and the table of its names, if there is one."""
-    form = source.forms.get(architecture, architecture)
-    return form, source.tables.get(family_of(form) or "")
-
-
 def _guess(arrays: Mapping[str, np.ndarray], file: str, architecture: str) -> Source:
     """The source in whose layout, or at least in whose names, most arrays fit."""
-    fitting = {}
+    fitting, models = {}, {}
     for source in SOURCES.values():
-        form, table = _form(source, architecture)
+        form, table = form_of(source, architecture)
         if table is not None:
-            match = Match(ARCHITECTURES[form](rng=NoRandomness()), arrays, source, table)
+            model = models[form] = models.get(form) or untrained(form, {})
+            match = Match(model, unwrap(arrays, expected_names(model, source, table)).arrays, source, table)
             fitting[source.name] = match.fitting(), len(match.used)
     if not fitting:
         raise WeightsError(f"nobody else's names are known for {architecture}; known they are for {', '.join(convertible())}")
     best = max(fitting, key=fitting.__getitem__)
     if not any(fitting[best]):
         raise WeightsError(
-            f"{file} does not look like {architecture} in the names of {' or '.join(fitting)}; it has {_first_few(arrays)}. "
-            "Is it of another architecture?"
+            f"{file} does not look like {architecture} in the names of {' or '.join(fitting)}; it has {_first_few(arrays)}."
+            f"{better_architecture(arrays, architecture)}"
         )
     return SOURCES[best]
 
@@ -260,54 +302,3 @@ def _first_few(arrays: Mapping[str, np.ndarray]) -> str:
     """Names and shapes of the first few arrays, for error messages."""
     first = [f"{name} {tuple(array.shape)}" for name, array in list(arrays.items())[:5]]
     return ", ".join(first) + (f" and {len(arrays) - 5} more" if len(arrays) > 5 else "")
-
-
-# ---- the network around the arrays
-
-
-def _network(
-    form: str,
-    arrays: Mapping[str, np.ndarray],
-    source: Source,
-    table: Table,
-    build: dict[str, Any],
-    rng: np.random.Generator | int | None,
-) -> Model:
-    """The network that the arrays are for: as large as they are, in the form and with the preprocessing of their source."""
-    constructor, family = ARCHITECTURES[form], family_of(form)
-    takes = inspect.signature(constructor).parameters
-    if wrong := [name for name in build if name not in takes]:
-        raise WeightsError(f"{form} has no {', '.join(wrong)}; it takes {', '.join(takes)}")
-    if "aux" in takes:  # auxiliary heads run in training only
-        build = {"aux": False} | build
-    model = constructor(**build, rng=NoRandomness())
-    other = Match(model, arrays, source, table).other_sizes(model, takes)
-    if "num_classes" in build:  # then a classifier is wanted, whether the file has one or not
-        other.pop("include_top", None)
-    build = other | build
-    if other or not isinstance(rng, NoRandomness):
-        model = constructor(**build, rng=rng)
-    if family in source.changes:
-        source.changes[family](model)
-        model.provenance["form"] = f"changed from the usual {form} to that of {source.name}"
-    model.preprocessing = source.preprocessing_of(form)
-    if "input_shape" in build:
-        model.preprocessing = _sized(model.preprocessing, model.input_shape[1:])
-    model.input_shape = (model.input_shape[0], *model.preprocessing.size)
-    return model
-
-
-def _sized(preprocessing: Preprocessing, size: tuple[int, int]) -> Preprocessing:
-    """The same for pictures of another size, with a margin around the crop in the same proportion."""
-    resize = preprocessing.resize and max(round(preprocessing.resize * min(size) / min(preprocessing.size)), *size)
-    return replace(preprocessing, size=size, resize=resize)
-
-
-class NoRandomness(np.random.Generator):
-    """In the place of the random start of a network whose weights are read from a file anyway: all zeros, in no time."""
-
-    def __init__(self) -> None:
-        super().__init__(np.random.PCG64(0))
-
-    def standard_normal(self, size=None, dtype=np.float64, out=None):
-        return np.broadcast_to(np.zeros((), dtype), size)

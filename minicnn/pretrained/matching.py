@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..errors import WeightsError
-from ..layers import Flatten, Linear, Sequential
+from ..layers import Conv2d, Flatten, Linear, Sequential
 from ..models import Model
 from ..models.strict import arrays_of
 from .names import Recipe, Source
@@ -37,17 +38,50 @@ class Match:
     recipes : dict from our name to Recipe
     used : dict from our name to list of their names
         The arrays of the file that one of ours is made of; ours of which something is missing are left out.
+    folded : list of str
+        Paths of the batch norms that the file has merged into convolutions.
     """
 
     def __init__(self, model: Model, arrays: Mapping[str, np.ndarray], source: Source, table: Table):
         self.arrays = arrays
         self.targets = dict(_targets(model, table))
         self.recipes = {name: source.recipe(target) for name, target in self.targets.items()}
+        self.folded = self._fold()
         self.used = {
             name: [found for found in self._found(recipe) if found is not None]
             for name, recipe in self.recipes.items()
             if None not in self._found(recipe)[: len(recipe.names)]
         }
+
+    def _fold(self) -> list[str]:
+        """Where batch norms have been merged into the convolutions below them, they become the identity and the merged bias.
+
+        The file then has no array of any norm, and for each convolution a bias. y = gamma * (x - mean) / sqrt(variance + eps) +
+        beta is x + beta for gamma = 1, mean = 0 and variance = 1 - eps.
+
+        Returns
+        -------
+        paths : list of str
+            Of these norms: all of the network's, or none.
+        """
+        norms = {name.rpartition(".")[0]: target.layer for name, target in self.targets.items() if target.array == "gamma"}
+        recipes: dict[str, Recipe] = {}
+        for path, norm in norms.items():
+            above, _, last = path.rpartition(".")
+            conv = ".".join([*filter(None, [above]), last.replace("norm", "conv")])
+            own = {array: f"{path}.{array}" for array in ("gamma", "beta", "running_mean", "running_var")}
+            mean = self.recipes[own["running_mean"]]
+            biased = f"{conv}.b" in self.recipes
+            biases = self.recipes[f"{conv}.b"].names if biased else mean.optional
+            there = any(_first(names, self.arrays) for name in own.values() for names in self.recipes[name].names)
+            if there or not biases or not _first(biases[-1], self.arrays):
+                return []
+            for array, value in (("gamma", 1.0), ("beta", 0.0), ("running_mean", 0.0), ("running_var", 1.0 - norm.eps)):
+                recipes[own[array]] = Recipe((), partial(np.full, norm.num_features, value, np.float32), "merged: the identity")
+            if not biased:
+                recipes[own["beta"]] = Recipe(biases[-1:], np.ravel, "merged: the convolution's bias")
+        self.recipes |= recipes
+        return list(norms)
 
     def _found(self, recipe: Recipe) -> list[str | None]:
         """For each array that a recipe needs, and each that it can use, its name in the file; None if it is not there."""
@@ -72,7 +106,7 @@ class Match:
     @property
     def foreign_names(self) -> dict[str, str]:
         """What our arrays are called in such a file; where it has several for one of ours, the first."""
-        return {name: recipe.names[0][0] for name, recipe in self.recipes.items() if recipe.names[0]}
+        return {name: recipe.names[0][0] for name, recipe in self.recipes.items() if recipe.names and recipe.names[0]}
 
     @property
     def unused(self) -> dict[str, np.ndarray]:
@@ -87,7 +121,7 @@ class Match:
     def other_sizes(self, model: Model, takes: Collection[str]) -> dict[str, Any]:
         """What the shapes in the file say of the network's sizes, where those are other ones: arguments of its constructor.
 
-        The number of classes, or that there is no classifier; the width; the size of the pictures.
+        The number of classes, or that there is no classifier; the channels and the size of the pictures.
 
         Parameters
         ----------
@@ -104,14 +138,27 @@ class Match:
                 other["include_top"] = False
             elif len(self.make(scores)) != self.shape(scores)[0]:
                 other["num_classes"] = len(self.make(scores))
-        if "width" in takes and first in self.used and len(self.make(first)) != self.shape(first)[0]:
-            other["width"] = len(self.make(first)) / self.shape(first)[0]
+        channels = self.make(first).shape[1:2] if first in self.used else ()
+        if channels and channels != self.shape(first)[1:2]:
+            if "input_shape" in takes:
+                other["input_shape"] = (*channels, *model.input_shape[1:])
+            elif "in_channels" in takes:
+                (other["in_channels"],) = channels
         for name, target in self.targets.items():
             if target.flattened and target.array == "w" and name in self.used and "input_shape" in takes:
                 features = self.make(name).shape[-1]
                 if features != math.prod(target.flattened):
-                    other["input_shape"] = _pictures(model, features)
+                    other["input_shape"] = (*channels, *_pictures(model, features)[1:])
         return other
+
+    def other_widths(self) -> set[float]:
+        """How many times wider than the network the layers in the file are, each rounded; empty if all are as wide."""
+        ratios = {
+            len(self.make(name)) / self.shape(name)[0]
+            for name in self.used
+            if isinstance(self.targets[name].layer, Conv2d) and self.targets[name].array == "w"
+        }
+        return set() if ratios <= {1.0} else ratios
 
 
 def _first(names: Sequence[str], arrays: Collection[str]) -> str | None:

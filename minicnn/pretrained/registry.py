@@ -13,11 +13,13 @@ import importlib.util
 import json
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..cache import cache_folder
 from ..errors import WeightsError
+from ..layers import Layer
 from ..models import Model
 from ..models.hashes import sha256_of
 from ..models.model import load_model, save_model
@@ -27,16 +29,23 @@ from .convert import convert_arrays
 from .downloads import fetch
 from .entries import ENTRIES
 from .imagenet import imagenet_classes, numbered_classes
+from .nearest import did_you_mean, known_as
 from .packages import package_file
 from .readers import read_weights
 
 CONVERTER = 2  # to be raised when what the conversion writes changes; older files in the cache are then made anew
 
 
-def load(name_or_path: str | os.PathLike) -> Model:
+def load(name_or_path: str | os.PathLike, custom_layers: Iterable[type[Layer]] = ()) -> Model:
     """A model ready for inference, by name or from an ``.h5`` file that ``model.save(path)`` wrote.
 
     Published weights that are neither on the disk nor in an installed package are downloaded, after one line that says so.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+    custom_layers : classes
+        Of the layers in a file that are the user's own, and not in ``minicnn.layers``: ``minicnn.load("net.h5", [Swish])``.
 
     Raises
     ------
@@ -45,21 +54,28 @@ def load(name_or_path: str | os.PathLike) -> Model:
         cannot be downloaded (it says what to fetch, and where to put it).
     """
     name = os.fspath(name_or_path)
-    if name in ENTRIES:
-        return load_published(ENTRIES[name])
-    packaged = packaged_weights()
-    if name in packaged:
-        return load_packaged(packaged[name])
+    known = known_name(name)
+    if known in ENTRIES:
+        return load_published(ENTRIES[known])
+    if known:
+        return load_packaged(packaged_weights()[known])
     if Path(name).suffix or os.sep in name or "/" in name or Path(name).is_file():
-        return load_model(name)
+        return load_model(name, custom_layers)
     raise WeightsError(
         f"there is no model {name!r}; known are {', '.join(known_names())}. The path of an .h5 file is taken as well."
+        f"{did_you_mean(name, known_names())}"
     )
 
 
 def known_names() -> list[str]:
     """All names that ``load`` takes."""
     return [*packaged_weights(), *ENTRIES]
+
+
+def known_name(name: str) -> str | None:
+    """The known name that is meant, however it is written; None if there is none, or a file is called so and no weights are."""
+    names = known_names()
+    return name if name in names else None if Path(name).is_file() else known_as(name, names)
 
 
 # ---- published by others
@@ -80,7 +96,8 @@ def file_of(entry: Entry) -> Path | None:
     """The published file, if it is in an installed package, or in one of the folders."""
     if entry.module:
         return package_file(entry.module, entry.file)
-    return next((folder / entry.file for folder in folders_of_files() if (folder / entry.file).is_file()), None)
+    places = (folder / name for folder in folders_of_files() for name in entry.file_names)
+    return next((place for place in places if place.is_file()), None)
 
 
 def fetched(entry: Entry, progress: bool = True) -> Path:

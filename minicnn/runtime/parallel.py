@@ -2,14 +2,15 @@
 
 Which thread runs a task, and when, is decided by the **executor** of the calling thread. There are five kinds:
 
-- `AllThreads`, the default: one task for each thread of the pool, all at the same time;
+- `AllThreads`, the default: one task for the calling thread and one for each worker of the pool, all at the same time;
 - `Serial`: the whole loop as one task, in the calling thread;
 - `Gathering`: deferrable loops are put off, and run together when a block ends;
 - `PooledMemory`: new arrays take their memory from a pool;
 - `replay.Taping`: loops are also recorded on a tape, to be run again.
 
-The last three wrap another executor, and leave to it whatever they do not change. A kernel need not know any of this: it calls
-`parallel_for` for its loops and `new_array` for its result.
+The last three wrap another executor, and leave to it whatever they do not change. A kernel calls `parallel_for` for its loops
+and `new_array` for its result. It need not know which executor it runs under, though it may ask how many threads it has
+(`loop_threads`).
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ class Executor:
     ----------
     threads : int
         Over how many threads a loop is split.
-    joins_later : bool
-        Whether deferrable loops are put off: then a short loop costs no waiting of its own.
+    defers_loops : bool
+        Whether deferrable loops are put off, to be run together: then a short one costs no waiting of its own.
     """
 
     threads = 1
-    joins_later = False
+    defers_loops = False
 
     def run(self, n: int, body: Body, deferrable: bool = False) -> None:
         """Run a loop; see `parallel_for`."""
@@ -59,7 +60,7 @@ class Executor:
         return np.empty(shape, dtype)
 
     def serial(self) -> Executor:
-        """The executor that does the same in the calling thread alone."""
+        """The executor that takes this one's place in a `serial` block: it runs loops in the calling thread alone."""
         return SERIAL
 
 
@@ -75,7 +76,7 @@ class Serial(Executor):
 
 
 class AllThreads(Executor):
-    """All threads of the pool; or the calling thread alone, while another thread of the user's is using the pool."""
+    """The calling thread and the workers of the pool; without these, while another thread of the user's is using the pool."""
 
     @property
     def threads(self) -> int:
@@ -91,7 +92,7 @@ class Wrapper(Executor):
     """An executor that passes everything on to another one; its subclasses override what they change."""
 
     def __init__(self, inner: Executor):
-        self.inner, self.threads, self.joins_later = inner, inner.threads, inner.joins_later
+        self.inner, self.threads, self.defers_loops = inner, inner.threads, inner.defers_loops
 
     def run(self, n: int, body: Body, deferrable: bool = False) -> None:
         self.inner.run(n, body, deferrable)
@@ -107,11 +108,14 @@ class Wrapper(Executor):
 
 
 class Gathering(Wrapper):
-    """Deferrable loops are put off until `run_gathered` runs them together; see `gathering`."""
+    """Deferrable loops are put off until `run_gathered` runs them together; see `gathering`.
+
+    Its ``serial()`` is the inner executor's: in a `serial` block nothing is put off, and loops run at once.
+    """
 
     def __init__(self, inner: Executor):
         super().__init__(inner)
-        self.joins_later, self.gathered = True, []
+        self.defers_loops, self.gathered = True, []
 
     def run(self, n: int, body: Body, deferrable: bool = False) -> None:
         if deferrable:
@@ -172,7 +176,7 @@ class serial:
     """Loops started in this block run in the calling thread: for work that takes less time than waking another thread.
 
     >>> with serial():
-    ...     free_threads()
+    ...     loop_threads()
     1
     """
 
@@ -200,7 +204,8 @@ def serial_if(is_short: bool) -> AbstractContextManager:
 class gathering:
     """Deferrable loops started in this block run together at its end, so that threads are woken once and not for each loop.
 
-    No loop may need what another one computes. If the block fails, they are not run.
+    Other loops run at once, before them. No loop of the block may need what a deferred one computes. If the block fails, the
+    deferred loops are not run.
 
     >>> squares, cubes = np.zeros(3), np.zeros(4)
     >>> def square(start, stop):
@@ -224,8 +229,8 @@ class gathering:
             self.executor.run_gathered()
 
 
-def free_threads() -> int:
-    """Over how many threads a loop started by the calling thread would be split: 1 within a task of another loop."""
+def loop_threads() -> int:
+    """Over how many threads a loop that the calling thread starts now is split: 1 within a task of another loop."""
     return current().threads
 
 
@@ -241,11 +246,14 @@ def parallel_for(n: int, body: Body, deferrable: bool = False) -> None:
     """Run ``body(start, stop)`` on tasks that together make up range(n), one contiguous task for each thread.
 
     Which index is in which task depends only on ``n`` and the number of threads: sums kept for each task and added in order
-    are the same in every run. Within a task of another loop, all of range(n) is one task that runs at once. An exception in a
-    task is raised here once all tasks have ended (that of the first task, if several fail).
+    are the same in every run. Within a task of another loop, all of range(n) is one task that runs at once.
+
+    An exception in a task is raised here. Tasks that run at the same time in other threads end first, and if several fail, it
+    is the exception of the first. Where one thread runs all tasks, those after the one that failed are not begun.
 
     ``deferrable`` is a promise that makes it possible to put the loop off (see `gathering`): the caller does not use what the
-    loop computes, and the loop reads no `workspace` that was handed out before it.
+    loop computes before the block ends, and the loop reads no `workspace` that was handed out before it. An exception in a loop
+    that was put off is raised at the end of the block.
 
     >>> squares = np.zeros(5)
     >>> def body(start, stop):
@@ -262,8 +270,8 @@ def parallel_each(items: Sequence[Item], body: Callable[[Item], object]) -> None
     """``body(item)`` for each of the items; a thread that has finished one takes the next.
 
     For items that take long, and not all equally long: some have more work in them, and a laptop's cores are not all equally
-    fast. Results must not depend on which thread does what. An exception is raised here once the other threads have done the
-    remaining items.
+    fast. Results must not depend on which thread does what. An exception is raised here once the other threads, if there are
+    any, have done the remaining items; with a single thread these are dropped.
 
     >>> squares = {}
     >>> parallel_each([3, 1, 2], lambda i: squares.update({i: i * i}))
@@ -272,17 +280,17 @@ def parallel_each(items: Sequence[Item], body: Callable[[Item], object]) -> None
     """
     remaining = iter(items)  # over a sequence: Python's lock lets one thread at a time take the next item
 
-    def take(start: int, stop: int) -> None:
+    def take(start: int, stop: int) -> None:  # not those from start to stop, but whatever nobody else has taken yet
         for item in remaining:
             body(item)
 
-    parallel_for(min(len(items), process.threads), take)
+    parallel_for(min(len(items), process.threads), take)  # a call of take in each thread
 
 
 def parallel_sum(
     n: int, add: Callable[[int, int, np.ndarray], object], shape: tuple[int, ...], dtype: np.dtype | type
 ) -> np.ndarray:
-    """The sum over all tasks, each of which has a total of its own: zeros, to which ``add(start, stop, total)`` adds.
+    """The sum of all tasks' totals. Each starts with zeros and calls ``add(start, stop, total)`` to accumulate into them.
 
     The totals are added in order, so that the result repeats to the bit for a given number of threads.
     """
@@ -324,19 +332,25 @@ def run_tasks(tasks: Tasks) -> None:
 # ---- how a batch is split
 
 
-def threads_per_sample(N: int) -> int:
-    """How many threads must work on the same sample so that all are busy: 1, unless there are fewer samples than threads."""
-    return -(-free_threads() // max(N, 1))
+def threads_per_item(items: int) -> int:
+    """How many threads must share an item so that all are busy: 1, unless there are fewer items than threads."""
+    return -(-loop_threads() // max(items, 1))
 
 
-def tasks_of_batch(N: int, groups: int, blocks: int) -> np.ndarray:
-    """Rows (sample, group, first block, end of blocks), to split by ``parallel_for``: one row for each sample and group.
+def work_items(N: int, groups: int, blocks: int) -> np.ndarray:
+    """The pieces into which a batch is divided, for ``parallel_for`` to share out: one for each sample and group.
 
-    With fewer of them than threads, each is split further, into ranges of its blocks.
+    With fewer of them than threads, each is divided further. ``blocks`` is into how many parts the caller could divide it
+    (channels, for instance); a piece gets a range of them.
 
-    >>> tasks_of_batch(max(free_threads(), 2), 1, 5)[:2].tolist()
+    Returns
+    -------
+    items : (count, 4), int
+        A row for each piece: sample, group, first block, end of blocks.
+
+    >>> work_items(max(loop_threads(), 2), 1, 5)[:2].tolist()
     [[0, 0, 0, 5], [1, 0, 0, 5]]
     """
-    parts = min(blocks, threads_per_sample(N * groups))
+    parts = min(blocks, threads_per_item(N * groups))
     n, g, part = np.indices((N, groups, parts)).reshape(3, -1)
     return np.stack([n, g, blocks * part // parts, blocks * (part + 1) // parts], axis=1)

@@ -17,7 +17,7 @@ def plan_key(x: np.ndarray) -> tuple | None:
     if type(x) is not np.ndarray:
         return None
     executor = current()
-    return x.shape, x.dtype, executor.threads, executor.joins_later
+    return x.shape, x.dtype, executor.threads, executor.defers_loops
 
 
 class PlanCache(dict):

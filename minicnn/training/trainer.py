@@ -68,7 +68,7 @@ class Trainer:
     Raises
     ------
     ValueError
-        ``epochs``, ``batch_size`` or ``patience`` below 1; another ``monitor``.
+        ``epochs``, ``batch_size`` or ``patience`` below 1; an ``average`` out of range; another ``monitor``.
 
     >>> from minicnn.layers import Linear
     >>> from minicnn.losses import SoftmaxCrossEntropy
@@ -101,6 +101,8 @@ class Trainer:
         for name, value in {"epochs": epochs, "batch_size": batch_size, "patience": patience}.items():
             if value is not None and value < 1:
                 raise ValueError(f"Trainer: {name} must be at least 1, got {value}")
+        if not 0 <= average < 1:
+            raise ValueError(f"Trainer: average is the decay of an average of weights, 0 (none) to below 1, got {average}")
         if monitor not in ("accuracy", "loss"):
             raise ValueError(f"Trainer: monitor is 'accuracy' or 'loss', got {monitor!r}")
         self.model, self.loss, self.optimizer, self.monitor, self.average = model, loss, optimizer, monitor, average
@@ -137,7 +139,7 @@ class Trainer:
         Raises
         ------
         ValueError
-            Empty sets, unequal lengths, nothing to train, an optimiser that was made for other parameters.
+            Empty sets, unequal lengths, nothing to train, an optimiser that was made for other parameters, read-only arrays.
         TrainingError
             The loss, or a weight, is no longer a finite number. The message says where it happened first.
         """
@@ -303,6 +305,13 @@ class Trainer:
             raise ValueError(
                 f"the optimiser was not given {len(missing)} of the model's {len(trainable)} trainable parameters ({names}); "
                 "make it from model.parameters() after the last change of layers, and freeze what is not to be trained"
+            )
+        read_only = [name for name, array in trained_arrays(self.model).items() if not array.flags.writeable]
+        if read_only:
+            names = ", ".join(read_only[:3]) + (", ..." if len(read_only) > 3 else "")
+            raise ValueError(
+                f"training changes arrays in place, and {len(read_only)} of the model's are read-only ({names}): of a file "
+                "opened for reading, or another's memory. Give the model copies of them"
             )
         return _targets(x, y, "x", "y"), None if x_val is None else _targets(x_val, y_val, "x_val", "y_val")
 

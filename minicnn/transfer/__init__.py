@@ -11,6 +11,7 @@ from .finetune import Phase, fine_tune
 from .learning_rates import discriminative_rates, set_learning_rates
 from .metrics import classification_metrics
 from .multi_crop import class_map, dense_probabilities, ten_crop_probabilities, ten_crops
+from .novelty import fit_novelty
 from .sigmoid_head import to_one_sigmoid, with_small_head
 from .strategies import STRATEGIES
 from .surgery import default_layer, freeze_point, freeze_points, set_head, with_new_head
@@ -30,6 +31,7 @@ __all__ = [
     "extract_features",
     "fc_to_conv",
     "fine_tune",
+    "fit_novelty",
     "freeze_point",
     "freeze_points",
     "h_score",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..cache import large_array
 from ..data.augmentation import Augmentation
 from ..inference.batches import infer
 from ..inference.fusion import fuse
@@ -21,6 +22,7 @@ class FeatureBank:
     layer : str
         The top-level layer whose output is kept.
     outputs : float16 (samples, ...)
+        On disk where they are many.
     training_pictures, pictures, views : int
         M, N and V above; V counts the plain one.
     """
@@ -51,7 +53,14 @@ class FeatureBank:
                 )
             between, _ = model.split(self.layer)[1].split(layer)
             label = f"from '{self.layer}' to '{layer}'" if progress else None
-            outputs = infer(fuse(between), len(outputs), lambda i: outputs[i].astype(np.float32), label=label, dtype=np.float16)
+            outputs = infer(
+                fuse(between),
+                len(outputs),
+                lambda i: outputs[i].astype(np.float32),
+                label=label,
+                dtype=np.float16,
+                allocate=large_array,
+            )
         return FeatureBank(layer, outputs, self.training_pictures, self.pictures, views)
 
     def prepare(self, samples: np.ndarray) -> np.ndarray:
@@ -114,5 +123,5 @@ def build_feature_bank(
 
     lower, _ = model.split(layer)
     label = f"views up to '{layer}'" if progress else None
-    outputs = infer(fuse(lower), pictures + len(seeds), batch, label=label, dtype=np.float16)
+    outputs = infer(fuse(lower), pictures + len(seeds), batch, label=label, dtype=np.float16, allocate=large_array)
     return FeatureBank(layer, outputs, len(train), pictures, views)

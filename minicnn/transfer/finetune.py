@@ -106,6 +106,7 @@ def fine_tune(
     ValueError
         For a layer to freeze until that is not there; for a bank at a higher layer or with fewer views than the phase wants.
     """
+    model.novelty = None  # it is for the weights of before
     model.unfreeze()
     model.freeze(until=phase.freeze_until)
     if phase.layer_decay is None:

@@ -72,6 +72,7 @@ def inputs_of(model: Model, images: PictureSet | Sequence[Any] | np.ndarray) -> 
         )
 
     if isinstance(images, PictureSet):
+        preprocessing = images.preprocessed_by(preprocessing)
 
         def fitted(i: int) -> np.ndarray:
             return preprocessing.fit_picture(images.file_content(i), name=images.file_name(i))

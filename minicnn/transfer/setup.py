@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from ..data.augmentation import CELLS, PHOTOS, Augmentation
 from ..data.cells import solar_cells
@@ -13,7 +14,7 @@ from ..models.model import Model
 from ..pretrained import load
 
 
-def set_up(data: str | None, name: str) -> tuple[Model, PictureSet, Augmentation]:
+def set_up(data: str | None, name: str, out: Path | None = None) -> tuple[Model, PictureSet, Augmentation]:
     """The pretrained network, the pictures, and the augmentation for training pictures.
 
     Parameters
@@ -22,6 +23,8 @@ def set_up(data: str | None, name: str) -> tuple[Model, PictureSet, Augmentation
         A folder or a zip archive; None: the solar cells.
     name : str
         Of a known model, or an ``.h5`` file.
+    out : Path, optional
+        Where the report goes. If that is a folder among the pictures, it is no class.
 
     Raises
     ------
@@ -31,7 +34,9 @@ def set_up(data: str | None, name: str) -> tuple[Model, PictureSet, Augmentation
     model = load(name)
     check_preprocessing(model, name)
     if data is not None:
-        return model, open_pictures(data), PHOTOS
+        pictures = open_pictures(data, exclude=[out] if out else [])
+        model.preprocessing = pictures.preprocessed_by(model.preprocessing)
+        return model, pictures, PHOTOS
     # cells are square and defects reach their edges: shrink the whole cell, crop nothing. How brightly a cell glows depends on
     # the current through its module
     model.preprocessing = replace(model.preprocessing, fit="stretch", resize=None, exposure="even")

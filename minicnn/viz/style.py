@@ -43,9 +43,12 @@ def shorten(text: str, width: int) -> str:
 
 
 def class_labels(classes: Iterable[str], width: int) -> list[str]:
-    """Class names for a figure: shortened, "class 7" where no installed font can write the name, and always distinct."""
+    """Class names for a figure: shortened, without letters that no installed font can write, and always distinct.
+
+    A name of which too little is left is "class 7".
+    """
     classes = list(classes)
-    labels = [shorten(name, width) if drawable(name) else f"class {k}" for k, name in enumerate(classes)]
+    labels = [shorten(drawable_part(name) or f"class {k}", width) for k, name in enumerate(classes)]
     if len(set(labels)) < len(labels):
         labels = [f"{k} {shorten(label, width - 4)}" for k, label in enumerate(labels)]
     return labels
@@ -54,6 +57,13 @@ def class_labels(classes: Iterable[str], width: int) -> list[str]:
 def drawable(text: str) -> bool:
     """Whether the figures' fonts have every letter of the text."""
     return {ord(letter) for letter in text} <= _letters()
+
+
+def drawable_part(text: str) -> str:
+    """The text without what the figures' fonts lack, such as emoji; empty if half of its letters and digits or more go."""
+    left = "".join(letter for letter in text if ord(letter) in _letters())
+    letters, kept = (sum(map(str.isalnum, name)) for name in (text, left))
+    return " ".join(left.split()) if 2 * kept > letters else ""
 
 
 @cache

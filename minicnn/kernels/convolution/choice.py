@@ -100,7 +100,7 @@ def is_too_short(
 
 def is_short_work(multiply_adds: int, algorithm: str = "im2col") -> bool:
     """Whether so many multiply-adds take less time than waking another thread, which gathered loops need not do one by one."""
-    return multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not current().joins_later
+    return multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not current().defers_loops
 
 
 def threads_for(

@@ -1,6 +1,6 @@
 """Depthwise convolution: ``textbook.depthwise_forward`` and ``depthwise_backward`` with vectors of channels, and threads.
 
-y[n, c, i, j] = b[c] + sum over p, q of w[c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
+y[n, c, i, j] = b[c] + sum over p, q of w[c, p, q] * x_padded[n, c, i*sh + p*dil_h, j*sw + q*dil_w]
 
 All channels do the same with different numbers, so LANES of them make a vector (``simd.vectors``), and x is a picture of them:
 LANES planes are transposed when they come into the core's cache, padding around them, and those of y when they leave it. A tap
@@ -63,12 +63,12 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=256)
 def plan_forward(geometry: ConvGeometry, H: int, W: int, channels: int) -> Plan:
     """From planes x (H, W) to their y, ``channels`` at a time."""
-    (KH, KW), (sh, sw), (top, _, left, _), (dh, dw) = geometry
+    (KH, KW), (sh, sw), (top, _, left, _), (dil_h, dil_w) = geometry
     OH, OW = geometry.count(H, W)
     r, s = _pixels(H, W, top, left)
     p, q = _pixels(KH, KW)
-    rows = max(OH + (KH - 1) * dh // sh, (top + H - 1) // sh + 1)
-    columns = max(_tiled(OW) + (KW - 1) * dw // sw, (left + W - 1) // sw + 1)
+    rows = max(OH + (KH - 1) * dil_h // sh, (top + H - 1) // sh + 1)
+    columns = max(_tiled(OW) + (KW - 1) * dil_w // sw, (left + W - 1) // sw + 1)
     return Plan(
         x=Planes(starts(channels, H * W), _deal(r, s, geometry, rows, columns) * LANES, columns * LANES),
         y=_picture(channels, OH, OW, _tiled(OW)),
@@ -76,20 +76,20 @@ def plan_forward(geometry: ConvGeometry, H: int, W: int, channels: int) -> Plan:
         shape=(OH, OW),
         sizes=(sh * sw * rows * columns * LANES, OH * _tiled(OW) * LANES),
         first_taps=np.array([0, KH * KW]),
-        offsets=_filled_up(_deal(p * dh, q * dw, geometry, rows, columns) * LANES),
+        offsets=_filled_up(_deal(p * dil_h, q * dil_w, geometry, rows, columns) * LANES),
     )
 
 
 @lru_cache(maxsize=256)
 def plan_backward(geometry: ConvGeometry, H: int, W: int, channels: int) -> Plan:
     """From dy to the planes dx (H, W); the plan calls dy "x" and dx "y", and dx has the phases."""
-    (KH, KW), (sh, sw), (top, _, left, _), (dh, dw) = geometry
+    (KH, KW), (sh, sw), (top, _, left, _), (dil_h, dil_w) = geometry
     OH, OW = geometry.count(H, W)
     r, s = _pixels(H, W, top, left)
     p, q = _pixels(KH, KW)
-    phase = p * dh % sh * sw + q * dw % sw
+    phase = p * dil_h % sh * sw + q * dil_w % sw
     taps = np.argsort(phase, kind="stable")
-    up, back = (p * dh // sh)[taps], (q * dw // sw)[taps]  # rows and columns of dy before those of dx
+    up, back = (p * dil_h // sh)[taps], (q * dil_w // sw)[taps]  # rows and columns of dy before those of dx
 
     row, column = top // sh, left // sw  # the first of a phase that are not all padding
     rows, columns = (top + H - 1) // sh + 1 - row, (left + W - 1) // sw + 1 - column

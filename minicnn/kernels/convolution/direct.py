@@ -1,15 +1,16 @@
 """Direct convolution: the sums of ``reference.conv2d_forward``, and of dw in its backward, with vectors, caching and threads.
 
-y[n, f, i, j] = b[f] + sum over c, p, q of w[f, c, p, q] * x_padded[n, c, i*sh + p*dh, j*sw + q*dw]
+y[n, f, i, j] = b[f] + sum over c, p, q of w[f, c, p, q] * x_padded[n, c0 + c, i*sh + p*dil_h, j*sw + q*dil_w]
 
-For y, LANES filters are a vector (see ``simd.vectors``), and so are their numbers k = (c, p, q). Each number of x that
-they meet is spread over a vector; the sums of ROWS neighbouring pixels of y for two vectors of filters stay in registers until
-all k are added. Some rows of x stay in the core's cache, padded, and nothing is copied to columns:
+where c0 is the first channel of f's group. For y, LANES filters are a vector (see ``simd.vectors``), and so are their numbers
+k = (c, p, q). Each number of x that they meet is spread over a vector; the sums of ROWS neighbouring pixels of y for two
+vectors of filters stay in registers until all k are added. Some rows of x stay in the core's cache, padded, and nothing is
+copied to columns:
 
 y[pixel] = b + sum over k of x_padded[offset[k] + place of the pixel] * w[k]
 
-For dw, there is a plane for each channel c and column q of the filter, of the columns j*sw + q*dw of x, as wide as y. With all
-planes of a sample in one long line, k is the same line from another start on, and pixels follow each other as they do in dy:
+For dw, there is a plane for each channel c and column q of the filter, of the columns j*sw + q*dil_w of x, as wide as y. With
+all planes of a sample in one long line, k is the same line from another start on, and pixels follow each other as in dy:
 
 dw[f, k] = sum over n, pixels of dy[f, pixel] * line_x[offset[k] + pixel]
 
@@ -25,7 +26,7 @@ from functools import lru_cache
 import numpy as np
 
 from ...runtime.memory import workspace
-from ...runtime.parallel import parallel_for, parallel_sum, tasks_of_batch, threads_per_sample
+from ...runtime.parallel import parallel_for, parallel_sum, threads_per_item, work_items
 from ..geometry import ConvGeometry
 from ..simd.layout import in_lanes, planes
 from ..simd.products import ROWS
@@ -53,7 +54,7 @@ def prepare(
     w (F, C / groups, KH, KW). ``packed_filters``, if given, is a cache for these filters, packed into vectors.
     """
     (N, F, OH, OW), channels, dtype, (low, high) = y_shape, w.shape[1], w.dtype, clip
-    (KH, _), (sh, sw), (top, _, left, _), (dh, _) = geometry
+    (KH, _), (sh, sw), (top, _, left, _), (dil_h, _) = geometry
     packed_filters = {} if packed_filters is None else packed_filters
     if "direct" not in packed_filters:
         packed_filters["direct"] = np.stack([in_lanes(group.reshape(len(group), -1)) for group in np.split(w, groups)])
@@ -61,8 +62,8 @@ def prepare(
     bias = np.zeros((groups, max(F_group, LANES)), dtype)
     if b is not None:
         bias[:, :F_group] = b.reshape(groups, -1)
-    pieces, rows, pitch, offsets = _divide(geometry, N, groups, channels, F_group, OH, OW, threads_per_sample(N * groups))
-    reach = (KH - 1) * dh + 1
+    pieces, rows, pitch, offsets = _divide(geometry, N, groups, channels, F_group, OH, OW, threads_per_item(N * groups))
+    reach = (KH - 1) * dil_h + 1
     y_rows, y_places = planes(F_group, OH * OW, rows * OW + ROWS)
     of_x, of_y = (N, groups, channels, *x_shape[2:]), (N, groups, F_group, OH * OW)
 
@@ -87,8 +88,8 @@ def _divide(
     A piece is (n, g, first row, last row, first block of filters, last block). So many threads share a picture: its rows or,
     if those are fewer numbers, its filters.
     """
-    (KH, KW), (sh, sw), (_, _, left, _), (dh, dw) = geometry
-    pitch, blocks = max((OW - 1) * sw + (KW - 1) * dw + 1, left), -(-F // LANES)
+    (KH, KW), (sh, sw), (_, _, left, _), (dil_h, dil_w) = geometry
+    pitch, blocks = max((OW - 1) * sw + (KW - 1) * dil_w + 1, left), -(-F // LANES)
     rows, shares = max(PIECE // (channels * pitch * sh), 1), 1
     if OH * pitch < F:
         rows, shares = min(rows, OH), min(threads, -(-blocks // 2))
@@ -98,7 +99,7 @@ def _divide(
     last_row = np.minimum((row + 1) * rows, OH)
     pieces = np.stack([n, g, row * rows, last_row, blocks * share // shares, blocks * (share + 1) // shares], axis=1)
     c, p, q = np.indices((channels, KH, KW)).reshape(3, -1)
-    return pieces, rows, pitch, np.stack([c, p * dh * pitch + q * dw])
+    return pieces, rows, pitch, np.stack([c, p * dil_h * pitch + q * dil_w])
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, groups: int, dw: np.ndarray) -> None:
@@ -106,7 +107,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, grou
     (N, F, OH, OW), channels = dy.shape, dw.shape[1]
     offsets, fours = _offsets(geometry, channels, OH, OW), -(-F // groups // 4)
     x_groups, dy_groups = x.reshape(N, groups, channels, *x.shape[2:]), dy.reshape(N, groups, F // groups, OH * OW)
-    pieces = tasks_of_batch(N, groups, fours)
+    pieces = work_items(N, groups, fours)
 
     def add(start: int, stop: int, total: np.ndarray) -> None:
         line, planes = _line(geometry, channels, OH, OW, x.dtype)
@@ -122,10 +123,10 @@ def _rows(geometry: ConvGeometry, OH: int) -> int:
 
 
 def _offsets(geometry: ConvGeometry, channels: int, OH: int, OW: int) -> np.ndarray:
-    """Where in the line each tap (c, p, q) starts: in plane (c, q), among the rows r with r % sh = p*dh % sh."""
-    (KH, KW), (sh, _), _, (dh, _) = geometry
+    """Where in the line each tap (c, p, q) starts: in plane (c, q), among the rows r with r % sh = p*dil_h % sh."""
+    (KH, KW), (sh, _), _, (dil_h, _) = geometry
     c, p, q = np.ogrid[:channels, :KH, :KW]
-    first_row = ((c * KW + q) * sh + p * dh % sh) * _rows(geometry, OH) + p * dh // sh
+    first_row = ((c * KW + q) * sh + p * dil_h % sh) * _rows(geometry, OH) + p * dil_h // sh
     return first_row.ravel() * OW
 
 

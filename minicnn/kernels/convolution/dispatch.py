@@ -144,7 +144,7 @@ def _readable(
 def conv2d_dx(
     dy: np.ndarray,
     w: np.ndarray,
-    picture: tuple[int, int],
+    input_size: tuple[int, int],
     stride: tuple[int, int],
     pads: tuple[int, int, int, int],
     dilation: tuple[int, int],
@@ -154,10 +154,10 @@ def conv2d_dx(
 ) -> np.ndarray:
     """dL/dx (N, C, H, W) from dy = dL/dy (N, F, OH, OW).
 
-    ``picture`` is (H, W) of the input: with a stride it cannot be told from dy's shape.
+    ``input_size`` is (H, W) of the input: with a stride it cannot be told from dy's shape.
     """
     dy, w, geometry = np.ascontiguousarray(dy), np.ascontiguousarray(w), ConvGeometry(w.shape[2:], stride, pads, dilation)
-    dx = np.empty((len(dy), groups * w.shape[1], *picture), dy.dtype)
+    dx = np.empty((len(dy), groups * w.shape[1], *input_size), dy.dtype)
     algorithm = choose_algorithm("dx", dx.shape, dy.shape, geometry, groups, dy.dtype, algorithm)
     if algorithm in READABLE:
         return READABLE[algorithm].conv2d_backward(dy, np.zeros_like(dx), w, *geometry[1:], groups)[0]

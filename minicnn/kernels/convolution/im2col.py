@@ -1,7 +1,8 @@
 """Convolution as matrix products: ``textbook.conv2d_forward`` and ``conv2d_backward``, with blocks of columns and threads.
 
 With the windows of a picture as the columns of a matrix ("im2col"), the sum over c, p, q in the definition
-(``reference.conv2d_forward``) is the inner sum of a matrix product:
+(``reference.conv2d_forward``) is the inner sum of a matrix product. For each sample and group, with F filters and C channels in
+the group:
 
 y (F, OH*OW) = w (F, C*KH*KW) columns (C*KH*KW, OH*OW)
 dcolumns = w^T dy,  dw = dy columns^T
@@ -20,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...runtime.memory import workspace
-from ...runtime.parallel import free_threads, parallel_for, parallel_sum, tasks_of_batch, threads_per_sample
+from ...runtime.parallel import loop_threads, parallel_for, parallel_sum, threads_per_item, work_items
 from ..geometry import ConvGeometry
 from . import im2col_loops as loops
 from .epilogue import finish
@@ -46,7 +47,7 @@ def prepare(
     (N, C), (F, OH, OW), (low, high) = x_shape[:2], y_shape[1:], clip
     filters = w.reshape(groups, F // groups, -1)
     by_filters = groups == 1 and OH * OW < F  # threads that share a picture share the longer side of the product
-    parts = min(threads_per_sample(N), F) if by_filters else 1
+    parts = min(threads_per_item(N), F) if by_filters else 1
     rows = OH if by_filters else _rows_at_once(N, C, F // groups, OH, OW, geometry)
     pieces = [
         (*block, F * part // parts, F * (part + 1) // parts) for block in _row_blocks(N, OH, rows) for part in range(parts)
@@ -77,7 +78,7 @@ def backward_input(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, groups
     taps, dy_flat = w.shape[2] * w.shape[3], dy.reshape(N, F, OH * OW)
     filters = w.reshape(groups, F // groups, channels * taps)
     rows = _rows_of_columns(channels * taps, OH, OW)
-    pieces = tasks_of_batch(N, groups, channels)
+    pieces = work_items(N, groups, channels)
 
     def body(start: int, stop: int) -> None:
         for n, g, first, last in pieces[start:stop]:
@@ -121,7 +122,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, grou
 
 def samples_together(N: int, pixels: int) -> int:
     """How many samples make the inner dimension of a weight gradient's product long, with some left for each thread."""
-    return max(min(-(-LONG // pixels), -(-N // free_threads())), 1)
+    return max(min(-(-LONG // pixels), -(-N // loop_threads())), 1)
 
 
 def side_by_side(samples: np.ndarray, use: str) -> np.ndarray:
@@ -146,7 +147,7 @@ def _rows_at_once(N: int, C: int, F: int, OH: int, OW: int, geometry: ConvGeomet
 
     But at least as many windows as there are filters: BLAS packs both factors anew for each block.
     """
-    fair = -(-OH // threads_per_sample(N))
+    fair = -(-OH // threads_per_item(N))
     return min(fair, max(_rows_of_columns(C * geometry.kernel[0] * geometry.kernel[1], OH, OW), F // OW))
 
 

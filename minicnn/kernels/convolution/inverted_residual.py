@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...runtime.memory import workspace
-from ...runtime.parallel import new_array, parallel_for, serial, threads_per_sample
+from ...runtime.parallel import new_array, parallel_for, serial, threads_per_item
 from ..geometry import ConvGeometry
 from ..simd.layout import in_lanes, planes, starts
 from ..simd.products import ROWS
@@ -116,7 +116,7 @@ def prepare(
     (N, C, H, W), E, F, dtype = x_shape, len(depthwise.w), len(project.b), project.w.dtype
     OH, OW = geometry.count(H, W)
     (KH, _), (sh, _), (top, _) = geometry.kernel, geometry.stride, geometry.origin
-    threads = threads_per_sample(N)
+    threads = threads_per_item(N)
     # of a large map with few channels, threads take some rows each, and there is nothing to be added up
     by_rows = min(threads, OH) if OH * OW > E else 1
     parts = 1 if by_rows > 1 else min(threads, E)

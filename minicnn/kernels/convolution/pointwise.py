@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...runtime.memory import workspace
-from ...runtime.parallel import parallel_for, parallel_sum, threads_per_sample
+from ...runtime.parallel import parallel_for, parallel_sum, threads_per_item
 from ..simd.products import ROWS
 from ..simd.vectors import LANES
 from . import pointwise_loops
@@ -33,7 +33,7 @@ def prepare(
     w (F, C, 1, 1). Threads that share a picture share the longer side of the product.
     """
     (N, C, H, W), F = x_shape, len(w)
-    parts = min(threads_per_sample(N), max(F, H * W))
+    parts = min(threads_per_item(N), max(F, H * W))
     is_small = F * C * H * W <= SMALL and parts * ROWS <= F and parts * LANES <= H * W
     return (_prepare_small if is_small else _prepare)(x_shape, w.reshape(F, C), b, clip)
 
@@ -50,7 +50,7 @@ def _prepare(
     (N, C, H, W), F, (low, high) = x_shape, len(w), clip
     pixels = H * W
     longer = max(F, pixels)
-    parts = min(threads_per_sample(N), longer)
+    parts = min(threads_per_item(N), longer)
     finishes = b is not None or low > -np.inf or high < np.inf
     bias = np.zeros(F, w.dtype) if b is None else b
 
@@ -79,7 +79,7 @@ def _prepare_small(
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """The same with vectors of pixels."""
     (N, C, H, W), F, dtype, (low, high) = x_shape, len(w), w.dtype, clip
-    parts, bias = threads_per_sample(N), np.zeros(F, dtype) if b is None else b
+    parts, bias = threads_per_item(N), np.zeros(F, dtype) if b is None else b
     pixels = H * W
     n, part = np.indices((N, parts)).reshape(2, -1)
     begin, end = (max(F, pixels) * (part + i) // parts for i in range(2))

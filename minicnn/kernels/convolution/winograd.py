@@ -31,7 +31,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...runtime.memory import workspace
-from ...runtime.parallel import free_threads, parallel_for
+from ...runtime.parallel import loop_threads, parallel_for
 from ..simd.layout import blocks_of
 from ..simd.products import ROWS
 from ..simd.vectors import LANES
@@ -82,9 +82,9 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
     width, blocks = max(C, LANES), blocks_of(F)
     grid, tiles = _tiling(dy.shape, m)
-    mine = -(-tiles // free_threads())
+    mine = -(-tiles // loop_threads())
     size = -(-mine // max(round(mine / CORRELATED), 1))  # tiles at a time, all but equally many
-    sums_of_tasks = min(tiles, free_threads()) if mine >= CORRELATED // 2 else 1
+    sums_of_tasks = min(tiles, loop_threads()) if mine >= CORRELATED // 2 else 1
     # asked for out here, not in the tasks that fill them: they are read when those have ended
     sums = workspace("winograd dU", (sums_of_tasks, K * blocks * C * LANES + ROWS * LANES), dtype)[:, : -ROWS * LANES]
 
@@ -171,7 +171,7 @@ def _prepare(
         return U
 
     size = max(BLOCK // (K * (C + loops.PAIR * LANES)), FEW)
-    by_tiles = tiles >= FEW * free_threads() and (tiles > size or packed_filters is not None)
+    by_tiles = tiles >= FEW * loop_threads() and (tiles > size or packed_filters is not None)
     if by_tiles or C * F <= NARROW:
 
         def run(x: np.ndarray, y: np.ndarray) -> None:

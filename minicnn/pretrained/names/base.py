@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ Table = tuple[tuple[str, str], ...]
 def family_of(architecture: str) -> str | None:
     """The name of the family whose tables hold for an architecture; None if nobody else's names are known for it.
 
-    >>> family_of("resnet50"), family_of("lenet5")
+    >>> family_of("resnet50"), family_of("cifar_net")
     ('resnet', None)
     """
     return next((family.name for family in FAMILIES.values() if architecture in family.architectures), None)
@@ -83,7 +84,7 @@ class Source:
     Attributes
     ----------
     name : str
-    tables : mapping from family to Table
+    tables : mapping from family, or from a single architecture, to Table
     recipe : function
         From one of our arrays to how it is made.
     forms : mapping from architecture to architecture
@@ -92,6 +93,13 @@ class Source:
         What must be changed in a network of ours (strides, padding, eps) to make it the one their weights are for.
     ignored : regular expression
         Names of arrays that no computation of ours uses.
+    linear : tuple of (str, str)
+        How the arrays of a fully connected layer are called behind its name, weights and bias; several, if there are several
+        ways.
+    outputs_first : bool
+        Whether its weights are (out, in).
+    remarks : mapping from family to str
+        Sentences about what the names leave open, and how it was taken.
     """
 
     name: str
@@ -100,6 +108,13 @@ class Source:
     forms: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, Callable[[Model], None]] = field(default_factory=dict)
     ignored: str = r"$^"
+    linear: tuple[tuple[str, str], ...] = ()
+    outputs_first: bool = True
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+    def table_of(self, architecture: str) -> Table | None:
+        """The names of this architecture's layers; None if they are not known."""
+        return self.tables.get(architecture) or self.tables.get(family_of(architecture) or "")
 
     def preprocessing_of(self, architecture: str) -> Preprocessing:
         """How pictures are prepared for the source's weights of this architecture."""
@@ -115,10 +130,14 @@ def their_names(path: str, table: Table, place: int) -> tuple[str, ...]:
     ('features.2', 'conv1/2')
     """
     for ours, theirs in table:
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[0-9a-z]+)", re.escape(ours))
-        if found := re.fullmatch(pattern, path):
+        if found := _pattern(ours).fullmatch(path):
             return tuple(_filled_in(theirs, found.groupdict() | {"#": str(place)}).split("|"))
     return ()
+
+
+@cache
+def _pattern(ours: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[0-9a-z]+)", re.escape(ours)))
 
 
 def _filled_in(template: str, words: Mapping[str, str]) -> str:

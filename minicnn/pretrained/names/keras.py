@@ -61,10 +61,10 @@ MOBILENET_V2: Table = (
     ("head.norm", "Conv_1_bn"),
     ("classifier", "predictions|Logits"),
 )
-SQUEEZENET: Table = (  # not in keras.applications; its Keras versions have kept the authors' names, which are Caffe's
+SQUEEZENET: Table = (  # not in keras.applications; its Keras versions have kept the authors' names, in Keras 3 without slashes
     ("conv1.conv", "conv1"),
-    ("fire{n}.squeeze.conv", "fire{n}/squeeze1x1"),
-    ("fire{n}.expand.{k}.conv", "fire{n}/expand{k}"),
+    ("fire{n}.squeeze.conv", "fire{n}/squeeze1x1|fire{n}_squeeze1x1"),
+    ("fire{n}.expand.{k}.conv", "fire{n}/expand{k}|fire{n}_expand{k}"),
     ("conv10.conv", "conv10"),
 )
 TABLES: dict[str, Table] = {
@@ -179,4 +179,8 @@ KERAS = Source(
     tables=TABLES,
     recipe=recipe,
     changes={"resnet": resnet, "mobilenet_v2": mobilenet_v2},
+    # statistics and count of a Normalization, and what layers of random augmentation remember
+    ignored=r"\^?(.*/)?(normalization|random_|seed_generator)\w*/.*",
+    linear=(("/kernel", "/bias"), ("/0", "/1")),
+    outputs_first=False,
 )

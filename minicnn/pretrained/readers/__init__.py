@@ -15,7 +15,7 @@ import numpy as np
 from .archives import Archive
 from .caffe_files import read_caffe
 from .keras_files import WEIGHTS, read_keras
-from .npz_files import read_npz
+from .npz_files import METADATA, read_npz
 from .numpy_pickles import read_numpy_pickle
 from .onnx_files import read_onnx
 from .opening import (
@@ -27,7 +27,7 @@ from .opening import (
     weights_file,
 )
 from .safetensors_files import read_safetensors
-from .torch_files import LEGACY_START, read_torch
+from .torch_files import is_legacy, read_torch
 
 __all__ = [
     "read_caffe",
@@ -64,12 +64,12 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
         start = file.read(64)
         if start.startswith(ZIP_START):
             names = Archive(file).entries
-            is_keras, is_npz = WEIGHTS in names, all(name.endswith(".npy") for name in names)
+            is_keras, is_npz = WEIGHTS in names, all(name.endswith(".npy") or name == METADATA for name in names)
             reader: Reader | None = read_keras if is_keras else read_npz if is_npz else read_torch
         elif start.startswith(HDF5_START):
             reader = read_keras
         elif start.startswith(PICKLE_START):
-            reader = read_torch if start.startswith(LEGACY_START) else read_numpy_pickle
+            reader = read_torch if is_legacy(start) else read_numpy_pickle
         elif start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
             reader = read_safetensors
         else:

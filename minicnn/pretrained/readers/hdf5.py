@@ -66,12 +66,12 @@ class Hdf5File:
             self._objects[address] = Object(self, address)
         return self._objects[address]
 
-    def text(self, collection: int, index: int) -> str:
-        """A text of any length, which is kept apart in a collection of such ("global heap")."""
+    def text(self, collection: int, index: int, longest: int) -> str:
+        """A text that is kept apart in a collection of such ("global heap")."""
         if (collection, index) not in self._texts:
             if collection not in self._collections:
                 self._collections[collection] = self._collection(collection)
-            self._texts[collection, index] = _decoded(self._collections[collection][index])
+            self._texts[collection, index] = _decoded(self._collections[collection][index], longest)
         return self._texts[collection, index]
 
     def _collection(self, address: int) -> dict[int, bytes]:
@@ -143,8 +143,8 @@ class Object:
     def attributes(self) -> dict[str, messages.Attribute]:
         return dict(map(messages.attribute_of, self._all(messages.ATTRIBUTE)))
 
-    def texts(self, name: str) -> list[str] | None:
-        """The texts in an attribute, in order; None if there is no such attribute."""
+    def texts(self, name: str, longest: int = LONGEST_TEXT) -> list[str] | None:
+        """The texts in an attribute, in order, each of at most so many bytes; None if there is no such attribute."""
         attribute = self.attributes.get(name)
         if attribute is None:
             return None
@@ -158,8 +158,8 @@ class Object:
             raise Damaged(f"has an attribute {name!r} that is not of texts, or is cut off")
         parts = [attribute.data[k * size : (k + 1) * size] for k in range(count)]
         if type_class == messages.TEXT:
-            return [_decoded(part) for part in parts]
-        return [self.file.text(*struct.unpack("<4xQI", part)) for part in parts]
+            return [_decoded(part, longest) for part in parts]
+        return [self.file.text(*struct.unpack("<4xQI", part), longest) for part in parts]
 
     # ---- an array
 
@@ -178,9 +178,9 @@ class Object:
         return array_of(data, dtype, shape, name, order)
 
 
-def _decoded(text: bytes) -> str:
+def _decoded(text: bytes, longest: int) -> str:
     """A text as Python has it; it may end before its space does."""
-    if len(text) > LONGEST_TEXT:
+    if len(text) > longest:
         raise Damaged(f"has a name of {len(text)} bytes")
     return text.partition(b"\0")[0].decode()
 

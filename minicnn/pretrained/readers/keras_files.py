@@ -5,7 +5,8 @@
   too long for an attribute is cut into ``layer_names0``, ``layer_names1``, ...
 - A ``.weights.h5`` has a group ``layers`` with a group for each layer, called after its class (``conv2d``, ``conv2d_1``), in
   that ``vars``, and in that ``0``, ``1``, ... for its arrays. In newer versions ``vars`` has the layer's name as an attribute.
-- A ``.keras`` is a zip archive with a ``model.weights.h5`` of that kind and ``config.json``, which has the names of the layers.
+- A ``.keras`` is a zip archive with a ``model.weights.h5`` of that kind and ``config.json``, which has the names of the layers
+  and, as the attribute ``model_config`` of an ``.h5`` does, describes the whole model.
 
 Arrays are as Keras keeps them: kernels (KH, KW, C/groups, F), of depthwise convolutions (KH, KW, C, M), of Dense (in, out).
 
@@ -26,10 +27,13 @@ import numpy as np
 
 from .archives import Archive
 from .hdf5 import Hdf5File, Object
+from .keras_config import KerasModel, understand
 from .opening import (
     HDF5_START,
+    PARSING_ERRORS,
     ZIP_START,
     Damaged,
+    Unsuitable,
     add,
     other_kind,
     weights_file,
@@ -49,7 +53,15 @@ KERAS_1 = {
 }  # fmt: skip
 
 
-def read_keras(path: str | os.PathLike) -> dict[str, np.ndarray]:
+class KerasArrays(dict[str, np.ndarray]):
+    """The arrays of a Keras file by name; ``model`` is what its description says, None if there is none that is understood."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], model: KerasModel | None):
+        super().__init__(arrays)
+        self.model = model
+
+
+def read_keras(path: str | os.PathLike) -> KerasArrays:
     """The weights of a Keras file by name, layer after layer in the file's order, with the layout that Keras gave them.
 
     Names are "LAYER/VARIABLE" ("block1_conv1/kernel", "bn/moving_mean") where the file has names of variables, else "LAYER/0",
@@ -66,9 +78,11 @@ def read_keras(path: str | os.PathLike) -> dict[str, np.ndarray]:
     with weights_file(path, "a Keras file") as file:
         start = file.read(64)
         names: Names = {}
+        config: Any = {}
         if start.startswith(ZIP_START):
             archive = Archive(file)
-            names = _names_in(_config(archive))
+            config = _config(archive)
+            names = _names_in(config)
             file = io.BytesIO(archive.read(WEIGHTS))
         elif not start.startswith(HDF5_START):
             raise other_kind(start, "a Keras file")
@@ -80,7 +94,21 @@ def read_keras(path: str | os.PathLike) -> dict[str, np.ndarray]:
             add(arrays, name, array)
         if not arrays:
             raise Damaged("has no weights where Keras keeps them")
-        return arrays
+        return KerasArrays(arrays, _description(config or _config_of(root), arrays))
+
+
+def _config_of(root: Object) -> Any:
+    """The description of a whole model in an ``.h5``; nothing if the file has the weights alone."""
+    texts = root.texts("model_config", LONGEST_CONFIG)
+    return json.loads(texts[0]) if texts else {}
+
+
+def _description(config: Any, arrays: dict[str, np.ndarray]) -> KerasModel | None:
+    """What the description says, if it makes sense; the weights can be read without it."""
+    try:
+        return understand(config, arrays)
+    except PARSING_ERRORS:
+        return None
 
 
 # ---- .h5: layers and their arrays are listed by name
@@ -89,7 +117,7 @@ def read_keras(path: str | os.PathLike) -> dict[str, np.ndarray]:
 def _by_name(weights: Object, layers: list[str]) -> Iterator[tuple[str, np.ndarray]]:
     """The arrays of the layers, by the lists of names that the groups carry."""
     if weights.texts("backend") == [FLIPS_KERNELS]:
-        raise Damaged(
+        raise Unsuitable(
             "was written by Keras under Theano, which flips the kernels of convolutions; load it there and save it after "
             "keras.utils.convert_all_kernels_in_model(model), with another backend"
         )

@@ -12,9 +12,10 @@ import re
 import numpy as np
 
 from .archives import Archive
-from .opening import MOST_AXES, ZIP_START, Damaged, other_kind, weights_file
+from .opening import MOST_AXES, ZIP_START, Damaged, Unsuitable, other_kind, weights_file
 from .raw_numbers import array_of
 
+METADATA = "metadata.json"  # what minicnn writes beside the arrays
 START = b"\x93NUMPY"
 WIDTHS = {b"\1\0": 2, b"\2\0": 4}  # version -> bytes of the length of the header
 # a dict in Python's notation, as NumPy always writes it; the type of a table is a list, not a text
@@ -39,13 +40,13 @@ def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if not start.startswith(ZIP_START):
             raise other_kind(start, "an .npz file")
         archive = Archive(file)
-        return {name.removesuffix(".npy"): _array(name, archive.read(name)) for name in archive.entries}
+        return {name.removesuffix(".npy"): _array(name, archive.read(name)) for name in archive.entries if name != METADATA}
 
 
 def _array(name: str, data: bytes) -> np.ndarray:
     """The array of one ``.npy`` entry: START, version, length of the header, header, numbers."""
     if not name.endswith(".npy") or not data.startswith(START):
-        raise Damaged(f"has {name[:200]!r} inside, which is not an array")
+        raise Unsuitable(f"has {name[:200]!r} inside, which is not an array; save the arrays of the network by themselves")
     width = WIDTHS.get(data[6:8])
     if width is None:
         raise Damaged(f"has {name[:200]!r} in a version of NumPy's format that no array of plain numbers needs")
@@ -55,12 +56,14 @@ def _array(name: str, data: bytes) -> np.ndarray:
         raise Damaged(f"has {name[:200]!r} with a header that NumPy does not write")
     order, dtype, fortran_order, axes = header.groups()
     if dtype == "O":
-        raise Damaged(
+        raise Unsuitable(
             f"has {name[:200]!r} as a pickle; a pickle can run any program, so nothing of it was read. "
             "Ask for a file in which every array is of numbers"
         )
     if dtype not in DTYPES:
-        raise Damaged(f"has {name[:200]!r} of type {str(dtype)[:100]}, which is not one of numbers")
+        raise Unsuitable(
+            f"has {name[:200]!r} of type {str(dtype)[:100]}, which is not one of numbers; save the network's arrays alone"
+        )
     shape = [int(number) for number in re.findall(r"\d+", axes)]
     first_axis_fastest = fortran_order == "True"
     stored = shape[::-1] if first_axis_fastest else shape

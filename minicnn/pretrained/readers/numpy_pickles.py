@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import WeightsError
-from .opening import MOST_AXES, MOST_COPIES, Damaged, add, weights_file
+from .opening import MOST_AXES, MOST_COPIES, Damaged, Unsuitable, weights_file
 from .pickle_machine import Known, RefusedName, Stateful, read_pickle
 from .raw_numbers import array_of
+from .trees import NamedArrays, find_weights
 
 NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 KIND = "a pickle of NumPy arrays by name"
@@ -27,8 +28,6 @@ class _Type(Stateful):
     """The type of an array's numbers; the state has their byte order."""
 
     def __init__(self, name: Any = None, *_: Any):
-        if name not in NUMBERS:
-            raise Damaged(f"has an array of {str(name)[:40]!r}, which are not numbers")
         self.name, self.order = name, "<"
 
     def set_state(self, state: Any) -> None:
@@ -46,15 +45,21 @@ class _Array(Stateful):
     def set_state(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
             raise Damaged("describes an array by something other than five things")
-        _, self.shape, self.type, self.column_major, data = state
+        _, shape, self.type, self.column_major, data = state
+        if isinstance(self.type, _Type) and self.type.name not in NUMBERS:  # of texts or of objects
+            return
+        self.shape = shape
         self.data = data.encode("latin-1") if isinstance(data, str) else data  # text: Python 2 made no difference
         sound = isinstance(self.shape, tuple) and isinstance(self.type, _Type) and isinstance(self.data, bytes)
         if not sound or len(self.shape) > MOST_AXES or not all(type(n) is int and n >= 0 for n in self.shape):
             raise Damaged("describes an array by something other than a shape, a type and bytes")
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether it is there, and not of texts or objects."""
+        return self.shape is not None
+
     def to_numpy(self, name: str) -> np.ndarray:
-        if self.shape is None:
-            raise Damaged(f"mentions the array {name[:200]!r} and does not describe it")
         shape = self.shape[::-1] if self.column_major else self.shape
         array = array_of(self.data, "?" if self.type.name == "b1" else self.type.name, shape, name, self.type.order)
         return np.ascontiguousarray(array.T) if self.column_major else array
@@ -71,13 +76,16 @@ NAMES = {
 }
 
 
-def read_numpy_pickle(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_numpy_pickle(path: str | os.PathLike) -> NamedArrays:
     """The arrays of a pickled dict: "NAME", or "NAME/0", "NAME/1", ... where there is a list of them under a name.
+
+    The dict may be inside another one, and anything else beside the arrays: see
+    `minicnn.pretrained.readers.trees.find_weights`.
 
     Raises
     ------
     WeightsError
-        If the file is not there, damaged, truncated, of another kind, or asks for anything but arrays.
+        If the file is not there, damaged, truncated, of another kind, without arrays by name, or would run a program.
     """
     with weights_file(path, KIND) as file:
         whole = file.read()  # a damaged length must not make the pickle reader ask a file for more memory than it has
@@ -89,16 +97,10 @@ def read_numpy_pickle(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 "program that way, so nothing of it was run."
             ) from None
         if not isinstance(tree, dict):
-            raise Damaged(f"is not {KIND}")
-        found: dict[str, _Array] = {}
-        for key, value in tree.items():
-            for k, item in enumerate(value) if isinstance(value, (list, tuple)) else [("", value)]:
-                name = f"{key}/{k}" if isinstance(value, (list, tuple)) else str(key)
-                if not isinstance(item, _Array):
-                    raise Damaged(f"has something other than an array under {name[:200]!r}")
-                add(found, name, item)
-        if not found:
-            raise Damaged("has no arrays")
+            raise Unsuitable(
+                f"is not {KIND}: it is a {type(tree).__name__.strip('_').lower()}. Save a dict of them, name by name"
+            )
+        found, notes = find_weights(tree, lambda value: isinstance(value, _Array) and value.has_numbers)
         if sum(math.prod(array.shape or ()) for array in found.values()) > MOST_COPIES * len(whole):
             raise Damaged("repeats the same numbers in so many arrays that they would not fit into memory")
-        return {name: array.to_numpy(name) for name, array in found.items()}
+        return NamedArrays({name: array.to_numpy(name) for name, array in found.items()}, notes)

@@ -1,18 +1,29 @@
-"""The initialisers of an ONNX model, ``.onnx``: its weights, without its graph.
+"""The initialisers of an ONNX model, ``.onnx``: its weights, and of its graph only what names them.
 
 A Protocol Buffers message ModelProto, in it a GraphProto, in it a TensorProto for each array: dimensions, type, name, and the
 numbers, either raw or as a repeated field of a type that can hold them.
+
+Arrays that the program that wrote the file has computed, because it merged a batch norm into a convolution, have no names of
+their own: PyTorch's first exporter calls them "onnx::Conv_193" and "onnx::Conv_194" and has the layer in the name of the node,
+"/layer1/layer1.0/conv1/Conv"; its second calls the filters as before and the new bias "layer1.0.conv1.weight_bias". Here they
+are "layer1.0.conv1.weight" and "layer1.0.conv1.bias". The first exporter also writes equal arrays once, and copies them by
+nodes "Identity" to the other names; the second writes the numbers to a file of their own, "net.onnx.data". Initialisers that
+are no weights, but say how a node works (a shape, the limits of a Clip), are left out.
 
 Source: ``onnx/onnx.proto`` of https://github.com/onnx/onnx (field numbers and types)
 """
 
 from __future__ import annotations
 
+import math
 import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from .opening import Damaged, add, weights_file
+from .opening import MOST_AXES, Bounded, Damaged, Unsuitable, add, weights_file
 from .protobuf_wire import (
     Value,
     fields,
@@ -22,9 +33,17 @@ from .protobuf_wire import (
     nested,
     text,
 )
-from .raw_numbers import BFLOAT16, array_of
+from .raw_numbers import BFLOAT16, array_of, itemsize
 
 MODEL_GRAPH = 7
+GRAPH_NODE, NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR = 1, 1, 2, 3, 4
+WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")  # nodes: their inputs are x, weight and bias
+WITH_SETTINGS = (  # nodes whose inputs after the first say how they work
+    "Clip", "Expand", "Pad", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Resize", "Slice", "Split", "Squeeze",
+    "Unsqueeze",
+)  # fmt: skip
+NAMELESS = "onnx::"  # begins the names that PyTorch's first exporter makes up,
+CONSTANT = "/"  # and this those of constants, there and in minicnn's own files
 GRAPH_INITIALIZER, GRAPH_SPARSE_INITIALIZER = 5, 15
 DIMS, TYPE, NAME, RAW, ELSEWHERE, LOCATION = 1, 2, 8, 9, 13, 14  # of a TensorProto
 FLOATS, INT32S, INT64S, DOUBLES, UINT64S = 4, 5, 7, 10, 11  # of it, too: the repeated fields that may hold the numbers
@@ -40,31 +59,104 @@ TYPES = {
 def read_onnx(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The initialisers of an ONNX model by name, in the file's order. bfloat16 becomes float32; other types stay.
 
+    What a merged batch norm has left without a name is called after its layer, and settings of nodes are left out, see above.
+
     Raises
     ------
     WeightsError
-        If the file is not there, damaged, truncated, of another kind, or has weights in another file or of a type that NumPy
-        does not know.
+        If the file is not there, damaged, truncated, of another kind, or has weights in a file that is not beside it, or of a
+        type that NumPy does not know.
     """
-    with weights_file(path, "an ONNX model") as file:
+    elsewhere = Elsewhere(path)
+    with weights_file(path, "an ONNX model") as file, elsewhere.open:
         arrays: dict[str, np.ndarray] = {}
+        nodes: list[Node] = []
         for number, graph in fields(memoryview(file.read())):
             if number == MODEL_GRAPH:
                 for part, value in fields(nested(graph)):
                     if part == GRAPH_SPARSE_INITIALIZER:
-                        raise Damaged("has sparse initialisers, which are not read; save them dense")
+                        raise Unsuitable("has sparse initialisers, which are not read; save them dense")
                     if part == GRAPH_INITIALIZER:
-                        add(arrays, *_tensor(nested(value)))
+                        add(arrays, *_tensor(nested(value), elsewhere))
+                    if part == GRAPH_NODE:
+                        nodes.append(_node(nested(value)))
         if not arrays:
             raise Damaged("is no ONNX model with initialisers")
-        return arrays
+        return _named(arrays, nodes)
 
 
-def _tensor(message: memoryview) -> tuple[str, np.ndarray]:
+class Node(NamedTuple):
+    """A step of the graph, as far as it is read: its name, and the names of what it takes and gives."""
+
+    operator: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+def _node(message: memoryview) -> Node:
+    texts: dict[int, list[str]] = {NODE_INPUT: [], NODE_OUTPUT: [], NODE_NAME: [""], NODE_OPERATOR: [""]}
+    for number, value in fields(message):
+        if number in texts:
+            texts[number].append(text(value))
+    return Node(texts[NODE_OPERATOR][-1], texts[NODE_NAME][-1], texts[NODE_INPUT], texts[NODE_OUTPUT])
+
+
+def _named(arrays: dict[str, np.ndarray], nodes: list[Node]) -> dict[str, np.ndarray]:
+    """The arrays, those without names of their own called after the layers that use them, and copies under their names."""
+    copies = {name: node.inputs[0] for node in nodes if node.operator == "Identity" and node.inputs for name in node.outputs}
+    for copy, name in copies.items():
+        if name in arrays and copy not in arrays:
+            arrays[copy] = arrays[name]
+    found: dict[str, str] = {}  # a new name -> the file's
+    for node in nodes:
+        if node.operator not in WITH_WEIGHTS or len(node.inputs) < 2:
+            continue
+        weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else ""
+        module = layer_of(node.name) if weight.startswith(NAMELESS) else weight.removesuffix(".weight")
+        if module in ("", weight):
+            continue
+        found[f"{module}.weight"] = weight
+        if bias.startswith(NAMELESS) or bias == f"{weight}_bias":
+            found[f"{module}.bias"] = bias
+    found = {new: old for new, old in found.items() if old in arrays and new not in arrays}
+    dropped = {*found.values(), *_settings(nodes), *(name for name in arrays if name.startswith(CONSTANT))}
+    return {name: array for name, array in arrays.items() if name not in dropped} | {
+        new: arrays[old] for new, old in found.items()
+    }
+
+
+def _settings(nodes: list[Node]) -> set[str]:
+    """The names of what is used by nodes as nothing but a setting."""
+    settings: set[str] = set()
+    others: set[str] = set()
+    for node in nodes:
+        first = 1 if node.operator in WITH_SETTINGS else len(node.inputs)
+        others.update(node.inputs[:first])
+        settings.update(node.inputs[first:])
+    return settings - others
+
+
+def layer_of(node: str) -> str:
+    """The path of the layer that PyTorch's first exporter has made a node of, from the node's name; "" if it does not say.
+
+    >>> layer_of("/layer1/layer1.0/conv1/Conv"), layer_of("/features/features.0/features.0.1/Conv_2"), layer_of("Conv_3")
+    ('layer1.0.conv1', 'features.0.1', '')
+    """
+    path: list[str] = []
+    for part in node.split("/")[1:-1]:
+        if path and part.startswith(f"{path[-1]}."):  # a child that is named with its parent
+            path.pop()
+        path.append(part)
+    return ".".join(path)
+
+
+def _tensor(message: memoryview, elsewhere: Elsewhere) -> tuple[str, np.ndarray]:
     """Name and array of a TensorProto."""
     name, data_type, raw = "", 0, None
     shape: list[int] = []
     stored: dict[int, list[Value]] = {}
+    place: dict[str, str] = {}
     for number, value in fields(message):
         if number == DIMS:
             shape += integers(value).tolist()
@@ -74,16 +166,49 @@ def _tensor(message: memoryview) -> tuple[str, np.ndarray]:
             name = text(value)
         elif number == RAW:
             raw = nested(value)
-        elif number == ELSEWHERE or (number == LOCATION and integer(value)):
-            raise Damaged(f"keeps {name[:200]!r} in another file; put all into one with onnx.save(onnx.load(path), new_path)")
+        elif number == ELSEWHERE:
+            key, content = (text(part) for _, part in fields(nested(value)))
+            place[key] = content
+        elif number == LOCATION and integer(value):
+            place.setdefault("location", "")
         elif number in (FLOATS, INT32S, INT64S, DOUBLES, UINT64S):
             stored.setdefault(number, []).append(value)
     if data_type not in TYPES:
-        raise Damaged(f"has {name[:200]!r} in ONNX's type number {data_type}, which is none of NumPy's types of numbers")
+        raise Unsuitable(f"has {name[:200]!r} in ONNX's type number {data_type}, which is none of NumPy's types of numbers")
     dtype, field = TYPES[data_type]
+    if place:
+        raw = elsewhere.numbers(name, place, shape, itemsize(dtype))
     if raw is None:
         raw = _raw(stored.get(field, []), dtype, field)
     return name, array_of(raw, dtype, shape, name)
+
+
+class Elsewhere:
+    """The files beside a model that have the numbers of its arrays, as PyTorch's newest exporter writes them ("net.onnx.data").
+
+    Only files in the model's own folder are read, whatever path it gives.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.folder = Path(path).parent
+        self.contents: dict[str, Bounded] = {}
+        self.open = ExitStack()  # of these files
+
+    def numbers(self, name: str, place: dict[str, str], shape: list[int], width: int) -> bytes:
+        """The numbers of an array of this shape, each of so many bytes."""
+        file, offset = place.get("location", ""), int(place.get("offset", 0))
+        count = math.prod(shape) if len(shape) <= MOST_AXES and all(length >= 0 for length in shape) else 0
+        if not file or Path(file).name != file or file in (".", ".."):
+            raise Unsuitable(
+                f"keeps {name[:200]!r} in another file; put all into one with onnx.save(onnx.load(path), new_path)"
+            )
+        if file not in self.contents:
+            if not (self.folder / file).is_file():
+                raise Unsuitable(
+                    f"keeps {name[:200]!r} in the file {file[:200]!r}, which is not beside it; put it there under that name"
+                )
+            self.contents[file] = Bounded(self.open.enter_context(open(self.folder / file, "rb")))  # noqa: SIM115
+        return self.contents[file].at(offset, count * width)
 
 
 def _raw(values: list[Value], dtype: str, field: int) -> bytes | memoryview:

@@ -37,6 +37,13 @@ class Damaged(ValueError):
     """What is in the file cannot be; the message continues the sentence "this file ..."."""
 
 
+class Unsuitable(ValueError):
+    """The file may well be sound, and is not what is read here.
+
+    The message continues the sentence "this file ..." and ends with what to do: to fetch it again would change nothing.
+    """
+
+
 @contextmanager
 def weights_file(path: str | os.PathLike, expected: str) -> Iterator[BinaryIO]:
     """The file, open for reading; what goes wrong while it is read becomes a WeightsError.
@@ -62,15 +69,27 @@ def weights_file(path: str | os.PathLike, expected: str) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Unsuitable as error:
+        raise WeightsError(f"{path} {str(error)[:LONGEST_MESSAGE].removesuffix('.')}.") from error
     except PARSING_ERRORS as error:
         complaint = str(error) if isinstance(error, Damaged) else f"is damaged, or not {expected} ({str(error)[:200]})"
         complaint = complaint[:LONGEST_MESSAGE]
         raise WeightsError(f"{path} {complaint}. Fetch it again, and compare its size and hash with the source's.") from error
 
 
-def other_kind(start: bytes, expected: str) -> Damaged:
+def other_kind(start: bytes, expected: str) -> Damaged | Unsuitable:
     """The complaint about a file of another kind, from its first bytes, with a word about those that are often mistaken."""
-    return Damaged(f"is not {expected}: it begins with {start[:8]!r}{guess(start)}")
+    complaint = f"is not {expected}: it begins with {start[:8]!r}{guess(start)}"
+    return Damaged(complaint) if _was_not_fetched(start) else Unsuitable(complaint)
+
+
+def _was_not_fetched(start: bytes) -> bool:
+    """Whether a file has what comes in the place of weights where a download fails."""
+    return (
+        not start
+        or start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml"))
+        or start.startswith(b"version https://git-lfs")
+    )
 
 
 def guess(start: bytes) -> str:
@@ -87,6 +106,14 @@ def guess(start: bytes) -> str:
         return " (this is Git LFS's note of where the file is, not the file)"
     if start.startswith(b"\x80"):
         return " (this is some other pickle)"
+    if start[4:8] == b"TFL3":
+        return " (this is TensorFlow Lite, which is not read: save the Keras model that it was made from, model.save('net.h5'))"
+    if start.startswith((b"\x1f\x8b", b"BZh", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ")):
+        return " (this is a packed file: unpack it first)"
+    if start.startswith(b"\x93NUMPY"):
+        return " (this is a single array of NumPy: put the arrays of a network into one file with numpy.savez)"
+    if start.startswith(ZIP_START):
+        return " (this is a zip archive of something else)"
     return ""
 
 

@@ -3,7 +3,9 @@
 A pickle is a program for a small stack machine, and Python's own machine obeys it to the letter: "fetch the function
 ``os.system``, call it with this text" is as good an instruction as "push the number 3". Here is a machine for the same programs
 that knows only the instructions that plain data needs. It can neither import nor call anything: a name that the program asks
-for is looked up in a table given by the caller, and any other name is refused, in words.
+for is looked up in a table given by the caller. Any other name becomes an ``Inert`` object, which does nothing whatever is done
+with it, so that settings and counters beside the weights do no harm; but where the name is one by which pickles run programs,
+the file is refused, in words.
 
 The instructions are those of Python's ``pickletools``, which also splits the bytes into instructions.
 """
@@ -19,8 +21,8 @@ MOST_INSTRUCTIONS = 2_000_000  # a network of 1,000 arrays needs 40,000; more th
 
 # Instructions that push the value they carry.
 PUSH_ARGUMENT = {
-    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINBYTES", "SHORT_BINBYTES", "BINSTRING", "SHORT_BINSTRING",
-    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+    "BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
 }  # fmt: skip
 PUSH_CONSTANT: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
@@ -29,11 +31,20 @@ PUSH_CONSTANT: dict[str, Callable[[], Any]] = {
     "EMPTY_TUPLE": tuple,
     "EMPTY_LIST": list,
     "EMPTY_DICT": dict,
+    "EMPTY_SET": lambda: Inert("builtins.set"),
 }
+
+# Names that no object beside weights has, and that make a pickle run a program.
+RUNNING_MODULES = {
+    "os", "posix", "nt", "subprocess", "sys", "runpy", "importlib", "shutil", "socket", "webbrowser", "ctypes", "pty",
+    "commands", "code", "timeit", "pdb", "bdb", "pip", "urllib", "http", "requests", "marshal",
+}  # fmt: skip
+RUNNING_BUILTINS = {"eval", "exec", "execfile", "compile", "open", "__import__", "input", "breakpoint", "apply"}
+KEYS = (str, int, float, bytes, type(None))  # of dicts; one of another type is replaced by an inert object
 
 
 class RefusedName(ValueError):
-    """The pickle asks for a function or class that is not in the table."""
+    """The pickle asks for a function by which it would run a program."""
 
     def __init__(self, name: str):
         super().__init__(name)
@@ -64,8 +75,27 @@ class Stateful:
         raise NotImplementedError
 
 
+class Inert(dict):
+    """Stands for an object of a class that is not in the table: nothing is run, but what is put into it as into a dict stays.
+
+    Attributes
+    ----------
+    name : str
+        Of the class, or of the function that would have made it.
+    """
+
+    __slots__ = ("name",)
+    __hash__, __eq__ = object.__hash__, object.__eq__
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+
+
 def read_pickle(file: BinaryIO, names: Mapping[str, Known], persistent: Callable[[Any], Any] | None = None) -> Any:
     """The value that one pickle describes: numbers, texts, tuples, lists, dicts, and what the functions in ``names`` return.
+
+    All else is ``Inert``.
 
     Parameters
     ----------
@@ -79,7 +109,7 @@ def read_pickle(file: BinaryIO, names: Mapping[str, Known], persistent: Callable
     Raises
     ------
     RefusedName
-        For a name that is not in the table. Nothing was imported or run.
+        For a name by which a pickle runs a program. Nothing was imported or run.
     ValueError
         For an instruction that data has no need of, or a damaged pickle.
     """
@@ -100,10 +130,14 @@ def read_pickle(file: BinaryIO, names: Mapping[str, Known], persistent: Callable
         del stack[height:]
         return items
 
-    def lookup(name: Any) -> Known:
-        if not isinstance(name, str) or name not in names:
-            raise RefusedName(str(name))
-        return names[name]
+    def lookup(name: Any) -> Known | Inert:
+        if not isinstance(name, str):
+            raise ValueError("a name that is no text")
+        module, _, last = name.rpartition(".")
+        root = module.partition(".")[0]
+        if root in RUNNING_MODULES or (root in ("builtins", "__builtin__") and last in RUNNING_BUILTINS):
+            raise RefusedName(name)
+        return names.get(name) or Inert(name)
 
     for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
         if count > MOST_INSTRUCTIONS:
@@ -125,12 +159,13 @@ def read_pickle(file: BinaryIO, names: Mapping[str, Known], persistent: Callable
                 stack.append(tuple(pop_to_mark()))
             case "LIST":
                 stack.append(pop_to_mark())
-            case "APPEND":
-                item = pop()
-                _top(stack, list).append(item)
-            case "APPENDS":
-                items = pop_to_mark()
-                _top(stack, list).extend(items)
+            case "FROZENSET":
+                pop_to_mark()
+                stack.append(Inert("builtins.frozenset"))
+            case "APPEND" | "APPENDS" | "ADDITEMS" as name:
+                items = [pop()] if name == "APPEND" else pop_to_mark()
+                if not isinstance(_top(stack), Inert):
+                    _top(stack, list).extend(items)
             case "SETITEM":
                 value, key = pop(), pop()
                 _update(_top(stack, dict), [key, value])
@@ -156,14 +191,23 @@ def read_pickle(file: BinaryIO, names: Mapping[str, Known], persistent: Callable
                 stack.append(lookup(f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None))
             case "REDUCE":
                 arguments, function = pop(), pop()
-                if not isinstance(function, Known) or function.call is None or not isinstance(arguments, tuple):
-                    raise ValueError("a call of something that is no function")
-                stack.append(function.call(*arguments))
+                stack.append(_called(function, arguments))
+            case "NEWOBJ" | "NEWOBJ_EX" as name:
+                if name == "NEWOBJ_EX":
+                    pop()  # arguments by name
+                arguments, function = pop(), pop()
+                stack.append(_called(function, arguments))
+            case "POP":
+                pop()
+            case "POP_MARK":
+                pop_to_mark()
+            case "DUP":
+                stack.append(_top(stack))
             case "BUILD":  # attributes for the object below
                 state, target = pop(), _top(stack)
                 if isinstance(target, Stateful):
                     target.set_state(state)
-                else:  # an OrderedDict has some (`_metadata`) that no array needs
+                else:  # an OrderedDict has some (`_metadata`) that no array needs, and an inert object does nothing with them
                     _top(stack, dict)
             case "BINPERSID":
                 if persistent is None:
@@ -181,9 +225,20 @@ def _top(stack: list[Any], expected: type = object) -> Any:
     return stack[-1]
 
 
+def _called(function: Any, arguments: Any) -> Any:
+    """What comes of a call; of an inert function an inert object."""
+    if isinstance(function, Inert):
+        return Inert(function.name)
+    if not isinstance(function, Known) or function.call is None or not isinstance(arguments, tuple):
+        raise ValueError("a call of something that is no function")
+    return function.call(*arguments)
+
+
 def _update(target: dict, items: list[Any]) -> None:
-    """Set ``key, value, key, value, ...``."""
+    """Set ``key, value, key, value, ...``. Weights have texts as keys; a key that is a tuple, say, is not looked into."""
     keys, values = items[::2], items[1::2]
-    if len(keys) != len(values) or not all(isinstance(key, (str, int)) for key in keys):
-        raise ValueError("a dict whose keys are not texts or numbers")
-    target.update(zip(keys, values, strict=True))
+    if len(keys) != len(values):
+        raise ValueError("a dict with a key that has no value")
+    target.update(
+        (key if isinstance(key, KEYS) else Inert(type(key).__name__), value) for key, value in zip(keys, values, strict=True)
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .opening import Bounded, Damaged, add, other_kind, weights_file
+from .opening import Bounded, Damaged, Unsuitable, add, other_kind, weights_file
 from .raw_numbers import BFLOAT16, array_of
 
 LONGEST_HEADER = 8 << 20  # bytes; that of a network of 1,000 arrays has 100,000
@@ -69,7 +69,9 @@ def _check_places(header: dict[str, Any], size: int) -> None:
         if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry):
             raise Damaged(f"describes {name[:200]!r} by something other than dtype, shape and data_offsets")
         if entry["dtype"] not in DTYPES:
-            raise Damaged(f"has {name[:200]!r} in {str(entry['dtype'])[:20]}; read are {', '.join(DTYPES)}")
+            raise Unsuitable(
+                f"has {name[:200]!r} in {str(entry['dtype'])[:20]}; read are {', '.join(DTYPES)}: save it in one of those"
+            )
         if not isinstance(entry["shape"], list) or not all(type(number) is int for number in entry["data_offsets"]):
             raise Damaged(f"describes {name[:200]!r} by a shape or offsets that are not rows of whole numbers")
     place = 0

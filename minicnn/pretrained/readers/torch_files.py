@@ -31,16 +31,17 @@ from .opening import (
     MOST_COPIES,
     ZIP_START,
     Damaged,
+    Unsuitable,
     other_kind,
     size_of,
     weights_file,
 )
-from .pickle_machine import Known, RefusedName, read_pickle
+from .pickle_machine import Inert, Known, RefusedName, read_pickle
 from .raw_numbers import BFLOAT16, itemsize, numbers
+from .trees import NamedArrays, find_weights
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")
-NESTED = ("state_dict", "model_state_dict", "model")  # keys under which training scripts keep the state dict
+MAGIC_INSTRUCTION = b"\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")
 
 DTYPES = {
     "Float": "f4", "Double": "f8", "Half": "f2", "BFloat16": BFLOAT16, "Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1",
@@ -75,11 +76,12 @@ class _Tensor:
         return math.prod(self.shape)
 
 
-def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_torch(path: str | os.PathLike) -> NamedArrays:
     """The tensors of a PyTorch file as arrays by name, in the file's order.
 
-    A state dict nested under "state_dict" (or "model", "model_state_dict") is found, and a prefix "module." that all names have
-    (``torch.nn.DataParallel`` puts it there) is taken off. bfloat16 becomes float32, which holds it exactly; other types stay.
+    The state dict is found wherever in a checkpoint it is, and what is beside it does not matter: see
+    `minicnn.pretrained.readers.trees.find_weights`. A prefix "module." that all names have (``torch.nn.DataParallel`` puts it
+    there) is taken off. bfloat16 becomes float32, which holds it exactly; other types stay.
 
     Parameters
     ----------
@@ -87,12 +89,14 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    dict of contiguous arrays that share no memory
+    NamedArrays
+        A dict of contiguous arrays that share no memory; its ``notes`` say which were taken where there was a choice.
 
     Raises
     ------
     WeightsError
-        If the file is not there, damaged, truncated, of another kind, or a pickle that asks for anything but arrays.
+        If the file is not there, damaged, truncated, of another kind, without tensors by name, or a pickle that would run a
+        program.
     """
     with weights_file(path, "a PyTorch file") as file:
         size = size_of(file)
@@ -101,7 +105,7 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
         try:
             if start.startswith(ZIP_START):
                 return _read_zip(file, size)
-            if start.startswith(LEGACY_START):
+            if is_legacy(start):
                 return _read_legacy(file, size)
         except RefusedName as refused:
             raise WeightsError(
@@ -112,11 +116,18 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise other_kind(start, "a PyTorch file")
 
 
+def is_legacy(start: bytes) -> bool:
+    """Whether a file that begins so is one of PyTorch's before version 1.6, whose first pickle is the magic number."""
+    return start.startswith(b"\x80") and MAGIC_INSTRUCTION in start[:32]
+
+
 # ---- what the pickle may say
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> _Tensor:
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> _Tensor | Inert:
     """A checked window: every element inside the storage, and no more elements than the storage has."""
+    if isinstance(storage, Inert):
+        return Inert("torch.Tensor")
     tensor = _Tensor(storage, offset, shape, stride)
     numbers_are_sound = (
         isinstance(storage, _Storage)
@@ -136,6 +147,13 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any)
     return tensor
 
 
+def _rebuild_subclass(rebuild: Any, _: Any, arguments: Any, *__: Any) -> Any:
+    """A tensor of a class of its own, as fastai has them: what it is made of is an ordinary one."""
+    if not isinstance(rebuild, Known) or rebuild.call is None or not isinstance(arguments, tuple):
+        return Inert("torch.Tensor")
+    return rebuild.call(*arguments)
+
+
 def _ordered_dict(pairs: Any = ()) -> dict:
     pairs = [tuple(pair) for pair in pairs]
     if not all(len(pair) == 2 and isinstance(pair[0], (str, int)) for pair in pairs):
@@ -150,6 +168,8 @@ NAMES: Mapping[str, Known] = {
         Known("torch._utils._rebuild_tensor", _rebuild_tensor),
         Known("torch._utils._rebuild_tensor_v2", _rebuild_tensor),
         Known("torch._utils._rebuild_parameter", lambda data, *_: data),
+        Known("torch._utils._rebuild_parameter_with_state", lambda data, *_: data),
+        Known("torch._tensor._rebuild_from_type_v2", _rebuild_subclass),
         Known("torch.Size", lambda shape=(): shape),
         *(Known(f"{module}.{kind}Storage") for module in ("torch", "torch.cuda") for kind in DTYPES),
     )
@@ -159,11 +179,18 @@ NAMES: Mapping[str, Known] = {
 class _Storages(dict[str, _Storage]):
     """The storages that a pickle refers to, by key; called with each reference."""
 
-    def __call__(self, identifier: Any) -> _Storage:
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped: set[str] = set()
+
+    def __call__(self, identifier: Any) -> _Storage | Inert:
         """From ("storage", type, key, device, numel), to which legacy files add None or (view key, offset, size)."""
         if not isinstance(identifier, tuple) or len(identifier) not in (5, 6) or identifier[0] not in ("storage", b"storage"):
             raise Damaged("refers to something outside of its pickle that is not a storage")
         storage_type, key, numel = identifier[1], identifier[2], identifier[4]
+        if isinstance(storage_type, Inert):  # of numbers that no network here computes with: complex, quantised
+            self.skipped.add(str(key))
+            return storage_type
         if (
             not isinstance(storage_type, Known)
             or not storage_type.name.endswith("Storage")
@@ -172,7 +199,7 @@ class _Storages(dict[str, _Storage]):
         ):
             raise Damaged("describes a storage by something other than a type and a number of elements")
         if len(identifier) == 6 and identifier[5] is not None:
-            raise Damaged("has views on storages, as PyTorch wrote before version 0.4; save it again with a later one")
+            raise Unsuitable("has views on storages, as PyTorch wrote before version 0.4; save it again with a later one")
         storage = _Storage(str(key), DTYPES[storage_type.name.rpartition(".")[2].removesuffix("Storage")], numel)
         if self.setdefault(storage.key, storage) != storage:
             raise Damaged(f"describes storage {storage.key!r} in two ways")
@@ -195,13 +222,15 @@ class _Bounded:
 # ---- the two formats
 
 
-def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
+def _read_legacy(file: BinaryIO, size: int) -> NamedArrays:
     pickles = _Bounded(file, size)
     for _ in ("magic number", "protocol", "system"):
         read_pickle(pickles, NAMES)
     known = _Storages()
-    tensors = _state_dict(read_pickle(pickles, NAMES, known))
+    tensors, notes = _state_dict(read_pickle(pickles, NAMES, known))
     keys = read_pickle(pickles, NAMES)
+    if known.skipped:
+        raise Unsuitable("has complex or quantised numbers beside others; save the network's state_dict by itself")
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(known):
         raise Damaged("lists other storages than its tensors refer to")
 
@@ -218,20 +247,22 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
             else:  # an optimiser's, say
                 file.seek(storage.nbytes, os.SEEK_CUR)
 
-    return _arrays(tensors, storages, size, "<")
+    return NamedArrays(_arrays(tensors, storages, size, "<"), notes)
 
 
-def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
+def _read_zip(file: BinaryIO, size: int) -> NamedArrays:
     archive = Archive(file)
     pickles = [name for name in archive.entries if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise Damaged("is a zip archive but not one of PyTorch's: it has no data.pkl in its folder")
+        raise Unsuitable(
+            "is a zip archive but not one of PyTorch's: it has no data.pkl in its folder. Packed weights must be unpacked"
+        )
     folder = pickles[0].removesuffix("data.pkl")
     if any(name.startswith(f"{folder}code/") for name in archive.entries):
-        raise Damaged("is a TorchScript program, not a state dict; save it with torch.save(model.state_dict(), path)")
+        raise Unsuitable("is a TorchScript program, not a state dict; save it with torch.save(model.state_dict(), path)")
     big = f"{folder}byteorder" in archive.entries and archive.read(f"{folder}byteorder") == b"big"
     known = _Storages()
-    tensors = _state_dict(read_pickle(io.BytesIO(archive.read(pickles[0])), NAMES, known))
+    tensors, notes = _state_dict(read_pickle(io.BytesIO(archive.read(pickles[0])), NAMES, known))
 
     def storages(wanted: set[str]) -> Iterator[tuple[_Storage, bytes]]:
         for storage in (known[key] for key in sorted(wanted)):
@@ -240,27 +271,18 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
                 raise Damaged(f"is truncated: storage {storage.key!r} has {len(data)} bytes where {storage.nbytes} belong")
             yield storage, data
 
-    return _arrays(tensors, storages, size, ">" if big else "<")
+    return NamedArrays(_arrays(tensors, storages, size, ">" if big else "<"), notes)
 
 
 # ---- from tensors to arrays
 
 
-def _state_dict(tree: Any) -> dict[str, _Tensor]:
-    """The named tensors of what the file holds, wherever in it the training script put them."""
-    if not isinstance(tree, dict):
-        raise Damaged(f"holds a {type(tree).__name__.lstrip('_')}, not tensors by name")
-    for key in NESTED:
-        if isinstance(tree.get(key), dict):
-            tree = tree[key]
-            break
-    tensors = {name: value for name, value in tree.items() if isinstance(value, _Tensor) and isinstance(name, str)}
-    if not tensors:
-        keys = ", ".join(str(key)[:40] for key in list(tree)[:10])
-        raise Damaged(f"has no tensors by name at the top or under {', '.join(NESTED)}; what it has: {keys or 'nothing'}")
+def _state_dict(tree: Any) -> tuple[dict[str, _Tensor], list[str]]:
+    """The named tensors of what the file holds, and what is to be said about which they are."""
+    tensors, notes = find_weights(tree, lambda value: isinstance(value, _Tensor))
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    return tensors
+    return tensors, notes
 
 
 def _arrays(

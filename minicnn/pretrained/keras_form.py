@@ -1,0 +1,109 @@
+"""What a Keras file says about its network besides the weights, put into a network of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ..data.preprocessing import Preprocessing
+from ..layers import Conv2d, MaxPool2d
+from ..models import Model
+from .names.base import Table, their_names
+from .readers.keras_config import KerasModel
+from .readers.keras_files import KerasArrays
+
+READ_FROM_FILE = "How pixels become numbers was read from the layers in the file."
+ENDS = ("linear", "softmax", "sigmoid")  # activations of the last layer: the scores are what goes into it
+HINT = "model.preprocessing = minicnn.data.preprocessing.Preprocessing(size=..., mean=..., std=...), and save the model again"
+
+
+def described(arrays: Mapping[str, np.ndarray]) -> KerasModel | None:
+    """What the description in a Keras file says; None if the arrays are from elsewhere, or the file has none."""
+    return arrays.model if isinstance(arrays, KerasArrays) else None
+
+
+def problem_with_head(model: KerasModel | None) -> str:
+    """Why the head in the file is none that is built here: fully connected layers with ReLU between; empty if it is one."""
+    if model is None or not model.activations:
+        return ""
+    *hidden, last = model.activations.items()
+    wrong = [f"{kind} after {layer}" for layer, kind in hidden if kind != "relu"]
+    wrong += [f"{last[1]} after {last[0]}"] if last[1] not in ENDS else []
+    wrong += model.others
+    if model.head == "GlobalMaxPooling2D":
+        wrong.insert(0, model.head)
+    return f"it has {', '.join(wrong)}" if wrong else ""
+
+
+def adapt(model: Model, arrays: Mapping[str, np.ndarray], table: Table) -> list[str]:
+    """Set padding, rounding and preprocessing as the Keras file has them; what is to be said about it.
+
+    Parameters
+    ----------
+    model : Model
+        Changed.
+    arrays : mapping from name to array
+        The file's; if they are not from a Keras file, nothing is changed.
+    table : Table
+        Keras's names of the layers.
+    """
+    if not isinstance(arrays, KerasArrays):
+        return []
+    pools = [layer for _, layer in model.walk() if isinstance(layer, MaxPool2d)]
+    for pool in pools:  # Keras has no pool that rounds up
+        pool.ceil_mode = False
+    places = {name: place for place, name in enumerate(model.layers)}
+    names = {path: their_names(path, table, places.get(path.split(".")[0], 0)) for path, _ in model.walk()}
+    if arrays.model is None:
+        published = {name for several in names.values() for name in several}
+        if all(name.rpartition("/")[0] in published for name in arrays):
+            return []
+        return [
+            "The file does not describe its network, only its weights: if pictures were scaled by a layer of it (Rescaling, "
+            f"Normalization), set {HINT}; or convert the file of model.save()."
+        ]
+    if len(pools) == len(arrays.model.pools):
+        for pool, padding in zip(pools, arrays.model.pools, strict=True):
+            pool.pad = "same" if padding == "same" else pool.pad
+    for path, layer in model.walk():
+        for name in names[path]:
+            if isinstance(layer, Conv2d) and max(layer.stride) > 1 and name in arrays.model.pads:
+                layer.pad = arrays.model.pads[name]
+    return _prepare(model, arrays.model)
+
+
+def _prepare(model: Model, found: KerasModel) -> list[str]:
+    """Set the preprocessing that the layers of the file do, as far as they are understood."""
+    if found.unread:
+        return [
+            f"The file prepares its pictures by {', '.join(found.unread)}, which is not read: find out what it does to "
+            f"pixels of 0 to 255, and set {HINT}."
+        ]
+    usual = model.preprocessing
+    if usual is None:
+        return []
+    new, notes = usual, []
+    if found.stretched:
+        new = replace(new, resize=None, fit="stretch")
+    if found.prepares:
+        channels = "L" if model.input_shape[0] == 1 else "BGR" if found.reversed else "RGB"
+        mean, std = 0.0 - found.offset / found.scale, 1 / found.scale  # 0.0 - 0.0 is not -0.0
+        try:
+            new = Preprocessing(**new.to_dict() | {"channels": channels, "mean": _row(mean), "std": _row(std), "resize": None})
+        except ValueError as error:
+            return [f"The file prepares its pictures as (x - {mean}) / {std}, which cannot be set here ({error}): set {HINT}."]
+        notes.append(READ_FROM_FILE)
+    if found.size and found.stretched is None and (found.prepares or found.size != (224, 224)):
+        notes.append(
+            "How pictures were brought to their size is not in the file; here they are cropped. If they were stretched in "
+            "training, as image_dataset_from_directory does, set model.preprocessing = dataclasses.replace("
+            "model.preprocessing, fit='stretch', resize=None)."
+        )
+    model.preprocessing = new
+    return notes
+
+
+def _row(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(np.float32(value)) for value in values)

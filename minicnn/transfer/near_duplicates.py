@@ -1,0 +1,136 @@
+"""Pictures that are nearly the same: copies that were saved again or made smaller, neighbours in a video.
+
+A copy in the test part is a picture that was trained on, and makes the test score too good. Files of equal content are found
+when they are opened (`minicnn.data.folders`); these here are equal for a network and for the eye only. Two pictures count as
+nearly the same if their codes point in nearly the same direction, far closer than codes of neighbours usually are in this
+collection, and if the pictures, shrunk to 32 x 32 and less the mean picture, are correlated as well: pictures of one kind have
+similar codes, but not the same light and dark in the same places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..data.picture_set import PictureSet
+
+LEAST_COSINE = 0.65  # of the codes
+CLOSER = 0.7  # 1 - cosine is at most this times that of a usual picture and its nearest neighbour
+# of the small pictures: copies that were saved again or made smaller have 0.95 to 1, different pictures of ants and bees at
+# most 0.4; among 500 solar cells, which all look alike, 18 pairs have more
+LEAST_CORRELATION = 0.95
+SIDE = 32  # pixels
+SEVERAL = 500  # pictures, of which the mean picture is computed
+NEIGHBOURS = 10  # of a picture that are looked at
+ROWS = 512  # of the matrix of cosines at a time
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Pairs of pictures that are nearly the same.
+
+    Attributes
+    ----------
+    pairs : int64 (P, 2)
+        Indices of both pictures, the lower one first; the most similar pair first.
+    """
+
+    pairs: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+
+    def across(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Those of the pairs whose pictures are in different parts, (P, 2)."""
+        part_of = np.full(1 + max((int(rows.max()) for rows in parts.values() if len(rows)), default=0), -1)
+        for number, rows in enumerate(parts.values()):
+            part_of[rows] = number
+        a, b = part_of[self.pairs[:, 0]], part_of[self.pairs[:, 1]]
+        return self.pairs[(a != b) & (a >= 0) & (b >= 0)]
+
+    def sentence(self, pictures: PictureSet, parts: Mapping[str, np.ndarray], are_grouped: bool = False) -> str:
+        """How many there are, with examples, and what that means for the test."""
+        across = self.across(parts)
+        shown = across if len(across) else self.pairs
+        examples = ", ".join(f"{pictures.file_name(a)} = {pictures.file_name(b)}" for a, b in shown[:3])
+        examples += ", ..." if len(shown) > 3 else ""
+        count = len(self.pairs)
+        text = f"{count} pair{'s' * (count > 1)} of pictures {'look' if count > 1 else 'looks'} nearly the same"
+        if are_grouped:
+            return f"{text} ({examples}); each pair is kept in one part (--group-duplicates)"
+        if not len(across):
+            return f"{text} ({examples}), all of them within one part"
+        tested = len(np.intersect1d(across, parts["test"]))
+        harm = (
+            f"{tested} of the {len(parts['test'])} test pictures have a copy that is trained on or validated with, and the "
+            "test score is too good by that"
+            if tested
+            else "the validation score is too good by that"
+        )
+        text += f", {len(across)} of them in different parts ({examples})"
+        return f"{text}: {harm}; --group-duplicates keeps copies in one part"
+
+
+def find_near_duplicates(codes: np.ndarray, fitted: np.ndarray) -> NearDuplicates:
+    """All pairs among N pictures that are nearly the same.
+
+    Parameters
+    ----------
+    codes : (N, D)
+        CNN codes.
+    fitted : uint8 (N, H, W, C)
+        The pictures at one size.
+    """
+    if len(codes) < 3:
+        return NearDuplicates()
+    directions = codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12).astype(codes.dtype)
+    count = min(NEIGHBOURS, len(codes) - 1)
+    neighbours, cosines = np.empty((len(codes), count), np.int64), np.empty((len(codes), count))
+    for start in range(0, len(codes), ROWS):
+        block = directions[start : start + ROWS] @ directions.T
+        block[np.arange(len(block)), start + np.arange(len(block))] = -1
+        nearest = np.argpartition(-block, count - 1, axis=1)[:, :count]
+        neighbours[start : start + ROWS] = nearest
+        cosines[start : start + ROWS] = np.take_along_axis(block, nearest, axis=1)
+    usual = float(np.median(cosines.max(axis=1)))
+    i, k = np.nonzero(cosines >= max(LEAST_COSINE, 1 - CLOSER * (1 - usual)))
+    pairs = np.unique(np.sort(np.stack([i, neighbours[i, k]], axis=1), axis=1), axis=0)
+    mean = np.mean([_small(fitted[k]) for k in range(0, len(fitted), -(-len(fitted) // SEVERAL))], axis=0)
+    small = {k: _unit(_small(fitted[k]) - mean) for k in np.unique(pairs)}
+    alike = np.array([float(small[a] @ small[b]) >= LEAST_CORRELATION for a, b in pairs], bool)
+    cosine = np.einsum("pd,pd->p", directions[pairs[:, 0]], directions[pairs[:, 1]])
+    order = np.argsort(-cosine, kind="stable")
+    return NearDuplicates(pairs[order[alike[order]]])
+
+
+def grouped(parts: Mapping[str, np.ndarray], pairs: np.ndarray) -> dict[str, np.ndarray]:
+    """The parts with pictures that are nearly the same in one of them: that of the first of each group.
+
+    >>> parts = {"train": np.array([0, 1, 4]), "val": np.array([2]), "test": np.array([3, 5])}
+    >>> {name: rows.tolist() for name, rows in grouped(parts, np.array([[0, 5], [2, 5]])).items()}
+    {'train': [0, 1, 2, 4, 5], 'val': [], 'test': [3]}
+    """
+    part_of = {int(row): name for name, rows in parts.items() for row in rows}
+    leader = {row: row for row in part_of}
+
+    def first_of(row: int) -> int:
+        while leader[row] != row:
+            row = leader[row]
+        return row
+
+    for a, b in pairs:
+        low, high = sorted((first_of(int(a)), first_of(int(b))))
+        leader[high] = low
+    return {name: np.array([row for row in sorted(part_of) if part_of[first_of(row)] == name], np.int64) for name in parts}
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    """The picture as grey blocks, about 32 x 32, with mean 0 and length 1; all zeros where it is one grey."""
+    H, W, _ = picture.shape
+    height, width = max(H // SIDE, 1), max(W // SIDE, 1)
+    grey = picture[: H // height * height, : W // width * width].mean(axis=2, dtype=np.float32)
+    blocks = grey.reshape(H // height, height, W // width, width).mean((1, 3)).ravel()
+    return _unit(blocks - blocks.mean())
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / max(float(np.linalg.norm(x)), 1e-6)

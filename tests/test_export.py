@@ -1,0 +1,239 @@
+"""A trained network leaves for other programs, and computes the same there."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minicnn import layers
+from minicnn.cli import main
+from minicnn.data.preprocessing import Preprocessing
+from minicnn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, Sequential
+from minicnn.models import ARCHITECTURES, Model
+from minicnn.models.strict import arrays_of
+from minicnn.pretrained.convert import convert
+from minicnn.pretrained.export import export
+from minicnn.pretrained.names import KERAS
+from minicnn.pretrained.readers import read_weights
+
+TOLERANCE = 1e-4  # of the largest score
+
+
+def scores_by_a_runtime(path, x):
+    """What somebody else's program computes with the file, which is also checked against ONNX's rules."""
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    onnx.checker.check_model(str(path), full_check=True)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {"input": x})[0]
+
+
+def metadata_of(path):
+    onnx = pytest.importorskip("onnx")
+    return {item.key: item.value for item in onnx.load(path).metadata_props}
+
+
+def shaken(model):
+    """Norms and biases that are not at their neutral start; in inference mode."""
+    rng = np.random.default_rng(7)
+    for name, array in arrays_of(model).items():
+        if name.endswith(("gamma", "running_var")):
+            array[...] = rng.uniform(0.5, 1.5, array.shape)
+        elif name.endswith(("beta", "running_mean", ".b")):
+            array[...] = rng.normal(0, 0.2, array.shape)
+    return model.eval()
+
+
+def assert_same_outside(model, path):
+    export(model, path, "onnx")
+    x = np.random.default_rng(3).standard_normal((2, *model.input_shape)).astype(np.float32)
+    ours = model.forward(x)
+    theirs = scores_by_a_runtime(path, x)
+    assert theirs.shape == ours.shape and np.ptp(ours) > 0
+    np.testing.assert_allclose(theirs, ours, atol=TOLERANCE * np.abs(ours).max())
+
+
+# ---- ONNX
+
+LAYERS = {
+    "uneven padding": Conv2d(6, 4, (3, 2), stride=(2, 1), pad=((0, 1), (2, 0)), rng=0),
+    "same, at stride 2": Conv2d(6, 4, 3, stride=2, pad="same", bias=False, rng=0),
+    "dilation": Conv2d(6, 4, 3, dilation=(2, 1), pad="same", rng=0),
+    "depthwise": Conv2d(6, 12, 3, pad=1, groups=6, rng=0),
+    "norm": BatchNorm2d(6, eps=0.1),
+    "max": layers.MaxPool2d(3, stride=2, pad=1),
+    "max, rounded up": layers.MaxPool2d(3, stride=2, ceil_mode=True),
+    "max, same": layers.MaxPool2d((2, 3), stride=2, pad="same"),
+    "max, window dropped": layers.MaxPool2d(2, stride=3, pad=1, ceil_mode=True),
+    "average": layers.AvgPool2d(3, stride=2, pad=1),
+    "average, padding counts": layers.AvgPool2d(3, stride=2, pad=1, count_include_pad=True),
+    "average, rounded up, padding counts": layers.AvgPool2d(3, stride=(4, 5), pad=1, ceil_mode=True, count_include_pad=True),
+    "average, rounded up": layers.AvgPool2d((2, 3), stride=4, ceil_mode=True),
+    "adaptive": layers.AdaptiveAvgPool2d((4, 3)),
+    "adaptive, to more": layers.AdaptiveAvgPool2d((12, 5)),
+    "response": layers.LocalResponseNorm(5, alpha=0.5, beta=0.6, k=2.0),
+    "channels": layers.PadChannels(1, 2),
+    "leaky": layers.LeakyReLU(0.2),
+    "relu6": Sequential(wide=Conv2d(6, 4, 3, rng=0), relu=layers.ReLU6()),
+    "elu": layers.ELU(0.7),
+    "sigmoid": layers.Sigmoid(),
+    "tanh": layers.Tanh(),
+    "shortcut": layers.Residual(Conv2d(6, 8, 1, rng=0), Conv2d(6, 8, 1, rng=1)),
+    "identity": layers.Residual(Sequential(layers.Dropout(0.5), layers.ReLU())),
+    "branches": layers.Concat(a=Conv2d(6, 2, 1, rng=0), b=layers.ReLU()),
+    "auxiliary": layers.AuxiliaryHead(Sequential(GlobalAvgPool2d(), Linear(6, 2))),
+    "rows": Sequential(Flatten(), Linear(6 * 9 * 10, 5, bias=False, rng=0), layers.BatchNorm1d(5), layers.ReLU()),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_each_layer_computes_the_same_in_an_onnx_runtime(tmp_path, layer):
+    model = shaken(Model({"layer": LAYERS[layer]}, architecture="one layer", input_shape=(6, 9, 10)))
+    assert_same_outside(model, tmp_path / "layer.onnx")
+
+
+def test_every_layer_of_the_library_is_among_them():
+    there = {type(inner) for layer in LAYERS.values() for _, inner in layer.walk()}
+    assert there >= {vars(layers)[name] for name in layers.__all__ if name[0].isupper()} - {layers.Layer, layers.Parameter}
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "efficientnet_lite0",
+        "googlenet",
+        "googlenet_torchvision",
+        "lenet5",
+        "mobilenet_v2",
+        "resnet20",
+        "resnet50",
+        "squeezenet1_1",
+    ],
+)
+def test_whole_networks_give_the_same_scores_in_an_onnx_runtime(tmp_path, architecture):
+    model = shaken(ARCHITECTURES[architecture](7, rng=0))
+    if architecture != "lenet5":
+        model.input_shape = (3, 65, 97)
+    assert_same_outside(model, tmp_path / "net.onnx")
+
+
+def test_what_a_source_changed_in_a_network_is_in_its_graph(tmp_path):
+    """Keras's MobileNetV2 pads unevenly, and its ResNet strides elsewhere: the weights alone would not say so."""
+    for architecture in ("mobilenet_v2", "resnet50"):
+        model = shaken(ARCHITECTURES[architecture](3, rng=0))
+        KERAS.changes[architecture.removesuffix("50")](model)
+        model.input_shape = (3, 65, 97)
+        assert_same_outside(model, tmp_path / "net.onnx")
+        assert not export(model, tmp_path / "net.onnx", "onnx").unlike
+        unlike = export(model, tmp_path / "net.npz", "npz").unlike
+        assert "conv1.norm" in unlike if architecture == "resnet50" else "stem.conv" in unlike
+    assert not export(shaken(ARCHITECTURES["mobilenet_v2"](3, rng=0)), tmp_path / "usual.npz", "npz").unlike
+
+
+def test_a_layer_without_a_counterpart_is_refused_by_name_and_nothing_is_written(tmp_path):
+    class Mine(layers.ReLU):
+        pass
+
+    model = Model({"block": Sequential(mine=Mine())}, architecture="own", input_shape=(3, 4, 4))
+    with pytest.raises(ValueError, match=r"layer 'block\.mine' is a Mine, for which ONNX has no node"):
+        export(model, tmp_path / "net.onnx", "onnx")
+    with pytest.raises(ValueError, match="no way out to 'tflite'; there are onnx, safetensors, npz"):
+        export(model, tmp_path / "net.tflite", "tflite")
+    assert not list(tmp_path.iterdir())
+
+
+# ---- what goes along
+
+
+@pytest.fixture
+def model():
+    """A network as it comes out of a training."""
+    model = shaken(ARCHITECTURES["resnet20"](3, rng=0))
+    model.classes = ["Käfer", "蜂", "no insect"]
+    model.preprocessing = Preprocessing(size=(32, 32), mean=(1.0, 2.0, 3.0), std=58.0, symmetry="mirror")
+    model.provenance = {"accuracy": 0.9}
+    return model
+
+
+def facts_in(path):
+    if path.suffix == ".onnx":
+        return metadata_of(path)
+    if path.suffix == ".npz":
+        return json.loads(np.load(path)["metadata.json"])
+    return pytest.importorskip("safetensors").safe_open(path, "np").metadata()
+
+
+@pytest.mark.parametrize("kind", ["onnx", "safetensors", "npz"])
+def test_the_file_says_how_pictures_are_prepared_and_what_the_scores_mean(model, tmp_path, kind):
+    path = tmp_path / f"net.{kind}"
+    exported = export(model, path, kind)
+    facts = facts_in(path)
+    assert facts == exported.metadata
+    assert Preprocessing.from_dict(json.loads(facts["preprocessing"])) == model.preprocessing
+    assert json.loads(facts["classes"]) == model.classes
+    assert facts["architecture"] == "resnet20" and facts["scores"] == "softmax gives the probabilities"
+    assert json.loads(facts["provenance"]) == {"accuracy": 0.9}
+
+
+@pytest.mark.parametrize("kind", ["onnx", "safetensors", "npz"])
+def test_what_left_can_come_back(model, tmp_path, kind):
+    path = tmp_path / f"net.{kind}"
+    export(model, path, kind)
+    back, mapped = convert(path, "resnet20")
+    assert mapped.source == "torchvision"
+    for name, array in arrays_of(model).items():
+        assert np.array_equal(arrays_of(back)[name], array), name
+
+
+def test_safetensors_and_npz_are_read_by_their_own_programs(model, tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy")
+    export(model, tmp_path / "net.safetensors", "safetensors")
+    export(model, tmp_path / "net.npz", "npz")
+    theirs, archive = numpy.load_file(tmp_path / "net.safetensors"), np.load(tmp_path / "net.npz")
+    assert set(theirs) == set(archive.files) - {"metadata.json"} == set(read_weights(tmp_path / "net.npz"))
+    assert all(np.array_equal(theirs[name], archive[name]) for name in theirs)
+    assert np.array_equal(theirs["layer1.0.bn1.running_mean"], model.state()["conv2_1.sum.body.conv1.norm.running_mean"])
+
+
+def test_pytorch_loads_the_weights_and_gives_the_same_scores(tmp_path):
+    from torch_parity import in_torch
+
+    zoo = in_torch()
+    from safetensors.torch import load_file
+
+    model = shaken(ARCHITECTURES["resnet18"](5, rng=0))
+    export(model, tmp_path / "net.safetensors", "safetensors")
+    net = zoo.BY_NAME["resnet18"](5, 1, 64)
+    net.load_state_dict(load_file(tmp_path / "net.safetensors"))
+    x = np.random.default_rng(0).standard_normal((2, 3, 33, 49)).astype(np.float32)
+    ours = model.forward(x)
+    np.testing.assert_allclose(zoo.scores(net.eval(), x), ours, atol=TOLERANCE * np.abs(ours).max())
+
+
+def test_arrays_without_a_name_elsewhere_keep_ours(tmp_path):
+    model = Model({"flatten": Flatten(), "scores": Linear(12, 1, rng=0)}, architecture="own", input_shape=(3, 2, 2))
+    exported = export(model, tmp_path / "net.safetensors", "safetensors")
+    assert set(read_weights(tmp_path / "net.safetensors")) == {"scores.w", "scores.b"}
+    assert (exported.arrays, exported.named) == (2, 0)
+    assert exported.metadata["scores"] == "sigmoid gives the probability of the second class"
+
+
+# ---- the command
+
+
+def test_the_command_writes_beside_where_it_is_called_and_replaces_nothing_unasked(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model.save("net.h5")
+    assert main(["weights", "export", "net.h5", "--to", "onnx"]) == 0
+    printed = capsys.readouterr().out
+    assert "net.onnx" in printed and "Käfer" in printed and "97 of 97 arrays have torchvision's names" in printed
+    assert model.preprocessing.describe() in printed
+    before = (tmp_path / "net.onnx").read_bytes()
+    (tmp_path / "net.onnx").write_bytes(b"mine")
+    assert main(["weights", "export", "net.h5", "--to", "onnx"]) == 1
+    assert "net.onnx is there already" in capsys.readouterr().err and (tmp_path / "net.onnx").read_bytes() == b"mine"
+    assert main(["weights", "export", "net.h5", "--to", "onnx", "--force"]) == 0
+    assert (tmp_path / "net.onnx").read_bytes() == before
+    assert main(["weights", "export", "net.h5", "--to", "npz", "--out", "net.h5", "--force"]) == 1
+    assert "would overwrite the model itself" in capsys.readouterr().err
+    assert main(["weights", "export", "lenet5_mnist", "--to", "safetensors", "--out", "deep/lenet.safetensors"]) == 0
+    assert (tmp_path / "deep" / "lenet.safetensors").is_file()

@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib.util
+import signal
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +24,7 @@ import numpy as np
 
 WIDTH = 112
 TOLERANCE = 1e-6
+SECONDS = 120  # that a task may take
 
 
 class Mistake(Exception):
@@ -55,6 +58,8 @@ class Student:
                 raise NotDone(str(error)) from error
             except Mistake:  # raised by something of the checker's that the student's function called
                 raise
+            except SystemExit as error:
+                raise Mistake(f"{name}() ends the program with exit(); a function returns its answer") from error
             except Exception as error:
                 raise Mistake(f"{name}() {_what_was_raised(error, self._module.__file__)}") from error
             for i, (argument, copied) in enumerate(zip(arguments, before, strict=True)):
@@ -148,7 +153,8 @@ def main(folder: Path, lesson: str, tasks: dict[str, Callable[[Student, np.rando
     print(f"{lesson}: {options.file}\nthe numbers are new each time; to have these again: --seed {seed}\n")
 
     try:
-        student = Student(_load(options.file))
+        with time_limit():
+            student = Student(_load(options.file))
     except Mistake as mistake:
         print(_indented(str(mistake)))
         return 1
@@ -156,7 +162,8 @@ def main(folder: Path, lesson: str, tasks: dict[str, Callable[[Student, np.rando
     for number, (title, check) in enumerate(tasks.items(), start=1):
         verdict, reason = "passed", ""
         try:
-            check(student, np.random.default_rng([seed, number]))
+            with time_limit():
+                check(student, np.random.default_rng([seed, number]))
             passed += 1
         except NotDone as stub:
             verdict, reason = "not done yet", "" if "Lesson" in str(stub) else str(stub)
@@ -167,6 +174,29 @@ def main(folder: Path, lesson: str, tasks: dict[str, Callable[[Student, np.rando
             print(_indented(reason))
     print(f"\n{passed} of {len(tasks)} tasks passed." + (" Well done." if passed == len(tasks) else ""))
     return 0 if passed == len(tasks) else 1
+
+
+@contextmanager
+def time_limit(seconds: int | None = None) -> Iterator[None]:
+    """`Mistake` if the block takes longer than ``SECONDS``: a loop without an end costs its own task only.
+
+    Nothing is limited on systems that have no alarm for a process (Windows).
+    """
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    seconds = SECONDS if seconds is None else seconds
+
+    def stop(*_: Any) -> None:
+        raise Mistake(f"no answer within {seconds} seconds: is there a loop that never ends?")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _load(path: Path) -> ModuleType:
@@ -180,6 +210,10 @@ def _load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise Mistake(f"Python cannot read {path}, line {error.lineno}: {error.msg}") from error
+    except Mistake:  # it took too long
+        raise
+    except SystemExit as error:
+        raise Mistake(f"{path} ends the program with exit() while it is loaded; leave that out") from error
     except Exception as error:
         raise Mistake(f"{path} cannot be loaded: it {_what_was_raised(error, str(path))}") from error
     return module

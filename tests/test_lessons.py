@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,23 @@ def run_checker(lesson: Path, *arguments: str | Path) -> subprocess.CompletedPro
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, str(lesson / "check.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize("answer", ["import sys; sys.exit(0)", "while True: pass"])
+def test_an_answer_that_ends_the_program_or_never_comes_is_wrong_and_the_other_tasks_are_checked(
+    answer, tmp_path, monkeypatch, capsys
+):
+    """An exit with status 0 would be a checker that is content; a loop without an end, one that never is."""
+    if answer.startswith("while") and not hasattr(signal, "setitimer"):
+        pytest.skip("this system has no alarm for a process")
+    (tmp_path / "answers.py").write_text(f"def bad():\n    {answer}\n\n\ndef good():\n    return 1\n")
+    monkeypatch.setattr(sys, "argv", ["check.py", str(tmp_path / "answers.py")])
+    monkeypatch.setattr(checking, "SECONDS", 1)
+    tasks = {"bad": lambda student, rng: student.bad(), "good": lambda student, rng: student.good()}
+    assert checking.main(tmp_path, "Lesson 0", tasks) == 1
+    said = capsys.readouterr().out
+    assert "WRONG" in said and "1 of 2 tasks passed" in said
+    assert "exit()" in said or "loop that never ends" in said
 
 
 def verdict_on(lesson: str, check: str, seed: int = 0, **functions) -> str:

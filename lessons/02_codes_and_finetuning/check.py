@@ -103,12 +103,17 @@ def standardising(student: Student, rng: np.random.Generator) -> None:
     for i, (name, array) in enumerate((("train", train), ("other", other))):
         expect_close(name, results[i], (array - mean) / std, {sentence: slip[i] for sentence, slip in slips.items()})
 
-    train[:, 0] = 4.0
-    with np.errstate(all="ignore"):
-        constant_train, constant_other = student.standardise(train, other)
-    if not (np.isfinite(constant_train).all() and np.isfinite(constant_other).all()):
-        raise Mistake("a feature that is constant over the training codes gives NaN or infinity: do not divide by its std, 0")
-    expect_close("other (feature 0 constant in train)", constant_other[:, 0], other[:, 0] - 4.0)
+    for constant in (4.0, 0.1):  # the std of the second comes out as 1e-17, not as 0
+        train[:, 0] = constant
+        with np.errstate(all="ignore"):
+            constant_train, constant_other = student.standardise(train, other)
+        if not (np.isfinite(constant_train).all() and np.isfinite(constant_other).all()):
+            raise Mistake(
+                "a feature that is constant over the training codes gives NaN or infinity: do not divide by its std, 0"
+            )
+        rounding = "Was it divided by a std of 1e-17? Rounding makes the std of a constant feature a little more than 0."
+        likely = {rounding: (other[:, 0] - train[:, 0].mean()) / (train[:, 0].std() or 1.0)}
+        expect_close("other (feature 0 constant in train)", constant_other[:, 0], other[:, 0] - constant, likely)
 
 
 # ---- Task 3
@@ -299,6 +304,8 @@ def learning_rates(student: Student, rng: np.random.Generator) -> None:
     before = everything_in(network)
     optimizer.step()
     for name, parameter in network.parameters().items():
+        if parameter.grad is None:
+            raise Mistake(f"{name} has no gradient: set_learning_rates() must not freeze anything, only set multipliers")
         gradient = np.linalg.norm(parameter.grad)
         if gradient < 1e-4:  # a bias before a batch norm, say: it does nothing, and does not move
             continue

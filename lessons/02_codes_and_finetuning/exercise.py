@@ -41,7 +41,7 @@ def standardise(train: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.nd
     """Both sets of codes with (x - mean) / std of each feature, where mean and std are those **of the training codes**.
 
     The other set (validation, test) must not have a say in them. A feature that is constant over the training codes has no
-    std to divide by: only subtract its mean.
+    std to divide by: only subtract its mean. (Rounding may make its std 1e-17 instead of 0.)
 
     train (N, D), other (M, D)  ->  the same shapes
     """

@@ -288,19 +288,19 @@ class Experiment:
         y_train, y_val = self.pictures.targets[train], self.pictures.labels[val]
         options = {"augmentation": self.augmentation, "seed": seed, "progress": self.settings.progress}
 
-        # one feature bank for both phases, at the layer up to which both are frozen
+        # one feature bank for all phases that have views, at the layer up to which the last of them is frozen
         phases = self.phases(model)
         banked = [phase for phase in phases.values() if phase.views]
         views, started = max(phase.views for phase in banked), time.perf_counter()
         bank = build_feature_bank(model, banked[-1].freeze_until, views, x_train, x_val, **options)
         seconds = time.perf_counter() - started
 
-        finished: list[dict] = []
+        phase_records: list[dict] = []
         for key, phase in phases.items():
             started = time.perf_counter()
             history = fine_tune(model, phase, (x_train, y_train), (x_val, y_val), **options, bank=bank, loss=self.loss(phase))
             seconds += time.perf_counter() - started
-            finished.append(phase.record(history))
+            phase_records.append(phase.record(history))
             if key in self.runs and history.best:
                 val_accuracy, val_confusion = history.best["val_accuracy"], {}
                 if self.preset.test_time_views or self.is_uneven:
@@ -310,12 +310,12 @@ class Experiment:
                     confusion = confusion_matrix(y_val, predicted, len(self.pictures.classes))
                     val_confusion = {"val_confusion": confusion.tolist()}
                 if key == "finetune-more" and self.preset.final and not history.interrupted:
-                    # it learns from the validation pictures too: the accuracy on them is that of before
+                    # it learns from the validation pictures too: val_accuracy stays the one measured before
                     started = time.perf_counter()
                     final, history = self.train_finally(model, phase.freeze_until, seed)
-                    finished.append(final.record(history))
+                    phase_records.append(final.record(history))
                     seconds += time.perf_counter() - started
-                record = {"val_accuracy": val_accuracy, **val_confusion, "seconds": seconds, "phases": list(finished)}
+                record = {"val_accuracy": val_accuracy, **val_confusion, "seconds": seconds, "phases": list(phase_records)}
                 x_test = Selection(self.fitted_for(model), test)
                 self.finish(key, seed, model.copy(), self.scores(model, x_test, "test"), record)
             if history.interrupted:

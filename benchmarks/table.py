@@ -57,6 +57,12 @@ HEADINGS = {  # column: heading
         "dx_max": "dx max",
         "dx_rms": "dx rms",
     },
+    "outliers": {
+        "algorithm": "one pixel out of the ordinary",
+        "nan_outputs": "NaN outputs",
+        "error": "error beside 1e6",
+        "finite_up_to": "finite up to max /",
+    },
     "summary": {
         "what": "PyTorch / minicnn",
         "rows": "rows",

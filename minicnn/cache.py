@@ -168,6 +168,12 @@ def write_atomically(path: str | os.PathLike) -> Iterator[Path]:
         raise
 
 
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """A file with this content, which appears whole or not at all; see `write_atomically`."""
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def make_writable(folder: Path) -> None:
     """Make the folder of a report, if it is not there, and check that it can be written: before an hour is spent on it.
 

@@ -18,7 +18,7 @@ from minicnn import layers as ours
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import __main__ as command
-from benchmarks import accuracy, recipe, rows, shapes, students, table, timing
+from benchmarks import accuracy, outliers, recipe, rows, shapes, students, table, timing
 from benchmarks.checks import largest_difference
 from benchmarks.children import in_new_process
 from benchmarks.installation import installed_megabytes
@@ -237,6 +237,15 @@ def test_students_ways_all_compute_the_same(monkeypatch):
     assert count == {"3x3 convolution": 9 + HAS_TORCH, "3x3 depthwise": 2, "2x2 max pooling": 2, "batch norm, training": 2}
     assert all(set(row) == set(HEADINGS["students"]) and row["ms"] > 0 for row in ways)
     assert [row["times_ours"] for row in ways if row["way"] == "minicnn"] == [1] * 4
+
+
+def test_one_bad_pixel_reaches_further_in_winograds_tiles_than_in_the_definition(monkeypatch):
+    monkeypatch.setattr(outliers, "PLACES", range(4, 6))
+    rows = {row["algorithm"]: row for row in outliers.table(SETTINGS)}
+    assert set(rows["im2col"]) == set(table.HEADINGS["outliers"])
+    assert rows["im2col"]["nan_outputs"] == 9 < rows["winograd4"]["nan_outputs"]
+    assert rows["im2col"]["error"] < 1e-5 < rows["winograd4"]["error"]
+    assert rows["im2col"]["finite_up_to"] == 1 < rows["winograd2"]["finite_up_to"] < rows["winograd4"]["finite_up_to"]
 
 
 def test_rounding_of_every_algorithm_is_small_and_not_zero(monkeypatch):

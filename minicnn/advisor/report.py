@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 from .. import __version__
-from ..cache import write_atomically
+from ..cache import write_bytes
 from ..linear_model.cross_validation import CrossValidation
 from .advice import Advice
 from .figure import advice_figure
@@ -20,8 +20,7 @@ def write_advice(advice: Advice, folder: Path) -> list[Path]:
     advice_figure(advice).savefig(png, format="png", metadata={"Software": None})
     contents = {"advice.json": numbers.encode("utf-8", "backslashreplace"), "advice.png": png.getvalue()}
     for name, content in contents.items():
-        with write_atomically(folder / name) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(folder / name, content)
     return [folder / name for name in contents]
 
 

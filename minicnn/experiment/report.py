@@ -11,7 +11,7 @@ import json
 import math
 from pathlib import Path
 
-from ..cache import write_atomically
+from ..cache import write_bytes
 from .figures import FIGURES, draw
 from .html import html
 from .table import table
@@ -41,19 +41,14 @@ def write_report(results: dict, folder: Path, pictures) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_strict(results), indent=1, ensure_ascii=False, allow_nan=False)
-    _write(folder / "results.json", text.encode("utf-8", "backslashreplace") + b"\n")
+    write_bytes(folder / "results.json", text.encode("utf-8", "backslashreplace") + b"\n")
     drawings = draw(results, pictures)
     for drawing in drawings:
-        _write(folder / f"{drawing.name}.png", drawing.png)
+        write_bytes(folder / f"{drawing.name}.png", drawing.png)
     for name in FIGURES.keys() - {drawing.name for drawing in drawings}:
         (folder / f"{name}.png").unlink(missing_ok=True)
-    _write(folder / "report.html", html(results, drawings).encode("utf-8", "replace"))
+    write_bytes(folder / "report.html", html(results, drawings).encode("utf-8", "replace"))
     return folder / "report.html"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with write_atomically(path) as temporary:  # each file appears whole or not at all
-        temporary.write_bytes(content)
 
 
 def _strict(value):

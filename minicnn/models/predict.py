@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cache import write_atomically
+from ..cache import write_bytes
 from ..data.picture_set import FileSource, Source
 from ..data.trees import Tree, read_folder, read_zip
 from ..errors import DataError, PictureError
@@ -264,6 +264,5 @@ def check_target(path: Path) -> None:
 
 
 def _write(path: Path, text: str, encoding: str) -> None:
-    with write_atomically(path) as temporary:
-        # names of files that are not UTF-8 are written with their bytes as \udc.., which can be told apart
-        temporary.write_bytes(text.encode(encoding, "backslashreplace"))
+    # names of files that are not UTF-8 are written with their bytes as \udc.., which can be told apart
+    write_bytes(path, text.encode(encoding, "backslashreplace"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..linear_model.cross_validation import stratified_folds
 from ..linear_model.softmax_regression import SoftmaxRegression
 from ..models.model import Model
 from .features import extract_features
@@ -69,18 +70,15 @@ def compare_mirrored(
     y = labels[among]
     if np.bincount(y)[np.unique(y)].min() < 2 or len(np.unique(y)) < 2:
         return None
-    half = np.empty(len(among), np.int64)
-    for label in np.unique(y):
-        members = rng.permutation(np.flatnonzero(y == label))
-        half[members] = np.arange(len(members)) % 2
+    halves = stratified_folds(y, 2, rng)
     as_they_are = np.stack([np.array(fitted[i]) for i in among])  # one by one: they may be on disk
     x = extract_features(model, as_they_are, progress=False)
     x_mirrored = extract_features(model, np.ascontiguousarray(as_they_are[:, :, ::-1]), progress=False)
     plain, mirrored = np.empty(len(y), np.int64), np.empty(len(y), np.int64)
-    for part in (0, 1):
-        classifier = SoftmaxRegression(0.1).fit(x[half == part], y[half == part])
-        plain[half != part] = classifier.predict(x[half != part])
-        mirrored[half != part] = classifier.predict(x_mirrored[half != part])
+    for learned, asked in (halves, halves[::-1]):
+        classifier = SoftmaxRegression(0.1).fit(x[learned], y[learned])
+        plain[asked] = classifier.predict(x[asked])
+        mirrored[asked] = classifier.predict(x_mirrored[asked])
     difference = (plain == y).astype(float) - (mirrored == y)
     taken = np.zeros((len(classes), len(classes)))
     np.add.at(taken, (y, mirrored), 1)

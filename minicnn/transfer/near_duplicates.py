@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..data.picture_set import PictureSet
+from ..models.novelty import unit_length
 
 LEAST_COSINE = 0.65  # of the codes
 CLOSER = 0.7  # 1 - cosine is at most this times that of a usual picture and its nearest neighbour
@@ -82,7 +83,7 @@ def find_near_duplicates(codes: np.ndarray, fitted: np.ndarray) -> NearDuplicate
     """
     if len(codes) < 3:
         return NearDuplicates()
-    directions = codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12).astype(codes.dtype)
+    directions = unit_length(codes)
     count = min(NEIGHBOURS, len(codes) - 1)
     neighbours, cosines = np.empty((len(codes), count), np.int64), np.empty((len(codes), count))
     for start in range(0, len(codes), ROWS):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from minicnn.cache import write_atomically
 from minicnn.runtime.workers import get_threads, set_threads
 
-from . import accuracy, layers, networks, outliers, startup, students
+from . import accuracy, augmentation, layers, networks, outliers, startup, students
 from .machine import describe, matrix_product_gflops, torch_is_here
 from .rows import COLUMNS, Case, Row, Settings, make_row
 from .summary import summarise
@@ -26,6 +26,7 @@ TABLES: dict[str, Callable[[Settings], list[dict[str, Any]]]] = {  # with column
     "students": students.table,
     "accuracy": accuracy.table,
     "outliers": outliers.table,
+    "augmentation": augmentation.table,
 }
 SECONDS, QUICK_SECONDS = 0.7, 0.1  # of each side, in each row
 

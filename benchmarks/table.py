@@ -63,6 +63,11 @@ HEADINGS = {  # column: heading
         "error": "error beside 1e6",
         "finite_up_to": "finite up to max /",
     },
+    "augmentation": {
+        "what": "1,000 pictures of 32 x 32",
+        "ms": "ms",
+        "share": "of the step",
+    },
     "summary": {
         "what": "PyTorch / minicnn",
         "rows": "rows",

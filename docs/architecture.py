@@ -12,11 +12,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "minicnn"
 FIGURE = Path(__file__).resolve().parent / "figures" / "architecture.svg"
 
 FLOORS = (
-    ("errors",),
-    ("cache", "runtime"),
+    ("errors", "text"),
+    ("cache", "hashes", "sealed", "runtime"),
     ("kernels",),
     ("initializers", "schedules", "layers"),
-    ("losses", "optim", "inference", "data"),
+    ("losses", "optim", "regularizers", "inference", "data"),
     ("linear_model", "gradcheck", "training", "models"),
     ("pretrained", "viz"),
     ("transfer",),

@@ -7,12 +7,15 @@ so with new numbers and shapes every time), prints the report and gives the exit
 
 from __future__ import annotations
 
+import _thread
 import argparse
-import copy
 import importlib.util
+import os
 import signal
 import sys
 import textwrap
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +28,7 @@ import numpy as np
 WIDTH = 112
 TOLERANCE = 1e-6
 SECONDS = 120  # that a task may take
+GRACE = 5  # seconds in which it is interrupted again and again; then the whole check ends
 
 
 class Mistake(Exception):
@@ -35,11 +39,15 @@ class NotDone(Exception):
     """A function that still raises NotImplementedError, or is not there."""
 
 
+class TimeIsUp(BaseException):
+    """A task took too long. No `Exception`, so that ``except Exception`` in a student's loop does not swallow it."""
+
+
 class Student:
     """The student's functions. ``student.relu_forward(x)`` calls theirs, and watches how it behaves.
 
     A stub counts as `NotDone`; an error, nothing returned, and a changed argument are each a `Mistake` that says where.
-    Only arrays are watched for changes, so that a task may well ask to change a network.
+    Only arrays are watched for changes, alone or in a tuple, so that a task may well ask to change a network.
     """
 
     def __init__(self, module: ModuleType):
@@ -51,7 +59,7 @@ class Student:
             raise NotDone(f"there is no function {name}() in the file")
 
         def call(*arguments: Any) -> Any:
-            before = [copy.deepcopy(a) if isinstance(a, np.ndarray) else None for a in arguments]
+            before = [[array.copy() for array in _arrays_in(argument)] for argument in arguments]
             try:
                 answer = function(*arguments)
             except NotImplementedError as error:
@@ -62,8 +70,8 @@ class Student:
                 raise Mistake(f"{name}() ends the program with exit(); a function returns its answer") from error
             except Exception as error:
                 raise Mistake(f"{name}() {_what_was_raised(error, self._module.__file__)}") from error
-            for i, (argument, copied) in enumerate(zip(arguments, before, strict=True)):
-                if copied is not None and not np.array_equal(argument, copied, equal_nan=True):
+            for i, (argument, copies) in enumerate(zip(arguments, before, strict=True)):
+                if any(not np.array_equal(*pair) for pair in zip(_arrays_in(argument), copies, strict=True)):
                     raise Mistake(f"{name}() changes its argument number {i + 1}; others still need that array: work on a copy")
             if answer is None:
                 raise Mistake(f"{name}() returns nothing (None); is there a return at its end?")
@@ -72,19 +80,28 @@ class Student:
         return call
 
 
+def _arrays_in(argument: Any) -> list[np.ndarray]:
+    return [a for a in (argument if isinstance(argument, tuple) else [argument]) if isinstance(a, np.ndarray)]
+
+
 def expect_several(name: str, answer: Any, parts: str) -> list[Any]:
     """The student's answer as a list, if it is a tuple of as many things as ``parts`` ("dx, dw, db") names."""
     names = parts.split(", ")
     if not isinstance(answer, (tuple, list)) or len(answer) != len(names):
-        got = f"a {type(answer).__name__}" + (f" of {len(answer)}" if isinstance(answer, (tuple, list)) else "")
-        raise Mistake(f"{name}() must return {len(names)} things, {parts}; got {got}")
+        raise Mistake(f"{name}() must return {len(names)} things, {parts}; got {_what_came(answer)}")
     return list(answer)
+
+
+def _what_came(got: Any) -> str:
+    if isinstance(got, np.ndarray):
+        return f"an array of shape {got.shape}"
+    return f"a {type(got).__name__}" + (f" of {len(got)}" if isinstance(got, (tuple, list)) else "")
 
 
 def expect_array(name: str, got: Any, shape: tuple[int, ...]) -> np.ndarray:
     """The array, if it is one of this shape holding finite floating-point numbers."""
     if not isinstance(got, (np.ndarray, np.generic)):
-        raise Mistake(f"{name} must be a NumPy array of shape {shape}, got {type(got).__name__}")
+        raise Mistake(f"{name} must be a NumPy array of shape {shape}, got {_what_came(got)}")
     if got.shape != shape:
         hint = " Is it transposed?" if got.shape == shape[::-1] else ""
         raise Mistake(f"{name} must have shape {shape}, got {got.shape}.{hint}")
@@ -93,6 +110,14 @@ def expect_array(name: str, got: Any, shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(got).all():
         raise Mistake(f"{name} holds {int((~np.isfinite(got)).sum())} values that are NaN or infinite")
     return np.asarray(got)
+
+
+def expect_number(name: str, got: Any) -> np.ndarray:
+    """The number, if it is a single finite one: of Python or of NumPy, or an array without axes."""
+    is_number = np.ndim(got) == 0 and np.asarray(got).dtype.kind in "fiu"
+    if not is_number or not np.isfinite(got):
+        raise Mistake(f"{name} must be a single finite number, got {got if is_number else _what_came(got)}")
+    return np.float64(got)
 
 
 def expect_close(
@@ -155,20 +180,13 @@ def main(folder: Path, lesson: str, tasks: dict[str, Callable[[Student, np.rando
     try:
         with time_limit():
             student = Student(_load(options.file))
-    except Mistake as mistake:
+    except (Mistake, TimeIsUp) as mistake:
         print(_indented(str(mistake)))
         return 1
     passed = 0
     for number, (title, check) in enumerate(tasks.items(), start=1):
-        verdict, reason = "passed", ""
-        try:
-            with time_limit():
-                check(student, np.random.default_rng([seed, number]))
-            passed += 1
-        except NotDone as stub:
-            verdict, reason = "not done yet", "" if "Lesson" in str(stub) else str(stub)
-        except Mistake as mistake:
-            verdict, reason = "WRONG", str(mistake)
+        verdict, reason = _verdict(check, student, np.random.default_rng([seed, number]))
+        passed += verdict == "passed"
         print(f"  task {number}  {title:<46} {verdict}")
         if reason:
             print(_indented(reason))
@@ -176,27 +194,62 @@ def main(folder: Path, lesson: str, tasks: dict[str, Callable[[Student, np.rando
     return 0 if passed == len(tasks) else 1
 
 
+def _verdict(
+    check: Callable[[Student, np.random.Generator], None], student: Student, rng: np.random.Generator
+) -> tuple[str, str]:
+    """The verdict on one task, and the reason if there is anything to say."""
+    try:
+        with time_limit():
+            check(student, rng)
+    except NotDone as stub:
+        return "not done yet", "" if "Lesson" in str(stub) else str(stub)
+    except (Mistake, TimeIsUp) as mistake:
+        return "WRONG", str(mistake)
+    except Exception as error:
+        return "WRONG", f"the check broke off, probably over what came back: {type(error).__name__}: {error}"
+    return "passed", ""
+
+
 @contextmanager
-def time_limit(seconds: int | None = None) -> Iterator[None]:
-    """`Mistake` if the block takes longer than ``SECONDS``: a loop without an end costs its own task only.
+def time_limit() -> Iterator[None]:
+    """`TimeIsUp` in a block that takes longer than ``SECONDS``: a loop without an end costs its own task only.
 
-    Nothing is limited on systems that have no alarm for a process (Windows).
+    A thread waits beside the block, and then interrupts it as Ctrl-C would, which works on every system. Python looks for
+    interrupts between its own steps, so that one long call into compiled code, or a sleep, has to come to its end first; and a
+    loop that catches everything goes on. So the interrupt is repeated, and if nothing helps for ``GRACE`` seconds the thread
+    says so and ends the program, with status 1.
     """
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-    seconds = SECONDS if seconds is None else seconds
+    seconds, complaint = SECONDS, f"no answer within {SECONDS} seconds: is there a loop that never ends?"
+    is_done, is_late = threading.Event(), threading.Event()
 
-    def stop(*_: Any) -> None:
-        raise Mistake(f"no answer within {seconds} seconds: is there a loop that never ends?")
+    def watch() -> None:
+        if is_done.wait(seconds):
+            return
+        is_late.set()
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            _thread.interrupt_main()
+            if is_done.wait(0.1):
+                return
+        print(_indented(f"WRONG: {complaint} It cannot be interrupted either (does it sleep, or catch every exception?)."))
+        print("\nThe check ends here; mend that, and run it again.", flush=True)
+        os._exit(1)
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    def interrupt(*arguments: Any) -> None:
+        if is_late.is_set() and not is_done.is_set():
+            raise TimeIsUp(complaint)
+        if not is_late.is_set() and callable(before):  # somebody pressed Ctrl-C
+            before(*arguments)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        is_done.set()
+        watcher.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def _load(path: Path) -> ModuleType:
@@ -210,8 +263,6 @@ def _load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise Mistake(f"Python cannot read {path}, line {error.lineno}: {error.msg}") from error
-    except Mistake:  # it took too long
-        raise
     except SystemExit as error:
         raise Mistake(f"{path} ends the program with exit() while it is loaded; leave that out") from error
     except Exception as error:

@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
                           help="do not mirror training pictures: left and right, up and down make a difference")  # fmt: skip
     transfer.add_argument("--augment", metavar="WORDS",
                           help="how training pictures are varied: flip, vertical-flip, turns, shift=, window=, brightness=, "
-                          "contrast=, with commas between them, or none (default for photographs: "
+                          "contrast=, saturation=, with commas between them, or none (default for photographs: "
                           "flip,window=0.7,brightness=0.2,contrast=0.2)")  # fmt: skip
     transfer.add_argument("--group-duplicates", action="store_true",
                           help="keep pictures that are nearly the same in one part of the split")  # fmt: skip

@@ -13,6 +13,7 @@ from minicnn.layers import (
     Sigmoid,
     Tanh,
 )
+from minicnn.layers.activation import CLIPS, Activation
 
 ALL = [ReLU(), ReLU6(), LeakyReLU(0.2), ELU(1.5), Sigmoid(), Tanh()]
 KINKY = [ReLU(), ReLU6(), LeakyReLU(0.2)]
@@ -172,3 +173,35 @@ def test_pytorch_gives_the_same(dtype):
         close = {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-10, "atol": 1e-12}
         np.testing.assert_allclose(y, their_y.detach().numpy(), **close)
         np.testing.assert_allclose(dx, their_x.grad.numpy(), **close)
+
+
+def test_an_activation_must_write_its_function_and_its_gradient():
+    class Nothing(Activation):
+        """Neither."""
+
+    with pytest.raises(NotImplementedError, match=r"Nothing must write _function\(x\)"):
+        Nothing().forward(np.ones(3))
+    with pytest.raises(NotImplementedError, match=r"Nothing must write _gradient\(dy, y\)"):
+        Nothing()._gradient(np.ones(3), np.ones(3))
+
+
+@pytest.mark.parametrize("relu", CLIPS, ids=lambda relu: relu.__name__)
+def test_a_relu_is_a_clip_and_flat_at_its_limits(relu):
+    (low, high), x = CLIPS[relu], np.linspace(-2, 8, 41)
+    y, dx = through(relu(), x)
+    assert np.array_equal(y, np.clip(x, low, high))
+    assert np.array_equal(dx, (low < x) & (x < high))
+
+
+def test_unless_told_a_leaky_relu_leaks_a_hundredth_and_an_elu_ends_at_minus_one():
+    assert through(LeakyReLU(), np.array([-1.0]))[0] == -0.01
+    assert through(ELU(), np.array([-50.0]))[0] == -1
+
+
+@pytest.mark.parametrize("activation", [LeakyReLU, ELU])
+def test_slopes_and_limits_are_finite_and_may_be_zero(activation):
+    y, dx = through(activation(0), np.array([-1.0, 2.0]))
+    assert y.tolist() == [0, 2] and dx.tolist() == [0, 1]
+    for bad in (np.inf, np.nan, -1e-9):
+        with pytest.raises(ValueError, match="0 or more"):
+            activation(bad)

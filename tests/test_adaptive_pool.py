@@ -1,5 +1,7 @@
 """Adaptive average pooling: its windows, its gradient, and that PyTorch has the same ones."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,13 @@ def test_what_makes_no_sense_is_refused():
         AdaptiveAvgPool2d(0)
     with pytest.raises(ValueError, match=r"expects an input of shape \(N, C, H, W\).*got \(1, 2, 0, 3\)"):
         AdaptiveAvgPool2d(2).forward(np.zeros((1, 2, 0, 3), np.float32))
+    with pytest.raises(TypeError, match="float32 or float64, got int64"):
+        AdaptiveAvgPool2d(2).forward(np.zeros((1, 2, 3, 3), np.int64))
     pool = AdaptiveAvgPool2d(2).train()
     pool.forward(PICTURES)
     with pytest.raises(ValueError, match="expects a dy like y"):
         pool.backward(PICTURES)
+
+
+def test_its_config_makes_it_again():
+    assert AdaptiveAvgPool2d(**json.loads(json.dumps(AdaptiveAvgPool2d((3, 2)).config()))).output_size == (3, 2)

@@ -183,6 +183,22 @@ def test_a_frozen_head_above_something_trainable_still_hands_its_gradient_down()
     assert np.abs(gradients[0] - gradients[1]).max() > 1e-3
 
 
+def test_where_no_loss_looks_only_what_is_trained_gets_a_gradient_of_zeros_and_dx_only_who_asks():
+    side, x = AuxiliaryHead(Linear(2, 3)).train(), np.ones((4, 2), np.float32)
+    side.head.b.trainable = side.needs_dx = False
+    side.forward(x)
+    assert side.backward(x) is None
+    assert side.head.b.grad is None and not side.head.w.grad.any()
+
+
+def test_for_gradients_in_eval_mode_no_head_runs_either():
+    side = AuxiliaryHead(Linear(2, 3)).eval(backward=True)
+    x = np.ones((4, 2), np.float32)
+    assert side.forward(x) is x and side.scores is None
+    assert side.backward(x) is x
+    assert side.is_identity_in_inference
+
+
 # ---- in a network's life
 
 
@@ -254,6 +270,10 @@ def test_what_makes_no_sense_is_refused():
         ValueError, match=r"AuxiliaryHead 'aux1' gives scores \(4, 3\) and the network \(4, 5\): after a change"
     ):
         WithAuxiliaryHeads(SoftmaxCrossEntropy(), model).forward(model.forward(PICTURES), TARGETS)
+    with pytest.raises(TypeError, match="float32 or float64, got int64"):
+        AuxiliaryHead(Linear(2, 2)).forward(np.zeros((3, 2), np.int64))
+    with pytest.raises(ValueError, match=r"Linear 'head.fc' expects 2 features"):
+        AuxiliaryHead(Sequential(fc=Linear(2, 2))).train().forward(np.zeros((3, 4), np.float32))
     side = AuxiliaryHead(Linear(2, 2)).train()
     side.forward(np.zeros((3, 2), np.float32))
     with pytest.raises(ValueError, match="expects a dy like y"):

@@ -41,3 +41,21 @@ def test_only_pictures_have_channels():
 def test_its_config_makes_it_again():
     config = json.loads(json.dumps(PadChannels(3, 4).config()))
     assert PadChannels(**config).config() == {"before": 3, "after": 4}
+
+
+def test_unless_told_it_adds_no_channels():
+    assert np.array_equal(PadChannels().forward(X), X)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (1, 0), (4, 3)])
+def test_the_zeros_may_be_on_one_side_only_and_more_than_there_are_channels(before, after):
+    layer = PadChannels(before, after).train()
+    y = layer.forward(X)
+    assert np.array_equal(y[:, before : before + 3], X) and np.count_nonzero(y) == np.count_nonzero(X)
+    dy = np.random.default_rng(1).standard_normal(y.shape)
+    assert np.array_equal(layer.backward(dy), dy[:, before : before + 3])
+
+
+def test_only_pictures_of_floats_are_padded():
+    with pytest.raises(TypeError, match="float32 or float64, got int64"):
+        PadChannels(1, 1).forward(np.zeros((1, 2, 3, 3), np.int64))

@@ -175,6 +175,7 @@ def test_both_paths_of_a_shortcut_block_are_layers():
 def test_halves_share_their_layers_with_the_whole():
     net = three_layers().eval()
     lower, upper = net.split("b")
+    assert list(lower.children()) == ["spy_a", "a", "spy_b", "b"] and list(upper.children()) == ["norm", "spy_c", "c"]
     assert np.array_equal(upper.forward(lower.forward(ROWS)), net.forward(ROWS))
     upper.layers["c"].b.value += 1
     assert np.array_equal(upper.forward(lower.forward(ROWS)), net.forward(ROWS))
@@ -185,8 +186,9 @@ def test_halves_share_their_layers_with_the_whole():
 def test_branches_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"the body gives \(5, 3\) and the shortcut \(5, 4\)"):
         Residual(linear(1, features=3)).forward(ROWS)
-    with pytest.raises(ValueError, match="branches may differ in channels only"):
-        Concat(Conv2d(3, 2, 1), Conv2d(3, 2, 3)).forward(PICTURES.astype(np.float32))
+    for kernel in (3, (3, 1), (1, 3)):
+        with pytest.raises(ValueError, match="branches may differ in channels only"):
+            Concat(Conv2d(3, 2, 1), Conv2d(3, 2, kernel)).forward(PICTURES.astype(np.float32))
     with pytest.raises(ValueError, match="at least one branch"):
         Concat()
 
@@ -322,3 +324,70 @@ def test_modes_reach_the_innermost_layer():
 def test_branches_are_joined_in_their_order_whether_threads_share_the_copy_or_not(N, size):
     parts = [np.random.default_rng(c).standard_normal((N, c, size, size)) for c in (3, 1, 8)]
     np.testing.assert_array_equal(join_channels(parts), np.concatenate(parts, axis=1))
+
+
+@pytest.mark.parametrize("mode", ["train", "eval", "eval with backward"])
+def test_halves_are_in_the_mode_of_the_whole(mode):
+    net = three_layers()
+    net.train() if mode == "train" else net.eval(backward=mode == "eval with backward")
+    for half in net.split("b"):
+        assert (half.training, half.remembers) == (mode == "train", mode != "eval")
+
+
+# ---- what they say about themselves
+
+
+def containers():
+    """Each container with two layers, for rows of 4 numbers."""
+    return [Sequential(a=linear(1), b=linear(2)), Residual(linear(1), linear(2)), Concat(a=linear(1), b=linear(2))]
+
+
+@pytest.mark.parametrize("net", containers(), ids=str)
+def test_a_container_costs_what_its_layers_cost(net):
+    assert net.multiply_adds((5, 4)) == 2 * 5 * 16
+
+
+@pytest.mark.parametrize("net", [*containers(), Residual(linear(1))], ids=str)
+def test_its_config_holds_its_layers_and_makes_it_again(net):
+    twin = type(net)(**net.config())
+    assert twin.children() == net.children()
+    assert np.array_equal(twin.forward(ROWS), net.forward(ROWS))
+
+
+def test_layers_are_named_as_soon_as_they_are_inside():
+    for net, path in ((Residual(Sequential(fc=linear(1))), "body"), (Sequential(a=Sequential(fc=linear(1))), "a")):
+        inner = net.children()[path]
+        assert [inner.name, inner.layers["fc"].name] == [path, f"{path}.fc"]
+
+
+def test_of_one_branch_the_shape_is_the_branchs():
+    assert Concat(linear(1, features=3)).output_shape((5, 4)) == (5, 3)
+
+
+@pytest.mark.parametrize("net", containers(), ids=str)
+def test_a_dy_that_is_not_like_y_is_refused(net):
+    y = net.train().forward(ROWS)
+    with pytest.raises(ValueError, match=f"{net}: .*expects a dy like y"):
+        net.backward(y.T.copy())
+
+
+@pytest.mark.parametrize("net", containers(), ids=str)
+def test_a_container_that_need_not_return_dx_returns_none(net):
+    net.train().needs_dx = False
+    dy = np.ones_like(net.forward(ROWS))
+    assert net.backward(dy) is None
+    assert all(parameter.grad is not None for parameter in net.parameters().values())
+
+
+@pytest.mark.parametrize("net", containers(), ids=str)
+def test_where_a_container_remembers_nothing_its_layers_do_not_either(net):
+    def remember():
+        return [layer.name for _, layer in net.walk() if layer._remembered is not None]
+
+    net.eval().forward(ROWS)
+    assert remember() == []
+    above = linear(3, features=2) if not isinstance(net, Concat) else Linear(8, 2, rng=3).astype(np.float64)
+    whole = Sequential(below=net.freeze(), above=above).train()
+    whole.needs_dx = False
+    whole.forward(ROWS)
+    assert remember() == []

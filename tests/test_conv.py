@@ -1,6 +1,7 @@
 """Convolution: numbers worked by hand, the definition against the fast kernels, and another engine's opinion."""
 
 import copy
+import json
 import os
 import subprocess
 import sys
@@ -394,6 +395,8 @@ def test_config_makes_the_same_layer():
     twin = Conv2d(**layer.config())
     assert twin.config() == layer.config() and twin.w.value.shape == layer.w.value.shape and twin.b is None
     assert Conv2d(**Conv2d(1, 1, 3, pad="same").config()).pad == "same"
+    each_side = Conv2d(1, 1, 3, pad=((1, 2), (0, 1)))
+    assert Conv2d(**json.loads(json.dumps(each_side.config()))).pad == each_side.pad == ((1, 2), (0, 1))
 
 
 def test_weights_start_by_msra_from_the_seed_and_biases_at_zero():
@@ -505,6 +508,8 @@ def test_a_network_uses_an_algorithm_where_it_can_and_none_undoes_it():
     assert net.layers["stem"].layers["conv"].algorithm is None
     with pytest.raises(ValueError, match=r"no algorithm 'fft' for convolutions; there are depthwise, .*, reference"):
         set_algorithm(net, "fft")
+    with pytest.raises(ValueError, match="no algorithm 'fft'"):  # even where nothing would use it
+        set_algorithm(Sequential(), "fft")
 
 
 def test_the_algorithm_is_no_part_of_what_is_saved_but_of_a_copy():
@@ -528,6 +533,11 @@ def test_an_algorithm_that_does_not_exist_or_fit_is_refused_when_it_is_set():
     assert layer.algorithm == "im2col"
 
 
+def test_without_padding_a_1x1_filter_is_a_product_of_matrices_and_same_adds_none():
+    for pad, can in ((0, True), ("same", True), ((0, 1), False), ((1, 0), False)):
+        assert Conv2d(3, 4, 1, pad=pad).can_use("pointwise") == can
+
+
 # ---- what is refused
 
 
@@ -545,6 +555,16 @@ def test_the_wrong_number_of_channels_is_explained():
 def test_a_window_larger_than_the_padded_picture_is_explained(shape):
     with pytest.raises(ValueError, match=r"the window, 3 x 5, is larger than the padded picture"):
         Conv2d(3, 4, 3, dilation=(1, 2)).output_shape(shape)
+
+
+def test_one_pixel_is_a_picture_and_one_window_a_map():
+    assert Conv2d(3, 4, 1).output_shape((2, 3, 1, 1)) == (2, 4, 1, 1)
+    assert Conv2d(3, 4, 3, dilation=(1, 2)).output_shape((2, 3, 3, 5)) == (2, 4, 1, 1)
+
+
+def test_the_shape_of_something_else_than_pictures_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), got \(3, 5, 5\)"):
+        Conv2d(3, 4, 3).output_shape((3, 5, 5))
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 0, 9), (1, 3, 9, 0)])

@@ -236,7 +236,7 @@ FAULTS = [
         "the term of the variance, proportional to x - mean in each channel (the gradient that goes through 1 / std) is",
     ),
     (norm(MissingBothTerms), "x", "(the gradient that goes through 1 / std) is missing"),
-    (norm(ForgottenGamma), "x", "a factor of its own for each channel (gamma"),
+    (norm(ForgottenGamma), "x", "the factor gamma is left out"),
     (WrongCountAtTheBorder(3, stride=1, pad=1), "x", "wrong within 2 pixel(s) of the border"),
 ]
 
@@ -638,3 +638,151 @@ def test_arrays_that_cannot_be_changed_are_refused(name):
     arrays[name].flags.writeable = False
     with pytest.raises(ValueError, match=rf"change arrays in place, and {name} is read-only: give a copy, {name}.copy\(\)"):
         check_function(lambda x, w: x * w, lambda dy: {"x": dy * arrays["w"], "w": (dy * ROWS).sum(axis=0)}, arrays)
+
+
+# ---- what is measured, to the digit
+
+
+def test_the_step_is_a_hundred_thousandth_of_the_element_or_of_1():
+    x = np.array([0.25, -0.5, 8.0])
+    before, seen = x.copy(), []
+
+    def forward(x):
+        seen.append(x - before)
+        return x**2
+
+    assert check_function(forward, lambda dy: {"x": 2 * before * dy}, {"x": x}).ok
+    steps = np.unique(np.abs(np.round(seen, 12)))
+    assert np.allclose(steps, [0, 1e-5, 8e-5], rtol=1e-6, atol=0)
+    assert np.array_equal(x, before)
+
+
+def test_a_smaller_step_and_a_looser_tolerance_may_be_chosen():
+    x = np.array([0.4, 1.0, 2.5])
+
+    def check(wrong_by, **options):
+        return check_function(np.sin, lambda dy: {"x": (1 + wrong_by) * np.cos([0.4, 1.0, 2.5]) * dy}, {"x": x}, **options)
+
+    assert check(1e-4, tolerance=1e-3).ok and not check(1e-4).ok
+    assert check(0, step=1e-3, tolerance=1e-9).ok  # two steps are extrapolated: the error is not 1e-6 / 6
+
+
+def test_elements_far_below_the_largest_need_fewer_digits_and_others_do_not():
+    size = np.array([1.0, 1e-2, 1e-5])
+    for wrong, passes in ((1e-5, True), (1e-2, False), (1.0, False)):
+        factor = np.where(size == wrong, 1 + 1e-5, 1.0)
+        report = check_function(
+            lambda x: size * x, lambda dy, f=factor: {"x": f * size * dy}, {"x": np.array([0.3, -0.7, 0.9])}
+        )
+        assert report.ok == passes, report
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-8, 1.0, 1e8])
+def test_what_backward_gives_must_repeat_whatever_its_size(scale):
+    passes = []
+
+    def backward_of(gradients):
+        passes[:] = gradients
+        return lambda dy: {"x": passes.pop(0)}
+
+    right = 2 * scale * ROWS
+    for second, said in ((2 * right, "doubles"), (right * (1 + 1e-6), "differs"), (right[:1], "differs"), (None, "differs")):
+        report = check_function(lambda x: scale * np.sum(x**2), backward_of([right, second, right]), {"x": ROWS.copy()})
+        assert len(report.faults) == 1 and said in report.faults[0]
+        assert report.max_error < 1e-6
+    assert check_function(lambda x: scale * np.sum(x**2), backward_of([right, right * (1 + 1e-12)]), {"x": ROWS.copy()}).ok
+
+
+def test_a_gradient_with_fewer_digits_is_reported_although_its_numbers_pass():
+    report = check_layer(ReLU(), ROWS)
+    assert report.ok
+
+    def backward(dtype):
+        return lambda dy: {"x": (2 * ROWS * dy).astype(dtype)}
+
+    report = check_function(lambda x: x**2, backward(np.float32), {"x": ROWS.copy()})
+    assert report.max_error < 1e-6
+    assert report.faults == ["the gradient of x is float32, expected float64: something in backward() converts it"]
+    report = check_function(lambda x: x**2, backward(np.float16), {"x": ROWS.copy()})
+    assert "rounded to float16" in report.arrays[0].guess
+    report = check_function(lambda x: 90 * x**2, lambda dy: {"x": (180 * ROWS * dy).astype(int)}, {"x": ROWS.copy()})
+    assert "rounded to whole numbers" in report.arrays[0].guess
+    report = check_function(lambda x: x**2, backward(complex), {"x": ROWS.copy()})
+    assert "the gradient is complex128, expected float64" in str(report) and not report.ok
+
+
+def test_whole_numbers_that_are_right_pass():
+    assert check_function(np.sum, lambda dy: {"x": np.ones((5, 4), int)}, {"x": ROWS.copy()}).ok
+
+
+def test_a_forward_that_converts_to_float32_is_called_so():
+    report = check_function(lambda x: x.astype(np.float32), lambda dy: {"x": dy}, {"x": ROWS.copy()})
+    assert report.faults == [
+        "forward() gives float32, expected float64 from float64: something in it converts, and digits are lost"
+    ]
+    assert not report.arrays
+
+
+def test_no_arrays_are_refused():
+    with pytest.raises(ValueError, match="arrays is empty"):
+        check_function(np.sum, lambda dy: {}, {})
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("make", [lambda: Linear(4, 3, rng=0), Sigmoid, lambda: BatchNorm1d(4), lambda: Linear(4, 1, rng=0)])
+def test_right_layers_pass_at_any_scale(make, scale):
+    report = check_function(
+        *_scaled(make().astype(np.float64).train(), scale),
+    )
+    assert report.ok, report
+
+
+def _scaled(layer, scale):
+    """A layer whose outputs, and so all gradients, are as large as this."""
+
+    def backward(dy):
+        return {"x": layer.backward(scale * dy)}
+
+    return lambda x: scale * layer.forward(x), backward, {"x": ROWS.copy()}
+
+
+# ---- guesses that are made by measuring again
+
+
+def test_a_path_and_a_factor_that_are_left_out_are_named_by_the_array_that_they_go_through():
+    x, p, a = ROWS, np.random.default_rng(3).standard_normal((4, 4)), np.array([0.3])
+    report = check_function(
+        lambda x, p: x @ p + np.tanh(x), lambda dy: {"x": dy * (1 - np.tanh(x) ** 2), "p": x.T @ dy}, {"x": x, "p": p}
+    )
+    assert report.arrays[0].guess == "it is the gradient for p = 0: what goes through p is left out"
+    report = check_function(
+        lambda x, a: x + a * np.tanh(x),
+        lambda dy: {"x": dy + dy * (1 - np.tanh(x) ** 2), "a": np.array([np.sum(dy * np.tanh(x))])},
+        {"x": x, "a": a},
+    )
+    assert report.arrays[0].guess == "it is the gradient for a = 1: the factor a is left out"
+    assert a == 0.3
+
+
+def test_the_uses_of_a_shared_matrix_are_counted_and_samples_that_mix_are_no_uses():
+    x, w = ROWS, np.random.default_rng(3).standard_normal((4, 4))
+
+    def forward(x, w):
+        return np.tanh(np.tanh(x @ w) @ w)
+
+    def backward(dy, x=x):
+        h = np.tanh(x @ w)
+        d = dy * (1 - forward(x, w) ** 2)
+        inner = d @ w.T * (1 - h**2)
+        return {"x": inner @ w.T, "w": h.T @ d}
+
+    report = check_function(forward, backward, {"x": x.copy(), "w": w})
+    assert [check.name for check in report.arrays if check.guess] == ["w"]
+    assert "in 2 places or more, and 1 of them" in report.arrays[1].guess
+    # here the gradient for one output has a high rank because all samples come in by the mean
+    report = check_function(
+        lambda x, w: np.tanh((x - x.mean(axis=0)) @ w),
+        lambda dy: {"x": backward(dy)["x"], "w": x.T @ (dy * (1 - np.tanh((x - x.mean(axis=0)) @ w) ** 2))},
+        {"x": x.copy(), "w": w},
+    )
+    assert "places or more" not in report.arrays[1].guess

@@ -21,13 +21,16 @@ from minicnn.layers import (
     BatchNorm2d,
     Concat,
     Conv2d,
+    DropConnect,
     Dropout,
     Flatten,
+    FractionalMaxPool2d,
     GlobalAvgPool2d,
     Layer,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
+    Maxout,
     MaxPool2d,
     PadChannels,
     ReLU,
@@ -35,9 +38,20 @@ from minicnn.layers import (
     Residual,
     Sequential,
     Sigmoid,
+    StochasticDepth,
     Tanh,
+    VanillaDropout,
 )
-from minicnn.losses import BinaryLogistic, Loss, SoftmaxCrossEntropy, SVMHinge, WithAuxiliaryHeads, softmax
+from minicnn.losses import (
+    BinaryLogistic,
+    Loss,
+    MeanSquaredError,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    SVMHinge,
+    WithAuxiliaryHeads,
+    softmax,
+)
 
 
 def distinct(*shape):
@@ -82,6 +96,12 @@ CASES = {
     "Sigmoid": (Sigmoid(), PICTURES),
     "Tanh": (Tanh(), PICTURES),
     "Dropout": (Dropout(0.4, rng=0), PICTURES),
+    "VanillaDropout": (VanillaDropout(0.4, rng=0), PICTURES),
+    "DropConnect": (DropConnect(5, 3, p=0.4, rng=0), ROWS),
+    "StochasticDepth": (Residual(StochasticDepth(Conv2d(4, 4, 3, pad=1, rng=0), 0.7, rng=0)), PICTURES),
+    "FractionalMaxPool2d": (FractionalMaxPool2d(1.4, rng=0), PICTURES),
+    "FractionalMaxPool2d at random, side by side": (FractionalMaxPool2d(1.4, False, "random", rng=0), PICTURES),
+    "Maxout": (Maxout(2), PICTURES),
     "Sequential": (Sequential(Linear(5, 4, rng=0), Tanh(), Dropout(0.3, rng=1), Linear(4, 3, rng=2)), ROWS),
     "Residual": (Residual(Sequential(Conv2d(4, 4, 3, pad=1, rng=0), BatchNorm2d(4), Tanh())), PICTURES),
     "Residual with projection": (Residual(Conv2d(4, 3, 3, 2, 1, rng=0), Conv2d(4, 3, 1, 2, rng=1)), PICTURES),
@@ -185,6 +205,8 @@ LOSSES = [
     (SVMHinge(), ROWS, CLASSES),
     (SVMHinge(margin=0.5), ROWS, CLASSES),
     (BinaryLogistic(), ROWS[:, :1], np.arange(6) % 2),
+    (SigmoidCrossEntropy(), ROWS, (ROWS[::-1] > 0).astype(int)),
+    (MeanSquaredError(), ROWS, 2 * ROWS[::-1]),
     (WithAuxiliaryHeads(SoftmaxCrossEntropy(), after_a_pass_of_an_auxiliary_head()), ROWS, CLASSES),
 ]
 

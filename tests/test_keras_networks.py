@@ -131,14 +131,85 @@ def test_a_head_on_a_flattened_map_with_a_sigmoid(keras, tmp_path):
 def test_weights_alone_have_the_head_and_say_that_the_preparation_is_not_in_them(keras, tmp_path):
     net = shaken(guide(keras))
     model, mapped = convert(save(net, tmp_path / "net.weights.h5"), "mobilenet_v1")
-    assert "only its weights: if pictures were scaled by a layer of it" in " ".join(mapped.notes)
+    (note,) = (note for note in mapped.notes if "describe" in note)
+    assert "only its weights: taken are pictures of 224 x 224, prepared as" in note and "scaled by a layer of it" in note
     assert_same_scores(model, net)  # this network's usual preparation, as it happens
 
 
-def test_published_weights_alone_need_no_remark(keras, tmp_path):
-    net = shaken(keras.applications.MobileNet(weights=None, input_shape=(SIDE, SIDE, 3), alpha=0.25, classes=CLASSES))
-    _, mapped = convert(save(net, tmp_path / "net.weights.h5"), "mobilenet_v1")
-    assert not any("preprocessing" in note for note in mapped.notes)
+@pytest.mark.parametrize(
+    ("family", "architecture", "head", "remarks"),
+    [("MobileNet", "mobilenet_v1", {"classes": 1000}, 0), ("MobileNet", "mobilenet_v1", {"include_top": False}, 0),
+     ("MobileNet", "mobilenet_v1", {"classes": CLASSES}, 1), ("MobileNetV2", "mobilenet_v2", {"classes": CLASSES}, 2)],
+)  # fmt: skip
+def test_only_published_weights_alone_need_no_remark(keras, tmp_path, family, architecture, head, remarks):
+    """With classes of one's own the pictures may have been of another size, on which MobileNetV2's padding depends as well."""
+    net = getattr(keras.applications, family)(weights=None, input_shape=(SIDE, SIDE, 3), alpha=0.35, **head)
+    _, mapped = convert(save(net, tmp_path / "net.weights.h5"), architecture)
+    words = [note for note in mapped.notes if "file of model.save()" in note]
+    assert len(words) == remarks and (remarks < 2 or "At stride 2 Keras pads as for the size" in words[1])
+
+
+# ---- heads on a flattened map
+
+
+def assert_same_scores_of_inputs(model, net, size):
+    x = np.random.default_rng(2).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
+    theirs = net.predict(x, verbose=0)
+    ours = model.forward(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+
+
+def flattening(keras, size, family, *between):
+    """As tutorials have it; ``between`` are layers between the network and the Flatten."""
+    layers = keras.layers
+    body = getattr(keras.applications, family)(weights=None, include_top=False, input_shape=(*size, 3))
+    head = [layers.Flatten(), layers.Dense(8, activation="relu"), layers.Dense(CLASSES)]
+    return shaken(keras.Sequential([keras.Input((*size, 3)), body, *between, *head]))
+
+
+@pytest.mark.parametrize(
+    ("family", "architecture", "side", "taken"),
+    [("VGG16", "vgg16", 80, 64), ("MobileNet", "mobilenet_v1", 80, 63), ("MobileNet", "mobilenet_v1", 224, 224)],
+)
+def test_a_flattened_map_is_of_the_usual_or_the_smallest_pictures(keras, tmp_path, family, architecture, side, taken):
+    net = flattening(keras, (side, side), family)
+    for file, size in (("net.weights.h5", taken), ("net.keras", side)):
+        model, mapped = convert(save(net, tmp_path / file), architecture)
+        assert model.input_shape == (3, size, size) and model.preprocessing.size == (size, size)
+        assert_same_scores_of_inputs(model, net, (side, side))
+        is_a_guess = any(f"{taken} x {taken} is the smallest square" in note for note in mapped.notes)
+        assert is_a_guess == (file == "net.weights.h5" and side != taken)
+
+
+def test_a_flattened_map_that_is_not_square_needs_its_size(keras, tmp_path):
+    vgg = flattening(keras, (64, 96), "VGG16")
+    path = save(vgg, tmp_path / "net.weights.h5")
+    with pytest.raises(WeightsError, match=r"takes 3072 numbers, and vgg16 makes .* no square picture.*--size HEIGHTxWIDTH"):
+        convert(path, "vgg16")
+    assert convert(path, "vgg16", input_shape=(3, 64, 96))[0].preprocessing.size == (64, 96)
+    mobilenet = flattening(keras, (64, 96), "MobileNet")
+    with pytest.raises(WeightsError, match="else convert a file that describes its network"):
+        convert(save(mobilenet, tmp_path / "net.weights.h5"), "mobilenet_v1")
+    model, _ = convert(save(mobilenet, tmp_path / "net.keras"), "mobilenet_v1")
+    assert model.input_shape == (3, 64, 96)
+    assert_same_scores_of_inputs(model, mobilenet, (64, 96))
+
+
+@pytest.mark.parametrize(
+    ("pool", "complaint"),
+    [("MaxPooling2D", "MaxPooling2D"), ("AveragePooling2D", r"AveragePooling2D of \(2, 2\) on a map of \(3, 3\)")],
+)
+def test_a_pool_in_front_of_a_flatten_counts_where_it_does_not_cover_the_map(keras, tmp_path, pool, complaint):
+    pool = getattr(keras.layers, pool)(2)
+    net = flattening(keras, (96, 96), "MobileNet", pool)
+    with pytest.raises(WeightsError, match=f"cannot be built here: it has {complaint}"):
+        convert(save(net, tmp_path / "net.keras"), "mobilenet_v1")
+
+
+def test_an_average_pool_over_the_whole_map_is_the_average(keras, tmp_path):
+    net = flattening(keras, (SIDE, SIDE), "MobileNet", keras.layers.AveragePooling2D(1))
+    model, _ = convert(save(net, tmp_path / "net.keras"), "mobilenet_v1")
+    assert_same_scores_of_inputs(model, net, (SIDE, SIDE))
 
 
 def averages(layers):

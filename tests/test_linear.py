@@ -59,8 +59,10 @@ def test_the_product_on_all_threads_is_the_product(shape):
 
 def test_without_bias_there_is_one_parameter():
     layer = Linear(3, 2, bias=False)
-    assert list(layer.parameters()) == ["w"]
-    assert not layer.forward(np.zeros((1, 3), np.float32)).any()
+    assert list(layer.parameters()) == ["w"] and list(Linear(3, 2).parameters()) == ["w", "b"]
+    assert not layer.train().forward(np.zeros((1, 3), np.float32)).any()
+    assert layer.backward(np.ones((1, 2), np.float32)).shape == (1, 3)
+    assert [Linear(**Linear(3, 2, bias=bias).config()).b is None for bias in (True, False)] == [False, True]
 
 
 def test_a_frozen_part_gets_no_gradient_and_the_lowest_layer_gives_no_dx():
@@ -69,6 +71,11 @@ def test_a_frozen_part_gets_no_gradient_and_the_lowest_layer_gives_no_dx():
     layer.forward(np.ones((1, 2), np.float32))
     assert layer.backward(np.ones((1, 3), np.float32)) is None
     assert layer.w.grad is None and layer.b.grad is not None
+    layer = layer_2_to_3().train()
+    layer.b.trainable = False
+    layer.forward(np.ones((1, 2), np.float32))
+    layer.backward(np.ones((1, 3), np.float32))
+    assert layer.w.grad is not None and layer.b.grad is None
 
 
 def test_decay_applies_to_the_weights_and_not_to_the_bias():
@@ -91,8 +98,10 @@ def test_wrong_inputs_are_refused_with_a_sentence():
     layer = Linear(400, 10)
     with pytest.raises(ValueError, match=r"Linear expects 400 features a sample, got an input of shape \(8, 300\)"):
         layer.forward(np.zeros((8, 300), np.float32))
-    with pytest.raises(ValueError, match=r"Put Flatten\(\) before it"):
-        layer.output_shape((8, 16, 5, 5))
+    for shape, advised in (((8, 16, 5, 5), True), ((8, 20, 20), True), ((8, 300), False), ((400,), False)):
+        with pytest.raises(ValueError, match="expects 400 features a sample") as error:
+            layer.output_shape(shape)
+        assert ("Put Flatten() before it" in str(error.value)) == advised
     with pytest.raises(TypeError, match="float32 or float64, got int64"):
         layer.forward(np.zeros((8, 400), np.int64))
     for bad in (0, -1, 2.5, True):
@@ -117,3 +126,18 @@ def test_flatten_takes_a_transposed_view():
 def test_flatten_needs_something_after_the_samples():
     with pytest.raises(ValueError, match="something to flatten"):
         Flatten().output_shape((5,))
+    assert Flatten().output_shape((5, 3)) == (5, 3)
+    with pytest.raises(TypeError, match="float32 or float64, got int64"):
+        Flatten().forward(np.zeros((5, 3), np.int64))
+
+
+def test_one_feature_is_enough():
+    layer = Linear(1, 1)
+    assert layer.forward(np.array([[2.0]], np.float32)) == 2 * layer.w.value
+
+
+@pytest.mark.parametrize(("layer", "x"), [(layer_2_to_3(), np.ones((4, 2))), (Flatten(), np.ones((4, 3, 2)))], ids=str)
+def test_a_dy_that_is_not_like_y_is_refused(layer, x):
+    layer.train().forward(x.astype(np.float32))
+    with pytest.raises(ValueError, match="expects a dy like y"):
+        layer.backward(np.ones((4, 7), np.float32))

@@ -1,13 +1,25 @@
 """Losses: values and gradients by hand, large scores, and targets that cannot be."""
 
+import math
+
 import numpy as np
 import pytest
 
 from minicnn.gradcheck import check_loss
-from minicnn.losses import BinaryLogistic, SoftmaxCrossEntropy, SVMHinge, log_softmax, softmax
+from minicnn.losses import (
+    BinaryLogistic,
+    Loss,
+    MeanSquaredError,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    SVMHinge,
+    log_softmax,
+    softmax,
+)
 
 SCORES = np.random.default_rng(0).standard_normal((6, 4))
 TARGETS = np.array([0, 3, 1, 1, 2, 3])
+INF = np.inf
 
 
 def test_softmax_by_hand():
@@ -240,7 +252,7 @@ def test_pytorch_gives_the_same():
         (TARGETS == 1, "targets.astype(np.int64)"),
         (np.eye(4, dtype=int)[TARGETS], "convert one-hot rows with targets.argmax(axis=1)"),
         (TARGETS[:, None], "targets[:, 0]"),
-        (np.tile([1, 1, 0, 0], (6, 1)), "several labels a sample is BinaryLogistic"),
+        (np.tile([1, 1, 0, 0], (6, 1)), "several labels a sample is SigmoidCrossEntropy"),
         (list(TARGETS), "np.asarray(targets)"),
     ],
 )
@@ -293,16 +305,13 @@ def test_probabilities_with_nan_are_refused():
 # ---- one score a sample
 
 
-def test_several_labels_a_sample_are_questions_of_their_own_and_the_advice_works():
-    loss, several = BinaryLogistic(), np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 1]] * 2)
-    with pytest.raises(
-        ValueError, match=r"several labels a sample, .* scores.reshape\(-1\) and targets.reshape\(-1\)"
-    ) as error:
-        loss.forward(SCORES, several)
-    assert "Not SoftmaxCrossEntropy" in str(error.value)
-    value = loss.forward(SCORES.reshape(-1), several.reshape(-1))
-    assert value == pytest.approx(np.mean(np.log1p(np.exp(np.where(several == 1, -SCORES, SCORES)))))
-    assert loss.backward().reshape(SCORES.shape).shape == SCORES.shape
+def test_several_labels_a_sample_are_sent_to_the_loss_for_them_and_the_advice_works():
+    several = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 1]] * 2)
+    with pytest.raises(ValueError, match=r"for several labels a sample, .* use SigmoidCrossEntropy"):
+        BinaryLogistic().forward(SCORES, several)
+    with pytest.raises(ValueError, match="several labels of a sample may be right, use SigmoidCrossEntropy"):
+        SoftmaxCrossEntropy().forward(SCORES, several.astype(float))
+    assert SigmoidCrossEntropy().forward(SCORES, several) > 0
 
 
 def test_one_class_of_several_is_sent_to_the_softmax():
@@ -327,3 +336,340 @@ def test_an_infinite_score_costs_nothing_on_the_right_side_and_infinitely_much_o
     np.testing.assert_array_equal(loss.backward(), 0)
     assert loss.forward(scores, 1 - right) == np.inf
     np.testing.assert_array_equal(loss.backward().ravel(), np.array([1, -1, 1, -1]) / 4)
+
+
+# ---- infinite scores: the limit, where there is one
+
+
+def reference_cross_entropy(scores, q):
+    """Softmax cross-entropy by its definition, score by score, for q that are 1 in sum; p of infinite scores is the limit."""
+    losses, gradient, N = [], np.empty(scores.shape), len(scores)
+    for n, s in enumerate(scores):
+        if np.isnan(s).any() or np.isposinf(s).sum() > 1 or np.isneginf(s).all():
+            p = np.full(len(s), np.nan)
+        elif np.isposinf(s).any():
+            p = np.isposinf(s).astype(float)
+        else:
+            p = np.array([math.exp(score - max(s)) for score in s])
+            p /= p.sum()
+        gradient[n] = (p - q[n]) / N
+        costs = [math.inf if p_k == 0 else -math.log(p_k) for p_k in p]
+        losses.append(sum(0 if q_k == 0 and cost == math.inf else q_k * cost for q_k, cost in zip(q[n], costs, strict=True)))
+    return sum(losses) / N, gradient
+
+
+INFINITE = [
+    [[-INF, 0, 1], [0, 1, 2]],
+    [[0, -INF, -INF], [0, 1, 2]],
+    [[INF, 0, 1], [0, 1, 2]],
+    [[0, INF, 1], [0, 1, 2]],
+    [[INF, -INF, 1], [-INF, -INF, 5]],
+    [[INF, INF, 1], [0, 1, 2]],
+    [[0, 1, 2], [-INF, -INF, -INF]],
+    [[INF, np.nan, 1], [0, 1, 2]],
+]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scores", INFINITE)
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cross_entropy_of_infinite_scores_is_the_limit(scores, smoothing, dtype):
+    scores, loss = np.array(scores, dtype), SoftmaxCrossEntropy(smoothing)
+    for targets, q in (
+        (np.array([0, 2]), np.array([[1.0, 0, 0], [0, 0, 1]])),
+        (np.array([1, 2]), np.array([[0.0, 1, 0], [0, 0, 1]])),
+        (None, np.array([[0.0, 0.25, 0.75], [0, 0, 1]])),
+        (None, np.array([[0.5, 0.5, 0], [0, 0, 1]])),
+    ):
+        value, gradient = reference_cross_entropy(scores, (1 - smoothing) * q + smoothing / 3)
+        for given in [q] if targets is None else [q, targets]:
+            assert loss.forward(scores, given) == pytest.approx(value, rel=1e-6, nan_ok=True)
+            np.testing.assert_allclose(loss.backward(), gradient, atol=1e-7)
+
+
+@pytest.mark.filterwarnings("error")
+def test_probabilities_of_infinite_scores_are_the_limit_or_nan():
+    scores = np.array([[-INF, 0, 0], [INF, 0, -INF], [INF, INF, 0], [-INF, -INF, -INF]])
+    p = [[0, 0.5, 0.5], [1, 0, 0], [np.nan] * 3, [np.nan] * 3]
+    np.testing.assert_array_equal(softmax(scores), p)
+    np.testing.assert_array_equal(softmax(scores[1]), p[1])
+    np.testing.assert_allclose(log_softmax(scores[:2]), [[-INF, np.log(0.5), np.log(0.5)], [0, -INF, -INF]])
+    assert np.isnan(log_softmax(scores[2:])).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("scores", "target", "value", "gradient"),
+    [
+        ([1, -INF, 0.5], 0, 0.5, [-1, 0, 1]),  # nothing to fear from -inf
+        ([INF, 2, 5], 0, 0, [0, 0, 0]),
+        ([INF, 2, 5], 1, INF, [1, -2, 1]),
+        ([-INF, 2, 5], 0, INF, [-2, 1, 1]),
+        ([INF, INF, 5], 0, np.nan, [np.nan, np.nan, 0]),
+        ([-INF, -INF, 5], 0, np.nan, [np.nan, np.nan, 1]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hinge_of_infinite_scores_follows_the_differences(scores, target, value, gradient, dtype):
+    loss = SVMHinge()
+    assert loss.forward(np.array([scores], dtype), np.array([target])) == pytest.approx(value, nan_ok=True)
+    np.testing.assert_array_equal(loss.backward(), [gradient])
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_scores_of_several_labels_cost_nothing_on_the_right_side():
+    loss, scores = SigmoidCrossEntropy(), np.array([[INF, -INF, 0.0]])
+    assert loss.forward(scores, np.array([[1, 0, 1]])) == pytest.approx(np.log(2))
+    np.testing.assert_array_equal(loss.backward(), [[0, 0, -0.5]])
+    assert loss.forward(scores, np.array([[0, 0, 1]])) == INF
+    np.testing.assert_array_equal(loss.backward(), [[1, 0, -0.5]])
+    assert loss.forward(scores, np.array([[1, 0.25, 1]])) == INF
+    np.testing.assert_array_equal(loss.backward(), [[0, -0.25, -0.5]])
+
+
+# ---- soft targets
+
+
+def test_soft_targets_of_float16_lose_no_more_than_their_own_rounding():
+    """A gradient of q / N that were computed in float16 would have one digit here."""
+    q = np.full((64, 1024), 2.0**-10 * 0.75, np.float16)
+    q[:, 0] = 1 - 1023 * 0.75 / 1024
+    scores = np.zeros(q.shape, np.float32)
+    loss = SoftmaxCrossEntropy()
+    loss.forward(scores, q)
+    np.testing.assert_allclose(loss.backward()[:, 1:], (1 / 1024 - 0.75 / 1024) / 64, rtol=1e-4)
+
+
+def test_mixed_pictures_have_mixed_losses():
+    """mixup (Zhang et al. 2018): the loss of mixed targets is the mixture of the losses."""
+    scores, mixed = SCORES.astype(np.float32), 0.3
+    q = (mixed * np.eye(4)[TARGETS] + (1 - mixed) * np.eye(4)[TARGETS[::-1]]).astype(np.float32)
+    loss = SoftmaxCrossEntropy()
+    parts = [loss.forward(scores, targets) for targets in (TARGETS, TARGETS[::-1])]
+    assert loss.forward(scores, q) == pytest.approx(mixed * parts[0] + (1 - mixed) * parts[1], rel=1e-6)
+    assert loss.backward().dtype == np.float32
+
+
+def test_the_row_of_targets_that_is_named_is_the_one_that_is_wrong():
+    q = np.eye(4)[TARGETS]
+    q[3] = [1.5, -0.5, 0, 0]  # 1 in sum
+    with pytest.raises(ValueError, match=r"row 3 of targets is \[ 1.5 -0.5") as error:
+        SoftmaxCrossEntropy().forward(SCORES, q)
+    assert "SigmoidCrossEntropy" not in str(error.value)
+
+
+# ---- weights of classes and labels
+
+
+def test_class_weights_by_hand():
+    scores = np.log([[1.0, 2, 5], [4.0, 4, 8]])  # p = 1/8 2/8 5/8; 1/4 1/4 1/2
+    loss = SoftmaxCrossEntropy(class_weights=[1, 2, 6])
+    assert loss.forward(scores, np.array([1, 2])) == pytest.approx((2 * np.log(4) + 6 * np.log(2)) / 2)
+    np.testing.assert_allclose(loss.backward(), [[2 / 16, -12 / 16, 10 / 16], [6 / 8, 6 / 8, -6 / 4]])
+    q = np.array([[0.5, 0.5, 0], [0, 0, 1]])  # c = 1.5, 6
+    assert loss.forward(scores, q) == pytest.approx((1.5 * (np.log(8) + np.log(4)) / 2 + 6 * np.log(2)) / 2)
+    np.testing.assert_allclose(loss.backward()[0], 0.75 * np.array([1 / 8 - 0.5, 2 / 8 - 0.5, 5 / 8]))
+
+    loss = SVMHinge(class_weights=[1, 3, 5])
+    assert loss.forward(np.array([[2.0, 1, 0], [-1, 0, 3]]), np.array([1, 2])) == 3 * 2 / 2
+    np.testing.assert_array_equal(loss.backward(), [[1.5, -1.5, 0], [0, 0, 0]])
+
+    loss = BinaryLogistic(class_weights=[5, 2])
+    assert loss.forward(np.log([3.0, 3]), np.array([1, 0])) == pytest.approx((2 * np.log(4 / 3) + 5 * np.log(4)) / 2)
+    np.testing.assert_allclose(loss.backward(), [-2 / 8, 15 / 8])
+
+
+def test_a_class_that_counts_three_times_is_one_whose_samples_come_three_times():
+    thrice = np.concatenate([np.arange(6), np.repeat(np.flatnonzero(TARGETS == 1), 2)])
+    weights = np.where(np.arange(4) == 1, 3, 1)
+    for loss, weighted, columns, targets in (
+        (SoftmaxCrossEntropy(0.1), SoftmaxCrossEntropy(0.1, weights), slice(None), TARGETS),
+        (SVMHinge(0.5), SVMHinge(0.5, weights), slice(None), TARGETS),
+        (BinaryLogistic(), BinaryLogistic([1, 3]), 0, TARGETS == 1),
+        (SigmoidCrossEntropy(), SigmoidCrossEntropy([3]), slice(1), (TARGETS == 1)[:, None]),
+    ):
+        scores = SCORES[:, columns]
+        assert weighted.forward(scores, targets) * 6 == pytest.approx(
+            loss.forward(scores[thrice], targets[thrice]) * len(thrice)
+        )
+        gradient = loss.backward() * len(thrice)
+        expected = np.zeros_like(scores)
+        np.add.at(expected, thrice, gradient)
+        np.testing.assert_allclose(weighted.backward() * 6, expected, atol=1e-12)
+
+
+def test_weights_that_cannot_be_are_refused():
+    for loss in (SoftmaxCrossEntropy, SVMHinge, BinaryLogistic):
+        for wrong in ([1, 0], [1, -1], [1, np.nan], [1, np.inf], [[1, 2]], 2, [], "balanced", {"cat": 2}):
+            with pytest.raises(ValueError, match=f"{loss.__name__}: class_weights are positive numbers, one for each class"):
+                loss(class_weights=wrong)
+    with pytest.raises(ValueError, match=r"SigmoidCrossEntropy: positive_weights are .* one for each label, got 2"):
+        SigmoidCrossEntropy(2)
+    for loss in (SoftmaxCrossEntropy(class_weights=[1, 2]), SVMHinge(class_weights=[1, 2])):
+        with pytest.raises(ValueError, match="has 2 class_weights, and there are 4: give one weight for each"):
+            loss.forward(SCORES, TARGETS)
+        with pytest.raises(RuntimeError, match="needs a forward"):
+            loss.backward()
+    with pytest.raises(ValueError, match="has 2 positive_weights, and there are 4"):
+        SigmoidCrossEntropy([1, 2]).forward(SCORES, np.zeros((6, 4)))
+    with pytest.raises(ValueError, match="has 3 class_weights, and there are 2"):
+        BinaryLogistic([1, 2, 3])
+
+
+# ---- several labels a sample
+
+LABELS = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 1]] * 2)
+
+
+def test_sigmoid_cross_entropy_by_hand():
+    loss, scores = SigmoidCrossEntropy(), np.log([[3.0, 1, 1 / 3], [1, 3, 3]])  # p = 3/4 1/2 1/4; 1/2 3/4 3/4
+    targets = np.array([[1, 0, 1], [0.5, 0, 1]])
+    first, second = np.log(4 / 3) + np.log(2) + np.log(4), np.log(2) + np.log(4) + np.log(4 / 3)
+    assert loss.forward(scores, targets) == pytest.approx((first + second) / 2)
+    np.testing.assert_allclose(loss.backward(), np.array([[-1 / 4, 1 / 2, -3 / 4], [0, 3 / 4, -1 / 4]]) / 2, atol=1e-15)
+    loss = SigmoidCrossEntropy(positive_weights=[2, 1, 10])
+    first, second = 2 * np.log(4 / 3) + np.log(2) + 10 * np.log(4), 1.5 * np.log(2) + np.log(4) + 10 * np.log(4 / 3)
+    assert loss.forward(scores, targets) == pytest.approx((first + second) / 2)
+    np.testing.assert_allclose(loss.backward(), np.array([[-1 / 2, 1 / 2, -30 / 4], [-1 / 4, 3 / 4, -10 / 4]]) / 2)
+
+
+def test_several_labels_are_a_binary_loss_for_each():
+    several, value = SigmoidCrossEntropy(), 0.0
+    assert several.forward(SCORES, LABELS == 1) == several.forward(SCORES, LABELS.astype(np.float16))
+    gradient = several.backward()
+    for k in range(4):
+        binary = BinaryLogistic()
+        value += binary.forward(SCORES[:, k], LABELS[:, k])
+        np.testing.assert_array_equal(binary.backward(), gradient[:, k])
+    assert several.forward(SCORES, LABELS) == pytest.approx(value)
+
+
+def test_a_gradient_of_a_certain_score_keeps_its_digits():
+    loss = BinaryLogistic()
+    loss.forward(np.array([30.0, -30.0], np.float32), np.array([1, 0]))
+    np.testing.assert_allclose(loss.backward(), np.array([-1, 1]) * np.exp(-30) / 2, rtol=1e-6)
+
+
+def test_several_labels_and_values_name_no_class():
+    assert SigmoidCrossEntropy().labels(LABELS) is None
+    assert SigmoidCrossEntropy().labels(LABELS[:, :1]) is None
+    assert MeanSquaredError().labels(TARGETS) is None  # a number of cracks is no class
+
+
+def test_labels_that_cannot_be_are_refused():
+    loss = SigmoidCrossEntropy()
+    with pytest.raises(ValueError, match=r"scores \(6, 4\) and targets \(6,\); for one class a sample use SoftmaxCrossEntropy"):
+        loss.forward(SCORES, TARGETS)
+    with pytest.raises(ValueError, match=r"targets \(6, 3\)$"):
+        loss.forward(SCORES, LABELS[:, :3])
+    with pytest.raises(ValueError, match=r"expects scores \(N, K\), .* got scores \(6,\)"):
+        loss.forward(SCORES[:, 0], LABELS[:, 0])
+    for wrong in (-1, 2, 1.01, np.nan):
+        with pytest.raises(ValueError, match=f"targets are 0 to 1, got {wrong}$"):
+            loss.forward(SCORES, np.where(np.arange(4) == 1, wrong, LABELS))
+    with pytest.raises(TypeError, match="numbers from 0 to 1, got <U"):
+        loss.forward(SCORES, LABELS.astype(str))
+    with pytest.raises(ValueError, match="nothing in this one"):
+        loss.forward(SCORES[:0], LABELS[:0])
+    with pytest.raises(TypeError, match="float32 or float64 array"):
+        loss.forward(LABELS, LABELS)
+
+
+# ---- regression
+
+
+def test_squared_error_by_hand():
+    loss = MeanSquaredError()
+    assert loss.forward(np.array([[1.0, 2], [0, 5]]), np.array([[0, 4], [0, 2]])) == (1 + 4 + 9) / 2
+    np.testing.assert_array_equal(loss.backward(), [[1, -2], [0, 3]])
+    maps = np.zeros((2, 3, 4, 4), np.float32)
+    assert loss.forward(maps, np.ones(maps.shape)) == 48
+    assert loss.backward().dtype == np.float32
+
+
+def test_the_mean_of_float32_errors_is_taken_in_double_precision():
+    assert MeanSquaredError().forward(np.full(3, 1e30, np.float32), np.zeros(3)) == pytest.approx(1e60)
+
+
+def test_values_that_cannot_be_are_refused():
+    loss, column = MeanSquaredError(), SCORES[:, :1]
+    with pytest.raises(ValueError, match=r"for each score, \(6, 1\), got targets \(6,\); .* targets.reshape\(6, 1\)"):
+        loss.forward(column, SCORES[:, 0])  # NumPy would make 36 differences of these
+    with pytest.raises(ValueError, match=r"got targets \(6, 4\)$"):
+        loss.forward(column, SCORES)
+    for missing in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="finite numbers, got 1 of 6 that are NaN or infinite"):
+            loss.forward(column, np.where(np.arange(6) == 2, missing, 0)[:, None])
+    with pytest.raises(TypeError, match=r"are numbers, got <U\d+; convert with targets.astype\(float\)"):
+        loss.forward(column, column.astype(str))
+    with pytest.raises(ValueError, match="nothing in this one"):
+        loss.forward(column[:0], column[:0])
+
+
+# ---- all of them
+
+GRADIENTS = {
+    "weighted softmax": (SoftmaxCrossEntropy(0.1, [1, 2, 3, 0.5]), SCORES, TARGETS),
+    "weighted softmax of probabilities": (SoftmaxCrossEntropy(0.1, [1, 2, 3, 0.5]), SCORES, softmax(2 * SCORES[::-1])),
+    "weighted hinge": (SVMHinge(0.7, [1, 2, 3, 0.5]), SCORES, TARGETS),
+    "weighted logistic": (BinaryLogistic([3, 0.5]), SCORES[:, 0], TARGETS % 2),
+    "sigmoid": (SigmoidCrossEntropy(), SCORES, LABELS),
+    "weighted sigmoid of probabilities": (SigmoidCrossEntropy([1, 2, 3, 0.5]), SCORES, softmax(2 * SCORES[::-1])),
+    "squares": (MeanSquaredError(), SCORES, SCORES[::-1].copy()),
+    "squares of maps": (MeanSquaredError(), SCORES.reshape(3, 2, 2, 2), SCORES[::-1].reshape(3, 2, 2, 2).copy()),
+}
+
+
+@pytest.mark.parametrize("case", GRADIENTS)
+def test_gradients_with_weights_and_of_other_targets_match_numeric_ones(case):
+    report = check_loss(*GRADIENTS[case])
+    assert report.ok, report
+    assert report.kinks == 0
+
+
+FAULTS = {
+    "not divided by N": lambda scores, dscores: len(scores) * dscores,
+    "divided by all scores": lambda scores, dscores: dscores * len(scores) / scores.size / 3,
+    "a wrong sign": lambda scores, dscores: -dscores,
+    "half of it": lambda scores, dscores: dscores / 2,
+    "the weights left out": lambda scores, dscores: np.sign(dscores) / len(scores),
+    "rows mixed up": lambda scores, dscores: dscores[::-1],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("case", GRADIENTS)
+def test_a_wrong_gradient_of_any_of_them_would_be_noticed(case, fault):
+    class Faulty(Loss):
+        def forward(self, scores, targets):
+            value = loss.forward(scores, targets)
+            self._dscores = FAULTS[fault](scores, loss.backward())
+            return value
+
+    loss, scores, targets = GRADIENTS[case]
+    assert not check_loss(Faulty(), scores, targets).ok
+
+
+def test_pytorch_gives_the_same_with_weights_and_for_labels_and_values():
+    torch = pytest.importorskip("torch")
+    functional, tensor = torch.nn.functional, torch.from_numpy
+    binary = functional.binary_cross_entropy_with_logits
+    w, targets, labels, values = np.array([1, 2, 3, 0.5]), tensor(TARGETS), tensor(LABELS).double(), SCORES[::-1].copy()
+    soft = softmax(values)
+    pairs = [
+        # a sum over N, for PyTorch's mean divides by the sum of the weights
+        (SoftmaxCrossEntropy(0, w), TARGETS, lambda s: functional.cross_entropy(s, targets, tensor(w), reduction="sum") / 6),
+        (SoftmaxCrossEntropy(0.2), soft, lambda s: functional.cross_entropy(s, tensor(soft), label_smoothing=0.2)),
+        (SVMHinge(1, w), TARGETS, lambda s: 4 * functional.multi_margin_loss(s, targets, weight=tensor(w))),
+        (SigmoidCrossEntropy(), LABELS, lambda s: 4 * binary(s, labels)),
+        (SigmoidCrossEntropy(w), LABELS, lambda s: 4 * binary(s, labels, pos_weight=tensor(w))),
+        (SigmoidCrossEntropy(w), soft, lambda s: 4 * binary(s, tensor(soft), pos_weight=tensor(w))),
+        (MeanSquaredError(), values, lambda s: 4 * functional.mse_loss(s, tensor(values))),
+    ]  # fmt: skip
+    for loss, our_targets, theirs in pairs:
+        scores = tensor(SCORES).requires_grad_()
+        value = theirs(scores)
+        value.backward()
+        assert loss.forward(SCORES, our_targets) == pytest.approx(value.item(), rel=1e-12)
+        np.testing.assert_allclose(loss.backward(), scores.grad.numpy(), atol=1e-14)

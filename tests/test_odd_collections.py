@@ -3,15 +3,14 @@
 import itertools
 import os
 import shutil
-import struct
 import unicodedata
 import zipfile
-import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from deep_pictures import png16, tiff16
 from PIL import Image
 
 from minicnn.data import pictures as reading
@@ -395,13 +394,18 @@ def test_a_network_is_prepared_for_the_pictures_of_the_camera(tmp_path, monkeypa
     assert pictures.classes == ["ants", "bees"] and model.preprocessing.white == 4095
 
 
-def test_dark_colours_of_sixteen_bits_are_said(tmp_path):
+@pytest.mark.parametrize("form", ["png", "tif"])
+def test_colours_of_twelve_bits_in_files_of_sixteen_have_full_contrast(tmp_path, form):
     grow(tmp_path, ants=3, bees=3)
-    rows = b"".join(b"\0" + bytes([15, 255] * 24) for _ in range(8))
-    chunks = (b"IHDR" + struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0), b"IDAT" + zlib.compress(rows), b"IEND")
-    png = b"".join(struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
-    (tmp_path / "ants" / "dark.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png)
-    assert "1 colour picture(s) of 16 bits are nearly black" in said(open_pictures(tmp_path))
+    encode = png16 if form == "png" else tiff16
+    for i, level in enumerate((4095, 1365)):
+        values = np.full((8, 8, 3), level, np.uint16) // np.array([1, 2, 4096], np.uint16)
+        (tmp_path / "ants" / f"a{i}.{form}").write_bytes(encode(values))
+    pictures = open_pictures(tmp_path)
+    assert pictures.white == 4095 and "the 16-bit pictures use 12 bits" in said(pictures)
+    names = [pictures.file_name(i) for i in range(len(pictures))]
+    bright, dark = (pictures.picture(names.index(f"ants/a{i}.{form}")) for i in range(2))
+    assert bright[0, 0].tolist() == [255, 127, 0] and dark[0, 0].tolist() == [85, 42, 0]
 
 
 def test_pictures_of_sixteen_bits_and_of_eight_are_left_as_they_are(tmp_path):

@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+from deep_pictures import png16, tiff16
 from PIL import Image, PngImagePlugin
 
 from minicnn.data import pictures
@@ -111,14 +112,62 @@ def test_sixteen_bits_of_grey_are_scaled_not_cut_off():
     assert read_picture(big_endian)[0, :, 1].tolist() == expected
 
 
-@pytest.mark.parametrize("colour_type, channels", [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_sixteen_bit_png_with_colour_and_alpha(colour_type, channels):
-    values = np.zeros((2, channels), np.uint16)
-    values[0] = 65535
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_sixteen_bit_png_with_colour_and_alpha(channels):
+    values = np.zeros((1, 2, channels), np.uint16)
+    values[0, 0] = 65535
     if channels % 2 == 0:
-        values[:, -1] = 65535  # opaque
-    data = png(2, 1, 16, colour_type, b"\0" + values.astype(">u2").tobytes())
-    assert read_picture(data).tolist() == [[[255] * 3, [0] * 3]]
+        values[..., -1] = 65535  # opaque
+    assert read_picture(png16(values)).tolist() == [[[255] * 3, [0] * 3]]
+
+
+DEEP = {
+    "PNG": png16,
+    "interlaced PNG": lambda values: png16(values, interlaced=True),
+    "TIFF": tiff16,
+    "big-endian TIFF": lambda values: tiff16(values, ">"),
+    "compressed TIFF": lambda values: tiff16(values, compressed=True),
+    "compressed big-endian TIFF": lambda values: tiff16(values, ">", compressed=True),
+}
+
+
+@pytest.mark.parametrize("form", DEEP)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_no_bit_of_deep_colours_is_lost(form, channels):
+    values = np.random.default_rng(0).integers(0, 4096, (9, 10, channels)).astype(np.uint16)
+    values[..., 3:] = 65535
+    data = DEEP[form](values)
+    np.testing.assert_array_equal(read_picture(data, white=4095), np.rint(values[..., :3] / 4095 * 255))
+    assert pictures.largest_value(data) == values[..., :3].max()
+
+
+def test_deep_grey_with_alpha_keeps_its_bits_too():
+    values = np.array([[[4095, 65535], [1365, 65535], [1365, 0]]], np.uint16)
+    assert read_picture(png16(values), white=4095)[0, :, 0].tolist() == [255, 85, 255]  # what is transparent is white
+    assert pictures.largest_value(png16(values)) == 4095
+
+
+def test_deep_colours_are_turned_the_right_way_up():
+    values = np.zeros((2, 3, 3), np.uint16)
+    values[0, 0] = 65535
+    assert read_picture(tiff16(values, orientation=3))[1, 2].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_deep_colours_in_planes_are_refused_because_pillow_would_mix_them_up(compressed):
+    data = tiff16(np.zeros((4, 4, 3), np.uint16), planar=True, compressed=compressed)
+    assert "a plane for each channel" in refusal(data) and pictures.largest_value(data) is None
+
+
+def test_a_tiff_of_a_rare_kind_is_not_called_damaged_only():
+    photometric = struct.pack("<HHI", 262, 3, 1)
+    of_another_kind = tiff16(np.zeros((4, 4, 3), np.uint16)).replace(photometric + b"\2", photometric + b"\x08")  # CIELab
+    assert "or a TIFF of a kind that cannot be read" in refusal(of_another_kind)
+
+
+def test_deep_colours_that_break_off_are_called_truncated():
+    data = png16(np.random.default_rng(0).integers(0, 65536, (40, 40, 3)).astype(np.uint16))
+    assert "truncated or damaged" in refusal(data[: len(data) // 2])
 
 
 def test_floating_point_tiff_holds_zero_to_one():

@@ -14,6 +14,7 @@ from hostile import assert_same_arrays, modest, small_net, varint
 from minicnn.errors import WeightsError
 from minicnn.models import lenet5
 from minicnn.pretrained import read_weights
+from minicnn.pretrained.writers import write_safetensors
 
 
 def as_torch(path, net, **options):
@@ -103,6 +104,16 @@ def test_the_small_net_is_read_from_any_kind_of_file_under_any_name(tmp_path, wr
     expected = {name.format(key): array for key, array in small_net().items()}
     assert set(arrays) == set(expected)
     assert_same_arrays(arrays, {key: expected[key] for key in arrays})
+
+
+def test_a_safetensors_file_is_known_whatever_the_length_of_its_list(tmp_path):
+    """The length comes first, and its lowest byte may be that with which a pickle, or a file of ONNX or Caffe, begins."""
+    path, first_bytes = tmp_path / "weights.bin", set()
+    for more in range(0, 256, 8):
+        write_safetensors(path, small_net(), {"more": "x" * more})
+        first_bytes.add(path.read_bytes()[0])
+        assert len(read_weights(path)) == len(small_net())
+    assert {0x80, 0x08} <= first_bytes
 
 
 @FORMATS

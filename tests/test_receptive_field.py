@@ -38,6 +38,10 @@ NETWORKS = {
     "strides and padding": Sequential(conv(5, stride=2, pad=2), ReLU(), conv((3, 2), stride=(1, 3), pad=((1, 0), (0, 1)))),
     "dilation": Sequential(conv(3, dilation=(2, 3), pad=(2, 3)), conv(2, stride=2)),
     "pools": Sequential(conv(3, pad=1), AvgPool2d(3, stride=2, pad=1), AvgPool2d(2)),
+    "other strides down than across": Sequential(
+        conv(3, stride=(2, 3), pad=(1, 2)), conv((3, 2), stride=(3, 2), pad=1), conv(1)
+    ),
+    "one branch": Concat(conv(3, stride=2)),
     "same": Sequential(conv(3, stride=2, pad="same"), conv(4, pad="same")),
     "shortcut": Sequential(conv(3), Residual(Sequential(conv(3, pad=1), conv(5, pad=2))), conv(2, stride=2)),
     "branches": Sequential(Concat(one=conv(1), three=conv(3, pad=1), wide=conv((1, 5), pad=(0, 2))), AvgPool2d(2)),

@@ -29,8 +29,8 @@ from minicnn.layers import (
 )
 from minicnn.models import Model, efficientnet_lite0, lenet5
 from minicnn.models.model import load_model, save_model
-from minicnn.models.store import SEAL_SIZE, seal
 from minicnn.models.strict import arrays_of
+from minicnn.sealed import SEAL_SIZE, seal
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def rewrite(path, change):
 
 
 def sealed(data):
-    return seal(hashlib.sha256(data[SEAL_SIZE:]).hexdigest()) + data[SEAL_SIZE:]
+    return seal("model", hashlib.sha256(data[SEAL_SIZE:]).hexdigest()) + data[SEAL_SIZE:]
 
 
 def load_arrays(path):
@@ -183,15 +183,20 @@ LAYERS_WITH_ARGUMENTS = [
     layers.BatchNorm2d(3, eps=1e-2, momentum=0.3),
     Concat(a=ReLU(), b=Flatten()),
     Conv2d(4, 6, (3, 5), stride=(2, 1), pad="same", dilation=2, groups=2, bias=False),
+    layers.DropConnect(3, 2, bias=False, p=0.2),
     Dropout(0.2),
     layers.ELU(0.7),
+    layers.FractionalMaxPool2d((1.3, 1.6), overlapping=False, sequence="random"),
     LeakyReLU(0.3),
     Linear(3, 2, bias=False),
     layers.LocalResponseNorm(3, 0.1, 0.5, 2.0),
     MaxPool2d(3, stride=2, pad=1, ceil_mode=True),
+    layers.Maxout(3),
     layers.PadChannels(1, 2),
     Residual(ReLU(), Flatten()),
     Sequential(a=ReLU()),
+    layers.StochasticDepth(ReLU(), survival=0.8),
+    layers.VanillaDropout(0.2),
 ]
 LAYER_TYPES = [
     value

@@ -27,6 +27,7 @@ from minicnn.layers import (
 from minicnn.losses import BinaryLogistic, Loss, SoftmaxCrossEntropy
 from minicnn.optim import SGD, Adam
 from minicnn.training import Trainer
+from minicnn.training import callbacks as callbacks_module
 from minicnn.training import trainer as trainer_module
 from minicnn.training.diagnosis import first_non_finite, without_overflow_warnings
 from minicnn.training.meter import count_correct
@@ -426,7 +427,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_the_model_as_it_was(capsys):
 def test_a_second_ctrl_c_is_not_swallowed(monkeypatch):
     model = network()
     trainer = make(model, prepare=Calls(at=2, event=ctrl_c))
-    monkeypatch.setattr(trainer, "_restore", ctrl_c)
+    monkeypatch.setattr(trainer_module.Run, "restore_best", ctrl_c)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(*blobs())
 
@@ -651,7 +652,7 @@ def test_quick_work_shows_no_bar_and_slow_work_does(capsys, monkeypatch):
     x, y = blobs()
     make(network(), progress=True).fit(x, y, x, y)
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(trainer_module, "BAR_DELAY", 0)
+    monkeypatch.setattr(callbacks_module, "BAR_DELAY", 0)
     trainer = make(network(), epochs=1, progress=True, label="head", prepare=lambda x: time.sleep(0.15) or x)
     trainer.fit(x, y)
     assert re.search(r"head 1/1: .*loss=\d\.\d+, accuracy=\d+\.\d%", capsys.readouterr().err)

@@ -1,4 +1,8 @@
-"""Lesson 1: checks exercise.py (or the file named on the command line), offline, with new numbers and shapes each time."""
+"""Lesson 1: checks exercise.py (or the file named on the command line), offline, with new numbers and shapes each time.
+
+The numbers differ from run to run; the cases do not. Whatever tells a right answer from a wrong one is in every run: a border
+and none, strides of 1 and more, no two sizes equal that could be mistaken for each other.
+"""
 
 import sys
 from pathlib import Path
@@ -7,10 +11,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from checking import Mistake, Student, expect_array, expect_close, expect_gradients, expect_several, main
+from checking import Mistake, Student, expect_array, expect_close, expect_gradients, expect_number, expect_several, main
 
 from minicnn.gradcheck import check_function
-from minicnn.kernels.reference import conv2d_forward
+from minicnn.kernels import reference, textbook
 from minicnn.layers import Linear, ReLU
 from minicnn.losses import SoftmaxCrossEntropy
 
@@ -18,8 +22,13 @@ from minicnn.losses import SoftmaxCrossEntropy
 
 
 def linear(student: Student, rng: np.random.Generator) -> None:
-    N, D, M = rng.permutation([3, 4, 5, 6, 7])[:3]  # all different, so that a transposed array shows
-    layer = Linear(int(D), int(M)).astype(np.float64)
+    N, D, M = (int(n) for n in rng.permutation([3, 4, 5, 6, 7])[:3])  # all different, so that a transposed array shows
+    for samples, inputs, outputs in ((N, D, M), (1, D, 1), (N, 1, M)):  # an axis of length 1 must stay an axis
+        linear_of_size(student, rng, samples, inputs, outputs)
+
+
+def linear_of_size(student: Student, rng: np.random.Generator, N: int, D: int, M: int) -> None:
+    layer = Linear(D, M).astype(np.float64)
     x, w, b = rng.standard_normal((N, D)), rng.standard_normal((M, D)), rng.standard_normal(M)
     layer.w.value, layer.b.value = w.copy(), b.copy()
     y = layer.forward(x)
@@ -35,39 +44,42 @@ def linear(student: Student, rng: np.random.Generator) -> None:
     def backward(dy: np.ndarray) -> dict:
         return dict(zip("xwb", student.linear_backward(dy, x, w), strict=True))
 
-    arrays = {"x": x, "w": w, "b": b}
-    expect_gradients(check_function(forward, backward, arrays, subject="linear_backward", rng=rng))
+    subject = f"linear_backward (x {x.shape}, w {w.shape})"
+    expect_gradients(check_function(forward, backward, {"x": x, "w": w, "b": b}, subject=subject, rng=rng))
 
 
 # ---- Task 2
 
 
 def relu(student: Student, rng: np.random.Generator) -> None:
-    shape = tuple(rng.integers(2, 6, size=rng.integers(1, 5)))
-    x = rng.choice([-1, 1], shape) * rng.uniform(0.1, 2, shape)  # away from the kink at 0
-    x.flat[0], x.flat[1] = 0.7, -0.7
-    slips = {"Are the negative values kept and the positive ones lost?": np.minimum(x, 0), "That is |x|.": np.abs(x)}
-    expect_close("y", student.relu_forward(x), ReLU().forward(x), slips)
+    for axes in (1, 2, 4):
+        shape = tuple(int(n) for n in rng.permutation([3, 4, 5, 6])[:axes])
+        x = rng.choice([-1, 1], shape) * rng.uniform(0.1, 2, shape)  # away from the kink at 0
+        x.flat[rng.choice(x.size, 3, replace=False)] = 100, -100, 0.01
+        slips = {"Are the negative values kept and the positive ones lost?": np.minimum(x, 0), "That is |x|.": np.abs(x)}
+        expect_close("y", student.relu_forward(x), ReLU().forward(x), slips, tolerance=1e-9)
 
-    def forward(x: np.ndarray) -> np.ndarray:
-        return student.relu_forward(x)
+        def forward(x: np.ndarray) -> np.ndarray:
+            return student.relu_forward(x)
 
-    def backward(dy: np.ndarray) -> dict:
-        return {"x": student.relu_backward(dy, x)}
+        def backward(dy: np.ndarray, x: np.ndarray = x) -> dict:
+            return {"x": student.relu_backward(dy, x)}
 
-    expect_gradients(check_function(forward, backward, {"x": x}, subject="relu_backward", rng=rng))
+        expect_gradients(check_function(forward, backward, {"x": x}, subject=f"relu_backward (x {shape})", rng=rng))
 
-    dx = student.relu_backward(np.ones(3), np.array([-1.0, 0.0, 1.0]))
-    if dx[1] != 0:
-        raise Mistake(f"at x = 0 there is no derivative; by our rule dx is 0 there (dx = dy only where x > 0), got {dx[1]}")
+    x, dy = np.array([-1.0, 0.0, -0.0, 1.0]), rng.uniform(1, 2, 4)
+    for sign in (1, -1):
+        dx = expect_array("dx", student.relu_backward(sign * dy, x), x.shape)
+        if (dx[1:3] != 0).any():
+            raise Mistake(f"at x = 0 there is no derivative; by our rule dx is 0 there (dx = dy only where x > 0), got {dx[1]}")
 
 
 # ---- Task 3
 
 
 def softmax(student: Student, rng: np.random.Generator) -> None:
-    N, K = int(rng.integers(3, 8)), int(rng.integers(3, 8))
-    scores, y = 2 * rng.standard_normal((N, K)), rng.integers(0, K, N)
+    K, N = (int(n) for n in np.sort(rng.permutation([3, 4, 5, 6, 7])[:2]))  # N > K: some classes come up twice
+    scores, y = 2 * rng.standard_normal((N, K)), rng.permutation(np.arange(N) % K)  # and all of them at least once
     reference = SoftmaxCrossEntropy()
     expected = reference.forward(scores, y)
     loss, dscores = expect_several("softmax_cross_entropy", student.softmax_cross_entropy(scores, y), "loss, dscores")
@@ -77,7 +89,8 @@ def softmax(student: Student, rng: np.random.Generator) -> None:
         "Is the logarithm taken to base 2?": np.float64(expected / np.log(2)),
         "Is it divided by N * K? There is one loss a sample, so divide by N.": np.float64(expected / K),
     }
-    expect_close("loss", np.float64(loss), np.float64(expected), slips)
+    expect_close("loss", expect_number("loss", loss), np.float64(expected), slips)
+    expect_array("dscores", dscores, scores.shape)
 
     def forward(scores: np.ndarray) -> np.ndarray:
         return np.asarray(student.softmax_cross_entropy(scores, y)[0])
@@ -86,70 +99,94 @@ def softmax(student: Student, rng: np.random.Generator) -> None:
         return {"scores": dy * student.softmax_cross_entropy(scores, y)[1]}
 
     expect_gradients(check_function(forward, backward, {"scores": scores}, subject="dscores", rng=rng))
+    for title, large, labels in large_scores(scores, y):
+        with np.errstate(all="ignore"):
+            loss, dscores = student.softmax_cross_entropy(large, labels)
+        expected = reference.forward(large, labels)
+        if not np.isfinite(loss) or not np.isfinite(dscores).all():
+            raise Mistake(
+                f"right for ordinary scores, but {title} give NaN or infinity. Subtract each sample's own largest score first, "
+                "and write log p as (shifted score) - log(sum of exponentials), so that no logarithm of 0 is taken"
+            )
+        expect_close(f"loss ({title})", expect_number("loss", loss), np.float64(expected))
+        expect_close(f"dscores ({title})", dscores, reference.backward())
 
-    scores[:, :2] = [1000, -1000]
-    y[0], y[1] = 0, 1
-    with np.errstate(all="ignore"):
-        loss, dscores = student.softmax_cross_entropy(scores, y)
-    expected = reference.forward(scores, y)
-    if not np.isfinite(loss) or not np.isfinite(dscores).all():
-        raise Mistake(
-            "right for ordinary scores, but scores of 1000 and -1000 give NaN or infinity. Subtract each sample's largest "
-            "score first, and write log p as (shifted score) - log(sum of exponentials), so that no logarithm of 0 is taken"
-        )
-    expect_close("loss (at scores of +-1000)", np.float64(loss), np.float64(expected))
-    expect_close("dscores (at scores of +-1000)", dscores, reference.backward())
+
+def large_scores(scores: np.ndarray, y: np.ndarray) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Scores that overflow or underflow with any shift but each row's own largest score, with a title and labels.
+
+    One row far above the others leaves them nothing but exp(-1000) = 0 if the largest score of all is subtracted.
+    """
+    within, rows = scores.copy(), scores.copy()
+    within[:, :2] = [1000, -1000]
+    rows[0] += 1000
+    rows[1] -= 1000
+    labels = y.copy()
+    labels[:2] = 0, 1
+    return [
+        ("scores of 1000 and -1000 in one row", within, labels),
+        ("a row of scores around 1000 and one around -1000", rows, y),
+    ]
 
 
 # ---- Tasks 4 and 5
 
 
-def a_convolution(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
-    """x, w, b, stride and pad, with no two sizes equal that could be mistaken for each other."""
-    stride, pad = int(rng.integers(1, 4)), int(rng.integers(1, 3))
-    KH, KW = (int(k) for k in rng.permutation([2, 3, 4])[:2])
-    H, W = (int(side) for side in rng.permutation([4, 5, 6, 7])[:2])
+def convolutions(rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, int, int]]:
+    """x, w, b, stride and pad of four cases, with no two sizes equal that could be mistaken for each other.
+
+    With and without a border, with strides of 1 and more; and where the stride is more, the windows end short of the last rows
+    or columns.
+    """
+    return [a_convolution(rng, stride, pad) for stride, pad in ((1, 0), (2, 0), (1, 1), (3, 2))]
+
+
+def a_convolution(rng: np.random.Generator, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
     N, C, F = (int(n) for n in rng.permutation([2, 3, 4]))
-    return rng.standard_normal((N, C, H, W)), rng.standard_normal((F, C, KH, KW)), rng.standard_normal(F), stride, pad
+    kernel, output = rng.permutation([2, 3, 4])[:2], rng.permutation([3, 4, 5])[:2]
+    left_over = rng.permutation([0, stride - 1])  # rows and columns that no window reaches
+    H, W = (int(n) for n in (output - 1) * stride + kernel + left_over - 2 * pad)
+    return rng.standard_normal((N, C, H, W)), rng.standard_normal((F, C, *kernel)), rng.standard_normal(F), stride, pad
 
 
-def reference_convolution(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int, pad: int) -> np.ndarray:
-    return conv2d_forward(x, w, b, (stride, stride), (pad, pad, pad, pad), (1, 1), 1)
+def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int, pad: int) -> np.ndarray:
+    return textbook.conv2d_forward(x, w, b, (stride, stride), (pad, pad, pad, pad), (1, 1), 1)
 
 
 def convolution_forward(student: Student, rng: np.random.Generator) -> None:
-    for _ in range(3):
-        x, w, b, stride, pad = a_convolution(rng)
-        y = reference_convolution(x, w, b, stride, pad)
+    for x, w, b, stride, pad in convolutions(rng):
+        y = reference.conv2d_forward(x, w, b, (stride, stride), (pad, pad, pad, pad), (1, 1), 1)
         slips = {
-            "Is the filter flipped? Here it is laid on the picture as it is (cross-correlation).": reference_convolution(
+            "Is the filter flipped? Here it is laid on the picture as it is (cross-correlation).": convolve(
                 x, w[:, :, ::-1, ::-1], b, stride, pad
             ),
             "Was the bias forgotten?": y - b[:, None, None],
-            "Only the first input channel seems to count; sum over all of them.": reference_convolution(
-                x[:, :1], w[:, :1], b, stride, pad
-            ),
+            "Only the first input channel seems to count; sum over all of them.": convolve(x[:, :1], w[:, :1], b, stride, pad),
         }
         sizes = f"y (x {x.shape}, w {w.shape}, stride {stride}, pad {pad})"
-        expect_array(sizes, student.conv2d_forward(x, w, b, stride, pad), y.shape)
-        expect_close("y", student.conv2d_forward(x, w, b, stride, pad), y, slips)
+        got = expect_array(sizes, student.conv2d_forward(x, w, b, stride, pad), y.shape)
+        expect_close("y", got, y, slips)
 
 
 def convolution_backward(student: Student, rng: np.random.Generator) -> None:
-    for _ in range(2):
-        x, w, b, stride, pad = a_convolution(rng)
-        dy = rng.standard_normal(reference_convolution(x, w, b, stride, pad).shape)
-        expect_several("conv2d_backward", student.conv2d_backward(dy, x, w, stride, pad), "dx, dw, db")
+    for x, w, b, stride, pad in convolutions(rng):
+        dy = rng.standard_normal(convolve(x, w, b, stride, pad).shape)
+        answer = expect_several("conv2d_backward", student.conv2d_backward(dy, x, w, stride, pad), "dx, dw, db")
         subject = f"conv2d_backward (x {x.shape}, w {w.shape}, stride {stride}, pad {pad})"
 
         def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int = stride, pad: int = pad) -> np.ndarray:
-            return reference_convolution(x, w, b, stride, pad)
+            return convolve(x, w, b, stride, pad)
 
         def backward(dy: np.ndarray, x: np.ndarray = x, w: np.ndarray = w, stride: int = stride, pad: int = pad) -> dict:
             return dict(zip("xwb", student.conv2d_backward(dy, x, w, stride, pad), strict=True))
 
         arrays = {"x": x, "w": w, "b": b}
         expect_gradients(check_function(forward, backward, arrays, subject=subject, elements=60, rng=rng))
+        expected = reference.conv2d_backward(dy, x, w, (stride, stride), (pad, pad, pad, pad), (1, 1), 1)
+        for name, got, right in zip(
+            ("dx", "dw", "db"), answer, expected, strict=True
+        ):  # all elements, where that took a sample
+            expect_close(f"{name} of {subject}", got, right)
 
 
 # ---- Task 6
@@ -159,7 +196,7 @@ def fault_finding(student: Student, rng: np.random.Generator) -> None:
     layers = right_layers(rng) + faulty_layers(rng)
     for index in rng.permutation(len(layers)):
         title, forward, backward, x, right, hint = layers[index]
-        answer = student.gradient_is_right(forward, backward, x, np.random.default_rng(rng.integers(2**32)))
+        answer = student.gradient_is_right(forward, backward, x, rng.spawn(1)[0])
         if not isinstance(answer, (bool, np.bool_)):
             raise Mistake(f"gradient_is_right() must return True or False, got {type(answer).__name__}")
         if bool(answer) != right:
@@ -186,14 +223,14 @@ EQUAL = (
 def right_layers(rng: np.random.Generator) -> list[tuple]:
     """(title, forward, backward, x, True, what to think about if it is called faulty)"""
     x, square = rng.standard_normal((5, 3)), rng.standard_normal((3, 3))
-    whole = rng.integers(-4, 5, (3, 4))
+    whole = rng.permutation([-4, -3, -2, -1, 0, 0, 1, 1, 2, 3, 4, 5]).reshape(3, 4)
     relative = "Compare differences relative to the largest gradient, and allow for the h^2 error of the numeric one."
     same = f"Here y has the shape of x. {relative}"
     return [
         ("y = tanh(x)", np.tanh, lambda dy, x: dy / np.cosh(x) ** 2, x, True, relative),
         ("y = x w", lambda x: x @ square, lambda dy, x: dy @ square.T, x, True, same),
         ("a batch normalisation", standardise, standardise_backward, x, True, EQUAL),
-        ("y = 1e6 sin(x)", lambda x: 1e6 * np.sin(x), lambda dy, x: 1e6 * dy * np.cos(x), x, True, relative),
+        ("y = 1e8 sin(x)", lambda x: 1e8 * np.sin(x), lambda dy, x: 1e8 * dy * np.cos(x), x, True, relative),
         (
             "y = sum of x^2 over the last axis, x of integers,",
             lambda x: (x * x).sum(axis=-1),
@@ -201,30 +238,47 @@ def right_layers(rng: np.random.Generator) -> list[tuple]:
             whole,
             True,
             "An array of integers cannot hold x + h: it rounds it back to x. Work on x.astype(np.float64). "
-            "And y has another shape than x: draw r of y's shape.",
+            "And y has another shape than x: draw r of y's shape. Where x is 0 the gradient is 0: do not divide by it.",
         ),
     ]
 
 
 def faulty_layers(rng: np.random.Generator) -> list[tuple]:
-    """(title, forward, backward, x, False, what to think about if it is called right)"""
-    x, square = rng.standard_normal((5, 3)), rng.standard_normal((3, 3))
-    spot = tuple(rng.integers(0, x.shape))
+    """(title, forward, backward, x, False, what to think about if it is called right)
 
-    def wrong_in_one_spot(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
-        dx = dy / np.cosh(x) ** 2
-        dx[spot] *= 1.5
-        return dx
+    Each is wrong by some per cent of its largest gradient at least, whatever r is, as long as that is drawn at random.
+    """
+    x, square = rng.standard_normal((5, 3)), rng.standard_normal((3, 3))
+
+    def tanh_backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return dy / np.cosh(x) ** 2
+
+    def wrong_only_at(spot: tuple[int, ...]) -> tuple:
+        def backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+            dx = tanh_backward(dy, x)
+            dx[spot] += np.abs(dx).max()
+            return dx
+
+        return (f"y = tanh(x), wrong at dx{[*map(int, spot)]} only,", np.tanh, backward, x, False, "Compare every entry.")
+
+    def another_row(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return np.roll(tanh_backward(dy, x), 1, axis=0)
 
     def without_variance(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
         return (dy - dy.mean(axis=0)) / x.std(axis=0)
 
+    def without_mean(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        y = standardise(x)
+        return (dy - y * (dy * y).mean(axis=0)) / x.std(axis=0)
+
+    entries = "The sum over all entries is right, and so is their size: compare entry by entry."
     return [
         ("y = x^3 with a wrong sign", lambda x: x**3, lambda dy, x: -3 * x * x * dy, x, False, "Compare signs too."),
         ("y = x w with w transposed", lambda x: x @ square, lambda dy, x: dy @ square, x, False, "Compare all entries."),
-        ("y = exp(x) with dx twice too large", np.exp, lambda dy, x: 2 * dy * np.exp(x), x, False, "Compare sizes too."),
+        ("y = exp(x) with dx 5 % too large", np.exp, lambda dy, x: 1.05 * dy * np.exp(x), x, False, "Compare sizes too."),
         ("a batch normalisation without the term of the variance", standardise, without_variance, x, False, EQUAL),
-        (f"y = tanh(x), wrong at dx{[*map(int, spot)]} only,", np.tanh, wrong_in_one_spot, x, False, "Compare every entry."),
+        ("a batch normalisation without the term of the mean", standardise, without_mean, x, False, "Draw r at random."),
+        ("y = tanh(x) with the rows of dx in another order", np.tanh, another_row, x, False, entries),
         (
             "y = 1e-6 sin(x), with a wrong sign",
             lambda x: 1e-6 * np.sin(x),
@@ -233,6 +287,7 @@ def faulty_layers(rng: np.random.Generator) -> list[tuple]:
             False,
             "All gradients are tiny here, and so are all differences: compare them relative to the gradient's own size.",
         ),
+        *map(wrong_only_at, np.ndindex(x.shape)),
     ]
 
 

@@ -137,8 +137,9 @@ def gradient_is_right(
         dL/dx[i]  =  ( L(x + h e_i) - L(x - h e_i) ) / (2 h)        for every i, up to about h^2
 
     must be what backward(r, x) says, compared *relative* to the size of the gradient: one that is a millionth everywhere
-    may be right or wrong like any other. The checker shows you right layers and faulty ones. Among them is one that no r
-    of equal entries can tell from a right one (why?), one that is wrong in a single entry, and inputs of integer type.
+    may be right or wrong like any other. The checker shows you right layers and faulty ones, wrong by 5 % or more. Among
+    them is one that no r of equal entries can tell from a right one (why?), some that are wrong in a single entry, and inputs
+    of integer type.
 
     forward: x -> y, backward: (dy, x) -> dx; x of any shape  ->  True or False
     """

@@ -1,46 +1,63 @@
-"""Lesson 2: checks exercise.py (or the file named on the command line), offline, with new numbers and shapes each time."""
+"""Lesson 2: checks exercise.py (or the file named on the command line), offline, with new numbers and shapes each time.
+
+The numbers differ from run to run; the cases do not. Whatever tells a right answer from a wrong one is in every run.
+"""
 
 import sys
 from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from checking import Mistake, Student, expect_array, expect_close, expect_gradients, expect_several, main
+from checking import Mistake, Student, expect_array, expect_close, expect_gradients, expect_number, expect_several, main
+from known_accuracies import Trial
 
 from minicnn.gradcheck import check_function
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, Sequential
-from minicnn.linear_model import SoftmaxRegression
+from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Layer, Linear, Parameter, ReLU, Sequential
 from minicnn.losses import SoftmaxCrossEntropy, softmax
-from minicnn.optim import SGD
+from minicnn.models import Model
 
 
-def a_network(rng: np.random.Generator, last: int = 5) -> Sequential:
-    """A small "pretrained" network with everything that matters here: batch norm with statistics of its own, and dropout."""
-    width = int(rng.integers(4, 8))
-    network = Sequential(
-        conv1=Conv2d(3, 4, 3, pad=1, rng=rng),
-        norm1=BatchNorm2d(4),
-        relu1=ReLU(),
-        conv2=Conv2d(4, width, 3, stride=2, pad=1, rng=rng),
-        norm2=BatchNorm2d(width),
-        relu2=ReLU(),
-        pool=GlobalAvgPool2d(),
-        dropout=Dropout(0.5, rng=rng),
-        scores=Linear(width, last, rng=rng),
-    )
+def a_network(rng: np.random.Generator) -> Model:
+    """A small "pretrained" network with everything that matters here.
+
+    Batch norms with statistics of their own, dropout, layers without parameters, layers with others inside, two names that
+    begin alike, and no Linear that is square.
+    """
+    width = int(rng.integers(6, 9))
+
+    def block(inputs: int, outputs: int, stride: int) -> Sequential:
+        return Sequential(
+            conv=Conv2d(inputs, outputs, 3, stride=stride, pad=1, rng=rng), norm=BatchNorm2d(outputs), relu=ReLU()
+        )
+
+    layers: dict[str, Layer] = {
+        "conv1": Conv2d(3, 4, 3, pad=1, rng=rng),
+        "norm1": BatchNorm2d(4),
+        "relu1": ReLU(),
+        "block1": block(4, 5, stride=1),
+        "block10": block(5, width, stride=2),
+        "pool": GlobalAvgPool2d(),
+        "dropout": Dropout(0.5, rng=rng),
+        "scores": Linear(width, 5, rng=rng),
+    }
+    network = Model(layers, architecture="small", input_shape=(3, 8, 8))
+    for name, parameter in network.parameters().items():
+        if not name.endswith(".w"):  # gamma is 1 in a new network, and all biases are 0
+            parameter.value += rng.uniform(0.1, 0.5, parameter.value.shape).astype(np.float32)
     for name, array in network.state().items():
         array[...] = rng.uniform(0.5, 1.5, array.shape) if "var" in name else rng.standard_normal(array.shape)
     return network
 
 
 def pictures(rng: np.random.Generator) -> np.ndarray:
-    N, side = rng.integers(5, 9), rng.integers(6, 10)
-    return rng.standard_normal((N, 3, side, side)).astype(np.float32)
+    H, W = rng.permutation([6, 7, 8, 9])[:2]
+    return rng.standard_normal((rng.integers(5, 9), 3, H, W)).astype(np.float32)
 
 
-def everything_in(network: Sequential) -> dict[str, np.ndarray]:
+def everything_in(network: Model) -> dict[str, np.ndarray]:
     """Copies of all weights and statistics, by name."""
     arrays = {name: parameter.value for name, parameter in network.parameters().items()} | network.state()
     return {name: array.copy() for name, array in arrays.items()}
@@ -51,7 +68,7 @@ def everything_in(network: Sequential) -> dict[str, np.ndarray]:
 
 def codes(student: Student, rng: np.random.Generator) -> None:
     network, x = a_network(rng), pictures(rng)
-    for layer in ("relu2", "pool", "relu1"):
+    for layer in ("relu1", "block10", "pool", "dropout", "scores"):
         lower, _ = network.split(layer)
         output = lower.eval().forward(x)
         expected = output.mean(axis=(2, 3)) if output.ndim == 4 else output
@@ -63,17 +80,16 @@ def codes(student: Student, rng: np.random.Generator) -> None:
                 f"extracting codes changed {', '.join(changed)}: the network came in train mode, where batch norm updates its "
                 "running statistics. Call eval() first"
             )
-        slips = {
-            "Are the feature maps flattened or summed, instead of averaged over H and W?": output.sum(axis=(2, 3))
-            if output.ndim == 4
-            else output,
-            "Is the largest value taken instead of the mean?": output.max(axis=(2, 3)) if output.ndim == 4 else output,
-        }
+        slips = {}
+        if output.ndim == 4:
+            slips = {
+                "Are the feature maps summed, instead of averaged over H and W?": output.sum(axis=(2, 3)),
+                "Is the largest value taken instead of the mean?": output.max(axis=(2, 3)),
+            }
         expect_array(f"the codes at '{layer}' of {len(x)} pictures", got, expected.shape)
         expect_close(f"codes at '{layer}'", got, expected, slips, tolerance=1e-4)
         alone = student.extract_codes(network.train(), layer, x[:1])
-        if not np.allclose(alone[0], got[0], rtol=1e-3, atol=1e-4):
-            raise Mistake(f"at '{layer}' a picture's code depends on the others in its batch: eval mode is missing")
+        expect_close(f"the code of one picture alone, at '{layer}',", alone, expected[:1], tolerance=1e-3)
 
 
 # ---- Task 2
@@ -101,9 +117,10 @@ def standardising(student: Student, rng: np.random.Generator) -> None:
         "Was it divided by the variance?": ((train - mean) / std**2, (other - mean) / std**2),
     }
     for i, (name, array) in enumerate((("train", train), ("other", other))):
-        expect_close(name, results[i], (array - mean) / std, {sentence: slip[i] for sentence, slip in slips.items()})
+        likely = {sentence: slip[i] for sentence, slip in slips.items()}
+        expect_close(name, results[i], (array - mean) / std, likely, tolerance=1e-5)
 
-    for constant in (4.0, 0.1):  # the std of the second comes out as 1e-17, not as 0
+    for constant in (4.0, a_constant_with_a_std(train.shape, rng)):
         train[:, 0] = constant
         with np.errstate(all="ignore"):
             constant_train, constant_other = student.standardise(train, other)
@@ -114,15 +131,28 @@ def standardising(student: Student, rng: np.random.Generator) -> None:
         rounding = "Was it divided by a std of 1e-17? Rounding makes the std of a constant feature a little more than 0."
         likely = {rounding: (other[:, 0] - train[:, 0].mean()) / (train[:, 0].std() or 1.0)}
         expect_close("other (feature 0 constant in train)", constant_other[:, 0], other[:, 0] - constant, likely)
+        for name, got, array in (("train", constant_train, train), ("other", constant_other, other)):
+            expected = (array - mean) / std
+            expected[:, 0] = array[:, 0] - constant
+            expect_close(f"{name} (feature 0 constant in train)", got, expected, tolerance=1e-5)
+
+
+def a_constant_with_a_std(shape: tuple[int, int], rng: np.random.Generator) -> float:
+    """A number of which so many have a std of 1e-17, by rounding, and not 0."""
+    while True:
+        constant = float(rng.uniform(0.1, 1))
+        if np.full(shape, constant).std(axis=0)[0] > 0:
+            return constant
 
 
 # ---- Task 3
 
 
 def classifier(student: Student, rng: np.random.Generator) -> None:
-    N, D, K = (int(n) for n in rng.permutation([5, 6, 7, 8])[:3])
+    D, K, N = (int(n) for n in rng.permutation([4, 5, 6, 7])[:3])
+    K, N = min(K, N), max(K, N)  # some classes come up twice, and all of them at least once
     w, b = rng.standard_normal((K, D)), rng.standard_normal(K)
-    x, y, strength = rng.standard_normal((N, D)), rng.integers(0, K, N), float(rng.uniform(0.1, 0.5))
+    x, y, strength = rng.standard_normal((N, D)), rng.permutation(np.arange(N) % K), float(rng.uniform(0.1, 0.5))
     data_loss = SoftmaxCrossEntropy().forward(x @ w.T + b, y)
     penalty = 0.5 * strength * (w * w).sum()
     loss, dw, db = expect_several("softmax_regression", student.softmax_regression(w, b, x, y, strength), "loss, dw, db")
@@ -133,7 +163,7 @@ def classifier(student: Student, rng: np.random.Generator) -> None:
         "Is the loss the sum over the pictures? It must be their mean.": np.float64(N * data_loss + penalty),
         "Is the regularisation divided by N as well?": np.float64(data_loss + penalty / N),
     }
-    expect_close("loss", np.float64(loss), np.float64(data_loss + penalty), slips)
+    expect_close("loss", expect_number("loss", loss), np.float64(data_loss + penalty), slips)
 
     dscores = softmax(x @ w.T + b)
     dscores[np.arange(N), y] -= 1
@@ -159,163 +189,164 @@ def classifier(student: Student, rng: np.random.Generator) -> None:
 # ---- Task 4
 
 
-PATH = (1e-4, 1e-2, 1.0, 100.0)
-
-
-def a_choice(rng: np.random.Generator) -> tuple[dict[str, tuple], dict[str, dict[float, float]]]:
-    """Noisy codes in three parts, drawn until training and test part would each choose another strength than validation."""
-    truth = rng.standard_normal(12)
-
-    def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
-        x = rng.standard_normal((n, 12))
-        return x, (x @ truth + 3 * rng.standard_normal(n) > 0).astype(int)
-
-    while True:
-        train = draw(24)
-        if len(np.unique(train[1])) < 2:
-            continue
-        fitted = {strength: SoftmaxRegression(strength).fit(*train) for strength in PATH}
-        for _ in range(100):
-            parts = {"train": train, "val": draw(16), "test": draw(16)}
-            scores = {part: {s: fitted[s].score(*parts[part]) for s in PATH} for part in parts}
-            best = strongest_best(scores["val"])
-            if all(max(scores[part].values()) > scores[part][best] for part in ("train", "test")):
-                return parts, scores
-
-
-def strongest_best(scores: dict[float, float]) -> float:
-    return max(scores, key=lambda strength: (scores[strength], strength))
-
-
 def choosing(student: Student, rng: np.random.Generator) -> None:
-    parts, scores = a_choice(rng)
-    fits: list[tuple[int, float]] = []
+    trial = Trial(rng)
+    for path in (trial.strengths, trial.strengths[::-1]):
+        choose_along(student, trial, path, rng)
 
-    def fit(x: np.ndarray, y: np.ndarray, regularisation: float) -> SoftmaxRegression:
-        fits.append((len(x), float(regularisation)))
-        return SoftmaxRegression(regularisation).fit(x, y)
 
-    def answer(test: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
-        fits.clear()
-        path = tuple(rng.permutation(PATH))
-        given = student.choose_regularisation(fit, parts["train"], parts["val"], test, path)
-        return tuple(expect_several("choose_regularisation", given, "regularisation, accuracy"))
+def choose_along(student: Student, trial: Trial, path: tuple[float, ...], rng: np.random.Generator) -> None:
+    train, val, (x_test, y_test) = trial.parts.values()
 
-    chosen, accuracy = answer(parts["test"])
-    x_test, y_test = parts["test"]
-    for labels in (1 - y_test, np.zeros_like(y_test), rng.permutation(y_test), *rng.integers(0, 2, (8, len(y_test)))):
-        other, _ = answer((x_test, labels))
+    def answer(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        trial.fits.clear()
+        given = student.choose_regularisation(trial.fit, train, val, (x_test, labels), path)
+        chosen, accuracy = expect_several("choose_regularisation", given, "regularisation, accuracy")
+        return expect_number("regularisation", chosen), expect_number("accuracy", accuracy)
+
+    chosen, _ = answer(y_test)
+    for labels in (1 - y_test, np.zeros_like(y_test), rng.permutation(y_test)):
+        other, _ = answer(labels)
         if other != chosen:
             raise Mistake(
                 f"with other labels in the test part the choice changes from {chosen:g} to {other:g}: the test part has a say "
                 "in it, and so its accuracy is no longer an honest one. Choose by the validation part"
             )
-    chosen, accuracy = answer(parts["test"])
-    best = strongest_best(scores["val"])
+    chosen, accuracy = answer(y_test)
+    best = trial.strengths[trial.BEST]
     if chosen != best:
-        ties = [s for s in PATH if scores["val"][s] == max(scores["val"].values())]
-        if chosen in ties:
-            why = f"{', '.join(f'{s:g}' for s in ties)} are equally good on the validation part; then take the strongest"
-        elif scores["train"].get(chosen) == max(scores["train"].values()):
-            why = "that is the best on the training part, which always likes weak regularisation"
-        else:
-            got, most = scores["val"].get(chosen, np.nan), max(scores["val"].values())
-            why = f"its validation accuracy is {got:.3f}, the best is {most:.3f}"
-        raise Mistake(f"chose {chosen:g}, expected {best:g}: {why}")
-    n_train, n_val = len(parts["train"][1]), len(parts["val"][1])
-    joined = [np.concatenate(pair) for pair in zip(parts["train"], parts["val"], strict=True)]
-    expected = SoftmaxRegression(chosen).fit(*joined).score(*parts["test"])
-    if (n_train + n_val, chosen) not in fits:
-        sizes = ", ".join(str(n) for n in sorted({n for n, _ in fits}))
+        raise Mistake(f"chose {chosen:g}, expected {best:g}: {why_not(trial, float(chosen))}")
+    if untried := [f"{strength:g}" for strength in path if (trial.train, strength) not in trial.fits]:
+        raise Mistake(f"each strength must be tried on the training part alone, all of it; {', '.join(untried)} was not")
+    if (trial.both, best) not in trial.fits:
+        sizes = ", ".join(str(n) for n in sorted({len(rows) for rows, _ in trial.fits}))
         raise Mistake(
-            f"the last classifier must be trained with the chosen strength on training and validation part together "
-            f"({n_train} + {n_val} pictures); fit() was called with {sizes} pictures only"
+            "the last classifier must be trained with the chosen strength on training and validation part together "
+            f"({len(train[1])} + {len(val[1])} pictures); fit() was called with {sizes} pictures only"
         )
-    expect_close("the test accuracy", np.float64(accuracy), np.float64(expected))
+    likely = {
+        "That is the accuracy on the validation part.": trial.accuracy("val", best),
+        "That is the last classifier's accuracy on the validation part, on which it was trained.": trial.accuracy(
+            "val", best, both=True
+        ),
+        "That is the accuracy of the classifier before it was trained on both parts together.": trial.accuracy("test", best),
+        "That is the share of wrong answers.": 1 - trial.accuracy("test", best, both=True),
+    }
+    expected = np.float64(trial.accuracy("test", best, both=True))
+    expect_close("the test accuracy", accuracy, expected, {why: np.float64(slip) for why, slip in likely.items()})
+
+
+def why_not(trial: Trial, chosen: float) -> str:
+    """What is wrong with a choice, in words."""
+    scores = {part: {strength: trial.accuracy(part, strength) for strength in trial.strengths} for part in trial.parts}
+    if chosen not in trial.strengths:
+        return f"the path has {', '.join(f'{strength:g}' for strength in trial.strengths)}"
+    most = max(scores["val"].values())
+    if scores["val"][chosen] == most:
+        ties = ", ".join(f"{strength:g}" for strength, score in scores["val"].items() if score == most)
+        return f"{ties} are equally good on the validation part; then take the strongest"
+    if scores["train"][chosen] == max(scores["train"].values()):
+        return "that is the best on the training part, which always likes weak regularisation"
+    return f"its validation accuracy is {scores['val'][chosen]:.3f}, the best is {most:.3f}"
 
 
 # ---- Task 5
 
 
 def head_and_freeze(student: Student, rng: np.random.Generator) -> None:
-    network, x, num_classes = a_network(rng), pictures(rng), int(rng.integers(2, 5))
-    for name in ("conv1.b", "norm2.gamma"):
-        network.parameters()[name].trainable = False  # what an earlier phase left behind
-    until = str(rng.choice(["norm1", "relu1", "conv2"]))
-    names, old = list(network.layers), network.layers["scores"]
-    shape = old.w.value.shape
-    result = student.replace_head_and_freeze(network, num_classes, until, rng.spawn(1)[0])
-    if result is not network:
-        raise Mistake("replace_head_and_freeze() must change the network in place and return that same network")
-    if list(network.layers) != names:
-        raise Mistake(f"the layers must keep names and order: {', '.join(names)}; they are now {', '.join(network.layers)}")
+    for until in (
+        "conv1",
+        "relu1",
+        "block1",
+        "pool",
+    ):  # the lowest, one without parameters, one with layers inside, the highest
+        network, num_classes = a_network(rng), int(rng.integers(2, 5))
+        for name in ("conv1.b", "block10.norm.gamma"):
+            network.parameters()[name].trainable = False  # what an earlier phase left behind
+        others, seed = [network.copy(), network.copy()], int(rng.integers(2**32))
+        body = {name: array for name, array in everything_in(network).items() if not name.startswith("scores.")}
+        names, old = list(network.layers), network.layers["scores"]
+        result = student.replace_head_and_freeze(network, num_classes, until, np.random.default_rng(seed))
+        if result is not network:
+            raise Mistake("replace_head_and_freeze() must change the network in place and return that same network")
+        if list(network.layers) != names:
+            order = ", ".join(names)
+            raise Mistake(f"the layers must keep names and order: {order}; they are now {', '.join(network.layers)}")
+        expect_new_head(network, old, num_classes)
+        expect_frozen(network, names[: names.index(until) + 1], until)
+        after = everything_in(network)
+        if changed := sorted(name for name in body if not np.array_equal(after.get(name), body[name])):
+            raise Mistake(f"{', '.join(changed)} changed; only the last layer is to be replaced")
+        again, different = (
+            student.replace_head_and_freeze(other, num_classes, until, np.random.default_rng(s)).layers["scores"].w.value
+            for other, s in zip(others, (seed, seed + 1), strict=True)
+        )
+        head = network.layers["scores"].w.value
+        if not np.array_equal(head, again) or np.array_equal(head, different):
+            raise Mistake("the random weights of the new head must come from rng: the same ones from an equal rng, others else")
+
+
+def expect_new_head(network: Model, old: Linear, num_classes: int) -> None:
     head = network.layers["scores"]
     if head is old or not isinstance(head, Linear):
         what = "the old one" if head is old else f"a {type(head).__name__}"
         raise Mistake(f"the last layer must be a new Linear layer, it is {what}")
-    expect_array("the new head's w", head.w.value, (num_classes, shape[1]))
+    expect_array("the new head's w", head.w.value, (num_classes, old.in_features))
+    if head.w.value.dtype != np.float32:
+        raise Mistake(f"the new head's w must be float32 like the rest of the network, got {head.w.value.dtype}")
     if np.ptp(head.w.value) == 0:
         raise Mistake("all weights of the new head are equal; they must be random")
 
-    at = names.index(until) + 1
-    parameters = network.parameters()
-    lower = {name for name in parameters if name.split(".")[0] in names[:at]}
-    trainable = {name for name, parameter in parameters.items() if parameter.trainable}
-    if trainable == lower:
-        raise Mistake("it is the wrong way round: frozen means trainable = False (and one of the sources says the opposite)")
-    if wrong := sorted(lower & trainable):
-        raise Mistake(f"up to and including '{until}' everything must be frozen, but {', '.join(wrong)} can still be trained")
-    if wrong := sorted(set(parameters) - lower - trainable):
-        raise Mistake(
-            f"everything above '{until}' must be trainable, but {', '.join(wrong)} cannot: unfreeze() what was frozen"
-        )
 
-    before = everything_in(network)
-    optimizer, loss = SGD(network.parameters(), 0.1), SoftmaxCrossEntropy()
-    for _ in range(3):
-        loss.forward(network.train().forward(x), rng.integers(0, num_classes, len(x)))
-        network.backward(loss.backward())
-        optimizer.step()
-    after = everything_in(network)
-    moved = sorted(name for name in after if name.split(".")[0] in names[:at] and not np.array_equal(after[name], before[name]))
-    if moved:
-        raise Mistake(f"after three steps of training {', '.join(moved)} have changed, although they should be frozen")
-    still = sorted(name for name in trainable if np.array_equal(after[name], before[name]))
-    if still:
-        raise Mistake(f"after three steps of training {', '.join(still)} have not changed, although they should learn")
+def expect_frozen(network: Model, lower: list[str], until: str) -> None:
+    """`Mistake` unless exactly the parameters in these top-level layers are frozen."""
+    parameters = network.parameters()
+    below = {name for name in parameters if name.split(".")[0] in lower}
+    trainable = {name for name, parameter in parameters.items() if parameter.trainable}
+    if trainable == below:
+        raise Mistake("it is the wrong way round: frozen means trainable = False (and one of the sources says the opposite)")
+    if wrong := sorted(below & trainable):
+        raise Mistake(f"up to and including '{until}' everything must be frozen, but {', '.join(wrong)} can still be trained")
+    if wrong := sorted(set(parameters) - below - trainable):
+        raise Mistake(
+            f"everything above '{until}' must be trainable, but {', '.join(wrong)} cannot: unfreeze() what was frozen, and "
+            "freeze no layer whose name only begins like that of another"
+        )
 
 
 # ---- Task 6
 
 
 def learning_rates(student: Student, rng: np.random.Generator) -> None:
-    ratio, learning_rate = float(rng.uniform(0.05, 0.3)), 0.1
-    network, x = a_network(rng), pictures(rng)
-    network.append("scores_of_another_task", Linear(5, 3, rng=rng))  # its name begins like that of the head
-    head = "scores"
-    for parameter in network.parameters().values():
-        parameter.learning_rate_multiplier = float(rng.uniform(2, 3))
-    if student.set_learning_rates(network, head, ratio) is not network:
-        raise Mistake("set_learning_rates() must change the network in place and return that same network")
+    for head in ("scores", "my_scores"):  # names that begin, and end, like each other
+        network, ratio = a_network(rng), float(rng.uniform(0.05, 0.3))
+        for name in ("my_scores", "scores_of_another_task"):
+            network.append(name, Linear(5, 3, rng=rng))
+        network.append("branch", Sequential(scores=Linear(3, 2, rng=rng)))
+        for parameter in network.parameters().values():
+            parameter.learning_rate_multiplier = float(rng.uniform(2, 3))
+        before = everything_in(network)
+        if student.set_learning_rates(network, head, ratio) is not network:
+            raise Mistake("set_learning_rates() must change the network in place and return that same network")
+        after = everything_in(network)
+        if list(after) != list(before) or any(not np.array_equal(after[name], before[name]) for name in before):
+            raise Mistake("set_learning_rates() must change no weights, only multipliers")
+        for name, parameter in network.parameters().items():
+            expect_multiplier(name, parameter, head, ratio)
 
-    loss, optimizer = SoftmaxCrossEntropy(), SGD(network.parameters(), learning_rate)
-    loss.forward(network.train().forward(x), rng.integers(0, 3, len(x)))
-    network.backward(loss.backward())
-    before = everything_in(network)
-    optimizer.step()
-    for name, parameter in network.parameters().items():
-        if parameter.grad is None:
-            raise Mistake(f"{name} has no gradient: set_learning_rates() must not freeze anything, only set multipliers")
-        gradient = np.linalg.norm(parameter.grad)
-        if gradient < 1e-4:  # a bias before a batch norm, say: it does nothing, and does not move
-            continue
-        factor = np.linalg.norm(parameter.value - before[name]) / (learning_rate * gradient)
-        expected = 1.0 if name.rsplit(".", 1)[0] == head else ratio
-        if abs(factor - expected) > 0.02:
-            hint = f" '{name}' only begins like the head, '{head}'." if name.startswith(head) and expected == ratio else ""
-            raise Mistake(
-                f"one step of SGD moved {name} by {factor:.3g} x learning rate x gradient, expected {expected:.3g} x.{hint}"
-            )
+
+def expect_multiplier(name: str, parameter: Parameter, head: str, ratio: float) -> None:
+    if not parameter.trainable:
+        raise Mistake(f"{name} is frozen: set_learning_rates() must not freeze anything, only set multipliers")
+    got = expect_number(f"the learning_rate_multiplier of {name}", parameter.learning_rate_multiplier)
+    expected = 1.0 if name.rsplit(".", 1)[0] == head else ratio
+    if abs(got - expected) > 1e-6:
+        hint = ""
+        if expected == ratio and name.startswith(head):
+            hint = f" '{name}' only begins like the head, '{head}'."
+        elif expected == ratio and head in name:
+            hint = f" '{name}' is not in the layer '{head}', although that is a part of its name."
+        raise Mistake(f"the learning_rate_multiplier of {name} is {got:.3g}, expected {expected:.3g}.{hint}")
 
 
 if __name__ == "__main__":

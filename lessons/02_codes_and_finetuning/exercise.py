@@ -4,9 +4,9 @@ Fill in the functions, and as often as you like run
 
     python lessons/02_codes_and_finetuning/check.py
 
-A network is a `minicnn.layers.Sequential`: ``network.layers`` is a dict of its layers by name, in running order;
-``network.parameters()`` a dict such as {"conv.w": Parameter, ...}; a Parameter has ``value``, ``trainable`` and
-``learning_rate_multiplier``. N pictures, D features, K classes.
+A network is a `minicnn.models.Model`, as in the lesson: ``network.layers`` is a dict of its layers by name, in running order,
+and a layer may have others inside; ``network.parameters()`` is a dict such as {"conv1.w": Parameter, "block2.conv.w":
+Parameter, ...}; a Parameter has ``value``, ``trainable`` and ``learning_rate_multiplier``. N pictures, D features, K classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.layers import Sequential
+from minicnn.models import Model
 
 # ---- Task 1: CNN codes
 
 
-def extract_codes(network: Sequential, layer: str, x: np.ndarray) -> np.ndarray:
+def extract_codes(network: Model, layer: str, x: np.ndarray) -> np.ndarray:
     """The codes of pictures x at the top-level layer of this name: cut the network after it, and run what is below.
 
     Feature maps (N, C, H, W) become codes (N, C) by averaging over H and W; what is (N, D) already stays so.
@@ -96,7 +96,7 @@ def choose_regularisation(
 # ---- Task 5: a new head, and a frozen body
 
 
-def replace_head_and_freeze(network: Sequential, num_classes: int, until: str, rng: np.random.Generator) -> Sequential:
+def replace_head_and_freeze(network: Model, num_classes: int, until: str, rng: np.random.Generator) -> Model:
     """Prepare a pretrained network for fine-tuning to other classes, in place, and return it.
 
     The last layer, a `minicnn.layers.Linear`, is replaced under its name by a new one with random weights (give it ``rng``),
@@ -111,7 +111,7 @@ def replace_head_and_freeze(network: Sequential, num_classes: int, until: str, r
 # ---- Task 6: learning-rate groups
 
 
-def set_learning_rates(network: Sequential, head: str, ratio: float) -> Sequential:
+def set_learning_rates(network: Model, head: str, ratio: float) -> Model:
     """Let pretrained layers learn more slowly than the new head, in place; return the network.
 
     The optimiser moves each parameter with its learning rate times ``parameter.learning_rate_multiplier``. That must be 1 for

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.layers import Linear, Sequential
+from minicnn.layers import Linear
+from minicnn.models import Model
 
 # ---- Task 1: CNN codes
 
 
-def extract_codes(network: Sequential, layer: str, x: np.ndarray) -> np.ndarray:
+def extract_codes(network: Model, layer: str, x: np.ndarray) -> np.ndarray:
     """The codes of pictures x at the top-level layer of this name: cut the network after it, and run what is below.
 
     Feature maps (N, C, H, W) become codes (N, C) by averaging over H and W; what is (N, D) already stays so.
@@ -105,7 +106,7 @@ def choose_regularisation(
 # ---- Task 5: a new head, and a frozen body
 
 
-def replace_head_and_freeze(network: Sequential, num_classes: int, until: str, rng: np.random.Generator) -> Sequential:
+def replace_head_and_freeze(network: Model, num_classes: int, until: str, rng: np.random.Generator) -> Model:
     """Prepare a pretrained network for fine-tuning to other classes, in place, and return it.
 
     The last layer, a `minicnn.layers.Linear`, is replaced under its name by a new one with random weights (give it ``rng``),
@@ -114,19 +115,16 @@ def replace_head_and_freeze(network: Sequential, num_classes: int, until: str, r
 
     Which value of ``trainable`` is "frozen"? One of the lecture's sources has it the wrong way round.
     """
-    names = list(network.layers)
-    old = network.layers[names[-1]]
-    network.layers[names[-1]] = Linear(old.in_features, num_classes, rng=rng)
+    name, old = list(network.layers.items())[-1]
+    network.layers[name] = Linear(old.in_features, num_classes, rng=rng)
     network.unfreeze()
-    for name in names[: names.index(until) + 1]:
-        network.layers[name].freeze()
-    return network
+    return network.freeze(until=until)
 
 
 # ---- Task 6: learning-rate groups
 
 
-def set_learning_rates(network: Sequential, head: str, ratio: float) -> Sequential:
+def set_learning_rates(network: Model, head: str, ratio: float) -> Model:
     """Let pretrained layers learn more slowly than the new head, in place; return the network.
 
     The optimiser moves each parameter with its learning rate times ``parameter.learning_rate_multiplier``. That must be 1 for

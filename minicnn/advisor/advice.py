@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
+from ..text import aligned
 from ..transfer.strategies import STRATEGIES
 from .measurements import Measurements
 from .rules import LECTURE, Choice
@@ -108,12 +109,7 @@ def _table(measurements: Measurements) -> list[str]:
         rows.append([entry.title, f"{entry.features:,}", accuracy, difference, f"{entry.logme:.3f}", f"{entry.h_score:.3f}"])
     difference = _plus_minus(*pixels.better_than(last.probe), sign="+")
     rows.append(["the pixels", "", _plus_minus(pixels.accuracy, pixels.standard_error), difference, "", ""])
-    widths = [max(len(row[k]) for row in [HEADER, *rows]) for k in range(len(HEADER))]
-    return [
-        "  "
-        + "  ".join(f"{cell:<{w}}" if k == 0 else f"{cell:>{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        for row in [HEADER, *rows]
-    ]
+    return ["  " + line for line in aligned([HEADER, *rows], right=range(1, len(HEADER)))]
 
 
 def _leep(measurements: Measurements) -> str:

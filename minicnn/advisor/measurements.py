@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from ..data.picture_set import PictureSet
+from ..data.small_pixels import small_pixels
 from ..errors import DataError
 from ..inference.batches import infer
 from ..inference.fusion import fuse
@@ -179,7 +180,7 @@ def measure_fitted(
             CodeMeasurements(layer, grid, x.shape[1], probe(x, y), logme(x, y), h_score(x, y))
             for (layer, grid), x in codes.items()
         ),
-        pixels=probe(small_pixels(fitted), y),
+        pixels=probe(small_pixels(fitted, SMALL_SIDE), y),
         leep=None if probabilities is None else leep(probabilities, y),
         parameters=sum(parameter.value.size for parameter in model.parameters().values()),
     )
@@ -293,12 +294,3 @@ def grids_for(shape: tuple[int, ...]) -> list[int]:
         return [1]
     finest = min(MAX_GRID, *shape[2:], int((MAX_FEATURES / shape[1]) ** 0.5))
     return [1, finest] if finest > 1 else [1]
-
-
-def small_pixels(fitted: np.ndarray, side: int = SMALL_SIDE) -> np.ndarray:
-    """Pictures uint8 (N, H, W, C) averaged over blocks to about side x side, as rows (N, D) float32."""
-    N, H, W, C = fitted.shape
-    height, width = max(H // side, 1), max(W // side, 1)
-    cut = fitted[:, : H // height * height, : W // width * width]
-    blocks = cut.reshape(N, H // height, height, W // width, width, C).mean((2, 4), dtype=np.float32)
-    return blocks.reshape(N, -1)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
+
+from .compose import Rng, check_pictures
+from .crops import resized_window
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # how bright red, green and blue appear; ITU-R BT.601, as Pillow has it
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,8 @@ class Augmentation:
     """Random changes to a batch of 8-bit pictures, drawn anew for each picture and each call; by default none.
 
     In this order: a window of the picture is cropped and resized to the full size; the result is shifted, flipped and turned;
-    then contrast c and brightness b are changed, y = ((x - m) c + m) b with m the picture's mean, clipped to 0..255.
+    then contrast c and brightness b are changed, y = ((x - m) c + m) b with m the picture's mean, and after that the saturation
+    s of colours, z = g + (y - g) s with g the grey of the pixel, 0.299 R + 0.587 G + 0.114 B; rounded and clipped to 0..255.
 
     Parameters
     ----------
@@ -25,8 +30,8 @@ class Augmentation:
         Move by up to this fraction of the side in either direction, along both axes, in whole pixels; the edge is repeated.
     min_scale : float
         The window's side as a fraction of the picture's is drawn from min_scale to 1, its position uniformly.
-    brightness, contrast : float
-        b is drawn from 1 - brightness to 1 + brightness, and c from 1 - contrast to 1 + contrast.
+    brightness, contrast, saturation : float
+        b is drawn from 1 - brightness to 1 + brightness, c from 1 - contrast to 1 + contrast, and s likewise.
 
     Raises
     ------
@@ -48,23 +53,24 @@ class Augmentation:
     min_scale: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
+    saturation: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("shift", "brightness", "contrast"):
+        for name in ("shift", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a fraction from 0 to less than 1")
         if not 0 < self.min_scale <= 1:
             raise ValueError(f"min_scale={self.min_scale}: expected a fraction of the side, more than 0 and up to 1")
 
-    def __call__(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, pictures: np.ndarray, rng: Rng) -> np.ndarray:
         """The pictures with random changes.
 
         Parameters
         ----------
         pictures : uint8 (N, H, W, C), or (N, H, W) for grey ones
             Not changed.
-        rng : Generator
-            Equal states give equal results.
+        rng : Generator or PerSampleGenerator
+            Equal states give equal results; with the latter a picture's depend on (seed, epoch, number of the picture) alone.
 
         Returns
         -------
@@ -77,8 +83,7 @@ class Augmentation:
         """
         if self == Augmentation():
             return pictures
-        if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
-            raise ValueError(f"augmentation expects uint8 pictures (N, H, W, C), got {pictures.dtype} {pictures.shape}")
+        check_pictures(pictures)
         n, height, width = pictures.shape[:3]
         if self.quarter_turns and height != width:
             raise ValueError(f"quarter turns need square pictures, got {height} x {width}; set quarter_turns=False")
@@ -91,6 +96,7 @@ class Augmentation:
         turns = rng.integers(0, 4, n) * self.quarter_turns
         contrast = rng.uniform(1 - self.contrast, 1 + self.contrast, n)
         brightness = rng.uniform(1 - self.brightness, 1 + self.brightness, n)
+        saturation = rng.uniform(1 - self.saturation, 1 + self.saturation, n) if self.saturation else np.ones(n)
 
         varied = np.empty_like(pictures)
         for i, picture in enumerate(pictures):
@@ -102,8 +108,11 @@ class Augmentation:
             if turns[i]:
                 picture = np.rot90(picture, turns[i])
             varied[i] = picture
-            if self.contrast or self.brightness:
-                varied[i] = _with_tone(varied[i], contrast[i], brightness[i])
+        if self.contrast or self.brightness:
+            _change_tones(varied, contrast, brightness)
+        if self.saturation and varied.shape[3:] == (3,):
+            for i in range(n):
+                varied[i] = _with_saturation(varied[i], saturation[i])
         return varied
 
     @property
@@ -127,6 +136,7 @@ class Augmentation:
             f"windows of {100 * self.min_scale:g} to 100 % of the side" if self.min_scale < 1 else "",
             f"brightness up to {100 * self.brightness:g} % more or less" if self.brightness else "",
             f"contrast up to {100 * self.contrast:g} % more or less" if self.contrast else "",
+            f"saturation up to {100 * self.saturation:g} % more or less" if self.saturation else "",
         ]
         return ", ".join(filter(None, parts)) or "none"
 
@@ -139,6 +149,7 @@ WORDS = {
     "window": "min_scale",
     "brightness": "brightness",
     "contrast": "contrast",
+    "saturation": "saturation",
 }
 EXAMPLE = "flip,window=0.7,brightness=0.2"
 
@@ -149,8 +160,8 @@ def parse_augmentation(text: str) -> Augmentation:
     Parameters
     ----------
     text : str
-        Separated by commas: flip, vertical-flip, turns (by quarters), and shift, window, brightness, contrast with a fraction
-        each, which are ``Augmentation``'s shift, min_scale, brightness and contrast.
+        Separated by commas: flip, vertical-flip, turns (by quarters), and shift, window, brightness, contrast, saturation with
+        a fraction each, which are ``Augmentation``'s fields of that name, and min_scale.
 
     Raises
     ------
@@ -183,8 +194,7 @@ def _window(picture: np.ndarray, scale: float, position: np.ndarray) -> np.ndarr
     height, width = picture.shape[:2]
     top, left = position * (1 - scale) * (height, width)
     box = (left, top, min(left + scale * width, width), min(top + scale * height, height))
-    image = Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=box)).reshape(picture.shape)
+    return resized_window(picture, box, (height, width))
 
 
 def _shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -195,11 +205,19 @@ def _shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
     return picture[rows].take(columns, axis=1)
 
 
-def _with_tone(picture: np.ndarray, contrast: float, brightness: float) -> np.ndarray:
-    """The picture with another contrast and brightness. bytes.translate with a table of all 256 results is fastest."""
-    mean = picture.mean()
-    table = np.rint(np.clip(((np.arange(256) - mean) * contrast + mean) * brightness, 0, 255)).astype(np.uint8)
-    return np.frombuffer(picture.tobytes().translate(table.tobytes()), np.uint8).reshape(picture.shape)
+def _change_tones(pictures: np.ndarray, contrast: np.ndarray, brightness: np.ndarray) -> None:
+    """Give each picture its contrast and brightness. bytes.translate with a table of all 256 results is fastest."""
+    means = pictures.mean(axis=tuple(range(1, pictures.ndim)))[:, None]
+    results = ((np.arange(256) - means) * contrast[:, None] + means) * brightness[:, None]
+    tables = np.rint(np.clip(results, 0, 255)).astype(np.uint8)
+    for picture, table in zip(pictures, tables, strict=True):
+        picture[...] = np.frombuffer(picture.tobytes().translate(table.tobytes()), np.uint8).reshape(picture.shape)
+
+
+def _with_saturation(picture: np.ndarray, saturation: float) -> np.ndarray:
+    """The colours of (H, W, 3) further from grey, or nearer to it."""
+    grey = (picture @ LUMA)[..., None]
+    return np.rint(np.clip(grey + (picture - grey) * np.float32(saturation), 0, 255)).astype(np.uint8)
 
 
 PHOTOS = Augmentation(horizontal_flip=True, min_scale=0.7, brightness=0.2, contrast=0.2)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
+from ..text import aligned, named
 from .picture_set import PictureSet
+
+__all__ = ["findings_table", "named"]
 
 MOST_ROWS = 30  # classes in the table; of more, the smallest and the largest ones are shown
 WIDTH = 110  # of a line, in characters
@@ -38,20 +40,11 @@ def findings_table(pictures: PictureSet, parts: Mapping[str, np.ndarray] | None 
         for k, name in _listed(pictures, total)
     ]
     rows.append(["all", *(str(counts.sum()) for counts in columns.values())])
-    lines = _aligned(rows)
+    lines = aligned(rows, right=range(1, len(rows[0])))
     for heading, sentences in pictures.findings.by_heading().items():
         for sentence in sentences:
             lines += _paragraph(heading, sentence)
     return "\n".join(lines)
-
-
-def named(names: Sequence[str], most: int = 5) -> str:
-    """The names with commas between them, at most so many.
-
-    >>> named(["ants", "bees", "wasps"], most=2)
-    'ants, bees, ... (3 in all)'
-    """
-    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def _counts(pictures: PictureSet, rows: np.ndarray) -> np.ndarray:
@@ -68,26 +61,6 @@ def _listed(pictures: PictureSet, total: np.ndarray) -> list[tuple[int | None, s
     smallest, others, largest = by_size[:third], by_size[third:-third], by_size[-third:]
     between = f"... {len(others)} more classes, of {total[others[0]]} to {total[others[-1]]} pictures"
     return [*((k, pictures.classes[k]) for k in smallest), (None, between), *((k, pictures.classes[k]) for k in largest)]
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Lines with the first column to the left and numbers to the right; a row of a single cell may be wider than its column."""
-    first = max(_width(row[0]) for row in rows if len(row) > 1)
-    widths = [max(len(row[i]) for row in rows if len(row) > 1) for i in range(1, len(rows[0]))]
-    return [
-        "  ".join(
-            [row[0] + " " * (first - _width(row[0])), *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=False))]
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _width(text: str) -> int:
-    """In columns of a terminal, of which Korean, Chinese and Japanese characters take two, and combining ones none."""
-    return sum(
-        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        for character in text
-    )
 
 
 def _paragraph(heading: str, sentence: str) -> list[str]:

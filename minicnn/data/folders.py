@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, PictureError
-from .findings import named
+from ..text import named
 from .layout import (
     PICTURES,
     find_parts,
@@ -32,7 +32,7 @@ from .layout import (
 )
 from .names import folded, natural_order, printer
 from .picture_set import PictureSet, Source
-from .pixel_range import note_deep_colour, note_transparency, white_of
+from .pixel_range import note_transparency, white_of
 from .trees import HINTS, Parts, Tree, read_folder, read_zip
 
 __all__ = ["PictureSet", "open_pictures"]
@@ -116,7 +116,6 @@ def _picture_set(tree: Tree, path: Path) -> PictureSet:
     splits = {part: np.array(of_part, np.int64) for part, of_part in rows.items()}
     _check_counts(tree.name, classes, np.array(labels), splits)
     note_transparency(tree, used)
-    note_deep_colour(tree, used)
     name = path.stem if path.is_file() else path.resolve().name
     show, _ = printer([name])
     pictures = PictureSet(
@@ -282,8 +281,7 @@ def _check_counts(name: str, classes: list[str], labels: np.ndarray, splits: dic
 
 def _kinds(kinds) -> str:
     """A few of the kinds of files."""
-    different = sorted(set(kinds))
-    return ", ".join(different[:5]) + (", ..." if len(different) > 5 else "")
+    return named(sorted(set(kinds)))
 
 
 def _note_others(tree: Tree, others: dict[Parts, str]) -> None:
@@ -313,9 +311,9 @@ def _note_copies(pictures: PictureSet, sizes: list[tuple[int, ...]]) -> None:
     ]
     if not pairs:
         return
-    examples = ", ".join(f"{pictures.file_name(a)} = {pictures.file_name(b)}" for a, b in pairs[:3])
+    examples = named([f"{pictures.file_name(a)} = {pictures.file_name(b)}" for a, b in pairs], 3)
     text = f"{len(pairs)} picture(s) in more than one part" if split else f"{len(pairs)} picture(s) that are copies of others"
-    text += f" ({examples}{', ...' if len(pairs) > 3 else ''})"
+    text += f" ({examples})"
     if any(pictures.labels[a] != pictures.labels[b] for a, b in pairs):
         text += ", some of them under another class"
     risk = "the test score is too good" if split else "copies may be both trained on and tested, and the test score too good"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from ..errors import DataError
-from .findings import named
+from ..text import named
 from .names import folded
 from .trees import Parts, Tree
 

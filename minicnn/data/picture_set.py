@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..cache import large_array
 from ..errors import DataError, PictureError
 from ..runtime.cores import usable_cores
+from ..text import named
 from .pictures import MAX_16_BIT, read_picture
 from .preprocessing import Preprocessing
 
@@ -124,7 +125,7 @@ class PictureSet:
         Where the collection comes with its parts: {"train": ..., "val": ..., "test": ...} -> sorted int64 indices. "val" may
         be absent; validation pictures are then taken out of "train". None: the collection is not split.
     white : int or None
-        The value that is white in 16-bit grey pictures, 4095 for those of a camera of 12 bits; None: there are none.
+        The value that is white in 16-bit pictures, 4095 for those of a camera of 12 bits; None: there are none.
     findings : Findings
         What was left out and what was assumed when this set was opened.
     source, licence, citation : str
@@ -308,10 +309,8 @@ class PictureSet:
                     f"{self.name}: no picture of class {names} in {part} can be read, so it cannot be learned ({reasons}). "
                     "Replace the damaged files"
                 )
-        count, names = len(unreadable), ", ".join(self.file_name(i) for i in list(unreadable)[:5])
-        used.findings.left_out.append(
-            f"{count} of {len(self)} pictures, which cannot be read: {names}{', ...' if count > 5 else ''} ({reasons})"
-        )
+        names = named([self.file_name(i) for i in unreadable])
+        used.findings.left_out.append(f"{len(unreadable)} of {len(self)} pictures, which cannot be read: {names} ({reasons})")
         return used
 
 

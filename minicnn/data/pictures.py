@@ -16,22 +16,14 @@ import numpy as np
 from PIL import Image
 
 from ..errors import PictureError
+from . import deep_colour
+from .orientation import upright
 
 # The formats that Pillow may decode: pictures, and nothing that starts another program (EPS runs Ghostscript).
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO", "HEIF")
 MAX_PIXELS = 500_000_000
 MAX_16_BIT = 65535
 VISIBLE_ON_WHITE = 225  # luma: what is brighter cannot be told from white
-ORIENTATION = 0x0112  # the EXIF tag for the orientation of the camera
-TRANSPOSE_FOR_ORIENTATION = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 PICTURE_SIGNATURES = {  # the first bytes of a file, to tell a damaged picture from another kind of file
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n": "PNG",
@@ -77,7 +69,8 @@ def read_picture(
     name : str, optional
         The name of the picture in error messages.
     white : int
-        The value of 16-bit grey pictures that becomes 255; larger ones do too. A camera of 12 bits has its white at 4095.
+        The value of 16-bit pictures, grey or in colour, that becomes 255; larger ones do too. A camera of 12 bits has its white
+        at 4095. (An alpha channel of 16 bits always ends at 65535. Of a Pillow image in colour there are only 8 bits.)
 
     Returns
     -------
@@ -97,18 +90,23 @@ def read_picture(
         if isinstance(picture, Image.Image):
             return _rgb_from_image(picture, name or "the Pillow image", None, white)
         data, name = _bytes_of(picture, name)
-        return _rgb_from_image(_open(data, name), name, short_side, white)
+        image = _open(data, name)
+        if deep_colour.raw_mode(image):
+            return _rgb_from_array(_deep_colours(image, data, name), name, white)
+        return _rgb_from_image(image, name, short_side, white)
 
 
 def largest_value(data: bytes) -> int | None:
-    """The largest value of an encoded grey picture of 16 bits; None for any other picture, and where it cannot be read."""
+    """The largest value of an encoded picture of 16 bits, alpha aside; None for any other, and where it cannot be read."""
     with _pillow_settings():
         try:
             image = _open(data, "the picture")
+            if deep_colour.raw_mode(image):
+                return int(_deep_colours(image, data, "the picture")[..., :3].max())
             if not image.mode.startswith("I") or image.width * image.height > MAX_PIXELS:
                 return None
             return int(np.asarray(image).max())
-        except Exception:  # as in _rgb_from_image; whoever reads the picture is told
+        except Exception:  # as in _decode; whoever reads the picture is told
             return None
 
 
@@ -158,6 +156,10 @@ def _open(data: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=_known_formats())
     except Exception as error:  # Pillow's plugins raise exceptions of many types while they parse a header
         is_picture, description = identify_format(data)
+        if description == "TIFF":
+            raise PictureError(
+                f"{name} is truncated or damaged, or a TIFF of a kind that cannot be read; copy it again, or save it as PNG"
+            ) from error
         if is_picture:
             raise PictureError(
                 f"{name} is truncated or damaged: it begins as {description} and breaks off; copy it again"
@@ -245,22 +247,7 @@ def _pillow_settings() -> Iterator[None]:
 
 
 def _rgb_from_image(image: Image.Image, name: str, short_side: int | None, white: int) -> np.ndarray:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise PictureError(
-            f"{name} claims {width} x {height} pixels; pictures of up to {MAX_PIXELS // 10**6} megapixels are read. "
-            "If it really is that large, cut or shrink it first."
-        )
-    if width * height == 0:
-        raise PictureError(f"{name} has no pixels: it is {width} wide and {height} high")
-    try:
-        if short_side and image.format in ("JPEG", "MPO"):
-            scale = 2 * short_side / min(width, height)
-            image.draft(None, (round(width * scale), round(height * scale)))  # decoded at this size or larger
-        image.load()
-    except Exception as error:  # as in _open: struct.error, zlib.error, SyntaxError, OSError, ...
-        raise PictureError(f"{name} is truncated or damaged ({_reason(error)}); copy or download it again") from error
-    image = _upright(image)
+    image = _decode(image, name, short_side)
     if image.mode == "F" or image.mode.startswith("I"):
         return _rgb_from_array(_numbers(image), name, white)
     try:
@@ -269,20 +256,37 @@ def _rgb_from_image(image: Image.Image, name: str, short_side: int | None, white
         raise PictureError(f"{name} is of mode {image.mode}, which cannot be converted to RGB; convert it first") from error
 
 
+def _deep_colours(image: Image.Image, data: bytes, name: str) -> np.ndarray:
+    """The numbers of a colour picture of 16 bits, uint16 (H, W, 3) or (H, W, 4), for which it is decoded twice."""
+    mode, again = deep_colour.raw_mode(image), _open(data, name)
+    deep_colour.ask_for_lower_bytes(again)
+    return deep_colour.joined(_decode(image, name), _decode(again, name), mode)
+
+
+def _decode(image: Image.Image, name: str, short_side: int | None = None) -> Image.Image:
+    """The opened image with its pixels, the right way up."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PictureError(
+            f"{name} claims {width} x {height} pixels; pictures of up to {MAX_PIXELS // 10**6} megapixels are read. "
+            "If it really is that large, cut or shrink it first."
+        )
+    if width * height == 0:
+        raise PictureError(f"{name} has no pixels: it is {width} wide and {height} high")
+    if deep_colour.is_planar(image):
+        raise PictureError(f"{name} is a 16-bit TIFF with a plane for each channel, which cannot be read; save it as PNG")
+    try:
+        if short_side and image.format in ("JPEG", "MPO"):
+            scale = 2 * short_side / min(width, height)
+            image.draft(None, (round(width * scale), round(height * scale)))  # decoded at this size or larger
+        image.load()
+    except Exception as error:  # as in _open: struct.error, zlib.error, SyntaxError, OSError, ...
+        raise PictureError(f"{name} is truncated or damaged ({_reason(error)}); copy or download it again") from error
+    return upright(image)
+
+
 def _reason(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF data require; unreadable EXIF data are ignored."""
-    if image.format == "TIFF":  # Pillow turns these while loading, but older releases of it do not remove the tag
-        return image
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # damaged metadata raise exceptions of many types
-        return image
-    transpose = TRANSPOSE_FOR_ORIENTATION.get(orientation)
-    return image if transpose is None else image.transpose(transpose)
 
 
 def _numbers(image: Image.Image) -> np.ndarray:
@@ -310,12 +314,11 @@ def _rgb_from_array(array: np.ndarray, name: str, white: int) -> np.ndarray:
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
         hint = " Is it (3, H, W)? Then pass array.transpose(1, 2, 0)." if array.shape[:1] in ((1,), (3,)) else ""
         raise PictureError(f"{name}: expected an array (H, W), (H, W, 3) or (H, W, 4), got shape {array.shape}.{hint}")
+    if array.ndim == 3 and array.shape[-1] == 4:
+        colours, alpha = _eight_bits(array[..., :3], name, white), _eight_bits(array[..., 3:], name, MAX_16_BIT)
+        return np.array(_opaque(Image.fromarray(np.concatenate([colours, alpha], axis=-1))))
     pixels = _eight_bits(array, name, white)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=-1)
-    if pixels.shape[-1] == 4:
-        return np.array(_opaque(Image.fromarray(pixels)))
-    return pixels
+    return np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels
 
 
 def _eight_bits(array: np.ndarray, name: str, white: int) -> np.ndarray:

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import PictureError
-from .pictures import MAX_16_BIT, largest_value, read_picture
+from .pictures import MAX_16_BIT, largest_value
 from .trees import Entry, Parts, Tree
 
 BITS = (8, 10, 12, 14, 16)  # that cameras and scanners have a pixel
-DARK = 64  # of 255: pictures of 14 bits that were not scaled reach 63
 SAMPLE = 100  # pictures that are looked into
 PNG, TIFF = b"\x89PNG\r\n", (b"II*\0", b"MM\0*")
 
 
 def white_of(tree: Tree, pictures: Sequence[Parts]) -> int | None:
-    """The value of 16-bit grey pictures that stands for white; None where there are no such pictures.
+    """The value of 16-bit pictures, grey or in colour, that stands for white; None where there are no such pictures.
 
     Many cameras of 10, 12 or 14 bits write 16-bit files without scaling their values, which would all be nearly black. White is
     therefore the largest value of the fewest bits that hold every value, in a hundred pictures evenly spread over the set; it
@@ -45,34 +44,11 @@ def white_of(tree: Tree, pictures: Sequence[Parts]) -> int | None:
     return white
 
 
-def note_deep_colour(tree: Tree, pictures: Sequence[Parts]) -> None:
-    """Say so where colour pictures of 16 bits would be nearly black: only the upper 8 bits of a colour are read."""
-    deep = [parts for parts in pictures if _is_deep_colour(tree.pictures[parts].head)]
-    values = [value for parts in _sample(deep) if (value := _brightest(tree.pictures[parts])) is not None]
-    if values and max(values) < DARK:
-        tree.findings.notes.append(
-            f"{len(deep)} colour picture(s) of 16 bits are nearly black: none of their upper 8 bits, which are what is read of "
-            f"colours, is above {max(values)}; scale them to the full range of 16 bits, or to 8 bits"
-        )
-
-
 def _sample(pictures: Sequence[Parts]) -> list[Parts]:
     """At most a hundred of them, evenly spread."""
     if not pictures:
         return []
     return [pictures[i] for i in np.unique(np.linspace(0, len(pictures) - 1, SAMPLE).astype(int))]
-
-
-def _is_deep_colour(head: bytes) -> bool:
-    """Of PNG; colour TIFF files of 16 bits cannot be read at all."""
-    return head.startswith(PNG) and head[24:25] == b"\x10" and head[25:26] in (b"\x02", b"\x06")
-
-
-def _brightest(entry: Entry) -> int | None:
-    try:
-        return int(read_picture(entry.source.read()).max())
-    except PictureError:  # whoever reads the picture is told
-        return None
 
 
 def _may_have_16_bits(entry: Entry) -> bool:

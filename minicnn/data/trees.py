@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ..errors import DataError
+from ..text import named
 from .names import printer
 from .picture_set import FileSource, Findings, Source, ZipSource
 from .pictures import can_read_heic, identify_format
@@ -228,7 +229,7 @@ def read_folder(root: Path, exclude: Collection[Path] = ()) -> Tree:
     _note_system_folders(tree, system)
     if broken_links:
         show, _ = printer(broken_links)
-        examples = ", ".join(map(show, broken_links[:3])) + (", ..." if len(broken_links) > 3 else "")
+        examples = named([*map(show, broken_links)], 3)
         tree.findings.left_out.append(f"{len(broken_links)} broken link(s) ({examples})")
     tree.make_printable()
     return tree

@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from ..text import named
 from ..transfer.formatting import quantity
 from ..viz.style import drawable_part
 from .confusion_figures import MAX_NUMBERED_CLASSES
@@ -39,7 +40,7 @@ def html(results: dict, drawings: list[Drawing]) -> str:
     if best and not worst_mistakes(best):
         text = f"{best['title']} made no mistake on the test pictures"
         if untested := untested_classes(results):
-            text += f"; there were none of {', '.join(untested[:5])}{', ...' if len(untested) > 5 else ''}"
+            text += f"; there were none of {named(untested)}"
         parts.append(f"<h2>Mistakes</h2><p>{escape(text)}.</p>")
     parts += [_model(model), _use(results), _machine(results)]
     body = "\n".join(part for part in parts if part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from ..text import named
 from ..transfer.formatting import quantity
 from .results import majority_baseline, untested_classes
 
@@ -56,7 +57,7 @@ def content(results: dict) -> tuple[list[str], list[list[str]], list[tuple[str, 
         if untested := untested_classes(results):
             notes.append(
                 f"{len(untested)} of {len(data['classes'])} classes had no test pictures, and no number here speaks of them: "
-                f"{', '.join(untested[:5])}{', ...' if len(untested) > 5 else ''}."
+                f"{named(untested)}."
             )
         per_run = " Time is per run." if most > 1 else ""
         notes.append(f"On {data['parts']['test']:,} test pictures; {several}. {f1}.{per_run}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
@@ -32,6 +32,12 @@ class Evidence:
         The derivative of each output with respect to each of some of the elements of ``values``.
     places : tuple of index arrays
         Which elements these are.
+    derivative_now : function or None
+        The derivative with respect to the element of an index, with all arrays as they are at the moment of the call.
+    y_now : function or None
+        The output, with all arrays as they are at the moment of the call.
+    gradient_for : function or None
+        What ``backward`` gives for another dy.
     """
 
     analytic: np.ndarray | None
@@ -44,6 +50,9 @@ class Evidence:
     y: np.ndarray | None = None
     shares: np.ndarray | None = None
     places: tuple[np.ndarray, ...] = ()
+    derivative_now: Callable[[tuple[int, ...]], float] | None = None
+    y_now: Callable[[], np.ndarray] | None = None
+    gradient_for: Callable[[np.ndarray], np.ndarray | None] | None = None
 
     @property
     def has_output(self) -> bool:
@@ -59,6 +68,11 @@ class Evidence:
     def is_like_output(self) -> bool:
         """Whether this is the gradient of an x whose shape is y's."""
         return self.has_output and self.is_input and self.y.shape == self.values.shape
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are ``shares`` for every element of ``values``."""
+        return self.shares is not None and len(self.shares) == self.values.size
 
     @property
     def x(self) -> np.ndarray | None:
@@ -99,3 +113,8 @@ def grouped(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """The array as (groups, elements): the given axes flattened to the second axis, the other axes to the first."""
     others = [axis for axis in range(array.ndim) if axis not in axes]
     return array.transpose(*others, *axes).reshape(int(np.prod([array.shape[axis] for axis in others])), -1)
+
+
+def first_few(indices: np.ndarray) -> str:
+    shown = ", ".join(str(index) for index in indices[:6])
+    return shown + (", ..." if len(indices) > 6 else "")

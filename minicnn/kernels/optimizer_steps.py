@@ -22,6 +22,16 @@ def sgd(w: np.ndarray, g: np.ndarray, v: np.ndarray | None, lr: float, mu: float
         _run(_nesterov if nesterov else _momentum, (w, g, v), (lr, mu, wd))
 
 
+def adagrad(w: np.ndarray, g: np.ndarray, cache: np.ndarray, lr: float, eps: float, wd: float) -> None:
+    """Change w and cache in place."""
+    _run(_adagrad, (w, g, cache), (lr, eps, wd))
+
+
+def rmsprop(w: np.ndarray, g: np.ndarray, cache: np.ndarray, lr: float, decay: float, eps: float, wd: float) -> None:
+    """Change w and cache in place."""
+    _run(_rmsprop, (w, g, cache), (lr, decay, 1 - decay, eps, wd))
+
+
 def adam(
     w: np.ndarray,
     g: np.ndarray,
@@ -70,6 +80,22 @@ def _nesterov(w, g, v, lr, mu, wd):
         gradient = g[i] + wd * w[i]
         v[i] = mu * v[i] + gradient
         w[i] -= lr * (gradient + mu * v[i])
+
+
+@loop
+def _adagrad(w, g, cache, lr, eps, wd):
+    for i in range(w.size):
+        gradient = g[i] + wd * w[i]
+        cache[i] += gradient * gradient
+        w[i] -= lr * gradient / (np.sqrt(cache[i]) + eps)
+
+
+@loop
+def _rmsprop(w, g, cache, lr, decay, rest, eps, wd):
+    for i in range(w.size):
+        gradient = g[i] + wd * w[i]
+        cache[i] = decay * cache[i] + rest * gradient * gradient
+        w[i] -= lr * gradient / (np.sqrt(cache[i]) + eps)
 
 
 @loop

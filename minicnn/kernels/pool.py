@@ -1,5 +1,7 @@
 """Pooling: ``textbook.max_pool2d_forward`` and ``_backward``, ``reference.avg_pool2d_forward`` and ``_backward``, with threads.
 
+``reference.region_max_pool2d_forward`` and ``_backward``, too, in plain loops: its regions come in all sizes.
+
 Windows slide over each plane (one channel of one picture); threads take whole planes. The loops go row by row and tap by tap
 (a tap is one place in the window), so that the innermost one runs along a row of windows without any test for the border. Where
 the order does not matter, a window is first gathered down its rows and then across its columns: KH + KW steps, not KH * KW. The
@@ -82,6 +84,23 @@ def global_avg_pool_backward(dy: np.ndarray, input_size: Pair) -> np.ndarray:
     """dx (N, C, H, W) = dy / (H * W) at every pixel, for ``input_size`` = (H, W)."""
     dx = np.empty((*dy.shape, *input_size), dy.dtype)
     dx[...] = (dy / (input_size[0] * input_size[1]))[:, :, None, None]
+    return dx
+
+
+def region_max_pool2d_forward(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """y and the winning pixels, h * W + w as int32, of the regions in rows (OH, 2) and columns (OW, 2); both (N, C, OH, OW)."""
+    y = new_array((*x.shape[:2], len(rows), len(columns)), x.dtype)
+    winners = np.empty(y.shape, np.int32)
+    planes, arrays = _planes(np.ascontiguousarray(x)), (_planes(y), _planes(winners))
+    parallel_for(len(planes), lambda start, stop: _max_of_regions(start, stop, planes, rows, columns, *arrays))
+    return y, winners
+
+
+def region_max_pool2d_backward(dy: np.ndarray, winners: np.ndarray, input_size: Pair) -> np.ndarray:
+    """dx (N, C, H, W) for ``input_size`` = (H, W): each dy at its winner's place, sums where one won several regions."""
+    dx = np.zeros((*dy.shape[:2], *input_size), dy.dtype)
+    arrays = [_planes(array) for array in (np.ascontiguousarray(dy), winners, dx)]
+    parallel_for(len(arrays[0]), lambda start, stop: _to_pixels(start, stop, *arrays))
     return dx
 
 
@@ -324,3 +343,29 @@ def _plane_means(start, stop, planes, means):
         for k in range(len(row)):  # over indices: the values one by one would not become vectors
             total += row[k]
         means[plane] = total / len(row)
+
+
+@loop
+def _max_of_regions(start, stop, x, rows, columns, y, winners):
+    W = x.shape[2]
+    for plane in range(start, stop):
+        for i in range(len(rows)):
+            for j in range(len(columns)):
+                first, left = rows[i, 0], columns[j, 0]
+                best, winner = x[plane, first, left], first * W + left
+                for h in range(first, rows[i, 1]):
+                    for w in range(left, columns[j, 1]):
+                        value = x[plane, h, w]
+                        if (value > best) | (value != value):  # NaN wins
+                            best, winner = value, h * W + w
+                y[plane, i, j], winners[plane, i, j] = best, winner
+
+
+@loop
+def _to_pixels(start, stop, dy, winners, dx):
+    W = dx.shape[2]
+    for plane in range(start, stop):
+        for i in range(dy.shape[1]):
+            for j in range(dy.shape[2]):
+                winner = winners[plane, i, j]
+                dx[plane, winner // W, winner % W] += dy[plane, i, j]

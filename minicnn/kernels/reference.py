@@ -224,6 +224,71 @@ def avg_pool2d_backward(
     return dx
 
 
+def region_max_pool2d_forward(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest value of each region of the picture, where regions are not all of one size.
+
+    y[n, c, i, j] = max of x[n, c, h, w] over rows[i, 0] <= h < rows[i, 1] and columns[j, 0] <= w < columns[j, 1]
+
+    Of several equal ones the first wins, row by row. NaN wins always; of several, the last.
+
+    Parameters
+    ----------
+    x : (N, C, H, W)
+    rows, columns : (OH, 2), (OW, 2), int
+        First row of each region, and the one after its last; within the picture, at least one row each. Columns likewise.
+
+    Returns
+    -------
+    y : (N, C, OH, OW)
+    winners : (N, C, OH, OW), int
+        Which pixel of the picture each y came from, counted row by row: h * W + w.
+    """
+    (N, C, _, W), size = x.shape, (len(rows), len(columns))
+    y, winners = np.empty((N, C, *size), x.dtype), np.empty((N, C, *size), int)
+    for n, c, i, j in np.ndindex(y.shape):
+        best, winner = None, None
+        for h in range(*rows[i]):
+            for w in range(*columns[j]):
+                if best is None or x[n, c, h, w] > best or np.isnan(x[n, c, h, w]):
+                    best, winner = x[n, c, h, w], h * W + w
+        y[n, c, i, j], winners[n, c, i, j] = best, winner
+    return y, winners
+
+
+def region_max_pool2d_backward(dy: np.ndarray, winners: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
+    """Each dy goes to the pixel that won, sums where one won several regions; dx (N, C, H, W) for ``input_size`` = (H, W)."""
+    dx = np.zeros((*dy.shape[:2], *input_size), dy.dtype)
+    for n, c, i, j in np.ndindex(dy.shape):
+        h, w = divmod(int(winners[n, c, i, j]), input_size[1])
+        dx[n, c, h, w] += dy[n, c, i, j]
+    return dx
+
+
+# ---- maxout
+
+
+def maxout_forward(x: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of K channels side by side: y[n, c, ...] = max over k < K of x[n, c*K + k, ...], with K = ``pieces``.
+
+    The first of equal ones wins. x (N, C*K, ...); returns y (N, C, ...), and which k won, of the same shape.
+    """
+    y = np.empty((x.shape[0], x.shape[1] // pieces, *x.shape[2:]), x.dtype)
+    winners = np.empty(y.shape, int)
+    for n, c, *place in np.ndindex(y.shape):
+        values = [x[(n, c * pieces + k, *place)] for k in range(pieces)]
+        winners[(n, c, *place)] = values.index(max(values))
+        y[(n, c, *place)] = max(values)
+    return y, winners
+
+
+def maxout_backward(dy: np.ndarray, winners: np.ndarray, pieces: int) -> np.ndarray:
+    """dx[n, c*K + k, ...] = dy[n, c, ...] where k won, else 0; dx (N, C*K, ...)."""
+    dx = np.zeros((dy.shape[0], dy.shape[1] * pieces, *dy.shape[2:]), dy.dtype)
+    for n, c, *place in np.ndindex(dy.shape):
+        dx[(n, c * pieces + winners[(n, c, *place)], *place)] = dy[(n, c, *place)]
+    return dx
+
+
 # ---- batch normalisation
 
 

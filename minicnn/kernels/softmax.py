@@ -11,6 +11,21 @@ from ..runtime.parallel import parallel_for, serial_if
 from .elementwise import SERIAL_BELOW_ELEMENTS
 
 
+def below_largest(s: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """z = s - max s along the last axis: softmax(z) = softmax(s), and exp(z) is at most 1.
+
+    A score of -inf gives z = -inf. A single +inf is infinitely far above the others: its z is 0, and theirs -inf. Where there
+    are several, or all scores are -inf, no differences are defined, and z is NaN.
+    """
+    largest = s.max(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        z = np.subtract(s, largest, out=out)
+    if np.isposinf(largest).any():
+        infinite = np.isposinf(s)
+        z[infinite & (infinite.sum(axis=-1, keepdims=True) == 1)] = 0
+    return z
+
+
 def softmax_cross_entropy(scores: np.ndarray, targets: np.ndarray, label_smoothing: float) -> tuple[np.ndarray, np.ndarray]:
     """The loss of each sample (N,), and the gradient of their mean with respect to the scores (N, K), of the scores' dtype.
 
@@ -27,10 +42,14 @@ def softmax_cross_entropy(scores: np.ndarray, targets: np.ndarray, label_smoothi
 
     def samples(start: int, stop: int) -> None:
         """With z = s - max s: L = log(sum of exp z) - sum of q z, as the q of a sample are 1 in sum."""
-        s, t, z = scores[start:stop], targets[start:stop], dscores[start:stop]
+        s, t = scores[start:stop], targets[start:stop]
+        z = below_largest(s, out=dscores[start:stop])
         right = np.arange(len(t)), t
-        np.subtract(s, s.max(axis=1, keepdims=True), out=z)
-        qz = (1 - e) * (np.einsum("nk,nk->n", t, z) if are_probabilities else z[right])
+        if are_probabilities:
+            t = t.astype(s.dtype, copy=False)
+            qz = (1 - e) * np.einsum("nk,nk->n", t, np.where(t > 0, z, 0))  # of 0 log 0, the limit, which is 0
+        else:
+            qz = (1 - e) * z[right]
         if e:
             qz += e / K * z.sum(axis=1)
         exp_z = np.exp(z, out=z)

@@ -7,11 +7,15 @@ from .base import Layer, Parameter
 from .channels import PadChannels
 from .containers import Concat, Residual, Sequential
 from .conv import Conv2d, set_algorithm
-from .dropout import Dropout
+from .dropconnect import DropConnect
+from .dropout import Dropout, VanillaDropout
+from .fractional_pool import FractionalMaxPool2d
 from .linear import Flatten, Linear
 from .lrn import LocalResponseNorm
+from .maxout import Maxout
 from .norm import BatchNorm1d, BatchNorm2d
 from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .stochastic_depth import StochasticDepth, survival_probabilities
 
 __all__ = [
     "ELU",
@@ -22,14 +26,17 @@ __all__ = [
     "BatchNorm2d",
     "Concat",
     "Conv2d",
+    "DropConnect",
     "Dropout",
     "Flatten",
+    "FractionalMaxPool2d",
     "GlobalAvgPool2d",
     "Layer",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
+    "Maxout",
     "PadChannels",
     "Parameter",
     "ReLU",
@@ -37,6 +44,9 @@ __all__ = [
     "Residual",
     "Sequential",
     "Sigmoid",
+    "StochasticDepth",
     "Tanh",
+    "VanillaDropout",
     "set_algorithm",
+    "survival_probabilities",
 ]

@@ -45,29 +45,24 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5, rng: int | np.random.Generator | None = None):
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(
-                f"Dropout's p is the probability of dropping a unit, 0 <= p < 1, got {p}: "
-                "with p = 1 nothing would be left. (To keep a unit with probability k, write Dropout(1 - k).)"
-            )
-        self.p = p
+        self.p = drop_probability(self, p, "a unit")
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x)
-        if not self.training or self.p == 0:
-            self.remember(kept=None, shape=x.shape, dtype=x.dtype)
-            return x
-        kept = self.rng.random(x.shape, dtype=np.float32) >= self.p  # float32 for float64, too: the same mask in both
+        kept = draw_kept(self.rng, x.shape, self.p) if self.training and self.p else None
         self.remember(kept=kept, shape=x.shape, dtype=x.dtype)
-        return self._scaled(x, kept)
+        return self._apply(x, kept)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         saved = self.recall()
         self.check_gradient(dy, saved.shape, saved.dtype)
-        return dy if saved.kept is None else self._scaled(dy, saved.kept)
+        return self._apply(dy, saved.kept)  # y is linear in x, so that dx depends on dy as y does on x
 
-    def _scaled(self, values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    def _apply(self, values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+        """y from x, or dx from dy; ``kept`` is None where nothing is dropped."""
+        if kept is None:
+            return values
         scaled = values * kept
         scaled *= 1 / (1 - self.p)
         return scaled
@@ -80,3 +75,50 @@ class Dropout(Layer):
 
     def config(self) -> dict[str, Any]:
         return {"p": self.p}
+
+
+class VanillaDropout(Dropout):
+    """Dropout as it was first published: y = x * m in training and y = (1 - p) x in inference; dx likewise from dy.
+
+    m = 0 with probability ``p``, else 1; here, too, p is the probability of *dropping*. In the paper and in the lecture p is
+    the probability of keeping, 1 - p here, and inference multiplies by it: "vanilla dropout". The average of y over masks in
+    training is the y of inference, as in `Dropout`; but there inference costs nothing, which is why that one is in use.
+
+    Srivastava et al. 2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", section 4 and figure 2.
+
+    Parameters and errors as in `Dropout`.
+
+    >>> layer = VanillaDropout(0.5, rng=0).train()
+    >>> layer.forward(np.ones(6))
+    array([1., 1., 1., 0., 0., 0.])
+    >>> layer.eval().forward(np.ones(3))
+    array([0.5, 0.5, 0.5])
+    """
+
+    is_identity_in_inference = False
+
+    def _apply(self, values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+        factor = values.dtype.type(1 - self.p) if kept is None else kept
+        return values * factor
+
+
+def draw_kept(rng: np.random.Generator, shape: tuple[int, ...], p: float) -> np.ndarray:
+    """False with probability p, else True: in float32 for float64 too, so that both draw the same."""
+    return rng.random(shape, dtype=np.float32) >= p
+
+
+def drop_probability(layer: Layer, p: float, dropped: str) -> float:
+    """p, if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is not in [0, 1).
+    """
+    if not 0 <= p < 1:
+        name = type(layer).__name__
+        raise ValueError(
+            f"{name}'s p is the probability of dropping {dropped}, 0 <= p < 1, got {p}: "
+            f"with p = 1 nothing would be left. (To keep {dropped} with probability k, write p=1 - k.)"
+        )
+    return p

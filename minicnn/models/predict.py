@@ -19,6 +19,7 @@ from ..data.trees import Tree, read_folder, read_zip
 from ..errors import DataError, PictureError
 from ..inference.batches import infer
 from ..inference.fusion import FusedNetwork
+from ..text import named
 from .model import PICTURES_WORTH_FUSING, Model
 from .novelty import NONE_OF_THESE, CodesAndScores
 from .predictions import probabilities
@@ -131,8 +132,7 @@ def find_pictures(paths: Iterable[str], note: Callable[[str], None]) -> list[Sou
 def _others(tree: Tree) -> str:
     if not tree.others:
         return ""
-    kinds = sorted(set(tree.others.values()))
-    return f"; left out: {len(tree.others)} file(s) that are none ({', '.join(kinds[:5])}{', ...' if len(kinds) > 5 else ''})"
+    return f"; left out: {len(tree.others)} file(s) that are none ({named(sorted(set(tree.others.values())))})"
 
 
 class _GivenFile(FileSource):

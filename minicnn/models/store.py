@@ -12,16 +12,13 @@
 /novelty              where there is a novelty detector: its arrays, float32, and its numbers as attributes
 ```
 
-Any HDF5 tool can look into it (``h5ls -r``): HDF5 leaves the first 512 bytes to the application (its "user block"). Loading
-checks the seal before anything else, because the HDF5 library may hang on a damaged file, and a flipped bit among the weights
-would not be noticed at all. Then it builds only layers of ``minicnn.layers`` and of classes that it is handed, and runs
-nothing else.
+Any HDF5 tool can look into it (``h5ls -r``); `minicnn.sealed` is about its first 512 bytes. Loading checks the seal before
+anything else. Then it builds only layers of ``minicnn.layers`` and of classes that it is handed, and runs nothing else.
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import math
 import os
@@ -32,27 +29,19 @@ import h5py
 import numpy as np
 
 from .. import __version__
-from ..cache import write_atomically
 from ..data.preprocessing import Preprocessing
 from ..errors import WeightsError
 from ..layers import Layer, Parameter, Sequential
+from ..sealed import SealError, check_seal, write_sealed
 from .blueprint import build, describe
-from .hashes import sha256_of
 from .novelty import NoveltyDetector
 from .strict import fill
 
 FORMAT_VERSION = 1
-SEAL_SIZE = 512  # bytes, the smallest user block of HDF5
-SEAL = "minicnn model, an HDF5 file with this user block of 512 bytes. SHA-256 of what follows it: "
 TEXTS = ("layers", "preprocessing", "classes", "provenance")
 NOVELTY_ARRAYS = ("means", "directions", "variances")
 NOVELTY_NUMBERS = {"rest": float, "threshold": float, "calibrated_on": int, "rejected": float}
 LONGEST_TEXT = 8 << 20  # bytes; that of a network of 1,000 layers and 1,000 classes has 200,000
-OTHER_KINDS = {
-    b"\x89HDF": " (it is HDF5, but of another program)",
-    b"PK": " (it may be PyTorch's, whose arrays minicnn.pretrained.read_torch gives)",
-    b"\x80": " (it may be PyTorch's, whose arrays minicnn.pretrained.read_torch gives)",
-}
 
 Network = TypeVar("Network", bound=Sequential)
 
@@ -98,9 +87,8 @@ def write(
         "classes": config["classes"],
         "provenance": config["provenance"] | {"saved": now},
     }
-    # HDF5 keeps a file open that it could not finish, for instance because the disk is full, and complains once more when the
-    # program ends. So it writes to memory, and the memory is written to the disk here.
-    with h5py.File("model.h5", "w", driver="core", backing_store=False, userblock_size=SEAL_SIZE) as file:
+
+    def fill_file(file: h5py.File) -> None:
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["architecture"], file.attrs["dtype"] = config["architecture"], dtype
         file.attrs["input_shape"] = np.array(config["input_shape"], np.int64)
@@ -118,19 +106,8 @@ def write(
             file.create_dataset(f"state/{name}", data=array.astype(np.float32))
         if config["novelty"] is not None:
             _write_novelty(file.create_group("novelty"), config["novelty"])
-        file.flush()
-        image = file.id.get_file_image()  # without the user block
-    try:
-        with write_atomically(path) as temporary, open(temporary, "wb") as raw:
-            raw.write(seal(hashlib.sha256(image).hexdigest()))
-            raw.write(image)
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            f"the model ({len(image) / 1e6:.1f} MB) could not be saved: {error.strerror}. "
-            "Nothing is lost of what was there before; free some space, or choose another place",
-            str(path),
-        ) from error
+
+    write_sealed(path, "model", fill_file)
 
 
 def _write_novelty(group: h5py.Group, detector: NoveltyDetector) -> None:
@@ -139,11 +116,6 @@ def _write_novelty(group: h5py.Group, detector: NoveltyDetector) -> None:
     for name in NOVELTY_NUMBERS:
         group.attrs[name] = getattr(detector, name)
     group.attrs["layer"] = detector.layer
-
-
-def seal(sha256: str) -> bytes:
-    """The first 512 bytes of a file whose other bytes have this SHA-256."""
-    return f"{SEAL}{sha256}\n".encode().ljust(SEAL_SIZE)
 
 
 # ---- reading
@@ -172,7 +144,10 @@ def read(path: str | os.PathLike, make: Callable[..., Network], custom_layers: I
     own = list(custom_layers)
     if wrong := [layer for layer in own if not (isinstance(layer, type) and issubclass(layer, Layer))]:
         raise TypeError(f"custom_layers is a list of classes derived from minicnn.layers.Layer, got {wrong[0]!r} in it")
-    _check_seal(path)
+    try:
+        check_seal(path, "model")
+    except SealError as error:
+        raise WeightsError(f"{error}; copy or train it again") from error
     try:
         with h5py.File(path, "r") as file:
             return _read(file, make, {layer.__name__: layer for layer in own})
@@ -180,25 +155,6 @@ def read(path: str | os.PathLike, make: Callable[..., Network], custom_layers: I
         raise WeightsError(f"{path}: {error}") from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
         raise WeightsError(f"{path} is not what minicnn saves ({str(error)[:200]}); copy or train it again") from error
-
-
-def _check_seal(path: str) -> None:
-    """Refuse a file that is not, to the bit, one that ``write`` wrote."""
-    try:
-        with open(path, "rb") as raw:
-            start = raw.read(SEAL_SIZE)
-        sha256 = sha256_of(path, SEAL_SIZE)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    if not start.startswith(SEAL.encode()):
-        guess = next(
-            (guess for magic, guess in OTHER_KINDS.items() if start.startswith(magic)), "" if start else " (it is empty)"
-        )
-        raise WeightsError(f"{path} is not a model that minicnn saved: it begins with {start[:8]!r}{guess}")
-    if start != seal(sha256):
-        raise WeightsError(
-            f"{path} is damaged, truncated or was changed: its SHA-256 is not the one in its first line; copy or train it again"
-        )
 
 
 def _read(file: h5py.File, make: Callable[..., Network], custom_layers: Mapping[str, type[Layer]]) -> Network:

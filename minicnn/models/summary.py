@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..layers import AuxiliaryHead, Layer, Sequential
-from .columns import aligned
+from ..text import aligned
 
 TITLES = ("layer", "type", "output", "parameters", "multiply-adds", "trainable", "learning rate")
 NUMBERS = (3, 4)  # columns that are aligned to the right

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import WeightsError
-from ..models.hashes import digests_of
+from ..hashes import digests_of
 from ..models.published import HASHES, Entry
 from .entries import ENTRIES
 

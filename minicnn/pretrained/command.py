@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..hashes import sha256_of
 from ..models import ARCHITECTURES, Model
-from ..models.columns import aligned
-from ..models.hashes import sha256_of
 from ..models.model import load_model
 from ..models.published import UNKNOWN, Entry
-from ..models.store import SEAL
+from ..sealed import seal_text
+from ..text import aligned
 from .checks import check_file, published_as
-from .convert import NoRandomness, convert, convertible
+from .convert import RESTORED, NoRandomness, convert, convertible
 from .entries import ENTRIES
 from .export import FORMATS, export
 from .imagenet import imagenet_classes
@@ -117,7 +117,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     if model.provenance.get("form"):
         print(f"The network was {model.provenance['form']}.")
     if model.preprocessing:
-        usual = "" if READ_FROM_FILE in mapped.notes else f" as for the published weights of {mapped.source}"
+        usual = "" if {READ_FROM_FILE, RESTORED} & set(mapped.notes) else f" as for the published weights of {mapped.source}"
         print(f"Pictures are prepared{usual}: {model.preprocessing.describe()}")
     gives_scores = len(model.output_shape((1, *model.input_shape))) == 2
     ways = [f"minicnn predict {arguments.out} PICTURES..."] if model.preprocessing and gives_scores else []
@@ -186,6 +186,8 @@ def _export(arguments: argparse.Namespace) -> int:
         taken, given = (f"({', '.join(map(str, shape))})" for shape in shapes)
         rows.insert(1, ("graph:", f'from "input" {taken}, prepared as below, to "output" {given}, scores'))
     print("\n".join(aligned(rows)))
+    if model.novelty:
+        print("\nWhat tells pictures unlike all training pictures (minicnn predict --reject) does not go along.")
     if exported.unlike:
         print(
             f"\nIn torchvision's {model.architecture} these weights give other scores: {len(exported.unlike)} layers have "
@@ -242,7 +244,8 @@ def _verified(name_or_file: str) -> str:
 
 def _is_ours(path: Path) -> bool:
     with open(path, "rb") as file:
-        return file.read(len(SEAL)) == SEAL.encode()
+        start = seal_text("model").encode()
+        return file.read(len(start)) == start
 
 
 # ---- show

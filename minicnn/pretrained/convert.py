@@ -6,88 +6,28 @@ import inspect
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import WeightsError
+from ..hashes import sha256_of
 from ..models import ARCHITECTURES, Model
-from ..models.columns import aligned
-from ..models.hashes import sha256_of
-from ..models.strict import Differences, fill
+from ..models.strict import Differences, arrays_of, fill
 from .alternatives import LEAST_SHARE, better_architecture
+from .export_metadata import check_architecture, describes_model, model_of
 from .keras_form import adapt, described
 from .matching import Match
 from .names import SOURCES, Source, family_of
 from .nearest import did_you_mean, known_as
 from .network import network_for
 from .readers import read_weights
+from .record import Mapped, Row
 from .untrained import NoRandomness, convertible, expected_names, form_of, untrained
 from .wrapping import OUTSIDE, Wrapped, is_helper, is_statistic, unwrap
 
-
-@dataclass(frozen=True)
-class Row:
-    """Where one array of the network comes from.
-
-    Attributes
-    ----------
-    theirs : dict from name to shape
-        The arrays in the file; empty if it has none for this.
-    ours : str
-    shape : tuple of int
-        Of ours.
-    change : str
-        What was done to theirs, in words; empty if nothing.
-    fits : bool
-        Whether it was loaded.
-    """
-
-    theirs: dict[str, tuple[int, ...]]
-    ours: str
-    shape: tuple[int, ...]
-    change: str
-    fits: bool
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """The record of a conversion, one row for each array of the network; ``str()`` makes a table of it.
-
-    Attributes
-    ----------
-    source : str
-        Whose names the file has: one of ``minicnn.pretrained.names.SOURCES``.
-    rows : list of Row
-    differences : Differences
-        What did not fit; empty unless the conversion was partial.
-    left_out : dict from name to shape
-        Arrays of the file that no computation here uses.
-    notes : list of str
-        Sentences about what was found, chosen and assumed.
-    """
-
-    source: str
-    rows: list[Row]
-    differences: Differences
-    left_out: dict[str, tuple[int, ...]]
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        lines = []
-        for row in self.rows:
-            theirs = " + ".join(f"{name} {shape}" for name, shape in row.theirs.items()) or "(nothing)"
-            ours = f"{row.ours} {row.shape}"
-            lines.append((theirs, "->", ours, row.change) if row.fits else (theirs, "", ours, "NOT LOADED"))
-        text = aligned(lines, gap=" ")
-        if self.left_out:
-            first_few = ", ".join(list(self.left_out)[:3]) + (", ..." if len(self.left_out) > 3 else "")
-            text.append(f"{len(self.left_out)} arrays of the file are left out, as nothing here uses them: {first_few}")
-        for difference, names in self.differences.lists().items():
-            text += [f"{difference}:", *(f"  {name}" for name in names)] if names else []
-        return "\n".join(text)
+RESTORED = "minicnn exported the file: layers, classes and preprocessing are those of the model that it was made of."
 
 
 def convert(
@@ -103,6 +43,7 @@ def convert(
 
     Arrays are found by the names that the source gives to the layers of this architecture, and brought into our layout. What
     else the scores depend on is set as the source has it: how pictures are prepared, padding, strides, the eps of batch norms.
+    A file of `minicnn.pretrained.export.export` becomes the model that it was made of, with its classes and preprocessing.
     Wherever in a checkpoint the network is, and whatever its names begin with, it is found; a classifier of one or more fully
     connected layers that was put on it is built. What was found, chosen and assumed is in ``Mapped.notes``.
 
@@ -146,13 +87,38 @@ def convert(
     if source is not None and source not in SOURCES:
         raise WeightsError(f"there is no source {source!r} of names; known are {', '.join(SOURCES)}")
     arrays = read_weights(file)
+    exported = describes_model(metadata := getattr(arrays, "metadata", {}))
+    if exported and source is None and not partial and not build:
+        check_architecture(metadata, {form_of(each, architecture)[0] for each in SOURCES.values()}, os.fspath(file))
+        return _restored(arrays, metadata, os.fspath(file), classes)
     model, mapped = convert_arrays(arrays, os.fspath(file), architecture, source, partial, classes, rng, **build)
+    if exported:
+        mapped.notes.append(
+            f"{metadata['written_by']} exported the file, with classes, preprocessing and the form of each layer in it; these "
+            "were not used, as a source, a size or a partial conversion was asked for."
+        )
     model.provenance |= {
         "source": f"{Path(file).name}, in the names of {mapped.source}",
         "source_file": Path(file).name,
         "source_sha256": sha256_of(file),
     }
     return model, mapped
+
+
+def _restored(
+    arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], file: str, classes: int | Sequence[str] | None
+) -> tuple[Model, Mapped]:
+    """``convert`` for a file that minicnn exported, in which the whole model is."""
+    model, names = model_of(arrays, metadata, file)
+    number, class_names = _number_and_names(classes)
+    scores = model.output_shape((1, *model.input_shape))[1]
+    if number not in (None, scores, max(scores, 2)):  # one score speaks for two classes
+        raise WeightsError(f"the model that {file} has gives {scores} scores, not {number}")
+    model.classes = class_names or model.classes
+    rows = [Row({names[ours]: array.shape}, ours, array.shape, "", fits=True) for ours, array in arrays_of(model).items()]
+    left_out = {name: array.shape for name, array in arrays.items() if name not in names.values()}
+    model.provenance |= {"restored_from": Path(file).name}
+    return model, Mapped("minicnn", rows, Differences(), left_out, [RESTORED])
 
 
 def convert_arrays(
@@ -173,9 +139,9 @@ def convert_arrays(
             f"the names that {chosen.name} gives to {architecture} are not known; of {chosen.name} known are "
             f"{', '.join(convertible(chosen))}"
         )
-    names = None if classes is None or isinstance(classes, (int, np.integer)) else [str(name) for name in classes]
-    if classes is not None:
-        build["num_classes"] = int(classes) if names is None else len(names)
+    number, class_names = _number_and_names(classes)
+    if number is not None:
+        build["num_classes"] = number
     description = described(arrays)
     if description and description.size and "input_shape" in inspect.signature(ARCHITECTURES[form]).parameters:
         build = {"input_shape": (3, *description.size)} | build
@@ -228,10 +194,17 @@ def convert_arrays(
     if network.reason:
         notes.append(f"{network.reason} The network below it was taken.")
     model.seed(np.random.default_rng(rng))  # dropout's; so far it had that of NoRandomness
-    model.classes = names
+    model.classes = class_names
     model.eval()
     shapes = {name: tuple(array.shape) for name, array in left_out.items()}
     return model, Mapped(chosen.name, rows, differences, shapes, [*notes, *network.notes])
+
+
+def _number_and_names(classes: int | Sequence[str] | None) -> tuple[int | None, list[str] | None]:
+    """How many classes were asked for, and their names; None for what was not said."""
+    if classes is None or isinstance(classes, (int, np.integer)):
+        return None if classes is None else int(classes), None
+    return len(classes), [str(name) for name in classes]
 
 
 def _notes_about(wrapped: Wrapped, source: Source, form: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from ..layers import Conv2d, Layer
 from ..models import ARCHITECTURES, Model
 from ..models.strict import arrays_of
 from .convert import foreign_names
+from .export_metadata import metadata_of
 from .onnx_graph import INPUT, OUTPUT, Graph
 from .untrained import NoRandomness
 from .writers import write_npz, write_onnx, write_safetensors
@@ -59,7 +59,7 @@ def export(model: Model, path: str | os.PathLike, to: str) -> Exported:
 
     Arrays have torchvision's names where the architecture has any, so that ``load_state_dict`` takes them; others have ours.
     The metadata has the architecture, the preprocessing (as JSON and in words), the class names, and how scores become
-    probabilities.
+    probabilities; and the form of each layer, with which `minicnn.pretrained.convert.convert` makes the same model again.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def export(model: Model, path: str | os.PathLike, to: str) -> Exported:
     if to not in FORMATS:
         raise ValueError(f"there is no way out to {to!r}; there are {', '.join(FORMATS)}")
     names = _names(model)
-    metadata = _metadata(model)
+    metadata = metadata_of(model, names, training=to != "onnx")
     if to == "onnx":
         graph = Graph(model, names)
         shapes = {INPUT: ("N", *model.input_shape)}, {OUTPUT: ("N", *graph.output_shape[1:])}
@@ -95,23 +95,6 @@ def _names(model: Model) -> dict[str, str]:
         return foreign_names(model, NAMES)
     except ValueError:
         return {}
-
-
-def _metadata(model: Model) -> dict[str, str]:
-    facts: dict[str, Any] = {"architecture": model.architecture, "written_by": f"minicnn {__version__}"}
-    scores = model.output_shape((1, *model.input_shape))
-    if len(scores) == 2:
-        facts["scores"] = (
-            "sigmoid gives the probability of the second class" if scores[1] == 1 else "softmax gives the probabilities"
-        )
-    if model.preprocessing is not None:
-        facts["preprocessing"] = json.dumps(model.preprocessing.to_dict())
-        facts["preprocessing_in_words"] = model.preprocessing.describe()
-    if model.classes is not None:
-        facts["classes"] = json.dumps(model.classes)
-    if model.provenance:
-        facts["provenance"] = json.dumps(model.provenance)
-    return facts | {"format": "pt"}  # what Hugging Face's programs expect of arrays in PyTorch's layout
 
 
 def _unlike(model: Model) -> Iterator[str]:

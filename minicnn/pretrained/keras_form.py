@@ -10,12 +10,15 @@ import numpy as np
 from ..data.preprocessing import Preprocessing
 from ..layers import Conv2d, MaxPool2d
 from ..models import Model
+from .matching import last_map
 from .names.base import Table, their_names
 from .readers.keras_config import KerasModel
 from .readers.keras_files import KerasArrays
 
 READ_FROM_FILE = "How pixels become numbers was read from the layers in the file."
 ENDS = ("linear", "softmax", "sigmoid")  # activations of the last layer: the scores are what goes into it
+SIZE_HINT = "model.preprocessing = dataclasses.replace(model.preprocessing, size=(H, W), resize=None), and save the model again"
+PADS_FOR_ONE_SIZE = ("mobilenet_v2",)  # whose padding Keras computes when it makes the network
 HINT = "model.preprocessing = minicnn.data.preprocessing.Preprocessing(size=..., mean=..., std=...), and save the model again"
 
 
@@ -24,8 +27,11 @@ def described(arrays: Mapping[str, np.ndarray]) -> KerasModel | None:
     return arrays.model if isinstance(arrays, KerasArrays) else None
 
 
-def problem_with_head(model: KerasModel | None) -> str:
-    """Why the head in the file is none that is built here: fully connected layers with ReLU between; empty if it is one."""
+def problem_with_head(model: KerasModel | None, usual: Model) -> str:
+    """Why the head in the file is none that is built here: fully connected layers with ReLU between; empty if it is one.
+
+    ``usual`` is the network below it, with its own head.
+    """
     if model is None or not model.activations:
         return ""
     *hidden, last = model.activations.items()
@@ -34,6 +40,10 @@ def problem_with_head(model: KerasModel | None) -> str:
     wrong += model.others
     if model.head == "GlobalMaxPooling2D":
         wrong.insert(0, model.head)
+    if len(model.pools) > sum(isinstance(layer, MaxPool2d) for _, layer in usual.walk()):
+        wrong.insert(0, "MaxPooling2D")
+    if model.average_pool and model.average_pool != (whole := last_map(usual, model.size or usual.input_shape[1:])[1:]):
+        wrong.insert(0, f"AveragePooling2D of {model.average_pool} on a map of {whole}")
     return f"it has {', '.join(wrong)}" if wrong else ""
 
 
@@ -58,12 +68,10 @@ def adapt(model: Model, arrays: Mapping[str, np.ndarray], table: Table) -> list[
     names = {path: their_names(path, table, places.get(path.split(".")[0], 0)) for path, _ in model.walk()}
     if arrays.model is None:
         published = {name for several in names.values() for name in several}
-        if all(name.rpartition("/")[0] in published for name in arrays):
+        scores = model.output_shape((1, *model.input_shape))[1:]
+        if all(name.rpartition("/")[0] in published for name in arrays) and (len(scores) > 1 or scores == (1000,)):
             return []
-        return [
-            "The file does not describe its network, only its weights: if pictures were scaled by a layer of it (Rescaling, "
-            f"Normalization), set {HINT}; or convert the file of model.save()."
-        ]
+        return _notes_about_bare_weights(model)
     if len(pools) == len(arrays.model.pools):
         for pool, padding in zip(pools, arrays.model.pools, strict=True):
             pool.pad = "same" if padding == "same" else pool.pad
@@ -72,6 +80,23 @@ def adapt(model: Model, arrays: Mapping[str, np.ndarray], table: Table) -> list[
             if isinstance(layer, Conv2d) and max(layer.stride) > 1 and name in arrays.model.pads:
                 layer.pad = arrays.model.pads[name]
     return _prepare(model, arrays.model)
+
+
+def _notes_about_bare_weights(model: Model) -> list[str]:
+    """What a file of weights alone leaves open, and how it was taken."""
+    size = "{} x {}".format(*model.input_shape[1:])
+    notes = [
+        f"The file does not describe its network, only its weights: taken are pictures of {size}, prepared as the published "
+        f"weights need it. If yours were of another size, or scaled by a layer of it (Rescaling, Normalization), set {HINT}; "
+        "or convert the file of model.save(), which says that."
+    ]
+    if model.architecture in PADS_FOR_ONE_SIZE:
+        notes.append(
+            "At stride 2 Keras pads as for the size of picture that the model was made for, and as for an even size where that "
+            "was None; here it is the size of each picture. That is the same for sides that can be halved five times, such as "
+            "224; for others convert the file of model.save()."
+        )
+    return notes
 
 
 def _prepare(model: Model, found: KerasModel) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import WeightsError
-from ..layers import Conv2d, Flatten, Linear, Sequential
+from ..layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, Sequential
 from ..models import Model
 from ..models.strict import arrays_of
 from .names import Recipe, Source
@@ -148,7 +148,7 @@ class Match:
             if target.flattened and target.array == "w" and name in self.used and "input_shape" in takes:
                 features = self.make(name).shape[-1]
                 if features != math.prod(target.flattened):
-                    other["input_shape"] = (*channels, *_pictures(model, features)[1:])
+                    other["input_shape"] = (*channels, *square_pictures(model, features))
         return other
 
     def other_widths(self) -> set[float]:
@@ -195,20 +195,32 @@ def _flattened(model: Model) -> dict[str, tuple[int, int, int]]:
     return {}
 
 
-def _pictures(model: Model, features: int) -> tuple[int, int, int]:
-    """(C, H, W) of the smallest square pictures whose last map has this many numbers."""
-    channels, below = model.input_shape[0], Sequential()
+def last_map(model: Model, size: tuple[int, int]) -> tuple[int, int, int]:
+    """(C, H, W) of the map that the network flattens or averages, for pictures of this size."""
+    below = Sequential()
     for name, layer in model.layers.items():
-        if isinstance(layer, Flatten):
+        if isinstance(layer, (Flatten, GlobalAvgPool2d)):
             break
         below.layers[name] = layer
-    for side in range(1, LARGEST_SIDE + 1):
+    return below.output_shape((1, model.input_shape[0], *size))[1:]
+
+
+def square_pictures(model: Model, features: int) -> tuple[int, int]:
+    """(H, W) of square pictures whose last map has this many numbers: of the model's usual size, or else the smallest.
+
+    Raises
+    ------
+    WeightsError
+        If there are none.
+    """
+    for side in (model.input_shape[1], *range(1, LARGEST_SIDE + 1)):
         try:
-            if math.prod(below.output_shape((1, channels, side, side))) == features:
-                return channels, side, side
+            if math.prod(last_map(model, (side, side))) == features:
+                return side, side
         except ValueError:  # too small for the pools
             continue
     raise WeightsError(
         f"the first fully connected layer in the file takes {features} numbers, and {model.architecture} makes that many of no "
-        "square picture; say for what size of picture the network was made"
+        "square picture. For what size of picture was the network made? If it is a VGG or an AlexNet, say so "
+        "(--size HEIGHTxWIDTH); else convert a file that describes its network, such as that of Keras's model.save()"
     )

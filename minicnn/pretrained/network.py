@@ -15,11 +15,11 @@ from ..layers import Linear
 from ..models import ARCHITECTURES, Model
 from ..models.published import IMAGENET
 from .alternatives import LEAST_SHARE
-from .keras_form import problem_with_head
-from .matching import Match
+from .keras_form import SIZE_HINT, problem_with_head
+from .matching import Match, square_pictures
 from .names import Source, family_of
 from .names.base import Table
-from .own_heads import Dense, code_size, find_head, pooled_size, table_with, with_head
+from .own_heads import Dense, code_size, dense_layers, find_head, last_channels, table_with, with_head
 from .readers.keras_config import KerasModel
 from .untrained import untrained
 from .wrapping import OUTSIDE, Wrapped, is_helper
@@ -67,13 +67,24 @@ def network_for(
     if "input_shape" in build and "input_shape" in other:
         build = build | {"input_shape": (other["input_shape"][0], *build["input_shape"][1:])}
     head, reason = _head_of(usual, arrays, source, table)
-    if head and (problem := problem_with_head(described)):
+    if head and (problem := problem_with_head(described, usual)):
         head, reason = [], f"The head that the network has in the file cannot be built here: {problem}."
     if "num_classes" in build:  # then a classifier is wanted, whether the file has one or not
         other.pop("include_top", None)
         if head and head[-1].outputs != build["num_classes"]:
             name = head[-1].name.removeprefix(OUTSIDE)
             head, reason = [], f"The file's own head, {name}, gives {head[-1].outputs} scores, not {build['num_classes']}."
+    size = build.get("input_shape", other.get("input_shape", ()))[1:] or (described.size if described else None)
+    if head and head[0].inputs not in (code_size(usual), last_channels(usual)) and not size:
+        size = square_pictures(usual, head[0].inputs)
+        if "input_shape" in takes:
+            other["input_shape"] = (*other.get("input_shape", usual.input_shape)[:1], *size)
+    if size and "input_shape" not in build and not (described and described.size) and size != usual.input_shape[1:]:
+        notes.append(
+            f"For what size of picture the network was made is not in the file: {size[0]} x {size[1]} is the smallest square "
+            "whose last map has as many numbers as the first fully connected layer takes. If yours was another one, "
+            f"{'give it (--size HEIGHTxWIDTH).' if 'input_shape' in takes else f'set {SIZE_HINT}.'}"
+        )
     auxiliary = {"aux": False} if "aux" in takes and "aux" not in build else {}
     lacks_classifier = not other.get("include_top", True) and "include_top" not in build
     build = other | auxiliary | build
@@ -95,10 +106,8 @@ def network_for(
         model.provenance["form"] = f"changed from the usual {form} to that of {source.name}"
     channels = model.input_shape[0]
     model.preprocessing = source.preprocessing_of(form)
-    if "input_shape" in build:
-        model.preprocessing = _sized(model.preprocessing, model.input_shape[1:])
-    elif described and described.size:
-        model.preprocessing = _sized(model.preprocessing, described.size)
+    if size:
+        model.preprocessing = _sized(model.preprocessing, size)
     model.input_shape = (channels, *model.preprocessing.size)
     if channels != CHANNELS[model.preprocessing.channels]:
         model.preprocessing, note = _for_channels(model.preprocessing, channels)
@@ -142,12 +151,19 @@ def _head_of(usual: Model, arrays: Mapping[str, np.ndarray], source: Source, tab
         if name not in below and not re.fullmatch(source.ignored, name) and not is_helper(name, array)
     }
     head, reason = find_head(rest, source, features)
-    if not head and (channels := pooled_size(usual)):  # where the map is averaged in the place of being flattened
-        pooled, _ = find_head(rest, source, channels)
-        head, reason = (pooled, "") if pooled else (head, reason)
+    for inputs in () if head else _other_codes(usual, rest, source):
+        if head := find_head(rest, source, inputs)[0]:
+            return head, ""
     if reason:
         reason = f"The head that the network has in the file cannot be built here: {reason}."
     return head, reason
+
+
+def _other_codes(usual: Model, arrays: Mapping[str, np.ndarray], source: Source) -> list[int]:
+    """How many numbers a head may take where the last map is averaged in the place of being flattened, or the reverse."""
+    channels = last_channels(usual)
+    first = next((layer.inputs for layer in dense_layers(arrays, source)), 0)
+    return [] if channels is None else [channels, *([first] if first and first % channels == 0 else [])]
 
 
 def _note_about_head(head: list[Dense], is_told: bool) -> str:

@@ -22,13 +22,16 @@ from ..layers import (
     BatchNorm2d,
     Concat,
     Conv2d,
+    DropConnect,
     Dropout,
     Flatten,
+    FractionalMaxPool2d,
     GlobalAvgPool2d,
     Layer,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
+    Maxout,
     MaxPool2d,
     PadChannels,
     ReLU,
@@ -36,7 +39,9 @@ from ..layers import (
     Residual,
     Sequential,
     Sigmoid,
+    StochasticDepth,
     Tanh,
+    VanillaDropout,
 )
 from ..models import Model
 from .writers import Node
@@ -185,6 +190,18 @@ def _global_pool(graph: Graph, layer: GlobalAvgPool2d, path: str, x: str, shape:
     return graph.node("Flatten", [graph.node("GlobalAveragePool", [x], f"{path}.averages")], path, axis=1)
 
 
+def _fractional_pool(graph: Graph, layer: FractionalMaxPool2d, path: str, x: str, shape: Shape) -> str:
+    """The regions of inference: the largest of their first rows, second rows, ..., and then the same of columns."""
+    for axis, regions in enumerate(layer.regions(shape, training=False), start=2):
+        first, end = regions.T
+        taps = []
+        for k in range((end - first).max()):  # a shorter region has its last row again
+            rows = graph.constant(f"{path}.{axis}.{k}", np.minimum(first + k, end - 1))
+            taps.append(graph.node("Gather", [x, rows], f"{path}.{axis}.{k}.taken", axis=axis))
+        x = graph.node("Max", taps, path if axis == 3 else f"{path}.rows")
+    return x
+
+
 # ---- containers
 
 
@@ -200,12 +217,31 @@ def _residual(graph: Graph, layer: Residual, path: str, x: str, shape: Shape) ->
     return graph.node("Add", [body, shortcut], path)
 
 
+def _stochastic_depth(graph: Graph, layer: StochasticDepth, path: str, x: str, shape: Shape) -> str:
+    body, _ = graph.add(layer.body, f"{path}.body", x, shape)
+    return _scaled(graph, layer.survival, path, body)
+
+
 def _concat(graph: Graph, layer: Concat, path: str, x: str, shape: Shape) -> str:
     branches = [graph.add(branch, f"{path}.{name}", x, shape)[0] for name, branch in layer.branches.items()]
     return graph.node("Concat", branches, path, axis=1)
 
 
 # ---- the rest
+
+
+def _scaled(graph: Graph, factor: float, path: str, x: str) -> str:
+    return graph.node("Mul", [x, graph.constant(f"{path}.factor", np.array(factor, np.float32))], path)
+
+
+def _vanilla_dropout(graph: Graph, layer: VanillaDropout, path: str, x: str, shape: Shape) -> str:
+    return _scaled(graph, 1 - layer.p, path, x)
+
+
+def _maxout(graph: Graph, layer: Maxout, path: str, x: str, shape: Shape) -> str:
+    groups = np.array([0, shape[1] // layer.pieces, layer.pieces, *shape[2:]], np.int64)  # 0: as many as there are
+    x = graph.node("Reshape", [x, graph.constant(f"{path}.groups", groups)], f"{path}.grouped")
+    return graph.node("ReduceMax", [x], path, axes=(2,), keepdims=0)
 
 
 def _pad_channels(graph: Graph, layer: PadChannels, path: str, x: str, shape: Shape) -> str:
@@ -244,16 +280,20 @@ def _flatten(graph: Graph, layer: Flatten, path: str, x: str, shape: Shape) -> s
 TRANSLATIONS: dict[type[Layer], Callable[..., str]] = {
     Conv2d: _conv,
     Linear: _linear,
+    DropConnect: _linear,
     BatchNorm1d: _norm,
     BatchNorm2d: _norm,
     MaxPool2d: _max_pool,
+    FractionalMaxPool2d: _fractional_pool,
     AvgPool2d: _avg_pool,
     AdaptiveAvgPool2d: _adaptive_pool,
     GlobalAvgPool2d: _global_pool,
     Sequential: _sequential,
     Residual: _residual,
+    StochasticDepth: _stochastic_depth,
     Concat: _concat,
     PadChannels: _pad_channels,
+    Maxout: _maxout,
     LocalResponseNorm: _local_response,
     ReLU: _elementwise("Relu"),
     ReLU6: _relu6,
@@ -263,5 +303,6 @@ TRANSLATIONS: dict[type[Layer], Callable[..., str]] = {
     Tanh: _elementwise("Tanh"),
     Flatten: _flatten,
     Dropout: _nothing,
+    VanillaDropout: _vanilla_dropout,
     AuxiliaryHead: _nothing,
 }

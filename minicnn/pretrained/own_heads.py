@@ -110,11 +110,11 @@ def code_size(model: Model) -> int | None:
     return None
 
 
-def pooled_size(model: Model) -> int | None:
-    """How many channels the last map has, where the network flattens it; None if it does not."""
+def last_channels(model: Model) -> int | None:
+    """How many channels the last map has, which the network flattens or averages; None if it does neither."""
     shape: tuple[int, ...] = (1, *model.input_shape)
     for layer in model.layers.values():
-        if isinstance(layer, Flatten):
+        if isinstance(layer, (Flatten, GlobalAvgPool2d)):
             return shape[1]
         shape = layer.output_shape(shape)
     return None
@@ -123,18 +123,21 @@ def pooled_size(model: Model) -> int | None:
 def with_head(model: Model, head: list[Dense], rng: Rng) -> Model:
     """The network with a head of these sizes in the place of all from its first Linear layer on.
 
-    Where the network flattens its last map, and the head takes a number for each channel, they are the channels' averages.
+    Where the network flattens its last map, and the head takes a number for each channel, they are the channels' averages; and
+    where the network averages it, and the head takes more, the map is flattened.
     """
     rng = np.random.default_rng(rng)
     layers: dict[str, Layer] = {}
-    is_pooled = head[0].inputs == pooled_size(model) != code_size(model)
+    takes_averages = head[0].inputs == last_channels(model)
     for name, layer in model.layers.items():
         if isinstance(layer, Linear):
             break
-        if not is_pooled or not isinstance(layer, (AdaptiveAvgPool2d, Flatten)):
-            layers[name] = layer
-        elif isinstance(layer, Flatten):
+        if isinstance(layer, GlobalAvgPool2d) and not takes_averages:
+            layers["flatten"] = Flatten()
+        elif isinstance(layer, Flatten) and takes_averages:
             layers["average"] = GlobalAvgPool2d()
+        elif not (isinstance(layer, AdaptiveAvgPool2d) and takes_averages):
+            layers[name] = layer
     for i, layer in enumerate(head[:-1], 1):
         layers[f"{HIDDEN}{i}"] = Linear(layer.inputs, layer.outputs, rng=rng)
         layers[f"relu_{HIDDEN}{i}"] = ReLU()

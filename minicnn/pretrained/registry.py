@@ -19,9 +19,9 @@ from typing import Any
 
 from ..cache import cache_folder
 from ..errors import WeightsError
+from ..hashes import sha256_of
 from ..layers import Layer
 from ..models import Model
-from ..models.hashes import sha256_of
 from ..models.model import load_model, save_model
 from ..models.published import Entry
 from .checks import check_file

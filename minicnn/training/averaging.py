@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,16 @@ class WeightAverage:
         for name, average in self._average.items():
             average *= average.dtype.type(d)
             average += average.dtype.type(1 - d) * self._live[name]
+
+    def state(self) -> dict[str, Any]:
+        """The average so far, for `set_state`."""
+        return {"steps": self.steps, "average": self._average}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.steps = state["steps"]
+        for name, average in self._average.items():
+            np.copyto(average, state["average"][name])
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

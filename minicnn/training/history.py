@@ -31,3 +31,10 @@ class History:
     def best(self) -> dict[str, Any] | None:
         """The record of the epoch whose weights the model has now; None if those are from before training."""
         return self.epochs[self.best_epoch - 1] if self.best_epoch else None
+
+    def what_is_kept(self) -> str:
+        """What a sentence that begins "the model ..." says of its weights."""
+        if self.best is None:
+            return "is as it was before training"
+        accuracy = self.best["val_accuracy"]
+        return f"keeps epoch {self.best_epoch}" + (f" (validation accuracy {accuracy:.1%})" if accuracy is not None else "")

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import TrainingError
 from ..layers.base import Layer, Parameter
 from ..losses import Loss
-from ..optim import Optimizer
-from ..schedules import Schedule, constant
-from .averaging import WeightAverage, trained_arrays
+from ..optim import GradientAccumulator, Optimizer, clip_gradient_norm
+from ..schedules import ReduceOnPlateau, Schedule, constant
+from .averaging import WeightAverage
+from .callbacks import Callback, Patience, ProgressBar, Recorder, TellSchedule, progress_bar
+from .checkpoint import Checkpoints, describe
+from .checks import check_data, check_trainable, targets_of
 from .diagnosis import first_non_finite, without_overflow_warnings
 from .history import History
 from .meter import Meter
-
-BAR_DELAY = 2.0  # seconds: shorter work shows no progress bar
+from .run import Run
 
 
 class Trainer:
@@ -55,6 +55,19 @@ class Trainer:
     monitor : "accuracy" or "loss"
         What decides on the validation set which epoch is the best; where it is equal, the other decides. With a few hundred
         validation pictures the loss tells more: accuracy changes only when a picture changes sides, and much of that is chance.
+    accumulate : int
+        Compute the gradient of each batch in so many parts, one after the other: the same gradient (but for batch norm, which
+        sees the parts), and a fraction of the memory.
+    clip : float, optional
+        Largest norm of the gradient of all parameters together; a longer one is shortened to it
+        (`minicnn.optim.clip_gradient_norm`).
+    callbacks : sequence of Callback
+        What else happens at fixed moments of the run, see `minicnn.training.callbacks`.
+    checkpoint : path or Checkpoints, optional
+        A folder to which the whole state of the run is written now and then, see `minicnn.training.checkpoint`.
+    resume : bool
+        Go on from the newest checkpoint in that folder. The resumed run ends as the unbroken one would have, to the bit. Where
+        there is none yet, the run begins.
     progress : bool
         Whether to show a bar, if the work takes more than two seconds.
     label : str
@@ -95,21 +108,35 @@ class Trainer:
         patience: int | None = None,
         average: float = 0.0,
         monitor: str = "accuracy",
+        accumulate: int = 1,
+        clip: float | None = None,
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | os.PathLike | Checkpoints | None = None,
+        resume: bool = False,
         progress: bool = True,
         label: str = "training",
     ):
-        for name, value in {"epochs": epochs, "batch_size": batch_size, "patience": patience}.items():
+        counts = {"epochs": epochs, "batch_size": batch_size, "patience": patience, "accumulate": accumulate}
+        for name, value in counts.items():
             if value is not None and value < 1:
                 raise ValueError(f"Trainer: {name} must be at least 1, got {value}")
         if not 0 <= average < 1:
             raise ValueError(f"Trainer: average is the decay of an average of weights, 0 (none) to below 1, got {average}")
         if monitor not in ("accuracy", "loss"):
             raise ValueError(f"Trainer: monitor is 'accuracy' or 'loss', got {monitor!r}")
+        if clip is not None and not 0 < clip < math.inf:
+            raise ValueError(f"Trainer: clip is the largest norm of a gradient, a number above 0, got {clip}")
+        if resume and checkpoint is None:
+            raise ValueError("Trainer: resume=True goes on from a checkpoint; say in which folder, checkpoint=FOLDER")
         self.model, self.loss, self.optimizer, self.monitor, self.average = model, loss, optimizer, monitor, average
         self.epochs, self.batch_size, self.patience, self.seed = epochs, batch_size, patience, seed
+        self.accumulate, self.clip = accumulate, clip
         self.schedule = schedule or constant()
         self.prepare = prepare or (lambda x: x)
         self.augment = augment or (lambda x, rng: x)
+        self.callbacks = tuple(callbacks)
+        is_folder = isinstance(checkpoint, (str, os.PathLike))
+        self.checkpoint, self.resume = Checkpoints(checkpoint) if is_folder else checkpoint, resume
         self.progress, self.label = progress, label
         self.history = History()
 
@@ -141,52 +168,33 @@ class Trainer:
         ValueError
             Empty sets, unequal lengths, nothing to train, an optimiser that was made for other parameters, read-only arrays.
         TrainingError
-            The loss, or a weight, is no longer a finite number. The message says where it happened first.
+            The loss, or a weight, is no longer a finite number: the message says where it happened first. A checkpoint that
+            cannot be gone on from, or one that is there and ``resume`` is False.
         """
-        y, y_val = self._check(x, y, x_val, y_val)
-        order_rng, augment_rng, layers_rng = np.random.default_rng(self.seed).spawn(3)
-        self.model.seed(layers_rng)
-        history = self.history = History()
-        best, best_score = self._snapshot(), None
-        average = WeightAverage(self.model, self.average) if self.average else None
-        bar = self._bar(self.label, self.epochs * len(self._batches(np.arange(len(x)), training=True)), self.progress)
+        y, y_val = check_data(x, y, x_val, y_val, self.patience)
+        check_trainable(self.model, self.optimizer)
+        run = self._begin(x)
+        callbacks = self._all_callbacks()
+        if self.checkpoint:
+            self.checkpoint.begin(run, callbacks, self._settings(x, y, x_val, y_val), self.resume)
+            callbacks.append(self.checkpoint)
         try:
-            with bar, without_overflow_warnings():
-                for epoch in range(1, self.epochs + 1):
-                    started = time.perf_counter()
-                    meter, learning_rate = self._train_epoch(epoch, x, y, order_rng, augment_rng, average, bar)
-                    val_loss, val_accuracy, score = None, None, (epoch,)
-                    with average.in_place() if average else nullcontext():
-                        if x_val is not None:
-                            val_loss, val_accuracy = self._evaluate(x_val, y_val, f"in the validation after epoch {epoch}")
-                            score = (val_accuracy or 0.0, -val_loss)
-                            score = score[::-1] if self.monitor == "loss" else score
-                        is_best = best_score is None or score > best_score
-                        if is_best:
-                            best, best_score = self._snapshot(), score
-                    history.epochs.append(
-                        {
-                            "epoch": epoch,
-                            "loss": meter.loss,
-                            "train_accuracy": meter.accuracy,
-                            "val_loss": val_loss,
-                            "val_accuracy": val_accuracy,
-                            "learning_rate": learning_rate,
-                            "seconds": time.perf_counter() - started,
-                        }
-                    )
-                    if is_best:
-                        history.best_epoch = epoch
-                    if self.patience and epoch - history.best_epoch >= self.patience:
-                        break
+            _tell(callbacks, "on_fit_begin", run)
+            with without_overflow_warnings():
+                while not run.finished:
+                    self._train_epoch(run, x, y, callbacks)
+                    self._validate(run, x_val, y_val)
+                    _tell(callbacks, "on_epoch_end", run)
+                    run.next_epoch()
         except KeyboardInterrupt:
-            history.interrupted = True
+            run.history.interrupted = True
         finally:
-            self._restore(best)
-        if history.interrupted:
-            done = f"{len(history.epochs)} of {self.epochs} epochs"
-            print(f"{self.label}: stopped by Ctrl-C after {done}; the model {self._what_is_kept()}", file=sys.stderr)
-        return history
+            run.restore_best()
+            _tell(callbacks, "on_fit_end", run)
+        if run.history.interrupted:
+            done = f"{len(run.history.epochs)} of {self.epochs} epochs"
+            print(f"{self.label}: stopped by Ctrl-C after {done}; the model {run.history.what_is_kept()}", file=sys.stderr)
+        return run.history
 
     def decision_function(self, x: Sequence) -> np.ndarray:
         """Scores of all samples, in order, computed in eval mode and in batches: (N, ...)."""
@@ -194,37 +202,93 @@ class Trainer:
 
     def evaluate(self, x: Sequence, y: Sequence) -> tuple[float, float | None]:
         """Mean loss and accuracy (a fraction; None where the targets are not integer labels), in eval mode."""
-        return self._evaluate(x, _targets(x, y, "x", "y"), "in the evaluation", show=self.progress)
+        return self._evaluate(x, targets_of(x, y, "x", "y"), "in the evaluation", show=self.progress)
 
-    # ---- one epoch
+    # ---- a run
 
-    def _train_epoch(
-        self, epoch: int, x, y, order_rng, augment_rng, average: WeightAverage | None, bar: tqdm
-    ) -> tuple[Meter, float]:
-        """Loss and accuracy over the batches, and the learning rate of the last step."""
-        bar.set_description(f"{self.label} {epoch}/{self.epochs}", refresh=False)
+    def _begin(self, x: Sequence) -> Run:
+        """A run before its first step."""
+        order_rng, augment_rng, layers_rng = np.random.default_rng(self.seed).spawn(3)
+        self.model.seed(layers_rng)
+        self.history = History()
+        return Run(
+            self.model,
+            self.optimizer,
+            epochs=self.epochs,
+            steps_per_epoch=len(self._batches(np.arange(len(x)), training=True)),
+            order_rng=order_rng,
+            augment_rng=augment_rng,
+            average=WeightAverage(self.model, self.average) if self.average else None,
+            history=self.history,
+        )
+
+    def _all_callbacks(self) -> list[Callback]:
+        """In the order in which they are told: the record of an epoch is there before others look at it."""
+        patience = [Patience(self.patience)] if self.patience else []
+        watched = [TellSchedule(self.schedule)] if isinstance(self.schedule, ReduceOnPlateau) else []
+        return [Recorder(), *watched, *patience, *self.callbacks, ProgressBar(self.label, self.progress)]
+
+    def _settings(self, x: Sequence, y: np.ndarray, x_val: Sequence | None, y_val: np.ndarray | None) -> dict[str, Any]:
+        """What a run is begun with and a resumed one must have too; of functions, only what schedules give can be compared."""
+        names = ("epochs", "batch_size", "seed", "patience", "average", "monitor", "accumulate", "clip")
+        settings = {name: getattr(self, name) for name in names}
+        settings["the loss"] = type(self.loss).__name__
+        settings["the optimiser"] = type(self.optimizer).__name__
+        settings |= describe(self.model, x, y, self.prepare)
+        if x_val is not None:
+            settings["the number of validation samples"] = len(x_val)
+        return settings
+
+    def _train_epoch(self, run: Run, x, y, callbacks: list[Callback]) -> None:
         self.model.train()
         self.model.needs_dx = False  # the gradient with respect to the pictures is not used
-        batches = self._batches(order_rng.permutation(len(x)), training=True)
-        meter = Meter()
-        for step, indices in enumerate(batches):
-            batch = self.prepare(self.augment(x[indices], augment_rng))
-            scores = self.model.forward(batch)
-            loss = self.loss.forward(scores, y[indices])
-            if not math.isfinite(loss):
-                raise self._not_finite(batch, f"in epoch {epoch}, step {step + 1} of {len(batches)}", loss)
-            self.model.backward(self.loss.backward())
-            factor = self.schedule(((epoch - 1) * len(batches) + step + 0.5) / (self.epochs * len(batches)))
+        batches = self._batches(run.draw_order(len(x)), training=True)
+        for indices in batches[run.step :]:
+            _tell(callbacks, "on_step_begin", run)
+            self._compute_gradients(run, x, y, indices)
+            _tell(callbacks, "on_gradients", run)
+            factor = self.schedule(run.progress)
             self.optimizer.step(factor)
-            if average:
-                average.update()
-            meter.add(loss, scores, self.loss.labels(y[indices]))
-            bar.set_postfix(meter.words(), refresh=False)
-            bar.update()
+            if run.average:
+                run.average.update()
+            run.learning_rate = self.optimizer.learning_rate * factor
+            run.step += 1
+            _tell(callbacks, "on_step_end", run)
         # weights that a step has made infinite show in the loss of the next step; after the last step there is none
         if not all(np.isfinite(parameter.value).all() for parameter in self._trainable().values()):
-            raise self._not_finite(batch, f"after the last step of epoch {epoch}", loss)
-        return meter, self.optimizer.learning_rate * factor
+            last = self.prepare(x[batches[-1]])
+            raise self._not_finite(last, f"after the last step of epoch {run.epoch}", run.loss)
+
+    def _compute_gradients(self, run: Run, x, y, indices: np.ndarray) -> None:
+        """Forward, loss and backward for one batch, in parts: the gradient is the mean of theirs, weighted by their sizes."""
+        parts = np.array_split(indices, min(self.accumulate, len(indices)))
+        gradients = GradientAccumulator(self.model.parameters())
+        run.loss = 0.0
+        for part in parts:
+            batch = self.prepare(self.augment(x[part], run.augment_rng))
+            scores = self.model.forward(batch)
+            loss = self.loss.forward(scores, y[part])
+            if not math.isfinite(loss):
+                raise self._not_finite(batch, f"in epoch {run.epoch}, step {run.step + 1} of {run.steps_per_epoch}", loss)
+            self.model.backward(self.loss.backward())
+            run.loss += len(part) / len(indices) * loss
+            run.meter.add(loss, scores, self.loss.labels(y[part]))
+            if len(parts) > 1:
+                gradients.add(len(part))
+        if len(parts) > 1:
+            gradients.assign_mean()
+        if self.clip is not None:
+            clip_gradient_norm(self.model.parameters(), self.clip)
+
+    def _validate(self, run: Run, x_val, y_val) -> None:
+        """Loss and accuracy of the averaged weights, if there is an average; and whether they are the best so far."""
+        run.validation, score = (None, None), (run.epoch,)
+        with run.averaged():
+            if x_val is not None:
+                where = f"in the validation after epoch {run.epoch}"
+                run.validation = loss, accuracy = self._evaluate(x_val, y_val, where)
+                score = (accuracy or 0.0, -loss) if self.monitor == "accuracy" else (-loss, accuracy or 0.0)
+            run.keep_if_best(score)
 
     def _batches(self, order: np.ndarray, training: bool) -> list[np.ndarray]:
         """Indices of each batch, ascending: a memory map is read forwards, and HDF5 takes no others."""
@@ -254,66 +318,16 @@ class Trainer:
             raise ValueError("there are no samples to compute scores of: x is empty")
         self.model.eval()
         batches = self._batches(np.arange(len(x)), training=False)
-        with self._bar(f"{self.label}: evaluating", len(batches), show) as bar:
+        with progress_bar(f"{self.label}: evaluating", len(batches), show) as bar:
             for indices in batches:
                 batch = self.prepare(x[indices])
                 yield indices, batch, self.model.forward(batch)
                 bar.update()
 
-    def _bar(self, label: str, total: int, show: bool) -> tqdm:
-        return tqdm(desc=label, total=total, unit="batch", delay=BAR_DELAY, leave=False, disable=not show)
-
-    # ---- what is kept
-
     def _trainable(self) -> dict[str, Parameter]:
         return {name: parameter for name, parameter in self.model.parameters().items() if parameter.trainable}
 
-    def _snapshot(self) -> dict[str, np.ndarray]:
-        """Copies of what training changes: trainable parameters, and state."""
-        return {name: array.copy() for name, array in trained_arrays(self.model).items()}
-
-    def _restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Write the copies back into the arrays they were taken from, which others may share, and end train mode."""
-        arrays = {name: parameter.value for name, parameter in self.model.parameters().items()} | self.model.state()
-        for name, array in kept.items():
-            np.copyto(arrays[name], array)
-        for parameter in self.model.parameters().values():
-            parameter.grad = None
-        self.model.eval()
-
-    def _what_is_kept(self) -> str:
-        best = self.history.best
-        if best is None:
-            return "is as it was before training"
-        accuracy = best["val_accuracy"]
-        return f"keeps epoch {best['epoch']}" + (f" (validation accuracy {accuracy:.1%})" if accuracy is not None else "")
-
     # ---- what can go wrong
-
-    def _check(self, x, y, x_val, y_val) -> tuple[np.ndarray, np.ndarray | None]:
-        if (x_val is None) != (y_val is None):
-            raise ValueError("validation needs both x_val and y_val, got only one of them")
-        if self.patience and x_val is None:
-            raise ValueError(f"patience={self.patience} waits for a better validation: give x_val and y_val, or no patience")
-        optimised = {id(parameter) for parameter in self.optimizer.parameters.values()}
-        trainable = self._trainable()
-        if not trainable:
-            raise ValueError(f"nothing in {self.model} is trainable: unfreeze() some of it, or put a new head on top")
-        missing = [name for name, parameter in trainable.items() if id(parameter) not in optimised]
-        if missing:
-            names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-            raise ValueError(
-                f"the optimiser was not given {len(missing)} of the model's {len(trainable)} trainable parameters ({names}); "
-                "make it from model.parameters() after the last change of layers, and freeze what is not to be trained"
-            )
-        read_only = [name for name, array in trained_arrays(self.model).items() if not array.flags.writeable]
-        if read_only:
-            names = ", ".join(read_only[:3]) + (", ..." if len(read_only) > 3 else "")
-            raise ValueError(
-                f"training changes arrays in place, and {len(read_only)} of the model's are read-only ({names}): of a file "
-                "opened for reading, or another's memory. Give the model copies of them"
-            )
-        return _targets(x, y, "x", "y"), None if x_val is None else _targets(x_val, y_val, "x_val", "y_val")
 
     def _not_finite(self, batch: np.ndarray, where: str, loss: float) -> TrainingError:
         """The error to raise: it says when it happened, in which layer first, and what to do."""
@@ -326,15 +340,10 @@ class Trainer:
             advice = "Look at the samples, and at what prepare and augment do to them."
         return TrainingError(
             f"{self.label} broke down {where}: the first thing not to be a finite number is {place}. {advice} "
-            f"The model {self._what_is_kept()}."
+            f"The model {self.history.what_is_kept()}."
         )
 
 
-def _targets(x: Sequence, y: Sequence, x_name: str, y_name: str) -> np.ndarray:
-    """y as an array, if it fits x."""
-    y = np.asarray(y)
-    if len(x) == 0:
-        raise ValueError(f"{x_name} is empty; at least one sample is needed")
-    if y.shape[:1] != (len(x),):
-        raise ValueError(f"each sample needs one target: {x_name} holds {len(x)} samples, {y_name} has shape {y.shape}")
-    return y
+def _tell(callbacks: Sequence[Callback], moment: str, run: Run) -> None:
+    for callback in callbacks:
+        getattr(callback, moment)(run)

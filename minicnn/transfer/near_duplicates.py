@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..data.picture_set import PictureSet
+from ..data.small_pixels import small_pixels
 from ..models.novelty import unit_length
+from ..text import named
 
 LEAST_COSINE = 0.65  # of the codes
 CLOSER = 0.7  # 1 - cosine is at most this times that of a usual picture and its nearest neighbour
@@ -52,8 +54,7 @@ class NearDuplicates:
         """How many there are, with examples, and what that means for the test."""
         across = self.across(parts)
         shown = across if len(across) else self.pairs
-        examples = ", ".join(f"{pictures.file_name(a)} = {pictures.file_name(b)}" for a, b in shown[:3])
-        examples += ", ..." if len(shown) > 3 else ""
+        examples = named([f"{pictures.file_name(a)} = {pictures.file_name(b)}" for a, b in shown], 3)
         count = len(self.pairs)
         text = f"{count} pair{'s' * (count > 1)} of pictures {'look' if count > 1 else 'looks'} nearly the same"
         if are_grouped:
@@ -126,11 +127,8 @@ def grouped(parts: Mapping[str, np.ndarray], pairs: np.ndarray) -> dict[str, np.
 
 def _small(picture: np.ndarray) -> np.ndarray:
     """The picture as grey blocks, about 32 x 32, with mean 0 and length 1; all zeros where it is one grey."""
-    H, W, _ = picture.shape
-    height, width = max(H // SIDE, 1), max(W // SIDE, 1)
-    grey = picture[: H // height * height, : W // width * width].mean(axis=2, dtype=np.float32)
-    blocks = grey.reshape(H // height, height, W // width, width).mean((1, 3)).ravel()
-    return _unit(blocks - blocks.mean())
+    grey = small_pixels(picture[None], SIDE).reshape(-1, picture.shape[-1]).mean(axis=1)
+    return _unit(grey - grey.mean())
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

@@ -68,10 +68,11 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
             reader: Reader | None = read_keras if is_keras else read_npz if is_npz else read_torch
         elif start.startswith(HDF5_START):
             reader = read_keras
+        elif start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+            # a length, which may begin as a pickle does
+            reader = read_safetensors
         elif start.startswith(PICKLE_START):
             reader = read_torch if is_legacy(start) else read_numpy_pickle
-        elif start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
-            reader = read_safetensors
         else:
             reader = FIRST_FIELDS.get(start[:1]) or SUFFIXES.get(Path(path).suffix.lower())
         if reader is None or (reader in SUFFIXES.values() and guess(start)):

@@ -63,6 +63,8 @@ class KerasModel:
         Padding of the max pools, in order: "valid" or "same".
     head : str
         The layer that makes a row of numbers of the last map: one of ``POOLS``, or "".
+    average_pool : (int, int) or None
+        The window of an average pool in front of that layer.
     activations : dict from layer to str
         Of the fully connected layers above it.
     others : list of str
@@ -79,6 +81,7 @@ class KerasModel:
     pads: dict[str, Any] = field(default_factory=dict)
     pools: list[str] = field(default_factory=list)
     head: str = ""
+    average_pool: tuple[int, int] | None = None
     activations: dict[str, str] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
 
@@ -228,6 +231,8 @@ def _read_head(model: KerasModel, layers: list[KerasLayer]) -> None:
     for layer in layers:
         if not model.head:
             model.head = layer.kind if layer.kind in POOLS else ""
+            if layer.kind == "AveragePooling2D":
+                model.average_pool = tuple(layer.config["pool_size"])
         elif layer.kind == "Dense":
             last = layer.name
             model.activations[last] = _name_of(layer.config.get("activation"))

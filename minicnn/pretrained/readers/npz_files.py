@@ -6,16 +6,20 @@ which may run a program when it is read; no array of numbers needs one, and none
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from typing import Any
 
 import numpy as np
 
 from .archives import Archive
+from .named_arrays import NamedArrays
 from .opening import MOST_AXES, ZIP_START, Damaged, Unsuitable, other_kind, weights_file
 from .raw_numbers import array_of
 
 METADATA = "metadata.json"  # what minicnn writes beside the arrays
+LONGEST_METADATA = 8 << 20  # bytes
 START = b"\x93NUMPY"
 WIDTHS = {b"\1\0": 2, b"\2\0": 4}  # version -> bytes of the length of the header
 # a dict in Python's notation, as NumPy always writes it; the type of a table is a list, not a text
@@ -27,7 +31,7 @@ HEADER = re.compile(
 DTYPES = {name: name for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")} | {"b1": "?"}
 
 
-def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_npz(path: str | os.PathLike) -> NamedArrays:
     """The arrays of an ``.npz`` file by name, in the file's order, each with its own type.
 
     Raises
@@ -40,7 +44,17 @@ def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if not start.startswith(ZIP_START):
             raise other_kind(start, "an .npz file")
         archive = Archive(file)
-        return {name.removesuffix(".npy"): _array(name, archive.read(name)) for name in archive.entries if name != METADATA}
+        arrays = {name.removesuffix(".npy"): _array(name, archive.read(name)) for name in archive.entries if name != METADATA}
+        return NamedArrays(arrays, metadata=_metadata(archive))
+
+
+def _metadata(archive: Archive) -> Any:
+    """What is in the entry of JSON; None if it is not there, or makes no sense: the arrays can be read without it."""
+    text = archive.read(METADATA) if METADATA in archive.entries else b""
+    try:
+        return json.loads(text) if len(text) <= LONGEST_METADATA else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _array(name: str, data: bytes) -> np.ndarray:

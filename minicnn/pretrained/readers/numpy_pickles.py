@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import WeightsError
+from .named_arrays import NamedArrays
 from .opening import MOST_AXES, MOST_COPIES, Damaged, Unsuitable, weights_file
 from .pickle_machine import Known, RefusedName, Stateful, read_pickle
 from .raw_numbers import array_of
-from .trees import NamedArrays, find_weights
+from .trees import find_weights
 
 NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 KIND = "a pickle of NumPy arrays by name"

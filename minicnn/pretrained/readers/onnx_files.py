@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .named_arrays import NamedArrays
 from .opening import MOST_AXES, Bounded, Damaged, Unsuitable, add, weights_file
 from .protobuf_wire import (
     Value,
@@ -35,13 +36,14 @@ from .protobuf_wire import (
 )
 from .raw_numbers import BFLOAT16, array_of, itemsize
 
-MODEL_GRAPH = 7
+MODEL_GRAPH, MODEL_METADATA = 7, 14
 GRAPH_NODE, NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR = 1, 1, 2, 3, 4
 WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")  # nodes: their inputs are x, weight and bias
 WITH_SETTINGS = (  # nodes whose inputs after the first say how they work
     "Clip", "Expand", "Pad", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Resize", "Slice", "Split", "Squeeze",
     "Unsqueeze",
 )  # fmt: skip
+KEY, VALUE = 1, 2  # of an entry of the metadata
 NAMELESS = "onnx::"  # begins the names that PyTorch's first exporter makes up,
 CONSTANT = "/"  # and this those of constants, there and in minicnn's own files
 GRAPH_INITIALIZER, GRAPH_SPARSE_INITIALIZER = 5, 15
@@ -56,7 +58,7 @@ TYPES = {
 }  # fmt: skip
 
 
-def read_onnx(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_onnx(path: str | os.PathLike) -> NamedArrays:
     """The initialisers of an ONNX model by name, in the file's order. bfloat16 becomes float32; other types stay.
 
     What a merged batch norm has left without a name is called after its layer, and settings of nodes are left out, see above.
@@ -71,9 +73,13 @@ def read_onnx(path: str | os.PathLike) -> dict[str, np.ndarray]:
     with weights_file(path, "an ONNX model") as file, elsewhere.open:
         arrays: dict[str, np.ndarray] = {}
         nodes: list[Node] = []
-        for number, graph in fields(memoryview(file.read())):
+        metadata: dict[str, str] = {}
+        for number, content in fields(memoryview(file.read())):
+            if number == MODEL_METADATA:
+                entry = {part: text(value) for part, value in fields(nested(content))}
+                metadata[entry.get(KEY, "")] = entry.get(VALUE, "")
             if number == MODEL_GRAPH:
-                for part, value in fields(nested(graph)):
+                for part, value in fields(nested(content)):
                     if part == GRAPH_SPARSE_INITIALIZER:
                         raise Unsuitable("has sparse initialisers, which are not read; save them dense")
                     if part == GRAPH_INITIALIZER:
@@ -82,7 +88,7 @@ def read_onnx(path: str | os.PathLike) -> dict[str, np.ndarray]:
                         nodes.append(_node(nested(value)))
         if not arrays:
             raise Damaged("is no ONNX model with initialisers")
-        return _named(arrays, nodes)
+        return NamedArrays(_named(arrays, nodes), metadata=metadata)
 
 
 class Node(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .named_arrays import NamedArrays
 from .opening import Bounded, Damaged, Unsuitable, add, other_kind, weights_file
 from .raw_numbers import BFLOAT16, array_of
 
@@ -25,7 +26,7 @@ DTYPES = {
 }  # fmt: skip
 
 
-def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_safetensors(path: str | os.PathLike) -> NamedArrays:
     """The arrays of a safetensors file by name, in the order of its list. bfloat16 becomes float32; other types stay.
 
     Raises
@@ -40,13 +41,13 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if start[8:9] != b"{" or length > LONGEST_HEADER:
             raise other_kind(start, "a safetensors file")
         header = json.loads(content.at(8, length), object_pairs_hook=_once, parse_int=_integer)
-        header.pop(METADATA, None)
+        metadata = header.pop(METADATA, None)
         arrays: dict[str, np.ndarray] = {}
         _check_places(header, content.size - 8 - length)
         for name, entry in header.items():
             begin, end = entry["data_offsets"]
             arrays[name] = array_of(content.at(8 + length + begin, end - begin), DTYPES[entry["dtype"]], entry["shape"], name)
-        return arrays
+        return NamedArrays(arrays, metadata=metadata)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ import numpy as np
 
 from ...errors import WeightsError
 from .archives import Archive
+from .named_arrays import NamedArrays
 from .opening import (
     MOST_AXES,
     MOST_COPIES,
@@ -38,7 +39,7 @@ from .opening import (
 )
 from .pickle_machine import Inert, Known, RefusedName, read_pickle
 from .raw_numbers import BFLOAT16, itemsize, numbers
-from .trees import NamedArrays, find_weights
+from .trees import find_weights
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 MAGIC_INSTRUCTION = b"\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")

@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from .opening import Unsuitable
 from .pickle_machine import Inert
 
@@ -23,14 +21,6 @@ AVERAGES = re.compile(
 HEADS = re.compile(r"(.*_)?(head|classifier|fc|linear|logits)", re.IGNORECASE)
 
 Path = tuple[str, ...]
-
-
-class NamedArrays(dict[str, np.ndarray]):
-    """Arrays by name; ``notes`` are sentences about which of the file's arrays they are."""
-
-    def __init__(self, arrays: dict[str, np.ndarray], notes: list[str]):
-        super().__init__(arrays)
-        self.notes = notes
 
 
 def find_weights(tree: Any, is_weight: Callable[[Any], bool]) -> tuple[dict[str, Any], list[str]]:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ...cache import write_atomically
-from ..readers.onnx_files import DIMS, GRAPH_INITIALIZER, MODEL_GRAPH, NAME, RAW, TYPE
+from ..readers.onnx_files import DIMS, GRAPH_INITIALIZER, KEY, MODEL_GRAPH, MODEL_METADATA, NAME, RAW, TYPE, VALUE
 from .protobuf_wire import Pieces, content, message, single, text, whole_number
 
 FORMAT_VERSION, OPERATORS_VERSION = 8, 15  # of ONNX 1.10, 2021; whatever reads ONNX reads these
 PRODUCER = "minicnn"
-FIELDS_OF_MODEL = {"format_version": 1, "producer": 2, "producer_version": 3, "operators": 8, "metadata": 14}
+FIELDS_OF_MODEL = {"format_version": 1, "producer": 2, "producer_version": 3, "operators": 8}
 GRAPH_NODE, GRAPH_NAME, GRAPH_INPUT, GRAPH_OUTPUT = 1, 2, 11, 12
 NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR, NODE_ATTRIBUTE = 1, 2, 3, 4, 5
 ATTRIBUTE_NAME, ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, ATTRIBUTE_KIND = 1, 2, 3, 8, 20
@@ -86,7 +86,7 @@ def write_onnx(
         text(FIELDS_OF_MODEL["producer_version"], version),
         message(MODEL_GRAPH, *graph),
         message(FIELDS_OF_MODEL["operators"], text(1, ""), whole_number(2, OPERATORS_VERSION)),
-        *(message(FIELDS_OF_MODEL["metadata"], text(1, key), text(2, value)) for key, value in metadata.items()),
+        *(message(MODEL_METADATA, text(KEY, key), text(VALUE, value)) for key, value in metadata.items()),
     ]
     with write_atomically(path) as temporary, open(temporary, "wb") as file:
         for field in model:

@@ -1,0 +1,68 @@
+"""Whether a wrong gradient is the right one of another function: the same, but with another array 0, 1, flipped or transposed.
+
+Of y = x p + relu(x w), the gradient that lacks the path through p is the right one for p = 0; of y = x + a tanh(x), one that
+forgets a is the right one for a = 1. This is measured, so that it holds for layers of any kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .evidence import Evidence
+
+FIRST, PROBES = 3, 12  # elements that are measured for each other array: the first ones, and all if those agree
+
+
+def as_if_another_array_were_different(e: Evidence) -> str | None:
+    """The gradient for another array that is replaced."""
+    if e.derivative_now is None:
+        return None
+    probes = _probes(e)
+    for name, array in e.arrays.items():
+        if np.shares_memory(array, e.values):
+            continue
+        for replacement, sentence in _replacements(name, array):
+            if not np.array_equal(replacement, array) and _explains(e, array, replacement, probes):
+                return sentence
+    return None
+
+
+def _replacements(name: str, array: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:
+    yield np.zeros_like(array), f"it is the gradient for {name} = 0: what goes through {name} is left out"
+    yield np.ones_like(array), f"it is the gradient for {name} = 1: the factor {name} is left out"
+    yield -array, f"it is the gradient for -{name}: {name} has the wrong sign"
+    if array.ndim == 3:
+        yield array[..., ::-1], f"it is the gradient for {name} running backwards: the kernel is flipped"
+    if array.ndim == 4:
+        yield array[..., ::-1, ::-1], f"it is the gradient for {name} rotated by 180 degrees: the kernel is flipped"
+    for axes in ((-1, -2), (0, 1)):
+        if array.ndim > 1 and array.shape[axes[0]] == array.shape[axes[1]]:
+            yield array.swapaxes(*axes), f"it is the gradient for {name} transposed (axes {axes[0]} and {axes[1]} swapped)"
+
+
+def _probes(e: Evidence) -> list[tuple[int, ...]]:
+    """Indices of measured elements: the most wrong ones first, and then some from all over the array."""
+    off = np.where(np.isfinite(e.numeric), np.abs(e.numeric - e.analytic), -1).ravel()
+    order = [position for position in np.argsort(-off, kind="stable") if off[position] >= 0]
+    half = PROBES // 2
+    rest = order[half:]
+    chosen = order[:half] + rest[:: max(len(rest) // half, 1)][:half]
+    return [tuple(int(i) for i in np.unravel_index(position, e.numeric.shape)) for position in chosen]
+
+
+def _explains(e: Evidence, array: np.ndarray, replacement: np.ndarray, probes: list[tuple[int, ...]]) -> bool:
+    before = array.copy()
+    gradient = np.full(e.numeric.shape, np.nan)
+    try:
+        array[...] = replacement
+        with np.errstate(all="ignore"):
+            for some in (probes[:FIRST], probes[FIRST:]):
+                for index in some:
+                    gradient[index] = e.derivative_now(index)
+                if not e.explains(gradient):
+                    return False
+        return True
+    finally:
+        array[...] = before

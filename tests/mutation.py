@@ -11,7 +11,7 @@ one too large, a condition that always or never holds, a statement left out, a m
 
 DeMillo, Lipton, Sayward 1978, "Hints on Test Data Selection: Help for the Practicing Programmer".
 
-    python tests/mutation.py minicnn/losses.py
+    python tests/mutation.py minicnn/losses/sigmoid.py
     python tests/mutation.py minicnn/layers/conv.py --tests tests/test_conv.py tests/test_gradients.py --sample 50 --jobs 2
 
 Survivors are printed, the original line above the mutated one; the exit status is 1 if there are any.
@@ -320,7 +320,7 @@ def stop(process: int, wait: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Which mistakes in a module would its tests not notice?")
-    parser.add_argument("module", type=Path, help="a file, such as minicnn/losses.py")
+    parser.add_argument("module", type=Path, help="a file, such as minicnn/losses/sigmoid.py")
     parser.add_argument("--tests", type=Path, nargs="+", help="test files (default: those that concern the module)")
     parser.add_argument("--sample", type=int, help="so many mutants, drawn at random (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")

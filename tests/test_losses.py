@@ -25,6 +25,7 @@ INF = np.inf
 def test_softmax_by_hand():
     np.testing.assert_allclose(softmax(np.log([[1.0, 2, 5]])), [[1 / 8, 2 / 8, 5 / 8]])
     np.testing.assert_allclose(log_softmax(np.log([[1.0, 2, 5]])), np.log([[1 / 8, 2 / 8, 5 / 8]]))
+    np.testing.assert_allclose(log_softmax(np.log([1.0, 2, 5])), np.log([1 / 8, 2 / 8, 5 / 8]))
 
 
 def test_softmax_does_not_depend_on_the_level_of_the_scores_and_does_not_overflow():
@@ -203,14 +204,15 @@ def test_scores_that_cannot_be_are_refused():
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match="label_smoothing"):
         SoftmaxCrossEntropy(1.0)
-    with pytest.raises(ValueError, match="margin"):
-        SVMHinge(0)
+    for margin in (0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="margin"):
+            SVMHinge(margin)
 
 
 def test_backward_needs_a_forward_and_comes_once():
-    loss = SoftmaxCrossEntropy()
-    with pytest.raises(RuntimeError, match="needs a forward"):
-        loss.backward()
+    for loss in (BinaryLogistic(), SigmoidCrossEntropy(), MeanSquaredError(), SVMHinge(), SoftmaxCrossEntropy()):
+        with pytest.raises(RuntimeError, match="needs a forward"):
+            loss.backward()
     loss.forward(SCORES, TARGETS)
     loss.backward()
     with pytest.raises(RuntimeError, match="needs a forward"):
@@ -673,3 +675,65 @@ def test_pytorch_gives_the_same_with_weights_and_for_labels_and_values():
         value.backward()
         assert loss.forward(SCORES, our_targets) == pytest.approx(value.item(), rel=1e-12)
         np.testing.assert_allclose(loss.backward(), scores.grad.numpy(), atol=1e-14)
+
+
+# ---- what the messages rest on
+
+
+@pytest.mark.parametrize(
+    ("dtype", "close", "too_far"), [(np.float64, 9e-5, 1.5e-4), (np.float32, 9e-5, 1.5e-4), (np.float16, 1e-3, 3e-3)]
+)
+def test_rows_of_probabilities_sum_to_one_up_to_the_digits_of_their_type(dtype, close, too_far):
+    q = np.full((6, 4), 0.25)
+    q[:, 0] += close
+    SoftmaxCrossEntropy().forward(SCORES, q.astype(dtype))
+    q[:, 0] += too_far - close
+    with pytest.raises(ValueError, match="1 in sum; row 0"):
+        SoftmaxCrossEntropy().forward(SCORES, q.astype(dtype))
+
+
+def test_rows_are_one_hot_only_if_all_of_them_are():
+    labels = np.array([[1, 0, 0, 0], [1, 1, 0, 0]] * 3)
+    with pytest.raises(ValueError, match="several labels a sample is SigmoidCrossEntropy"):
+        SVMHinge().forward(SCORES, labels)
+    with pytest.raises(ValueError, match="for several labels a sample"):
+        BinaryLogistic().forward(SCORES, labels)
+    with pytest.raises(TypeError, match="rows, if the class is where the largest value is"):
+        SVMHinge().forward(SCORES, np.tile([0, 0.5, 0.5, 0], (6, 1)))
+    with pytest.raises(ValueError, match=r"one target a sample, \(6,\), got targets \(2,\)$"):
+        SVMHinge().forward(SCORES, np.array([0, 1]))
+
+
+def test_scores_in_a_list_and_a_loss_without_forward_are_refused():
+    with pytest.raises(TypeError, match="expects scores as a float32 or float64 array, got list"):
+        SVMHinge().forward(SCORES.tolist(), TARGETS)
+    with pytest.raises(NotImplementedError, match="Loss must write forward"):
+        Loss().forward(SCORES, TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("different", "words"), [(5, "4, 5, 6, 7, 8. Count"), (6, "4, 5, 6, 7, 8, .... Count"), (7, "4, 5, 6, 7, 8, .... Count")]
+)
+def test_at_most_five_impossible_targets_are_listed(different, words):
+    with pytest.raises(ValueError) as error:
+        SVMHinge().forward(np.zeros((different, 4)), np.arange(4, 4 + different))
+    assert words in str(error.value)
+
+
+def test_numbers_above_one_are_not_taken_for_labels():
+    with pytest.raises(ValueError, match="1 in sum; row 0") as error:
+        SoftmaxCrossEntropy().forward(SCORES, np.full((6, 4), 1.5))
+    assert "SigmoidCrossEntropy" not in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_where_targets_are_missing_no_other_loss_is_recommended(shape):
+    with pytest.raises(ValueError, match=r"and targets \(5,\)$"):
+        BinaryLogistic().forward(np.zeros(shape), np.ones(5))
+    with pytest.raises(ValueError, match=r"and targets \(6,\)$"):
+        BinaryLogistic().forward(np.zeros((6, 2, 2)), np.ones(6))
+
+
+def test_two_scores_a_sample_are_sent_to_the_softmax():
+    with pytest.raises(ValueError, match=r"use SoftmaxCrossEntropy$"):
+        BinaryLogistic().forward(SCORES[:, :2], TARGETS % 2)

@@ -40,7 +40,7 @@ class BinaryLogistic(Loss):
         """Scores (N,) or (N, 1), float32 or float64; targets (N,) or of the scores' shape, each 0 or 1 (False or True)."""
         check_scores(self, scores)
         targets = np.asarray(targets)
-        if scores.ndim > 2 or scores.shape[1:] not in ((), (1,)) or targets.size != len(scores):
+        if scores.shape[1:] not in ((), (1,)) or targets.size != len(scores):
             raise ValueError(
                 f"BinaryLogistic expects one score a sample, (N,) or (N, 1), and as many targets, got scores {scores.shape} "
                 f"and targets {targets.shape}{_other_than_binary(scores, targets)}"

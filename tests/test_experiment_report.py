@@ -140,6 +140,11 @@ def make_results(keys=tuple(TITLES), seeds=3, classes=("functional", "defective"
         "published": [{"title": "fine-tuned VGG-19, Deitsch et al. 2019", "accuracy": 0.8842}],
         "recommendation": {"key": keys[-1], "sentence": "Recommended: the last one."} if keys else None,
         "model_file": "model.h5",
+        "novelty": {
+            "expected_rejected": 0.05,
+            "test_rejected": 0.0625,
+            "left_out_classes": {name: 0.2 + 0.5 * (k == 0) for k, name in enumerate(classes[:10])},
+        },
     }
 
 
@@ -381,6 +386,30 @@ def test_page_can_be_read_by_everyone(written):
     assert "efficientnet_lite0 transferred to solar cells" in page.text
 
 
+def test_no_line_ends_within_an_option(tmp_path):
+    results = make_results(keys=("svm",), seeds=1)
+    results["command"] = "minicnn transfer --data /a/--b.zip --quick"
+    results["data"]["findings"]["note"] = ["F1 is of bees; --positive NAME chooses another one (--group-duplicates)"]
+    page = write_report(results, tmp_path, Pictures()).read_text(encoding="utf-8")
+    for option in ("--data", "--quick", "--positive", "--group-duplicates", "--reject"):
+        assert f'<span class="option">{option}</span>' in page
+    assert "/a/--b.zip" in page
+
+
+def test_page_says_what_rejection_is_worth(written):
+    text = Page(written[1]).text
+    assert "6.2 % of the test pictures, each of which belongs to a class: false alarms (5.0 % are expected)" in text
+    assert "45 % in the mean over classes that it was not shown: functional 70 %, defective 20 %" in text
+    assert "minicnn predict model.h5 PICTURES... [--reject]" in text
+
+
+@pytest.mark.parametrize("novelty", [None, {"expected_rejected": 0.05, "test_rejected": 0.1, "left_out_classes": {}}])
+def test_page_says_nothing_of_rejection_that_was_not_measured(tmp_path, novelty):
+    text = Page(write_report(make_results(seeds=1) | {"novelty": novelty}, tmp_path, Pictures())).text
+    assert ("turned away" in text) == ("--reject" in text) == (novelty is not None)
+    assert "strangers" not in text.lower()
+
+
 def test_names_from_outside_are_text_and_never_markup(tmp_path):
     results = make_results(keys=("svm",), seeds=1, classes=("<b>bee</b>", '"ant" & $x_1$ <script>'))
     results["data"]["name"] = "<i>insects</i>"
@@ -482,7 +511,7 @@ def test_captions_speak_of_what_is_there():
     alone = make_results(keys=("finetune-upper",), seeds=1, classes=("a", "b", "c", "d"))
     alone["data"]["augmentation"] = "none in the quick mode"
     said = captions(alone)
-    assert "small matrices" not in said["confusion"] and "summed" not in said["confusion"]
+    assert all(absent not in said["confusion"] for absent in ("small matrices", "summed", "shades"))
     for absent in ("augmented", "dropout", "A line a seed", "numbers of the phases"):
         assert absent not in said["learning_curves"]
     several = make_results(classes=("a", "b", "c", "d"))
@@ -491,6 +520,8 @@ def test_captions_speak_of_what_is_there():
     assert "small matrices" in said["confusion"] and "summed over seeds" in said["confusion"]
     for present in ("of augmented pictures and with dropout on", "A line a seed", "numbers of the phases"):
         assert present in said["learning_curves"]
+    without_numbers = captions(make_results(keys=("svm",), classes=[f"kind {k}" for k in range(13)]))["confusion"]
+    assert "shades are of the row" in without_numbers and "percentages" not in without_numbers
     several["ladder"]["strategies"] = {key: [1] * len(LAYERS) for key in TITLES}
     assert "Hatched" in said["frozen"] and "Hatched" not in captions(several)["frozen"]
 

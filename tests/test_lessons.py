@@ -1,33 +1,34 @@
-"""The exercises of the lessons: their checkers pass the solutions, fail the stubs, and name the usual mistakes."""
+"""The exercises of the lessons: their checkers pass the solutions, fail the stubs, and name the usual mistakes.
 
-import importlib.util
+What is wrong is called wrong, and what is right is called right, whatever the numbers: `lesson_1_answers` and
+`lesson_2_answers` have the answers.
+"""
+
 import inspect
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
+import lesson_1_answers
+import lesson_2_answers
 import numpy as np
 import pytest
+from lesson_files import LESSONS as FOLDER
+from lesson_files import load
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lessons"))
+import checking  # isort: skip
 
-import checking
-
-from minicnn.layers import Linear
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-LESSONS = sorted(path for path in (REPOSITORY / "lessons").glob("[0-9]*") if path.is_dir())
+REPOSITORY = FOLDER.parent
+LESSONS = sorted(path for path in FOLDER.glob("[0-9]*") if path.is_dir())
 NAMES = [path.name for path in LESSONS]
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+ANSWERS = [lesson_1_answers, lesson_2_answers]
+CHECKS = {answers: load(answers.LESSON / "check.py") for answers in ANSWERS}
+TASKS = [pytest.param(answers, task, id=task) for answers in ANSWERS for task in answers.WRONG]
+SEEDS = range(3)  # a few are enough: which cases a check has does not depend on the numbers
 
 
 def run_checker(lesson: Path, *arguments: str | Path) -> subprocess.CompletedProcess:
@@ -36,32 +37,12 @@ def run_checker(lesson: Path, *arguments: str | Path) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
-@pytest.mark.parametrize("answer", ["import sys; sys.exit(0)", "while True: pass"])
-def test_an_answer_that_ends_the_program_or_never_comes_is_wrong_and_the_other_tasks_are_checked(
-    answer, tmp_path, monkeypatch, capsys
-):
-    """An exit with status 0 would be a checker that is content; a loop without an end, one that never is."""
-    if answer.startswith("while") and not hasattr(signal, "setitimer"):
-        pytest.skip("this system has no alarm for a process")
-    (tmp_path / "answers.py").write_text(f"def bad():\n    {answer}\n\n\ndef good():\n    return 1\n")
-    monkeypatch.setattr(sys, "argv", ["check.py", str(tmp_path / "answers.py")])
-    monkeypatch.setattr(checking, "SECONDS", 1)
-    tasks = {"bad": lambda student, rng: student.bad(), "good": lambda student, rng: student.good()}
-    assert checking.main(tmp_path, "Lesson 0", tasks) == 1
-    said = capsys.readouterr().out
-    assert "WRONG" in said and "1 of 2 tasks passed" in said
-    assert "exit()" in said or "loop that never ends" in said
-
-
-def verdict_on(lesson: str, check: str, seed: int = 0, **functions) -> str:
-    """What a lesson's check says of its solution with some functions replaced by others; '' if it is content."""
-    folder = REPOSITORY / "lessons" / lesson
-    answers = load(folder / "solution.py")
-    for name, function in functions.items():
-        assert hasattr(answers, name)
-        setattr(answers, name, function)
+def verdict_on(answers, task: str, functions: dict, seed: int = 0) -> str:
+    """What the check of a task says of the solution with some functions replaced by others; '' if it is content."""
+    assert functions.keys() <= vars(answers.solution).keys()
+    student = checking.Student(SimpleNamespace(**vars(answers.solution) | functions))
     try:
-        getattr(load(folder / "check.py"), check)(checking.Student(answers), np.random.default_rng(seed))
+        getattr(CHECKS[answers], task)(student, np.random.default_rng(seed))
     except checking.Mistake as mistake:
         return str(mistake)
     return ""
@@ -115,195 +96,133 @@ def stubs(lesson: Path) -> tuple[dict, set[str]]:
     return functions, tasks
 
 
-# ---- the checkers know the usual mistakes
-
-BACKPROPAGATION = "01_backpropagation"
+# ---- answers that end the program, never come, or cannot be stopped
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_tasks_of_lesson_1_accept_the_solution_whatever_the_numbers(seed):
-    for check in ("linear", "relu", "softmax", "convolution_forward", "convolution_backward", "fault_finding"):
-        assert verdict_on(BACKPROPAGATION, check, seed) == ""
-
-
-@pytest.mark.parametrize(
-    ("check", "functions", "words"),
-    [
-        ("linear", {"linear_forward": lambda x, w, b: x @ w.T}, "bias forgotten"),
-        ("linear", {"linear_backward": lambda dy, x, w: (dy @ w, x.T @ dy, dy.sum(0))}, "transposed"),
-        ("linear", {"linear_backward": lambda dy, x, w: (dy @ w, dy.T @ x / len(x), dy.sum(0))}, "batch size"),
-        ("linear", {"linear_backward": lambda dy, x, w: (dy @ w, dy.T @ x)}, "3 things"),
-        ("relu", {"relu_backward": lambda dy, x: (x > 0) * 1.0}, "relu_backward"),
-        ("relu", {"relu_backward": lambda dy, x: np.where(x >= 0, dy, 0)}, "at x = 0"),
-        ("relu", {"relu_forward": lambda x: np.maximum(x, 0, out=x)}, "changes its argument"),
-        ("relu", {"relu_forward": lambda x: None}, "return"),
-        ("relu", {"relu_forward": lambda x: x[1000, 1000]}, "IndexError"),
-    ],
-)
-def test_mistakes_in_simple_layers_are_named(check, functions, words):
-    assert words in verdict_on(BACKPROPAGATION, check, **functions)
-
-
-def naive_softmax_loss(scores, y):
-    e = np.exp(scores)
-    p = e / e.sum(axis=1, keepdims=True)
-    dscores = p.copy()
-    dscores[np.arange(len(y)), y] -= 1
-    return -np.log(p[np.arange(len(y)), y]).mean(), dscores / len(y)
-
-
-def test_a_softmax_that_overflows_is_noticed():
-    assert "1000" in verdict_on(BACKPROPAGATION, "softmax", softmax_cross_entropy=naive_softmax_loss)
-
-
-def test_a_summed_loss_and_a_gradient_without_its_mean_are_noticed():
-    solution = load(REPOSITORY / "lessons" / BACKPROPAGATION / "solution.py").softmax_cross_entropy
-
-    def summed(scores, y):
-        loss, dscores = solution(scores, y)
-        return loss * len(y), dscores * len(y)
-
-    def without_n(scores, y):
-        loss, dscores = solution(scores, y)
-        return loss, dscores * len(y)
-
-    assert "mean" in verdict_on(BACKPROPAGATION, "softmax", softmax_cross_entropy=summed)
-    assert "batch size" in verdict_on(BACKPROPAGATION, "softmax", softmax_cross_entropy=without_n)
-
-
-def test_a_flipped_filter_and_an_uncropped_border_are_noticed():
-    solution = load(REPOSITORY / "lessons" / BACKPROPAGATION / "solution.py")
-
-    def flipped(x, w, b, stride, pad):
-        return solution.conv2d_forward(x, w[:, :, ::-1, ::-1], b, stride, pad)
-
-    def flipped_dw(dy, x, w, stride, pad):
-        dx, dw, db = solution.conv2d_backward(dy, x, w, stride, pad)
-        return dx, dw[:, :, ::-1, ::-1], db
-
-    def uncropped(dy, x, w, stride, pad):
-        dx, dw, db = solution.conv2d_backward(dy, x, w, stride, pad)
-        return np.pad(dx, ((0, 0), (0, 0), (pad, pad), (pad, pad))), dw, db
-
-    assert "flipped" in verdict_on(BACKPROPAGATION, "convolution_forward", conv2d_forward=flipped)
-    assert "rotated by 180" in verdict_on(BACKPROPAGATION, "convolution_backward", conv2d_backward=flipped_dw)
-    assert "not cropped" in verdict_on(BACKPROPAGATION, "convolution_backward", conv2d_backward=uncropped)
-
-
-def a_gradient_check(projection, compare):
-    """A student's gradient_is_right() with one of the usual weaknesses."""
-
-    def gradient_is_right(forward, backward, x, rng):
-        x = x.astype(float)
-        r = projection(rng, np.shape(forward(x)))
-        claimed, numeric = np.asarray(backward(r, x), float), np.empty(x.shape)
-        for i in np.ndindex(x.shape):
-            e = np.zeros(x.shape)
-            e[i] = 1e-5
-            numeric[i] = ((forward(x + e) - forward(x - e)) * r).sum() / 2e-5
-        return bool(compare(claimed, numeric))
-
-    return gradient_is_right
-
-
-def relative(claimed, numeric):
-    return np.abs(claimed - numeric).max() <= 1e-5 * np.abs(numeric).max()
-
-
-def normal(rng, shape):
-    return rng.standard_normal(shape)
+def judge_bad_and_good(folder: Path, answer: str, monkeypatch) -> int:
+    """The exit status of a checker of two tasks, the first answered by this statement, the second rightly."""
+    (folder / "answers.py").write_text(f"def bad():\n    {answer}\n\n\ndef good():\n    return 1\n")
+    monkeypatch.setattr(sys, "argv", ["check.py", str(folder / "answers.py")])
+    monkeypatch.setattr(checking, "SECONDS", 0.3)
+    tasks = {"bad": lambda student, rng: student.bad(), "good": lambda student, rng: student.good()}
+    return checking.main(folder, "Lesson 0", tasks)
 
 
 @pytest.mark.parametrize(
-    ("weak", "words"),
+    ("answer", "said"),
     [
-        (a_gradient_check(lambda rng, shape: np.ones(shape), relative), "at random"),
-        (a_gradient_check(normal, lambda a, n: np.abs(a - n).max() < 1e-4), ""),
-        (a_gradient_check(normal, lambda a, n: relative(np.abs(a), np.abs(n))), "wrong sign"),
-        (a_gradient_check(normal, lambda a, n: relative(a.ravel()[:1], n.ravel()[:1])), ""),
-        (lambda forward, backward, x, rng: True, "was called right"),
-        (lambda forward, backward, x, rng: False, "was called faulty"),
+        ("import sys; sys.exit(0)", "exit()"),
+        ("while True: pass", "loop that never ends"),
+        ("while True:\n        try: 1 / 0\n        except Exception: pass", "loop that never ends"),
+        ("import checking; return [][checking.SECONDS]", "TypeError"),
     ],
-    ids=["equal projection", "absolute tolerance", "signs ignored", "one entry only", "always yes", "always no"],
+    ids=["exit", "a loop", "a loop that catches exceptions", "an error"],
 )
-def test_a_weak_gradient_check_lets_a_planted_fault_through(weak, words):
-    verdict = verdict_on(BACKPROPAGATION, "fault_finding", gradient_is_right=weak)
-    assert verdict and words in verdict
+def test_an_answer_that_ends_the_program_or_never_comes_is_wrong_and_the_other_tasks_are_checked(
+    answer, said, tmp_path, monkeypatch, capsys
+):
+    """An exit with status 0 would be a checker that is content; a loop without an end, one that never is."""
+    before, threads = signal.getsignal(signal.SIGINT), threading.active_count()
+    assert judge_bad_and_good(tmp_path, answer, monkeypatch) == 1
+    printed = capsys.readouterr().out
+    assert "WRONG" in printed and "1 of 2 tasks passed" in printed and said in printed
+    assert signal.getsignal(signal.SIGINT) is before and threading.active_count() == threads
 
 
-TRANSFER = "02_codes_and_finetuning"
+def test_an_error_of_the_check_itself_ends_its_task_only(tmp_path, monkeypatch, capsys):
+    (tmp_path / "answers.py").write_text("def good():\n    return 1\n")
+    monkeypatch.setattr(sys, "argv", ["check.py", str(tmp_path / "answers.py")])
+    tasks = {"bad": lambda student, rng: student.good() + "", "good": lambda student, rng: student.good()}
+    assert checking.main(tmp_path, "Lesson 0", tasks) == 1
+    printed = capsys.readouterr().out
+    assert "broke off" in printed and "TypeError" in printed and "1 of 2 tasks passed" in printed
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_tasks_of_lesson_2_accept_the_solution_whatever_the_numbers(seed):
-    for check in ("codes", "standardising", "classifier", "choosing", "head_and_freeze", "learning_rates"):
-        assert verdict_on(TRANSFER, check, seed) == ""
+def test_ctrl_c_within_the_time_limit_is_still_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), checking.time_limit():
+        signal.raise_signal(signal.SIGINT)
 
 
-def test_codes_in_train_mode_are_noticed():
-    def in_whatever_mode(network, layer, x):
-        output = network.split(layer)[0].forward(x)
-        return output.mean(axis=(2, 3)) if output.ndim == 4 else output
-
-    assert "eval()" in verdict_on(TRANSFER, "codes", extract_codes=in_whatever_mode)
-
-
-def test_standardising_by_the_other_set_is_noticed():
-    def each_by_itself(train, other):
-        return tuple((x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1) for x in (train, other))
-
-    assert "own mean and std" in verdict_on(TRANSFER, "standardising", standardise=each_by_itself)
+@pytest.mark.parametrize(
+    "endless", ["while True:\n    try: time.sleep(0.01)\n    except BaseException: pass", "time.sleep(60)"]
+)
+def test_what_cannot_be_interrupted_ends_the_check_with_a_failure(endless):
+    body = endless.replace("\n", "\n    ")
+    script = f"import time, checking\nchecking.SECONDS = checking.GRACE = 0.3\nwith checking.time_limit():\n    {body}\n"
+    environment = os.environ | {"PYTHONPATH": str(FOLDER)}
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=30)
+    assert result.returncode == 1
+    assert "no answer within 0.3 seconds" in result.stdout and "cannot be interrupted" in result.stdout
 
 
-def choice_by(index, again=True):
-    """choose_regularisation() that looks at training (0), validation (1) or test part (2)."""
-
-    def choose(fit, train, val, test, path):
-        part = (train, val, test)[index]
-        best = max(path, key=lambda strength: (fit(*train, strength).score(*part), strength))
-        joined = (np.concatenate(pair) for pair in zip(train, val, strict=True))
-        return best, fit(*(joined if again else train), best).score(*test)
-
-    return choose
+# ---- the checkers know right from wrong, whatever the numbers
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_choosing_on_the_test_part_is_caught(seed):
-    assert "test part has a say" in verdict_on(TRANSFER, "choosing", seed, choose_regularisation=choice_by(2))
+@pytest.mark.parametrize(("answers", "task"), TASKS)
+def test_wrong_answers_are_rejected_whatever_the_numbers(answers, task):
+    accepted = [
+        (title, seed)
+        for title, functions in answers.WRONG[task].items()
+        for seed in SEEDS
+        if not verdict_on(answers, task, functions, seed)
+    ]
+    assert not accepted
 
 
-def test_choosing_on_the_training_part_and_not_training_again_are_noticed():
-    by_training = [verdict_on(TRANSFER, "choosing", seed, choose_regularisation=choice_by(0)) for seed in range(4)]
-    assert all(by_training) and any("training part" in verdict for verdict in by_training)
-    assert "together" in verdict_on(TRANSFER, "choosing", choose_regularisation=choice_by(1, again=False))
+@pytest.mark.parametrize(("answers", "task"), TASKS)
+def test_right_answers_are_accepted_whatever_the_numbers(answers, task):
+    rejected = [
+        (title, seed, verdict)
+        for title, functions in ({"the solution": {}} | answers.RIGHT[task]).items()
+        for seed in SEEDS
+        if (verdict := verdict_on(answers, task, functions, seed))
+    ]
+    assert not rejected
 
 
-def test_freezing_the_wrong_way_round_is_named():
-    solution = load(REPOSITORY / "lessons" / TRANSFER / "solution.py").replace_head_and_freeze
-
-    def reversed_flags(network, num_classes, until, rng):
-        for parameter in solution(network, num_classes, until, rng).parameters().values():
-            parameter.trainable = not parameter.trainable
-        return network
-
-    assert "wrong way round" in verdict_on(TRANSFER, "head_and_freeze", replace_head_and_freeze=reversed_flags)
+def test_each_task_has_wrong_and_right_answers():
+    for answers in ANSWERS:
+        number = len(stubs(answers.LESSON)[1])
+        assert len(answers.WRONG) == len(answers.RIGHT) == number
+        assert answers.WRONG.keys() == answers.RIGHT.keys()
 
 
-def test_learning_rates_by_prefix_are_noticed_where_names_begin_alike():
-    def by_prefix(network, head, ratio):
-        for name, parameter in network.parameters().items():
-            parameter.learning_rate_multiplier = 1.0 if name.startswith(head) else ratio
-        return network
-
-    assert "begins like" in verdict_on(TRANSFER, "learning_rates", set_learning_rates=by_prefix)
+# ---- the checkers name the usual mistakes
 
 
-def test_layers_that_were_frozen_before_and_stay_so_are_noticed():
-    def without_unfreezing(network, num_classes, until, rng):
-        names = list(network.layers)
-        network.layers[names[-1]] = Linear(network.layers[names[-1]].in_features, num_classes, rng=rng)
-        for name in names[: names.index(until) + 1]:
-            network.layers[name].freeze()
-        return network
-
-    assert "unfreeze" in verdict_on(TRANSFER, "head_and_freeze", replace_head_and_freeze=without_unfreezing)
+@pytest.mark.parametrize(
+    ("answers", "task", "title", "words"),
+    [
+        (lesson_1_answers, "linear", "bias forgotten", "bias forgotten"),
+        (lesson_1_answers, "linear", "dw transposed", "transposed"),
+        (lesson_1_answers, "linear", "dw a mean over the batch", "batch size"),
+        (lesson_1_answers, "linear", "db missing", "3 things"),
+        (lesson_1_answers, "relu", "dx without dy", "relu_backward"),
+        (lesson_1_answers, "relu", "dx = dy at x = 0", "at x = 0"),
+        (lesson_1_answers, "relu", "x changed", "changes its argument"),
+        (lesson_1_answers, "relu", "nothing returned", "return"),
+        (lesson_1_answers, "relu", "an error", "IndexError"),
+        (lesson_1_answers, "softmax", "no shift", "1000"),
+        (lesson_1_answers, "softmax", "the largest score of all subtracted", "each sample's own largest score"),
+        (lesson_1_answers, "softmax", "sums instead of means", "mean"),
+        (lesson_1_answers, "softmax", "gradient not divided by N", "batch size"),
+        (lesson_1_answers, "convolution_forward", "filter flipped", "flipped"),
+        (lesson_1_answers, "convolution_backward", "dw of a flipped filter", "rotated by 180"),
+        (lesson_1_answers, "convolution_backward", "dx not cropped", "not cropped"),
+        (lesson_1_answers, "convolution_backward", "dx cropped with [pad:-pad]", "[pad:-pad] takes nothing"),
+        (lesson_1_answers, "fault_finding", "r of ones", "at random"),
+        (lesson_1_answers, "fault_finding", "always yes", "was called right"),
+        (lesson_1_answers, "fault_finding", "always no", "was called faulty"),
+        (lesson_2_answers, "codes", "train mode", "eval()"),
+        (lesson_2_answers, "standardising", "each by itself", "own mean and std"),
+        (lesson_2_answers, "choosing", "by the test part", "test part has a say"),
+        (lesson_2_answers, "choosing", "by the training part", "training part"),
+        (lesson_2_answers, "choosing", "not trained again", "together"),
+        (lesson_2_answers, "choosing", "validation accuracy", "accuracy on the validation part"),
+        (lesson_2_answers, "head_and_freeze", "the wrong way round", "wrong way round"),
+        (lesson_2_answers, "head_and_freeze", "frozen before, and still", "unfreeze"),
+        (lesson_2_answers, "learning_rates", "names that begin alike", "begins like"),
+    ],
+)
+def test_a_usual_mistake_is_named(answers, task, title, words):
+    assert words in verdict_on(answers, task, answers.WRONG[task][title])

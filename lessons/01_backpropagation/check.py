@@ -52,8 +52,8 @@ def linear_of_size(student: Student, rng: np.random.Generator, N: int, D: int, M
 
 
 def relu(student: Student, rng: np.random.Generator) -> None:
-    for axes in (1, 2, 4):
-        shape = tuple(int(n) for n in rng.permutation([3, 4, 5, 6])[:axes])
+    for axes in (2, 1, 3):
+        shape = tuple(int(n) for n in rng.permutation([3, 4, 5])[:axes])
         x = rng.choice([-1, 1], shape) * rng.uniform(0.1, 2, shape)  # away from the kink at 0
         x.flat[rng.choice(x.size, 3, replace=False)] = 100, -100, 0.01
         slips = {"Are the negative values kept and the positive ones lost?": np.minimum(x, 0), "That is |x|.": np.abs(x)}
@@ -172,6 +172,8 @@ def convolution_backward(student: Student, rng: np.random.Generator) -> None:
     for x, w, b, stride, pad in convolutions(rng):
         dy = rng.standard_normal(convolve(x, w, b, stride, pad).shape)
         answer = expect_several("conv2d_backward", student.conv2d_backward(dy, x, w, stride, pad), "dx, dw, db")
+        if np.size(answer[0]) == 0:
+            raise Mistake(f"dx is empty where pad is {pad}: [pad:-pad] takes nothing then; crop with [pad : pad + H]")
         subject = f"conv2d_backward (x {x.shape}, w {w.shape}, stride {stride}, pad {pad})"
 
         def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int = stride, pad: int = pad) -> np.ndarray:
@@ -181,7 +183,7 @@ def convolution_backward(student: Student, rng: np.random.Generator) -> None:
             return dict(zip("xwb", student.conv2d_backward(dy, x, w, stride, pad), strict=True))
 
         arrays = {"x": x, "w": w, "b": b}
-        expect_gradients(check_function(forward, backward, arrays, subject=subject, elements=60, rng=rng))
+        expect_gradients(check_function(forward, backward, arrays, subject=subject, elements=30, rng=rng))
         expected = reference.conv2d_backward(dy, x, w, (stride, stride), (pad, pad, pad, pad), (1, 1), 1)
         for name, got, right in zip(
             ("dx", "dw", "db"), answer, expected, strict=True

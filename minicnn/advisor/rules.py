@@ -101,7 +101,8 @@ def choose(measurements: Measurements) -> Choice:
         reasons.append(
             f"On the last codes ({measurements.last.layer}) a linear classifier is right for {_percent(last.accuracy)} of the "
             f"pictures, on the best earlier ones ({earlier.title}) for {_percent(earlier.probe.accuracy)}: "
-            f"{_points(gain, gain_error)}, which is {'surely' if earlier_is_better else 'not surely'} better."
+            f"{_points(gain, gain_error)}, which is "
+            f"{'surely better' if earlier_is_better else 'not surely better' if gain > 0 else 'no better'}."
         )
     reasons.append(
         "Almost without a network, from the pixels or the lowest layer, it is "

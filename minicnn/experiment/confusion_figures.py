@@ -45,15 +45,16 @@ def confusion(results: dict, pictures=None):
     ][:MAX_NUMBERED_CLASSES]
     alt = f"Confusion matrices. {best['title']}, share of each class found: " + ", ".join(right)
     alt += f" and {K - len(right)} more." if len(right) < K else "."
-    caption = "Rows are the true classes, columns the answers; percentages are of the row"
-    caption += (
-        "; counts are summed over seeds." if K <= MAX_NUMBERED_CLASSES and max(len(s["runs"]) for s in strategies) > 1 else "."
+    has_numbers = K <= MAX_NUMBERED_CLASSES
+    caption = (
+        "Rows are the true classes, columns the answers; " + ("percentages" if has_numbers else "shades") + " are of the row"
     )
+    caption += "; counts are summed over seeds." if has_numbers and max(len(s["runs"]) for s in strategies) > 1 else "."
     if large and small:
         caption += " The small matrices have their classes in the order of the large one."
     if not is_tested.all():
         caption += " Grey rows: no picture of the class was tested."
-    if K > MAX_NUMBERED_CLASSES:
+    if not has_numbers:
         caption += " The darker the diagonal, the better; a dark cell beside it is a pair that is often confused."
     return figure, alt, caption
 

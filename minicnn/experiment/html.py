@@ -26,7 +26,7 @@ def html(results: dict, drawings: list[Drawing]) -> str:
     sentence = (results.get("recommendation") or {}).get("sentence")
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="quiet">{escape(results["date"])} · <code>{escape(results["command"])}</code> · '
+        f'<p class="quiet">{escape(results["date"])} · <code>{_text(results["command"])}</code> · '
         f"{_duration(results['seconds'])} · minicnn {escape(results['version'])}</p>",
     ]
     if results.get("interrupted"):
@@ -42,7 +42,7 @@ def html(results: dict, drawings: list[Drawing]) -> str:
         if untested := untested_classes(results):
             text += f"; there were none of {named(untested)}"
         parts.append(f"<h2>Mistakes</h2><p>{escape(text)}.</p>")
-    parts += [_model(model), _use(results), _machine(results)]
+    parts += [_novelty(results), _model(model), _use(results), _machine(results)]
     body = "\n".join(part for part in parts if part)
     return _PAGE.format(title=escape(title), style=_STYLE, body=body)
 
@@ -70,7 +70,7 @@ def _html_table(results: dict) -> str:
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return (f"{minutes} min {rest} s" if minutes else f"{rest} s").replace(" ", "\N{NO-BREAK SPACE}")
 
 
 # ---- the sections of the page
@@ -155,13 +155,44 @@ def _model(model: dict) -> str:
     return "\n".join(["<h2>The network</h2>", _facts(rows), summary])
 
 
+def _novelty(results: dict) -> str:
+    """What ``minicnn predict --reject`` is worth: how many pictures of the classes, and how many strangers, it turns away."""
+    found = results.get("novelty")
+    if not found:
+        return ""
+    strangers = found["left_out_classes"]
+    rows = [
+        (
+            "known pictures turned away",
+            f"{100 * found['test_rejected']:.1f} % of the test pictures, each of which belongs to a class: false alarms "
+            f"({100 * found['expected_rejected']:.1f} % are expected)",
+        )
+    ]
+    if strangers:
+        caught = ", ".join(f"{escape(name)} {100 * share:.0f} %" for name, share in strangers.items())
+        mean = 100 * sum(strangers.values()) / len(strangers)
+        rows.append(("strangers turned away", f"{mean:.0f} % in the mean over classes that it was not shown: {caught}"))
+    text = (
+        "A network gives every picture one of its classes, whatever it shows. "
+        f"<code>{_text('minicnn predict --reject')}</code> answers &quot;none of these&quot; "
+        "where a picture's code lies farther from all classes than those of nearly all known pictures."
+    )
+    if strangers:
+        text += (
+            " The strangers are test pictures of one class after another, for a detector without it, on the codes of the network "
+            "as it came. They are like the other pictures; what is unlike all of them is usually turned away more often."
+        )
+    return f"<h2>Pictures of none of these classes</h2><p>{text}</p>" + _facts(rows)
+
+
 def _use(results: dict) -> str:
     if not results.get("model_file"):
         return ""
+    reject = " [--reject]" if results.get("novelty") else ""
     return (
         "<h2>Using the trained model</h2>\n"
         "<p>The model lies beside this page; its file holds the preprocessing and the class names too.</p>\n"
-        f"<pre>minicnn predict {escape(results['model_file'])} PICTURES...</pre>"
+        f"<pre>minicnn predict {escape(results['model_file'])} PICTURES...{reject}</pre>"
     )
 
 
@@ -185,10 +216,15 @@ def _facts(rows: list[tuple[str, str]]) -> str:
 
 
 def _text(text: str) -> str:
-    """Text as HTML, web addresses in it as links (the only way this page points outside itself)."""
+    """Text as HTML, web addresses in it as links (the only way this page points outside itself), options in one piece."""
     pieces = re.split(r"(https?://[^\s<>\"'()]*[^\s<>\"'().,;:])", text)
-    linked = [f'<a href="{escape(piece)}">{escape(piece)}</a>' if k % 2 else escape(piece) for k, piece in enumerate(pieces)]
+    linked = [f'<a href="{escape(piece)}">{escape(piece)}</a>' if k % 2 else _options(piece) for k, piece in enumerate(pieces)]
     return "".join(linked)
+
+
+def _options(text: str) -> str:
+    """Text as HTML in which no line ends within ``--option``."""
+    return re.sub(r"(?<![^\s(])--[a-z][a-z-]*", r'<span class="option">\g<0></span>', escape(text))
 
 
 _PAGE = """<!DOCTYPE html>
@@ -240,6 +276,7 @@ pre.small { font-size: .75rem; }
 dl { display: grid; grid-template-columns: minmax(5.5rem, auto) 1fr; gap: .25rem 1rem; }
 dt { color: #595959; }
 dd { margin: 0; min-width: 0; }
+.option { white-space: nowrap; }
 li { margin: .2rem 0; }
 summary { cursor: pointer; }
 @media (max-width: 34rem) {

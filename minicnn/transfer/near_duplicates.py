@@ -1,10 +1,14 @@
-"""Pictures that are nearly the same: copies that were saved again or made smaller, neighbours in a video.
+"""Pictures that are nearly the same: copies that were saved again, made smaller, cropped or mirrored, neighbours in a video.
 
 A copy in the test part is a picture that was trained on, and makes the test score too good. Files of equal content are found
 when they are opened (`minicnn.data.folders`); these here are equal for a network and for the eye only. Two pictures count as
 nearly the same if their codes point in nearly the same direction, far closer than codes of neighbours usually are in this
-collection, and if the pictures, shrunk to 32 x 32 and less the mean picture, are correlated as well: pictures of one kind have
-similar codes, but not the same light and dark in the same places.
+collection, and if one is seen in the other one, or in its mirror image, when the mean picture is taken from both
+(`minicnn.transfer.crop_matching`): pictures of one kind have similar codes, but not the same light and dark at one place.
+
+Found are most copies that were saved again, made smaller, brighter or darker, mirrored, or cropped to 70 % of each side around
+the middle. Mostly not found: turned by 5 degrees and more, and crops out of a corner of a long picture, of which the network
+sees only the middle.
 """
 
 from __future__ import annotations
@@ -18,14 +22,16 @@ from ..data.picture_set import PictureSet
 from ..data.small_pixels import small_pixels
 from ..models.novelty import unit_length
 from ..text import named
+from .crop_matching import crop_correlation
 
 LEAST_COSINE = 0.65  # of the codes
-CLOSER = 0.7  # 1 - cosine is at most this times that of a usual picture and its nearest neighbour
-# of the small pictures: copies that were saved again or made smaller have 0.95 to 1, different pictures of ants and bees at
-# most 0.4; among 500 solar cells, which all look alike, 18 pairs have more
-LEAST_CORRELATION = 0.95
-SIDE = 32  # pixels
+CLOSER = 0.8  # 1 - cosine is at most this times that of a usual picture and its nearest neighbour
+# of the one picture with its place in the other: crops of 60 % and more have 0.93 to 1, different pictures of ants and bees at
+# most 0.83; among 525 solar cells, which all look alike, 19 pairs have more
+LEAST_CORRELATION = 0.93
+SIDE = 64  # pixels, of the grey pictures that are compared
 SEVERAL = 500  # pictures, of which the mean picture is computed
+MOST_COMPARED = 5000  # pairs, those with the most similar codes, that are looked at: some milliseconds each
 NEIGHBOURS = 10  # of a picture that are looked at
 ROWS = 512  # of the matrix of cosines at a time
 
@@ -96,12 +102,12 @@ def find_near_duplicates(codes: np.ndarray, fitted: np.ndarray) -> NearDuplicate
     usual = float(np.median(cosines.max(axis=1)))
     i, k = np.nonzero(cosines >= max(LEAST_COSINE, 1 - CLOSER * (1 - usual)))
     pairs = np.unique(np.sort(np.stack([i, neighbours[i, k]], axis=1), axis=1), axis=0)
-    mean = np.mean([_small(fitted[k]) for k in range(0, len(fitted), -(-len(fitted) // SEVERAL))], axis=0)
-    small = {k: _unit(_small(fitted[k]) - mean) for k in np.unique(pairs)}
-    alike = np.array([float(small[a] @ small[b]) >= LEAST_CORRELATION for a, b in pairs], bool)
     cosine = np.einsum("pd,pd->p", directions[pairs[:, 0]], directions[pairs[:, 1]])
-    order = np.argsort(-cosine, kind="stable")
-    return NearDuplicates(pairs[order[alike[order]]])
+    pairs = pairs[np.argsort(-cosine, kind="stable")[:MOST_COMPARED]]
+    mean = np.mean([_small(fitted[k]) for k in range(0, len(fitted), -(-len(fitted) // SEVERAL))], axis=0)
+    small = {k: _small(fitted[k]) - mean for k in np.unique(pairs)}
+    alike = np.array([crop_correlation(small[a], small[b]) >= LEAST_CORRELATION for a, b in pairs], bool)
+    return NearDuplicates(pairs[alike])
 
 
 def grouped(parts: Mapping[str, np.ndarray], pairs: np.ndarray) -> dict[str, np.ndarray]:
@@ -126,10 +132,8 @@ def grouped(parts: Mapping[str, np.ndarray], pairs: np.ndarray) -> dict[str, np.
 
 
 def _small(picture: np.ndarray) -> np.ndarray:
-    """The picture as grey blocks, about 32 x 32, with mean 0 and length 1; all zeros where it is one grey."""
-    grey = small_pixels(picture[None], SIDE).reshape(-1, picture.shape[-1]).mean(axis=1)
-    return _unit(grey - grey.mean())
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return x / max(float(np.linalg.norm(x)), 1e-6)
+    """The picture in grey, about 64 x 64, with mean 0 and length 1; all zeros where it is one grey."""
+    H, W, C = picture.shape
+    grey = small_pixels(picture[None], SIDE).reshape(H // max(H // SIDE, 1), W // max(W // SIDE, 1), C).mean(axis=2)
+    grey -= grey.mean()
+    return grey / max(float(np.linalg.norm(grey)), 1e-6)

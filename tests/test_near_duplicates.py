@@ -1,0 +1,90 @@
+"""Copies that were cropped, mirrored or saved with another brightness are found; other pictures of the same kind are not."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn.transfer import near_duplicates
+from minicnn.transfer.crop_matching import crop_correlation
+from minicnn.transfer.near_duplicates import LEAST_CORRELATION, find_near_duplicates
+
+SIDE = 96
+
+
+def clouds(count, seed=0):
+    """Smooth grey pictures uint8 (N, 96, 96, 3), all different."""
+    coarse = np.random.default_rng(seed).integers(40, 200, (count, 7, 7), dtype=np.uint8)
+    grey = [np.asarray(Image.fromarray(c).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for c in coarse]
+    return np.repeat(np.stack(grey)[..., None], 3, axis=-1)
+
+
+def cut(picture, share, x, y):
+    """A part of the picture, at its size again; x and y are 0 at the left and the top, 1 at the right and the bottom."""
+    side = SIDE * share
+    left, top = x * (SIDE - side), y * (SIDE - side)
+    box = (left, top, left + side, top + side)
+    return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box))
+
+
+COPIES = {
+    "the central 60 %": lambda picture: cut(picture, 0.6, 0.5, 0.5),
+    "70 % out of a corner": lambda picture: cut(picture, 0.7, 1, 0),
+    "mirrored": lambda picture: picture[:, ::-1],
+    "a mirrored crop": lambda picture: cut(picture, 0.8, 0, 0.3)[:, ::-1],
+    "darker and of less contrast": lambda picture: picture // 2 + 10,
+    "turned by two degrees": lambda picture: cut(np.asarray(Image.fromarray(picture).rotate(2)), 0.93, 0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_is_seen_in_its_original_and_not_in_others(kind):
+    grey = [picture.mean(axis=2, dtype=np.float32) for picture in (*clouds(4), COPIES[kind](clouds(1)[0]))]
+    assert crop_correlation(grey[0], grey[4]) == crop_correlation(grey[4], grey[0]) > LEAST_CORRELATION
+    assert all(crop_correlation(other, grey[4]) < LEAST_CORRELATION for other in grey[1:4])
+
+
+def test_nothing_is_seen_in_a_picture_of_one_grey():
+    assert crop_correlation(np.full((64, 64), 0.3, np.float32), np.random.default_rng(0).random((64, 64), np.float32)) < 0.01
+    assert crop_correlation(np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)) == 0
+
+
+def codes(count, *close):
+    """Codes (count, 40) that point anywhere, but those of the pairs in nearly the same direction."""
+    rng = np.random.default_rng(1)
+    found = rng.normal(size=(count, 40)).astype(np.float32)
+    for a, b in close:
+        found[b] = found[a] + 0.1 * rng.normal(size=40)
+    return found
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_with_similar_codes_are_found(kind):
+    pictures = np.concatenate([clouds(30), [COPIES[kind](clouds(30)[4])]])
+    assert find_near_duplicates(codes(31, (4, 30), (5, 6)), pictures).pairs.tolist() == [[4, 30]]
+    assert len(find_near_duplicates(codes(31), pictures).pairs) == 0
+
+
+def test_what_all_pictures_show_makes_no_pair():
+    """As in parts on a conveyor belt: the same outline, and details of their own."""
+    outline = 20 * clouds(1)[0].astype(int)
+    pictures = np.rint((outline + 2 * clouds(30, seed=1)) / 22).astype(np.uint8)
+    grey = pictures.mean(axis=3, dtype=np.float32)
+    assert crop_correlation(grey[2], grey[3]) > LEAST_CORRELATION
+    assert len(find_near_duplicates(codes(30, (2, 3)), pictures).pairs) == 0
+
+
+def test_of_too_many_pairs_the_most_similar_ones_are_compared(monkeypatch):
+    pictures = clouds(30)
+    pictures[10], pictures[20] = pictures[0], pictures[1]
+    close = codes(30, (0, 10), (1, 20))
+    close[10] = close[0] * 2  # the same direction
+    assert find_near_duplicates(close, pictures).pairs.tolist() == [[0, 10], [1, 20]]
+    monkeypatch.setattr(near_duplicates, "MOST_COMPARED", 1)
+    assert find_near_duplicates(close, pictures).pairs.tolist() == [[0, 10]]
+
+
+def test_pictures_of_every_shape_can_be_compared():
+    for shape in ((5, 20, 40, 1), (5, 100, 150, 3), (5, 224, 224, 1)):
+        pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        pictures[4] = pictures[0]
+        assert find_near_duplicates(codes(5, (0, 4)), pictures).pairs.tolist() == [[0, 4]]

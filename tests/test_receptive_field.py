@@ -12,7 +12,9 @@ from minicnn.layers import (
     BatchNorm2d,
     Concat,
     Conv2d,
+    DropConnect,
     Flatten,
+    FractionalMaxPool2d,
     GlobalAvgPool2d,
     Layer,
     Linear,
@@ -63,7 +65,8 @@ def test_the_field_is_where_the_gradient_of_an_element_is_not_zero(network, elem
         assert (seen.min(), seen.max()) == (max(first + i * stride, 0), last + i * stride)
 
 
-NO_MAPS = (AdaptiveAvgPool2d, BatchNorm1d, Flatten, GlobalAvgPool2d, Linear)
+# no map, or one whose elements see windows of several sizes, as in adaptive and fractional pooling
+NO_MAPS = (BatchNorm1d, AdaptiveAvgPool2d, FractionalMaxPool2d, Flatten, GlobalAvgPool2d, Linear, DropConnect)
 MAP_CASES = {name: case for name, case in CASES.items() if not any(isinstance(inner, NO_MAPS) for _, inner in case[0].walk())}
 MAP_CASES["AuxiliaryHead"] = CASES["AuxiliaryHead that no loss looks at"]
 

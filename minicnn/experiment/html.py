@@ -180,7 +180,7 @@ def _novelty(results: dict) -> str:
     if strangers:
         text += (
             " The strangers are test pictures of one class after another, for a detector without it, on the codes of the "
-            "network as it came. They are like the other pictures; what is unlike all of them is usually turned away more often."
+            "network as it came. They are like the other pictures; what is unlike all of them is mostly turned away more often."
         )
     return f"<h2>Pictures of none of these classes</h2><p>{text}</p>" + _facts(rows)
 

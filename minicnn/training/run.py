@@ -11,6 +11,7 @@ import numpy as np
 
 from ..layers.base import Layer
 from ..optim import Optimizer
+from ..regularizers import Regularizer
 from .averaging import WeightAverage, trained_arrays
 from .history import History
 from .meter import Meter
@@ -24,8 +25,10 @@ class Run:
     ----------
     model, optimizer
     epochs, steps_per_epoch : int
-    order_rng, augment_rng : Generator
-        Of the order of the samples, and of the augmentation. Layers that draw random numbers have their own.
+    order_rng : Generator
+        Of the order of the samples. Layers that draw random numbers have their own, and augmentation needs none that goes on:
+        its numbers follow from the seed, the epoch and the sample.
+    regularizer : Regularizer or None
     average : WeightAverage or None
     history : History
     epoch : int
@@ -55,7 +58,7 @@ class Run:
     epochs: int
     steps_per_epoch: int
     order_rng: np.random.Generator
-    augment_rng: np.random.Generator
+    regularizer: Regularizer | None
     average: WeightAverage | None
     history: History
     epoch: int = 1
@@ -118,6 +121,7 @@ class Run:
             "best_epoch": self.best_epoch,
             "arrays": trained_arrays(self.model),
             "optimizer": self.optimizer.state_dict(),
+            "regularizer": self.regularizer.state_dict() if self.regularizer else None,
             "average": self.average.state() if self.average else None,
             "generators": {name: rng.bit_generator.state for name, rng in self._generators().items()},
             "order_state": self.order_state,
@@ -128,6 +132,8 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         for name, array in trained_arrays(self.model).items():
             np.copyto(array, state["arrays"][name])
+        if self.regularizer:
+            self.regularizer.load_state_dict(state["regularizer"])
         if self.average:
             self.average.set_state(state["average"])
         for name, rng in self._generators().items():
@@ -143,7 +149,7 @@ class Run:
 
     def _generators(self) -> dict[str, np.random.Generator]:
         layers = {f"layer {path}": layer.rng for path, layer in self.model.walk() if hasattr(layer, "rng")}
-        return {"order": self.order_rng, "augmentation": self.augment_rng} | layers
+        return {"order": self.order_rng} | layers
 
     # ---- the best epoch
 

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from ..data.per_sample import PerSampleGenerator
 from ..errors import TrainingError
 from ..layers.base import Layer, Parameter
 from ..losses import Loss
 from ..optim import GradientAccumulator, Optimizer, clip_gradient_norm
+from ..regularizers import Regularizer
 from ..schedules import ReduceOnPlateau, Schedule, constant
 from .averaging import WeightAverage
 from .callbacks import Callback, Patience, ProgressBar, Recorder, TellSchedule, progress_bar
 from .checkpoint import Checkpoints, describe
-from .checks import check_data, check_trainable, targets_of
+from .checks import check_data, check_no_validation_is_needed, check_regularizer, check_trainable, targets_of
 from .diagnosis import first_non_finite, without_overflow_warnings
 from .history import History
 from .meter import Meter
@@ -46,7 +48,12 @@ class Trainer:
     prepare : callable, optional
         Turns ``x[indices]`` into what the model takes (normalises it, say, or reads pictures by their number).
     augment : callable, optional
-        ``augment(x[indices], rng)``, before ``prepare``, on training batches only.
+        ``augment(x[indices], rng)``, before ``prepare``, on training batches only. rng is a
+        `minicnn.data.PerSampleGenerator`: what a sample gets depends on the seed, the epoch and the sample, and not on the
+        batch that it is in.
+    mix : callable, optional
+        ``mix(batch, targets, rng) -> batch, targets``, after ``prepare``, on training batches only, as `minicnn.data.Mixup`
+        does.
     patience : int, optional
         Stop after this many epochs without a new best one. Needs a validation set.
     average : float
@@ -61,6 +68,9 @@ class Trainer:
     clip : float, optional
         Largest norm of the gradient of all parameters together; a longer one is shortened to it
         (`minicnn.optim.clip_gradient_norm`).
+    regularizer : Regularizer, optional
+        A penalty on weights or a constraint (`minicnn.regularizers`), of parameters of this model. Losses are reported
+        without it.
     callbacks : sequence of Callback
         What else happens at fixed moments of the run, see `minicnn.training.callbacks`.
     checkpoint : path or Checkpoints, optional
@@ -81,7 +91,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        ``epochs``, ``batch_size`` or ``patience`` below 1; an ``average`` out of range; another ``monitor``.
+        ``epochs``, ``batch_size``, ``patience`` or ``accumulate`` below 1; ``average`` or ``clip`` out of range; another
+        ``monitor``.
 
     >>> from minicnn.layers import Linear
     >>> from minicnn.losses import SoftmaxCrossEntropy
@@ -104,12 +115,14 @@ class Trainer:
         schedule: Schedule | None = None,
         seed: int = 0,
         prepare: Callable[[Any], np.ndarray] | None = None,
-        augment: Callable[[Any, np.random.Generator], Any] | None = None,
+        augment: Callable[[Any, PerSampleGenerator], Any] | None = None,
+        mix: Callable[[np.ndarray, np.ndarray, PerSampleGenerator], tuple[np.ndarray, np.ndarray]] | None = None,
         patience: int | None = None,
         average: float = 0.0,
         monitor: str = "accuracy",
         accumulate: int = 1,
         clip: float | None = None,
+        regularizer: Regularizer | None = None,
         callbacks: Sequence[Callback] = (),
         checkpoint: str | os.PathLike | Checkpoints | None = None,
         resume: bool = False,
@@ -130,10 +143,11 @@ class Trainer:
             raise ValueError("Trainer: resume=True goes on from a checkpoint; say in which folder, checkpoint=FOLDER")
         self.model, self.loss, self.optimizer, self.monitor, self.average = model, loss, optimizer, monitor, average
         self.epochs, self.batch_size, self.patience, self.seed = epochs, batch_size, patience, seed
-        self.accumulate, self.clip = accumulate, clip
+        self.accumulate, self.clip, self.regularizer = accumulate, clip, regularizer
         self.schedule = schedule or constant()
         self.prepare = prepare or (lambda x: x)
         self.augment = augment or (lambda x, rng: x)
+        self.mix = mix or (lambda batch, targets, rng: (batch, targets))
         self.callbacks = tuple(callbacks)
         is_folder = isinstance(checkpoint, (str, os.PathLike))
         self.checkpoint, self.resume = Checkpoints(checkpoint) if is_folder else checkpoint, resume
@@ -171,8 +185,12 @@ class Trainer:
             The loss, or a weight, is no longer a finite number: the message says where it happened first. A checkpoint that
             cannot be gone on from, or one that is there and ``resume`` is False.
         """
-        y, y_val = check_data(x, y, x_val, y_val, self.patience)
+        y, y_val = check_data(x, y, x_val, y_val)
+        if x_val is None:
+            check_no_validation_is_needed(self.patience, self.schedule)
         check_trainable(self.model, self.optimizer)
+        if self.regularizer:
+            check_regularizer(self.model, self.regularizer)
         run = self._begin(x)
         callbacks = self._all_callbacks()
         if self.checkpoint:
@@ -208,7 +226,7 @@ class Trainer:
 
     def _begin(self, x: Sequence) -> Run:
         """A run before its first step."""
-        order_rng, augment_rng, layers_rng = np.random.default_rng(self.seed).spawn(3)
+        order_rng, layers_rng = np.random.default_rng(self.seed).spawn(2)
         self.model.seed(layers_rng)
         self.history = History()
         return Run(
@@ -217,7 +235,7 @@ class Trainer:
             epochs=self.epochs,
             steps_per_epoch=len(self._batches(np.arange(len(x)), training=True)),
             order_rng=order_rng,
-            augment_rng=augment_rng,
+            regularizer=self.regularizer,
             average=WeightAverage(self.model, self.average) if self.average else None,
             history=self.history,
         )
@@ -234,6 +252,7 @@ class Trainer:
         settings = {name: getattr(self, name) for name in names}
         settings["the loss"] = type(self.loss).__name__
         settings["the optimiser"] = type(self.optimizer).__name__
+        settings["the regularizer"] = type(self.regularizer).__name__ if self.regularizer else "none"
         settings |= describe(self.model, x, y, self.prepare)
         if x_val is not None:
             settings["the number of validation samples"] = len(x_val)
@@ -249,6 +268,8 @@ class Trainer:
             _tell(callbacks, "on_gradients", run)
             factor = self.schedule(run.progress)
             self.optimizer.step(factor)
+            if self.regularizer:
+                self.regularizer.apply()
             if run.average:
                 run.average.update()
             run.learning_rate = self.optimizer.learning_rate * factor
@@ -265,18 +286,21 @@ class Trainer:
         gradients = GradientAccumulator(self.model.parameters())
         run.loss = 0.0
         for part in parts:
-            batch = self.prepare(self.augment(x[part], run.augment_rng))
+            rng = PerSampleGenerator(self.seed, run.epoch, part)
+            batch, targets = self.mix(self.prepare(self.augment(x[part], rng)), y[part], rng)
             scores = self.model.forward(batch)
-            loss = self.loss.forward(scores, y[part])
+            loss = self.loss.forward(scores, targets)
             if not math.isfinite(loss):
                 raise self._not_finite(batch, f"in epoch {run.epoch}, step {run.step + 1} of {run.steps_per_epoch}", loss)
             self.model.backward(self.loss.backward())
             run.loss += len(part) / len(indices) * loss
-            run.meter.add(loss, scores, self.loss.labels(y[part]))
+            run.meter.add(loss, scores, self.loss.labels(targets))
             if len(parts) > 1:
                 gradients.add(len(part))
         if len(parts) > 1:
             gradients.assign_mean()
+        if self.regularizer:
+            self.regularizer.add_gradients()
         if self.clip is not None:
             clip_gradient_norm(self.model.parameters(), self.clip)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..cache import large_array
 from ..data.augmentation import Augmentation
+from ..data.compose import Rng
 from ..inference.batches import infer
 from ..inference.fusion import fuse
 from ..models.model import Model
@@ -67,7 +68,7 @@ class FeatureBank:
         """Sample numbers -> input of the upper part, float32."""
         return self.outputs[samples].astype(np.float32)
 
-    def augment(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def augment(self, pictures: np.ndarray, rng: Rng) -> np.ndarray:
         """Numbers of training pictures -> sample numbers: one view of each, drawn at random."""
         view = rng.integers(0, self.views, len(pictures))
         return np.where(view == 0, pictures, self.pictures + (view - 1) * self.training_pictures + pictures)

@@ -45,7 +45,7 @@ def train(module: nn.Module) -> nn.Module:
     """Training mode, in which a frozen batch norm keeps its running statistics, as ours does."""
     module.train()
     for layer in module.modules():
-        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and not layer.weight.requires_grad:
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and not any(p.requires_grad for p in layer.parameters()):
             layer.eval()
     return module
 

@@ -19,7 +19,7 @@ FLOORS = (
     ("losses", "optim", "regularizers", "inference", "data"),
     ("linear_model", "gradcheck", "training", "models"),
     ("pretrained", "viz"),
-    ("transfer",),
+    ("transfer", "recipes"),
     ("advisor", "experiment"),
     ("cli",),
 )
@@ -94,6 +94,7 @@ DRAWN = {
     "advisor": (0.3, "which way suits"),
     "experiment": (0.62, "minicnn transfer"),
     "transfer": (0.34, "codes, surgery, fine-tuning"),
+    "recipes": (0.66, "networks from scratch"),
     "pretrained": (0.53, "others' files"),
     "viz": (0.8, "looking inside"),
     "models": (0.68, "the zoo"),

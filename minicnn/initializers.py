@@ -89,3 +89,36 @@ def _normal(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype | 
     for row in w:
         row[...] = rng.standard_normal(shape[1:]) * std
     return w
+
+
+def dirac(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype | type = np.float32) -> np.ndarray:
+    """Filters that hand their channel on as it is: filter f = 0, ..., C - 1 is 1 at its middle in channel f, and 0 elsewhere.
+
+    w[f, c, i, j] = 1 where f = c and (i, j) is the middle, else 0. So a convolution with as many filters as channels begins as
+    the identity, and a deep network as a shallow one. Filters from C on are drawn uniformly from -1 to 1 over sqrt(fan_in).
+
+    Zagoruyko, Komodakis 2017, "DiracNets", arXiv 1706.00388 (where the identity is added for good); as an initialisation
+    Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, section 3.3.
+
+    Parameters
+    ----------
+    shape : (F, C, KH, KW), odd KH and KW
+
+    Raises
+    ------
+    ValueError
+        For another shape.
+
+    >>> dirac((2, 2, 1, 1), np.random.default_rng(0))[:, :, 0, 0]
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    if len(shape) != 4 or not (shape[2] % 2 and shape[3] % 2):
+        raise ValueError(f"dirac is for filters (F, C, KH, KW) that have a middle, KH and KW odd, got {tuple(shape)}")
+    F, C, KH, KW = shape
+    bound = 1 / math.sqrt(fans(shape)[0])
+    w = rng.uniform(-bound, bound, shape).astype(dtype)
+    w[:C] = 0
+    for f in range(min(F, C)):
+        w[f, f, KH // 2, KW // 2] = 1
+    return w

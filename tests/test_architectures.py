@@ -15,6 +15,8 @@ PUBLISHED = {
     # LeCun et al. 1998 have 60,000 parameters, but not all connections in c3; by hand: 156 + 2,416 + 48,120 + 10,164 + 850
     "lenet5": (61_706, "0.417 M"),
     "cifar_net": (1_187_274, "153 M"),  # no paper; see test_cifar_net.py
+    "vgg_small": (1_056_602, "87 M"),  # no paper; see test_vgg_small.py
+    "speed_net": (1_972_792, "118 M"),  # 1.97 M in Jordan 2024; see test_speed_net.py
     # Caffe Model Zoo: a file of 243,862,414 bytes, four a parameter; multiply-adds: Sze et al. 2017, "Efficient Processing of
     # Deep Neural Networks", table II
     "alexnet": (60_965_224, "724 M"),
@@ -146,7 +148,7 @@ def test_without_its_top_it_takes_pictures_of_other_sizes(name):
 )
 def test_where_fully_connected_layers_depend_on_the_size_it_can_be_chosen(name):
     model = ARCHITECTURES[name](input_shape=(3, 161, 131))
-    assert model.input_shape == (3, 161, 131) and output_shape(model) == (2, 1000)
+    assert model.input_shape == (3, 161, 131) and output_shape(model) == (2, model.number_of_scores())
 
 
 @pytest.mark.parametrize("name", ["resnet50", "squeezenet1_0", "mobilenet_v1", "efficientnet_lite1", "googlenet"])

@@ -196,7 +196,7 @@ def test_entries_say_what_they_are_and_how_they_can_be_compared():
             assert len(digits) in {"sha256": (8, 64), "sha1": (40,), "md5": (32,)}[kind]
             assert len(digits) > 8 or digits in entry.file
     assert {entry.architecture for entry in ENTRIES.values()} >= set(ARCHITECTURES) - {
-        "cifar_net", "lenet5", "resnet18_cifar", "efficientnet_lite3", "efficientnet_lite4",
+        "cifar_net", "lenet5", "resnet18_cifar", "speed_net", "vgg_small", "efficientnet_lite3", "efficientnet_lite4",
     }  # fmt: skip
 
 

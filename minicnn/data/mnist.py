@@ -1,4 +1,4 @@
-"""MNIST, and data sets in the same format, from the idx files of their home pages.
+"""MNIST and Fashion-MNIST, from the idx files of their home pages.
 
 An idx file is a header, two zero bytes, a type (8: unsigned bytes) and the number of dimensions, then each dimension as a
 big-endian 32-bit number, and the values in row-major order. LeCun, Cortes, Burges, "The MNIST database", 1998.
@@ -16,12 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from .data_sets import LabelledPictures, data_folder
 
+MNIST_CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+FASHION_MNIST_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 UNSIGNED_BYTES = 8
 
 
-def load_mnist(folder: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Training and test pictures with their labels; also for Fashion-MNIST, whose files have the same names.
+def load_mnist(folder: str | os.PathLike | None = None) -> LabelledPictures:
+    """MNIST: handwritten digits, 60,000 to train on and 10,000 to test; `MNIST_CLASSES` has the names of the classes.
+
+    LeCun, Bottou, Bengio, Haffner 1998, "Gradient-Based Learning Applied to Document Recognition", section III.A.
 
     Parameters
     ----------
@@ -39,15 +46,39 @@ def load_mnist(folder: str | os.PathLike | None = None) -> tuple[np.ndarray, np.
     DataError
         If a file is missing, damaged, or does not fit the others.
     """
-    if folder is None:
-        if not os.environ.get("MINICNN_DATA"):
-            raise DataError(
-                "where are the MNIST files? Pass their folder, or set MINICNN_DATA to a folder that has them in mnist/"
-            )
-        folder = Path(os.environ["MINICNN_DATA"]) / "mnist"
-    folder = Path(folder).expanduser()
-    x_train, y_train = _pair(folder, "train")
-    x_test, y_test = _pair(folder, "t10k")
+    return _load("mnist", "MNIST", folder)
+
+
+def load_fashion_mnist(folder: str | os.PathLike | None = None) -> LabelledPictures:
+    """Fashion-MNIST: grey pictures of clothes, as large and as many as MNIST's digits, and harder to tell apart.
+
+    `FASHION_MNIST_CLASSES` has the names of the classes. Xiao, Rasul, Vollgraf 2017, "Fashion-MNIST: a Novel Image Dataset for
+    Benchmarking Machine Learning Algorithms".
+
+    Parameters
+    ----------
+    folder : path, optional
+        The folder of the four files, which are called like those of MNIST. By default ``fashion-mnist`` in the folder that the
+        environment variable MINICNN_DATA names.
+
+    Returns
+    -------
+    x_train, y_train, x_test, y_test
+        uint8 (N, 28, 28), 0 is the background; labels int64 (N,), 0 to 9.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, or does not fit the others.
+    """
+    return _load("fashion-mnist", "Fashion-MNIST", folder)
+
+
+def _load(name: str, title: str, folder: str | os.PathLike | None) -> LabelledPictures:
+    """Both parts of a data set whose folder is usually called ``name``."""
+    folder = data_folder(f"the {title} files, in {name}/") / name if folder is None else Path(folder).expanduser()
+    x_train, y_train = _pair(folder, "train", title)
+    x_test, y_test = _pair(folder, "t10k", title)
     if x_train.shape[1:] != x_test.shape[1:]:
         raise DataError(
             f"{folder}: training pictures are {x_train.shape[1:]} and test pictures {x_test.shape[1:]}; expected one size"
@@ -55,9 +86,9 @@ def load_mnist(folder: str | os.PathLike | None = None) -> tuple[np.ndarray, np.
     return x_train, y_train, x_test, y_test
 
 
-def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _pair(folder: Path, part: str, title: str) -> tuple[np.ndarray, np.ndarray]:
     """The pictures and labels of one part."""
-    images, labels = _find(folder, f"{part}-images-idx3-ubyte"), _find(folder, f"{part}-labels-idx1-ubyte")
+    images, labels = (_find(folder, f"{part}-{kind}-ubyte", title) for kind in ("images-idx3", "labels-idx1"))
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or 0 in x.shape:
         raise DataError(f"{images}: expected pictures (N, height, width), got shape {x.shape}; is it the file of the labels?")
@@ -68,13 +99,15 @@ def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     return x, y.astype(np.int64)
 
 
-def _find(folder: Path, name: str) -> Path:
+def _find(folder: Path, name: str, title: str) -> Path:
     """The file, under any of the names that are in use for it."""
     names = [f"{stem}{suffix}" for stem in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
     for candidate in names:
         if (folder / candidate).is_file():
             return folder / candidate
-    raise DataError(f"{folder} has no file {name}.gz; download the four MNIST files into it, or name the folder that has them")
+    raise DataError(
+        f"{folder} has no file {name}.gz; download the four {title} files into it, or name the folder that has them"
+    )
 
 
 def read_idx(path: str | os.PathLike) -> np.ndarray:

@@ -16,6 +16,7 @@ from .maxout import Maxout
 from .norm import BatchNorm1d, BatchNorm2d
 from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .stochastic_depth import StochasticDepth, survival_probabilities
+from .whitening import patch_whitening, whitening_conv
 
 __all__ = [
     "ELU",
@@ -47,6 +48,8 @@ __all__ = [
     "StochasticDepth",
     "Tanh",
     "VanillaDropout",
+    "patch_whitening",
     "set_algorithm",
     "survival_probabilities",
+    "whitening_conv",
 ]

@@ -32,6 +32,7 @@ from .resnet import (
     resnet110,
     resnet152,
 )
+from .speed_net import speed_net
 from .squeezenet import SQUEEZENET, squeezenet1_0, squeezenet1_1
 from .vgg import (
     VGG,
@@ -45,6 +46,7 @@ from .vgg import (
     vgg19,
     vgg19_bn,
 )
+from .vgg_small import vgg_small
 
 __all__ = [
     "ARCHITECTURES",
@@ -75,6 +77,7 @@ __all__ = [
     "resnet101",
     "resnet110",
     "resnet152",
+    "speed_net",
     "squeezenet1_0",
     "squeezenet1_1",
     "vgg11",
@@ -85,6 +88,7 @@ __all__ = [
     "vgg16_bn",
     "vgg19",
     "vgg19_bn",
+    "vgg_small",
 ]
 
 # By name, all functions that build a network: those above in lower case. A model's ``architecture`` is its name here.

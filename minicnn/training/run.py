@@ -43,6 +43,8 @@ class Run:
         Of the latest step: the base rate times the schedule's factor.
     order_state : dict
         The state of ``order_rng`` before it drew the current epoch's order.
+    arrays : dict of name to array
+        What training changes: all that was trainable when the run began, though a callback may freeze some of it later.
     best : dict of name to array, best_score
         Copies of what training had changed after the best epoch so far (before training, as long as there is none).
     validation : (loss, accuracy)
@@ -72,6 +74,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.order_state = self.order_rng.bit_generator.state
+        self.arrays = trained_arrays(self.model)
         self.best, self.best_score = self.snapshot(), None
 
     @property
@@ -119,7 +122,7 @@ class Run:
             "best": self.best,
             "best_score": self.best_score,
             "best_epoch": self.best_epoch,
-            "arrays": trained_arrays(self.model),
+            "arrays": self.arrays,
             "optimizer": self.optimizer.state_dict(),
             "regularizer": self.regularizer.state_dict() if self.regularizer else None,
             "average": self.average.state() if self.average else None,
@@ -130,7 +133,7 @@ class Run:
     def set_state(self, state: dict[str, Any]) -> None:
         """Put the run, and with it model, optimiser and generators, where the run was whose `state` this is."""
         self.optimizer.load_state_dict(state["optimizer"])
-        for name, array in trained_arrays(self.model).items():
+        for name, array in self.arrays.items():
             np.copyto(array, state["arrays"][name])
         if self.regularizer:
             self.regularizer.load_state_dict(state["regularizer"])
@@ -159,14 +162,13 @@ class Run:
             self.best, self.best_score, self.best_epoch = self.snapshot(), score, self.epoch
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Copies of what training changes: trainable parameters, and state."""
-        return {name: array.copy() for name, array in trained_arrays(self.model).items()}
+        """Copies of what training changes."""
+        return {name: array.copy() for name, array in self.arrays.items()}
 
     def restore_best(self) -> None:
         """Write the copies back into the arrays they were taken from, which others may share, and end train mode."""
-        arrays = {name: parameter.value for name, parameter in self.model.parameters().items()} | self.model.state()
         for name, array in self.best.items():
-            np.copyto(arrays[name], array)
+            np.copyto(self.arrays[name], array)
         for parameter in self.model.parameters().values():
             parameter.grad = None
         self.model.eval()

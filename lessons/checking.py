@@ -7,28 +7,26 @@ so with new numbers and shapes every time), prints the report and gives the exit
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import importlib.util
-import os
-import signal
+import io
 import sys
 import textwrap
-import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from guard import Forbidden, Originals, guarded
+from time_limit import TimeIsUp, time_limit
+
+from minicnn.gradcheck import Report
 
 WIDTH = 112
 TOLERANCE = 1e-6
-SECONDS = 120  # that a task may take
-GRACE = 5  # seconds in which it is interrupted again and again; then the whole check ends
 
 
 class Mistake(Exception):
@@ -39,19 +37,17 @@ class NotDone(Exception):
     """A function that still raises NotImplementedError, or is not there."""
 
 
-class TimeIsUp(BaseException):
-    """A task took too long. No `Exception`, so that ``except Exception`` in a student's loop does not swallow it."""
-
-
 class Student:
     """The student's functions. ``student.relu_forward(x)`` calls theirs, and watches how it behaves.
 
-    A stub counts as `NotDone`; an error, nothing returned, and a changed argument are each a `Mistake` that says where.
-    Only arrays are watched for changes, alone or in a tuple, so that a task may well ask to change a network.
+    A stub counts as `NotDone`. An error, nothing returned, a changed argument, and a result that is not an array of its own
+    (a view of an argument, or the array of an earlier result) are each a `Mistake` that says where. Only arrays are watched,
+    alone or in a tuple, so that a task may well ask to change a network.
     """
 
     def __init__(self, module: ModuleType):
         self._module = module
+        self._returned: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}  # of each function the last arrays, and copies
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function = getattr(self._module, name, None)
@@ -64,24 +60,39 @@ class Student:
                 answer = function(*arguments)
             except NotImplementedError as error:
                 raise NotDone(str(error)) from error
-            except Mistake:  # raised by something of the checker's that the student's function called
+            except (Mistake, TimeIsUp, KeyboardInterrupt):  # raised by something of the checker's, or by Ctrl-C
                 raise
-            except SystemExit as error:
-                raise Mistake(f"{name}() ends the program with exit(); a function returns its answer") from error
-            except Exception as error:
+            except BaseException as error:
                 raise Mistake(f"{name}() {_what_was_raised(error, self._module.__file__)}") from error
             for i, (argument, copies) in enumerate(zip(arguments, before, strict=True)):
                 if any(not np.array_equal(*pair) for pair in zip(_arrays_in(argument), copies, strict=True)):
                     raise Mistake(f"{name}() changes its argument number {i + 1}; others still need that array: work on a copy")
             if answer is None:
                 raise Mistake(f"{name}() returns nothing (None); is there a return at its end?")
+            self._expect_new_arrays(name, arguments, answer)
             return answer
 
         return call
 
+    def _expect_new_arrays(self, name: str, arguments: tuple, answer: Any) -> None:
+        """`Mistake` if a result is a view of an argument, or the array that an earlier call returned."""
+        results = _arrays_in(answer)
+        for i, argument in enumerate(arguments):
+            if any(np.may_share_memory(result, array) for result in results for array in _arrays_in(argument)):
+                raise Mistake(
+                    f"{name}() returns its argument number {i + 1} itself, or a view of it: whoever changes the one later "
+                    "changes the other. Return a new array"
+                )
+        if any(not np.array_equal(array, copy, equal_nan=True) for array, copy in self._returned.get(name, [])):
+            raise Mistake(
+                f"a call of {name}() changed the array that the call before had returned: is it kept from call to call? "
+                "Make a new one each time"
+            )
+        self._returned[name] = [(array, array.copy()) for array in results if array.dtype.kind == "f"]
+
 
 def _arrays_in(argument: Any) -> list[np.ndarray]:
-    return [a for a in (argument if isinstance(argument, tuple) else [argument]) if isinstance(a, np.ndarray)]
+    return [a for a in (argument if isinstance(argument, (tuple, list)) else [argument]) if isinstance(a, np.ndarray)]
 
 
 def expect_several(name: str, answer: Any, parts: str) -> list[Any]:
@@ -143,7 +154,7 @@ def expect_close(
     worst = np.unravel_index(np.abs(got - expected).argmax(), expected.shape)
     at = f"[{', '.join(str(int(i)) for i in worst)}]" if worst else ""
     wrong = int((np.abs(got - expected) > tolerance * scale).sum())
-    text = f"{wrong} of {expected.size} values of {name} are wrong; worst at {name}{at}: " if worst else f"{name}: "
+    text = f"{wrong} of {expected.size} values of {name} are wrong; the worst is {at}: " if worst else f"{name}: "
     text += f"got {got[worst]:.6g}, expected {expected[worst]:.6g}."
     for sentence, slip in (likely or {}).items():
         if np.shape(slip) == got.shape and np.allclose(got, slip, rtol=tolerance, atol=tolerance * scale):
@@ -152,10 +163,24 @@ def expect_close(
     raise Mistake(text)
 
 
-def expect_gradients(report: Any) -> None:
-    """`Mistake` with the report's words unless a `minicnn.gradcheck` report is all right."""
-    if not report.ok:
-        raise Mistake(str(report))
+def expect_gradients(subject: str, got: Sequence[Any], expected: dict[str, np.ndarray], check: Callable[[], Report]) -> None:
+    """`Mistake` unless all gradients agree; in the words of a gradient check, which guesses at the cause.
+
+    Parameters
+    ----------
+    subject : str
+        What has been differentiated.
+    got, expected : arrays in equal order, the expected ones by name
+    check : function without arguments
+        Runs the gradient check. That takes longer than a comparison, and so it is run only if something is wrong.
+    """
+    try:
+        for (name, right), gradient in zip(expected.items(), got, strict=True):
+            expect_close(f"{name} of {subject}", gradient, right)
+    except Mistake:
+        if not (report := check()).ok:
+            raise Mistake(str(report)) from None
+        raise
 
 
 def main(folder: Path, lesson: str, tasks: dict[str, Callable[[Student, np.random.Generator], None]]) -> int:
@@ -177,30 +202,42 @@ def main(folder: Path, lesson: str, tasks: dict[str, Callable[[Student, np.rando
     seed = int(np.random.SeedSequence().entropy % 1_000_000) if options.seed is None else options.seed
     print(f"{lesson}: {options.file}\nthe numbers are new each time; to have these again: --seed {seed}\n")
 
-    try:
-        with time_limit():
-            student = Student(_load(options.file))
-    except (Mistake, TimeIsUp) as mistake:
-        print(_indented(str(mistake)))
-        return 1
     passed = 0
-    for number, (title, check) in enumerate(tasks.items(), start=1):
-        verdict, reason = _verdict(check, student, np.random.default_rng([seed, number]))
-        passed += verdict == "passed"
-        print(f"  task {number}  {title:<46} {verdict}")
-        if reason:
-            print(_indented(reason))
+    with guarded(options.file) as originals:
+        try:
+            with time_limit("loading the file"):
+                student = Student(_load(options.file))
+            expect_nothing_replaced(originals)
+        except (Mistake, TimeIsUp) as mistake:
+            print(_indented(str(mistake)))
+            return 1
+        for number, (title, check) in enumerate(tasks.items(), start=1):
+            printed = io.StringIO()
+            with redirect_stdout(printed):
+                verdict, reason = _verdict(check, student, np.random.default_rng([seed, number]), f"task {number}", originals)
+            passed += verdict == "passed"
+            print(f"  task {number}  {title:<46} {verdict}")
+            for text in (reason, _what_was_printed(printed)):
+                if text:
+                    print(_indented(text))
     print(f"\n{passed} of {len(tasks)} tasks passed." + (" Well done." if passed == len(tasks) else ""))
     return 0 if passed == len(tasks) else 1
 
 
 def _verdict(
-    check: Callable[[Student, np.random.Generator], None], student: Student, rng: np.random.Generator
+    check: Callable[[Student, np.random.Generator], None],
+    student: Student,
+    rng: np.random.Generator,
+    task: str,
+    originals: Originals,
 ) -> tuple[str, str]:
     """The verdict on one task, and the reason if there is anything to say."""
     try:
-        with time_limit():
-            check(student, rng)
+        try:
+            with time_limit(task), np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):  # NumPy's own
+                check(student, rng)
+        finally:
+            expect_nothing_replaced(originals)
     except NotDone as stub:
         return "not done yet", "" if "Lesson" in str(stub) else str(stub)
     except (Mistake, TimeIsUp) as mistake:
@@ -210,46 +247,11 @@ def _verdict(
     return "passed", ""
 
 
-@contextmanager
-def time_limit() -> Iterator[None]:
-    """`TimeIsUp` in a block that takes longer than ``SECONDS``: a loop without an end costs its own task only.
-
-    A thread waits beside the block, and then interrupts it as Ctrl-C would, which works on every system. Python looks for
-    interrupts between its own steps, so that one long call into compiled code, or a sleep, has to come to its end first; and a
-    loop that catches everything goes on. So the interrupt is repeated, and if nothing helps for ``GRACE`` seconds the thread
-    says so and ends the program, with status 1.
-    """
-    seconds, complaint = SECONDS, f"no answer within {SECONDS} seconds: is there a loop that never ends?"
-    is_done, is_late = threading.Event(), threading.Event()
-
-    def watch() -> None:
-        if is_done.wait(seconds):
-            return
-        is_late.set()
-        deadline = time.monotonic() + GRACE
-        while time.monotonic() < deadline:
-            _thread.interrupt_main()
-            if is_done.wait(0.1):
-                return
-        print(_indented(f"WRONG: {complaint} It cannot be interrupted either (does it sleep, or catch every exception?)."))
-        print("\nThe check ends here; mend that, and run it again.", flush=True)
-        os._exit(1)
-
-    def interrupt(*arguments: Any) -> None:
-        if is_late.is_set() and not is_done.is_set():
-            raise TimeIsUp(complaint)
-        if not is_late.is_set() and callable(before):  # somebody pressed Ctrl-C
-            before(*arguments)
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        is_done.set()
-        watcher.join()
-        signal.signal(signal.SIGINT, before)
+def expect_nothing_replaced(originals: Originals) -> None:
+    """`Mistake` if functions of others were replaced; they are put back."""
+    if replaced := originals.put_back():
+        names = ", ".join(replaced)
+        raise Mistake(f"{names} had been replaced by something else: give your functions and variables names of their own")
 
 
 def _load(path: Path) -> ModuleType:
@@ -263,17 +265,31 @@ def _load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise Mistake(f"Python cannot read {path}, line {error.lineno}: {error.msg}") from error
-    except SystemExit as error:
-        raise Mistake(f"{path} ends the program with exit() while it is loaded; leave that out") from error
-    except Exception as error:
+    except (TimeIsUp, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         raise Mistake(f"{path} cannot be loaded: it {_what_was_raised(error, str(path))}") from error
     return module
 
 
-def _what_was_raised(error: Exception, file: str | None) -> str:
+def _what_was_printed(printed: io.StringIO) -> str:
+    """The first lines of it, so that a print in a loop does not hide the report; '' if it was nothing, or was closed."""
+    lines = [] if printed.closed else printed.getvalue().splitlines()
+    if not lines:
+        return ""
+    rest = f"\n  ... and {len(lines) - 3} lines more" if len(lines) > 3 else ""
+    return "what it printed:\n" + "\n".join(f"  {line[:WIDTH]}" for line in lines[:3]) + rest
+
+
+def _what_was_raised(error: BaseException, file: str | None) -> str:
     """In words, with the last line of the student's own file that was running."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     where = f" in line {own[-1].lineno}, `{own[-1].line}`" if own else ""
+    if isinstance(error, Forbidden):
+        what, _, advice = str(error).partition("; ")
+        return f"{what}{where}; {advice}"
+    if isinstance(error, SystemExit):
+        return f"ends the program with exit(){where}; a function returns its answer, and a file has functions only"
     return f"raised {type(error).__name__}{where}: {error}"
 
 

@@ -10,6 +10,8 @@ from lesson_files import LESSONS, load
 
 from minicnn.gradcheck import check_function
 from minicnn.kernels import textbook
+from minicnn.layers import ReLU
+from minicnn.losses import SoftmaxCrossEntropy
 
 LESSON = LESSONS / "01_backpropagation"
 solution = load(LESSON / "solution.py")
@@ -30,7 +32,35 @@ def linear_backward_by(change):
     return {"linear_backward": lambda dy, x, w: change(*solution.linear_backward(dy, x, w), dy, x, w)}
 
 
+class LinearThatRemembers:
+    """A layer's habit: backward uses what the last forward pass kept."""
+
+    def forward(self, x, w, b):
+        self.x = x.copy()
+        return solution.linear_forward(x, w, b)
+
+    def backward(self, dy, x, w):
+        return solution.linear_backward(dy, self.x, w)
+
+
+def into_one_array(function):
+    """The results of equal shape all in the same array."""
+    kept = {}
+
+    def call(*arguments):
+        result = function(*arguments)
+        kept.setdefault(result.shape, np.empty_like(result))[...] = result
+        return kept[result.shape]
+
+    return call
+
+
+remembers = LinearThatRemembers()
 WRONG["linear"] = {
+    "x of the last forward pass": {"linear_forward": remembers.forward, "linear_backward": remembers.backward},
+    "y always the same array": {"linear_forward": into_one_array(solution.linear_forward)},
+    "always four samples": {"linear_forward": lambda x, w, b: np.stack([w @ x[n] + b for n in range(4)])},
+    "whole numbers": {"linear_forward": lambda x, w, b: (x @ w.T + b).astype(int)},
     "bias forgotten": {"linear_forward": lambda x, w, b: x @ w.T},
     "bias subtracted": {"linear_forward": lambda x, w, b: x @ w.T - b},
     "bias of the first output only": {"linear_forward": lambda x, w, b: x @ w.T + b[0]},
@@ -60,6 +90,17 @@ RIGHT["linear"] = {
     "other memory layouts and a list": {
         "linear_forward": lambda x, w, b: np.asfortranarray(np.dot(w, x.T).T + b),
         "linear_backward": lambda dy, x, w: [(w.T @ dy.T).T, (x.T @ dy).T, np.ones(len(dy)) @ dy],
+    },
+    "a sum over an axis more": {
+        "linear_forward": lambda x, w, b: (x[:, None, :] * w).sum(axis=2) + b,
+        "linear_backward": lambda dy, x, w: (
+            (dy[:, :, None] * w).sum(axis=1),
+            (dy[:, :, None] * x[:, None, :]).sum(axis=0),
+            np.add.reduce(dy),
+        ),
+    },
+    "bias as one more column": {
+        "linear_forward": lambda x, w, b: np.hstack([x, np.ones((len(x), 1))]) @ np.hstack([w, b[:, None]]).T
     },
     "sample by sample": {
         "linear_backward": lambda dy, x, w: (
@@ -101,6 +142,11 @@ def masked_in_place(dy, x):
 
 WRONG["relu"] = {
     "|x|": {"relu_forward": np.abs},
+    "x itself if nothing is negative": {"relu_forward": lambda x: np.maximum(x, 0) if x.min() < 0 else x},
+    "dy itself if nothing is negative": {"relu_backward": lambda dy, x: np.where(x > 0, dy, 0) if x.min() <= 0 else dy},
+    "printed": {"relu_forward": lambda x: print(end="")},
+    "dx always the same array": {"relu_backward": into_one_array(solution.relu_backward)},
+    "three axes at most": {"relu_forward": lambda x: np.maximum(x, 0) if x.ndim < 4 else x.copy()},
     "cut off at 1": {"relu_forward": lambda x: np.clip(x, 0, 1)},
     "cut off at 6": {"relu_forward": lambda x: np.clip(x, 0, 6)},
     "leaky": {"relu_forward": lambda x: np.where(x > 0, x, 0.01 * x)},
@@ -124,6 +170,9 @@ RIGHT["relu"] = {
     "times a mask": {"relu_forward": lambda x: x * (x > 0), "relu_backward": lambda dy, x: dy * (x > 0)},
     "half of x + |x|": {"relu_forward": lambda x: (x + np.abs(x)) / 2},
     "clip, and a masked copy": {"relu_forward": lambda x: np.clip(x, 0, None), "relu_backward": masked},
+    "minicnn's": {"relu_forward": lambda x: ReLU().forward(x)},
+    "put into zeros": {"relu_forward": lambda x: np.add(np.zeros_like(x), x, where=x > 0, out=np.zeros_like(x))},
+    "choose": {"relu_backward": lambda dy, x: np.choose(x > 0, [np.zeros_like(dy), dy])},
     "heaviside": {"relu_backward": lambda dy, x: np.heaviside(x, 0) * dy},
     "from y": {"relu_backward": lambda dy, x: np.where(solution.relu_forward(x) > 0, dy, 0.0)},
 }
@@ -172,6 +221,19 @@ def softmax_one_hot(scores, y):
     return np.asarray(-(one_hot * e).sum() / len(y)), (np.exp(e) - one_hot) / len(y)
 
 
+def softmax_by_jacobian(scores, y):
+    """dscores as -1/p at the label, times the whole of softmax's derivatives, with p kept from 0."""
+    loss, dscores = solution.softmax_cross_entropy(scores, y)
+    for n, row in enumerate(scores):
+        p = np.exp(row - row.max())
+        p /= p.sum()
+        if p[y[n]] > 1e-9:
+            dp = np.zeros_like(p)
+            dp[y[n]] = -1 / p[y[n]] / len(y)
+            dscores[n] = (np.diag(p) - np.outer(p, p)) @ dp
+    return loss, dscores
+
+
 def softmax_loops(scores, y):
     loss, dscores = 0.0, np.zeros_like(scores)
     for n, row in enumerate(scores):
@@ -183,7 +245,29 @@ def softmax_loops(scores, y):
     return loss, dscores
 
 
+def as_many_classes_as(count):
+    """One-hot labels with so many columns, and zeros or nothing where the scores have more or fewer."""
+
+    def softmax_cross_entropy(scores, y):
+        loss, dscores = solution.softmax_cross_entropy(scores, y)
+        one_hot = np.eye(count(scores, y))[y][:, : scores.shape[1]]
+        p = len(y) * dscores + np.eye(scores.shape[1])[y]
+        return loss, (p - one_hot) / len(y)
+
+    return {"softmax_cross_entropy": softmax_cross_entropy}
+
+
+def softmax_over_samples(scores, y):
+    e = np.exp(scores - scores.max(axis=0))
+    p = e / e.sum(axis=0)
+    return -np.log(p[np.arange(len(y)), y]).mean(), (p - np.eye(scores.shape[1])[y]) / len(y)
+
+
 WRONG["softmax"] = {
+    "as many classes as labels come up": as_many_classes_as(lambda scores, y: y.max() + 1),
+    "as many classes as samples": as_many_classes_as(lambda scores, y: len(y)),
+    "over the samples": {"softmax_cross_entropy": softmax_over_samples},
+    "one sample forgotten": softmax_by(lambda loss, d, s, y: (loss, np.vstack([d[:-1], 0 * d[-1:]]))),
     "no shift": softmax_loss(lambda s: 0),
     "the largest score of all subtracted": softmax_loss(np.max),
     "that, and the logarithm of 0 avoided": softmax_loss(np.max, lambda z: np.log(z + 1e-300)),
@@ -214,6 +298,8 @@ RIGHT["softmax"] = {
     "NumPy's float": softmax_loss(),
     "shifted a little further": softmax_loss(lambda s: s.max(axis=1, keepdims=True) + 3),
     "a list": softmax_by(lambda loss, d, s, y: [loss, d]),
+    "by its matrix of derivatives": {"softmax_cross_entropy": softmax_by_jacobian},
+    "minicnn's": {"softmax_cross_entropy": lambda s, y: ((loss := SoftmaxCrossEntropy()).forward(s, y), loss.backward())},
 }
 
 # ---- convolution, forward
@@ -249,6 +335,21 @@ def conv_rounded_up(x, w, b, stride, pad):
     return np.pad(y, ((0, 0), (0, 0), (0, OH - y.shape[2]), (0, OW - y.shape[3])))
 
 
+def conv_where(is_right):
+    """conv2d_forward() that gives zeros unless is_right(x, w)."""
+    return {"conv2d_forward": lambda x, w, *rest: solution.conv2d_forward(x, w, *rest) * is_right(x, w)}
+
+
+def conv_with_width_of_height(x, w, b, stride, pad):
+    y = solution.conv2d_forward(x, w, b, stride, pad)
+    return np.resize(y, (*y.shape[:3], y.shape[2]))
+
+
+def conv_centred(x, w, b, stride, pad):
+    """The filter's middle on the pixel, as in "same" convolutions, whatever the border."""
+    return solution.conv2d_forward(x, w, b, stride, w.shape[2] // 2)
+
+
 def conv_seven_loops(x, w, b, stride, pad):
     (N, C, H, W), (F, _, KH, KW) = x.shape, w.shape
     OH, OW = (H + 2 * pad - KH) // stride + 1, (W + 2 * pad - KW) // stride + 1
@@ -269,12 +370,35 @@ def conv_windows(x, w, b, stride, pad):
     return (np.tensordot(windows, w, axes=([1, 4, 5], [1, 2, 3])) + b).transpose(0, 3, 1, 2)
 
 
+def conv_tap_by_tap(x, w, b, stride, pad):
+    """A sum over the filter's places, each with all positions at once."""
+    xp = padded(x, pad)
+    OH, OW = (1 + (n - k) // stride for n, k in zip(xp.shape[2:], w.shape[2:], strict=True))
+    y = b[:, None, None] + np.zeros((len(x), len(w), OH, OW))
+    for p, q in np.ndindex(w.shape[2:]):
+        pixels = xp[:, :, p : p + stride * OH : stride, q : q + stride * OW : stride]
+        y += np.einsum("nchw,fc->nfhw", pixels, w[:, :, p, q], optimize=True)
+    return y
+
+
 def conv_im2col(x, w, b, stride, pad):
     return textbook.conv2d_forward(x, w, b, (stride, stride), (pad,) * 4, (1, 1), 1)
 
 
 BACKWARDS = slice(None, None, -1)
 WRONG["convolution_forward"] = {
+    "square pictures only": conv_where(lambda x, w: x.shape[2] == x.shape[3]),
+    "square filters only": conv_where(lambda x, w: w.shape[2] == w.shape[3]),
+    "odd filters only": conv_where(lambda x, w: w.shape[2] % 2 and w.shape[3] % 2),
+    "even filters only": conv_where(lambda x, w: not (w.shape[2] % 2 and w.shape[3] % 2)),
+    "pictures of even height only": conv_where(lambda x, w: x.shape[2] % 2 == 0),
+    "pictures of odd width only": conv_where(lambda x, w: x.shape[3] % 2),
+    "several filters only": conv_where(lambda x, w: len(w) > 1),
+    "as wide as high": {"conv2d_forward": conv_with_width_of_height},
+    "middle of the filter": {"conv2d_forward": conv_centred},
+    "axes of length 1 lost": {"conv2d_forward": lambda *a: solution.conv2d_forward(*a).squeeze()},
+    "first picture only": {"conv2d_forward": lambda x, *a: np.repeat(solution.conv2d_forward(x[:1], *a), len(x), axis=0)},
+    "y always the same array": {"conv2d_forward": into_one_array(solution.conv2d_forward)},
     "filter flipped": conv(BACKWARDS, BACKWARDS),
     "filter's rows flipped": conv(rows=BACKWARDS),
     "filter's columns flipped": conv(columns=BACKWARDS),
@@ -300,6 +424,7 @@ RIGHT["convolution_forward"] = {
     "seven loops, without padding": {"conv2d_forward": conv_seven_loops},
     "windows, and a view": {"conv2d_forward": conv_windows},
     "im2col": {"conv2d_forward": conv_im2col},
+    "tap by tap": {"conv2d_forward": conv_tap_by_tap},
     "all positions, then every second": {
         "conv2d_forward": lambda x, w, b, stride, pad: solution.conv2d_forward(x, w, b, 1, pad)[:, :, ::stride, ::stride]
     },
@@ -365,7 +490,38 @@ def conv_backward_loops(dy, x, w, stride, pad):
     return [dxp[:, :, pad : pad + H, pad : pad + W], dw, db]
 
 
+def conv_backward_tap_by_tap(dy, x, w, stride, pad):
+    (OH, OW), (H, W) = dy.shape[2:], x.shape[2:]
+    xp, dw = padded(x, pad), np.empty_like(w)
+    dxp = np.zeros_like(xp)
+    for p, q in np.ndindex(w.shape[2:]):
+        seen = (..., slice(p, p + stride * OH, stride), slice(q, q + stride * OW, stride))
+        dw[:, :, p, q] = np.tensordot(dy, xp[seen], axes=([0, 2, 3], [0, 2, 3]))
+        dxp[seen] += np.einsum("nfhw,fc->nchw", dy, w[:, :, p, q])
+    return dxp[..., pad : H + pad, pad : W + pad], dw, np.einsum("nfhw->f", dy)
+
+
+def size_without_remainder(dx, dw, db, dy, x, w, stride, pad):
+    """dx zero where no window would begin if the windows filled the picture."""
+    dx = dx.copy()
+    for axis in (2, 3):
+        if (x.shape[axis] + 2 * pad - w.shape[axis]) % stride:
+            dx = np.delete(dx, -1, axis)
+    return dx, dw, db
+
+
+def last_position_left_out(dx, dw, db, dy, x, w, stride, pad):
+    dy = dy.copy()
+    dy[:, :, -1, -1] = 0
+    return dx, solution.conv2d_backward(dy, x, w, stride, pad)[1], db
+
+
 WRONG["convolution_backward"] = {
+    "axes of length 1 lost": conv_backward_by(lambda dx, dw, db, *_: (dx.squeeze(), dw.squeeze(), db)),
+    "dx a row short where windows end short": conv_backward_by(size_without_remainder),
+    "dw without the last position": conv_backward_by(last_position_left_out),
+    "db a sum over all but the pictures": conv_backward_by(lambda dx, dw, db, dy, *_: (dx, dw, dy.sum(axis=(1, 2, 3)))),
+    "dx of the first picture only": conv_backward_by(lambda dx, *rest: (np.repeat(dx[:1], len(dx), axis=0), *rest[:2])),
     "dw of a flipped filter": conv_backward_by(lambda dx, dw, db, *_: (dx, dw[:, :, ::-1, ::-1], db)),
     "dw a mean over the batch": conv_backward_by(lambda dx, dw, db, dy, *_: (dx, dw / len(dy), db)),
     "dw with filters and channels exchanged": conv_backward_by(lambda dx, dw, db, *_: (dx, dw.swapaxes(0, 1), db)),
@@ -388,6 +544,7 @@ RIGHT["convolution_backward"] = {
             dy, x, w, (stride, stride), (pad,) * 4, (1, 1), 1
         )
     },
+    "tap by tap": {"conv2d_backward": conv_backward_tap_by_tap},
     "other memory layouts": conv_backward_by(lambda dx, dw, db, *_: (np.asfortranarray(dx), np.asfortranarray(dw), db)),
 }
 
@@ -425,6 +582,25 @@ def integers_kept(forward, backward, x, rng):
     return check(forward, backward, x, rng) if x.dtype.kind == "f" else relative(backward(1, x), np.zeros(x.shape))
 
 
+def one_sided(forward, backward, x, rng):
+    x, h = np.array(x, float), 1e-6
+    r = rng.uniform(-1, 1, np.shape(forward(x)))
+    here, claimed = np.vdot(r, forward(x)), np.asarray(backward(r, x.copy()), float)
+    steps = np.eye(x.size).reshape(-1, *x.shape) * h
+    numeric = np.reshape([np.vdot(r, forward(x + step)) - here for step in steps], x.shape) / h
+    return bool(np.abs(claimed - numeric).max() <= 0.01 * np.abs(numeric).max())
+
+
+def in_two_loops(forward, backward, x, rng):
+    right, (rows, columns) = gradient_check()["gradient_is_right"], x.shape
+    return right(forward, backward, x, rng) and rows * columns > 0
+
+
+def ten_entries(claimed, numeric):
+    some = np.random.default_rng(0).permutation(claimed.size)[:10]
+    return relative(claimed.ravel()[some], numeric.ravel()[some])
+
+
 def by_minicnn(forward, backward, x, rng):
     x = x.astype(np.float64)
     report = check_function(lambda x: forward(x), lambda dy: {"x": backward(dy, x)}, {"x": x}, tolerance=1e-5, rng=rng)
@@ -447,6 +623,11 @@ WRONG["fault_finding"] = {
     "always yes": {"gradient_is_right": lambda forward, backward, x, rng: True},
     "always no": {"gradient_is_right": lambda forward, backward, x, rng: False},
     "a number": {"gradient_is_right": lambda forward, backward, x, rng: 1.0},
+    "matrices only": {"gradient_is_right": in_two_loops},
+    "no difference is large": gradient_check(lambda a, n: not np.abs(a - n).max() > 1e-5 * np.abs(n).max()),
+    "ten entries only": gradient_check(ten_entries),
+    "h = 0.5": gradient_check(h=0.5),
+    "h = 1e-12": gradient_check(h=1e-12),
     "r of ones": gradient_check(projection=lambda rng, x, y: np.ones(np.shape(y))),
     "r of ones, and small differences allowed": gradient_check(
         lambda a, n: np.abs(a - n).max() <= 1e-5 * np.abs(n).max() + 1e-9, lambda rng, x, y: np.ones(np.shape(y))
@@ -482,4 +663,5 @@ RIGHT["fault_finding"] = {
     "within 1 %": gradient_check(lambda a, n: np.abs(a - n).max() <= 0.01 * np.abs(n).max()),
     "r between 0 and 1, h = 1e-4": gradient_check(projection=lambda rng, x, y: rng.random(np.shape(y)), h=1e-4),
     "h = 1e-6": gradient_check(h=1e-6),
+    "one side only, within 1 %": {"gradient_is_right": one_sided},
 }

@@ -3,6 +3,8 @@
 ``WRONG[task][what it does]`` and ``RIGHT[task][how]`` are the functions that take the place of the solution's.
 """
 
+from contextlib import suppress
+
 import numpy as np
 from lesson_files import LESSONS, load
 
@@ -60,7 +62,22 @@ def cut_off(network, layer, x):
     return np.einsum("nchw->nc", output) / output[0, 0].size if output.ndim == 4 else output
 
 
+def rest_thrown_away(network, layer, x):
+    for name in list(network.layers)[list(network.layers).index(layer) + 1 :]:
+        del network.layers[name]
+    return layer_by_layer(network, layer, x)
+
+
+def all_in_float64(network, layer, x):
+    return solution.extract_codes(network.astype(np.float64), layer, x.astype(np.float64))
+
+
 WRONG["codes"] = {
+    "rest thrown away": {"extract_codes": rest_thrown_away},
+    "network left in float64": {"extract_codes": all_in_float64},
+    "square pictures only": codes(pool=lambda maps: maps.sum(axis=(2, 3)) / maps.shape[2] ** 2),
+    "divided by the batch": codes(pool=lambda maps: maps.sum(axis=(2, 3)) / len(maps)),
+    "scaled to length 1": codes(pool=lambda maps: (c := maps.mean((2, 3))) / np.linalg.norm(c, axis=1, keepdims=True)),
     "train mode": codes(lambda network: None),
     "train mode, on a copy": {"extract_codes": on_a_copy_in_train_mode},
     "only batch norm in eval mode": codes(only(BatchNorm2d)),
@@ -140,7 +157,32 @@ def feature_by_feature(train, other):
     return [train, other]
 
 
+def by_the_spread(train, other):
+    mean = np.einsum("nd->d", train)[None] / len(train)
+    variance = np.einsum("nd,nd->d", train - mean, train - mean)[None] / len(train)
+    scale = np.ones_like(variance)
+    np.divide(1, np.sqrt(variance), where=variance > 1e-18, out=scale)
+    return np.multiply(train - mean, scale), np.multiply(other - mean, scale)
+
+
+class FirstStatistics:
+    """A scaler that is fitted once and for all."""
+
+    mean = None
+
+    def standardise(self, train, other):
+        if self.mean is None:
+            self.mean, self.std = train.mean(axis=0), train.std(axis=0)
+        return (train - self.mean) / self.std, (other - self.mean) / self.std
+
+
 WRONG["standardising"] = {
+    "the first statistics for ever": {"standardise": FirstStatistics().standardise},
+    "by the range": standardised(lambda std, train: np.ptp(train, axis=0) + 1e-300),
+    "each row": {"standardise": lambda *sets: tuple((x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True) for x in sets)},
+    "other as it was": {"standardise": lambda train, other: (solution.standardise(train, other)[0], other)},
+    "the other way round": {"standardise": lambda train, other: solution.standardise(other, train)[::-1]},
+    "exchanged": {"standardise": lambda train, other: solution.standardise(train, other)[::-1]},
     "not at all": {"standardise": lambda train, other: (train.copy(), other.copy())},
     "each by itself": {"standardise": each_by_itself},
     "both together": {"standardise": both_together},
@@ -158,6 +200,7 @@ WRONG["standardising"] = {
     "train alone": {"standardise": lambda train, other: solution.standardise(train, other)[0]},
 }
 RIGHT["standardising"] = {
+    "by the spread, with axes kept": {"standardise": by_the_spread},
     "std below 1e-12": standardised(lambda std, train: np.where(std < 1e-12, 1, std)),
     "std below 1e-6": standardised(lambda std, train: np.where(std < 1e-6, 1, std)),
     "largest equal to least": standardised(lambda std, train: np.where(np.ptp(train, axis=0) == 0, 1, std)),
@@ -201,7 +244,20 @@ def classifier_loops(w, b, x, y, strength):
     return loss, dw, db
 
 
+def as_many_classes_as_labels(w, b, x, y, strength):
+    loss, dw, db = solution.softmax_regression(w, b, x, y, strength)
+    K = y.max() + 1
+    return loss, np.vstack([dw[:K], strength * w[K:]]), np.append(db[:K], 0 * db[K:])
+
+
 WRONG["classifier"] = {
+    "as many classes as labels come up": {"softmax_regression": as_many_classes_as_labels},
+    "regularisation of one row": classifier_by(
+        lambda loss, dw, db, w, b, x, y, s: (loss, dw - s * np.vstack([w[:-1], 0 * w[:1]]), db)
+    ),
+    "root of the squares": classifier_by(
+        lambda loss, dw, db, w, b, x, y, s: (loss + s / 2 * (np.linalg.norm(w) - (w * w).sum()), dw, db)
+    ),
     "no regularisation": {"softmax_regression": lambda w, b, x, y, s: solution.softmax_regression(w, b, x, y, 0)},
     "regularisation without 1/2": classifier_by(lambda loss, dw, db, w, b, x, y, s: (loss + s / 2 * (w * w).sum(), dw, db)),
     "regularisation of the bias": classifier_by(lambda loss, dw, db, w, b, x, y, s: (loss + s / 2 * b @ b, dw, db + s * b)),
@@ -307,7 +363,35 @@ def shuffled(fit, best, path, train, val, test):
     return best, fit(x[order].astype(np.float32), y[order], best).score(*test)
 
 
+class BestOfAll:
+    """Keeps its best from one call to the next."""
+
+    best, accuracy = None, -1.0
+
+    def choose_regularisation(self, fit, train, val, test, path):
+        for strength in sorted(path, reverse=True):
+            accuracy = fit(*train, strength).score(*val)
+            if accuracy > self.accuracy:
+                self.best, self.accuracy = strength, accuracy
+        return self.best, fit(*joined(train, val), self.best).score(*test)
+
+
+def test_part_in_spite_of_it_all(fit, strength, train, val, test):
+    """Trains on the test part, and catches what the checker says to that."""
+    with suppress(Exception):
+        fit(*test, strength)
+    return fit(*train, strength).score(*val)
+
+
 WRONG["choosing"] = {
+    "the best of all calls": {"choose_regularisation": BestOfAll().choose_regularisation},
+    "the test part in spite of it all": choice(test_part_in_spite_of_it_all),
+    "path sorted in place": choice(among=lambda path, goodness: path.sort() or strongest(path, goodness)),
+    "the middle of the path": choice(among=lambda path, goodness: path[len(path) // 2]),
+    "all but the strongest": choice(among=lambda path, goodness: strongest(sorted(path)[:-1], goodness)),
+    "twice the accuracy": choice(
+        answer=lambda fit, best, path, train, val, test: (best, 2 * fit(*joined(train, val), best).score(*test))
+    ),
     "by the test part": choice(lambda fit, s, train, val, test: fit(*train, s).score(*test)),
     "by the training part": choice(lambda fit, s, train, val, test: fit(*train, s).score(*train)),
     "by validation and test part": choice(lambda fit, s, train, val, test: fit(*train, s).score(*joined(val, test))),
@@ -360,6 +444,7 @@ WRONG["choosing"] = {
     "strength alone": choice(answer=lambda fit, best, path, train, val, test: best),
 }
 RIGHT["choosing"] = {
+    "loops over numbers": choice(among=lambda path, goodness: min(((-goodness(s), -s, i) for i, s in enumerate(path)))[1] * -1),
     "by the largest pair": choice(),
     "sorted, and argmax": choice(among=sorted_and_argmax),
     "by predictions, and curious": choice(also_curious),
@@ -491,7 +576,43 @@ def with_a_forward_pass(network, until):
     network.train().forward(np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32))
 
 
+def always_scores(network, num_classes, rng):
+    network.layers["scores"] = Linear(network.layers["scores"].in_features, num_classes, rng=rng)
+
+
+def weights_exchanged(old, num_classes, rng):
+    head = Linear(old.in_features, old.out_features, rng=rng)
+    head.w.value = head.w.value[:1].repeat(num_classes, axis=0) * rng.standard_normal((num_classes, 1)).astype(np.float32)
+    head.b.value = np.zeros(num_classes, np.float32)
+    return head
+
+
+def bias_of_the_old_head(old, num_classes, rng):
+    head = Linear(old.in_features, num_classes, rng=rng)
+    head.b.value = old.b.value.copy()
+    return head
+
+
+def a_flag_on_the_layers(network, until):
+    for name, layer in network.layers.items():
+        vars(layer)["frozen"] = True
+        if name == until:
+            break
+
+
+def trainable_on_the_layers(network, until):
+    network.layers[until].trainable = False
+
+
 WRONG["head_and_freeze"] = {
+    "always the layer scores": frozen_by(right_freeze, head=always_scores),
+    "always seven inputs": head_of(lambda old, num_classes, rng: Linear(7, num_classes, rng=rng)),
+    "always three classes": head_of(lambda old, num_classes, rng: Linear(old.in_features, 3, rng=rng)),
+    "weights exchanged in an old layer": head_of(weights_exchanged),
+    "bias of the old head": head_of(bias_of_the_old_head),
+    "a flag on the layers": frozen_by(a_flag_on_the_layers),
+    "trainable on the layers": frozen_by(trainable_on_the_layers),
+    "until alone": frozen_by(lambda network, until: network.layers[until].freeze()),
     "the wrong way round": headed_by(reversed_flags),
     "until excluded": frozen_by(until_excluded),
     "until its parameters": frozen_by(until_a_parameter_of_it),
@@ -520,6 +641,8 @@ WRONG["head_and_freeze"] = {
     "statistics changed": headed_by(with_a_forward_pass),
 }
 RIGHT["head_and_freeze"] = {
+    "in other words": frozen_by(lambda network, until: network.freeze(names=list(network.split(until)[0].layers))),
+    "without a bias": head_of(lambda old, num_classes, rng: Linear(old.in_features, num_classes, bias=False, rng=rng)),
     "layer by layer": frozen_by(layer_by_layer_until),
     "the lower half frozen": frozen_by(lambda network, until: network.split(until)[0].freeze()),
     "parameters by their top-level layer": frozen_by(top_level_names, unfreezes=False),

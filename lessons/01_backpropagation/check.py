@@ -18,6 +18,8 @@ from minicnn.kernels import reference, textbook
 from minicnn.layers import Linear, ReLU
 from minicnn.losses import SoftmaxCrossEntropy
 
+KEPT = "does it use what linear_forward() kept? It must use nothing but its own arguments"
+
 # ---- Task 1
 
 
@@ -31,12 +33,13 @@ def linear_of_size(student: Student, rng: np.random.Generator, N: int, D: int, M
     layer = Linear(D, M).astype(np.float64)
     x, w, b = rng.standard_normal((N, D)), rng.standard_normal((M, D)), rng.standard_normal(M)
     layer.w.value, layer.b.value = w.copy(), b.copy()
-    y = layer.forward(x)
+    y = layer.train().forward(x)
     slips = {"Was the bias forgotten?": y - b, "Was the bias subtracted?": y - 2 * b}
     expect_close("y", student.linear_forward(x, w, b), y, slips)
 
     dy = rng.standard_normal(y.shape)
-    expect_several("linear_backward", student.linear_backward(dy, x, w), "dx, dw, db")
+    expected = {"dx": layer.backward(dy), "dw": layer.w.grad, "db": layer.b.grad}
+    got = expect_several("linear_backward", student.linear_backward(dy, x, w), "dx, dw, db")
 
     def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         return student.linear_forward(x, w, b)
@@ -45,28 +48,20 @@ def linear_of_size(student: Student, rng: np.random.Generator, N: int, D: int, M
         return dict(zip("xwb", student.linear_backward(dy, x, w), strict=True))
 
     subject = f"linear_backward (x {x.shape}, w {w.shape})"
-    expect_gradients(check_function(forward, backward, {"x": x, "w": w, "b": b}, subject=subject, rng=rng))
+    arrays = {"x": x, "w": w, "b": b}
+    expect_gradients(subject, got, expected, lambda: check_function(forward, backward, arrays, subject=subject, rng=rng))
+    student.linear_forward(x + 1, 2 * w, b)
+    for name, again, right in zip(expected, student.linear_backward(dy, x, w), expected.values(), strict=True):
+        if not np.allclose(again, right):
+            raise Mistake(f"linear_backward() gives another {name} after another forward pass: {KEPT}")
 
 
 # ---- Task 2
 
 
 def relu(student: Student, rng: np.random.Generator) -> None:
-    for axes in (2, 1, 3):
-        shape = tuple(int(n) for n in rng.permutation([3, 4, 5])[:axes])
-        x = rng.choice([-1, 1], shape) * rng.uniform(0.1, 2, shape)  # away from the kink at 0
-        x.flat[rng.choice(x.size, 3, replace=False)] = 100, -100, 0.01
-        slips = {"Are the negative values kept and the positive ones lost?": np.minimum(x, 0), "That is |x|.": np.abs(x)}
-        expect_close("y", student.relu_forward(x), ReLU().forward(x), slips, tolerance=1e-9)
-
-        def forward(x: np.ndarray) -> np.ndarray:
-            return student.relu_forward(x)
-
-        def backward(dy: np.ndarray, x: np.ndarray = x) -> dict:
-            return {"x": student.relu_backward(dy, x)}
-
-        expect_gradients(check_function(forward, backward, {"x": x}, subject=f"relu_backward (x {shape})", rng=rng))
-
+    for axes in (2, 1, 3, 4):
+        relu_of_shape(student, rng, tuple(int(n) for n in rng.permutation([3, 4, 5, 6])[:axes]))
     x, dy = np.array([-1.0, 0.0, -0.0, 1.0]), rng.uniform(1, 2, 4)
     for sign in (1, -1):
         dx = expect_array("dx", student.relu_backward(sign * dy, x), x.shape)
@@ -74,12 +69,38 @@ def relu(student: Student, rng: np.random.Generator) -> None:
             raise Mistake(f"at x = 0 there is no derivative; by our rule dx is 0 there (dx = dy only where x > 0), got {dx[1]}")
 
 
+def relu_of_shape(student: Student, rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    x, dy = rng.choice([-1, 1], shape) * rng.uniform(0.1, 2, shape), rng.standard_normal(shape)  # away from the kink at 0
+    x.flat[rng.choice(x.size, 3, replace=False)] = 100, -100, 0.01
+    slips = {"Are the negative values kept and the positive ones lost?": np.minimum(x, 0), "That is |x|.": np.abs(x)}
+    expect_close(f"y (x {shape})", student.relu_forward(x), ReLU().forward(x), slips, tolerance=1e-9)
+
+    def forward(x: np.ndarray) -> np.ndarray:
+        return student.relu_forward(x)
+
+    def backward(dy: np.ndarray) -> dict:
+        return {"x": student.relu_backward(dy, x)}
+
+    subject, dx = f"relu_backward (x {shape})", student.relu_backward(dy, x)
+    expect_gradients(
+        subject, [dx], {"dx": dy * (x > 0)}, lambda: check_function(forward, backward, {"x": x}, subject=subject, rng=rng)
+    )
+    positive = np.abs(x)
+    expect_close("y (x all positive)", student.relu_forward(positive), positive)
+    expect_close("dx (x all positive)", student.relu_backward(dy, positive), dy)
+
+
 # ---- Task 3
 
 
 def softmax(student: Student, rng: np.random.Generator) -> None:
-    K, N = (int(n) for n in np.sort(rng.permutation([3, 4, 5, 6, 7])[:2]))  # N > K: some classes come up twice
-    scores, y = 2 * rng.standard_normal((N, K)), rng.permutation(np.arange(N) % K)  # and all of them at least once
+    fewer, more = (int(n) for n in np.sort(rng.permutation([3, 4, 5, 6, 7])[:2]))
+    for N, K in ((more, fewer), (fewer, more), (1, fewer)):  # some classes come up twice, and some never
+        softmax_of_size(student, rng, N, K)
+
+
+def softmax_of_size(student: Student, rng: np.random.Generator, N: int, K: int) -> None:
+    scores, y = 2 * rng.standard_normal((N, K)), rng.permutation(np.arange(N) % K)
     reference = SoftmaxCrossEntropy()
     expected = reference.forward(scores, y)
     loss, dscores = expect_several("softmax_cross_entropy", student.softmax_cross_entropy(scores, y), "loss, dscores")
@@ -89,8 +110,7 @@ def softmax(student: Student, rng: np.random.Generator) -> None:
         "Is the logarithm taken to base 2?": np.float64(expected / np.log(2)),
         "Is it divided by N * K? There is one loss a sample, so divide by N.": np.float64(expected / K),
     }
-    expect_close("loss", expect_number("loss", loss), np.float64(expected), slips)
-    expect_array("dscores", dscores, scores.shape)
+    expect_close(f"loss ({N} samples, {K} classes)", expect_number("loss", loss), np.float64(expected), slips)
 
     def forward(scores: np.ndarray) -> np.ndarray:
         return np.asarray(student.softmax_cross_entropy(scores, y)[0])
@@ -98,7 +118,19 @@ def softmax(student: Student, rng: np.random.Generator) -> None:
     def backward(dy: np.ndarray) -> dict:
         return {"scores": dy * student.softmax_cross_entropy(scores, y)[1]}
 
-    expect_gradients(check_function(forward, backward, {"scores": scores}, subject="dscores", rng=rng))
+    subject, arrays = f"softmax_cross_entropy ({N} samples, {K} classes)", {"scores": scores}
+    expect_gradients(
+        subject,
+        [dscores],
+        {"dscores": reference.backward()},
+        lambda: check_function(forward, backward, arrays, subject=subject, rng=rng),
+    )
+    if N > 1:
+        large_softmax(student, scores, y)
+
+
+def large_softmax(student: Student, scores: np.ndarray, y: np.ndarray) -> None:
+    reference = SoftmaxCrossEntropy()
     for title, large, labels in large_scores(scores, y):
         with np.errstate(all="ignore"):
             loss, dscores = student.softmax_cross_entropy(large, labels)
@@ -133,17 +165,25 @@ def large_scores(scores: np.ndarray, y: np.ndarray) -> list[tuple[str, np.ndarra
 
 
 def convolutions(rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, int, int]]:
-    """x, w, b, stride and pad of four cases, with no two sizes equal that could be mistaken for each other.
+    """x, w, b, stride and pad of five cases, with no two sizes equal that could be mistaken for each other.
 
-    With and without a border, with strides of 1 and more; and where the stride is more, the windows end short of the last rows
-    or columns.
+    With and without a border, with strides of 1 and more; where the stride is more, the windows end short of the last rows or
+    columns. No picture or filter is square, and among their heights and widths are odd and even ones. One case has a single
+    picture, channel and filter, for an axis of length 1 must stay an axis.
     """
-    return [a_convolution(rng, stride, pad) for stride, pad in ((1, 0), (2, 0), (1, 1), (3, 2))]
+    cases = [(1, 0, (2, 3)), (2, 0, (3, 4)), (1, 1, (3, 5)), (3, 2, (2, 4))]  # stride, pad, sides of the filter
+    while True:
+        drawn = [a_convolution(rng, stride, pad, sides, rng.permutation([2, 3, 4])) for stride, pad, sides in cases]
+        H, W = np.transpose([x.shape[2:] for x, *_ in drawn])
+        if (H != W).all() and set(H % 2) == set(W % 2) == {0, 1}:
+            return [*drawn, a_convolution(rng, 2, 1, (1, 3), (1, 1, 1))]
 
 
-def a_convolution(rng: np.random.Generator, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
-    N, C, F = (int(n) for n in rng.permutation([2, 3, 4]))
-    kernel, output = rng.permutation([2, 3, 4])[:2], rng.permutation([3, 4, 5])[:2]
+def a_convolution(
+    rng: np.random.Generator, stride: int, pad: int, sides: tuple[int, int], sizes: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
+    N, C, F = (int(n) for n in sizes)
+    kernel, output = rng.permutation(sides), rng.permutation([3, 4, 5])[:2]
     left_over = rng.permutation([0, stride - 1])  # rows and columns that no window reaches
     H, W = (int(n) for n in (output - 1) * stride + kernel + left_over - 2 * pad)
     return rng.standard_normal((N, C, H, W)), rng.standard_normal((F, C, *kernel)), rng.standard_normal(F), stride, pad
@@ -165,30 +205,39 @@ def convolution_forward(student: Student, rng: np.random.Generator) -> None:
         }
         sizes = f"y (x {x.shape}, w {w.shape}, stride {stride}, pad {pad})"
         got = expect_array(sizes, student.conv2d_forward(x, w, b, stride, pad), y.shape)
-        expect_close("y", got, y, slips)
+        expect_close(sizes, got, y, slips)
+        other = student.conv2d_forward(-x, w, b, stride, pad)
+        expect_close(f"{sizes}, another picture,", other, 2 * b[:, None, None] - y)
 
 
 def convolution_backward(student: Student, rng: np.random.Generator) -> None:
-    for x, w, b, stride, pad in convolutions(rng):
-        dy = rng.standard_normal(convolve(x, w, b, stride, pad).shape)
-        answer = expect_several("conv2d_backward", student.conv2d_backward(dy, x, w, stride, pad), "dx, dw, db")
-        if np.size(answer[0]) == 0:
-            raise Mistake(f"dx is empty where pad is {pad}: [pad:-pad] takes nothing then; crop with [pad : pad + H]")
-        subject = f"conv2d_backward (x {x.shape}, w {w.shape}, stride {stride}, pad {pad})"
+    for case in convolutions(rng):
+        convolution_backward_of(student, rng, *case)
 
-        def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int = stride, pad: int = pad) -> np.ndarray:
-            return convolve(x, w, b, stride, pad)
 
-        def backward(dy: np.ndarray, x: np.ndarray = x, w: np.ndarray = w, stride: int = stride, pad: int = pad) -> dict:
-            return dict(zip("xwb", student.conv2d_backward(dy, x, w, stride, pad), strict=True))
+def convolution_backward_of(
+    student: Student, rng: np.random.Generator, x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int, pad: int
+) -> None:
+    dy = rng.standard_normal(convolve(x, w, b, stride, pad).shape)
+    got = expect_several("conv2d_backward", student.conv2d_backward(dy, x, w, stride, pad), "dx, dw, db")
+    if np.size(got[0]) == 0:
+        raise Mistake(f"dx is empty where pad is {pad}: [pad:-pad] takes nothing then; crop with [pad : pad + H]")
+    expected = reference.conv2d_backward(dy, x, w, (stride, stride), (pad, pad, pad, pad), (1, 1), 1)
 
-        arrays = {"x": x, "w": w, "b": b}
-        expect_gradients(check_function(forward, backward, arrays, subject=subject, elements=30, rng=rng))
-        expected = reference.conv2d_backward(dy, x, w, (stride, stride), (pad, pad, pad, pad), (1, 1), 1)
-        for name, got, right in zip(
-            ("dx", "dw", "db"), answer, expected, strict=True
-        ):  # all elements, where that took a sample
-            expect_close(f"{name} of {subject}", got, right)
+    def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return convolve(x, w, b, stride, pad)
+
+    def backward(dy: np.ndarray) -> dict:
+        return dict(zip("xwb", student.conv2d_backward(dy, x, w, stride, pad), strict=True))
+
+    arrays = {"x": x, "w": w, "b": b}
+    subject = f"conv2d_backward (x {x.shape}, w {w.shape}, stride {stride}, pad {pad})"
+    expect_gradients(
+        subject,
+        got,
+        dict(zip(("dx", "dw", "db"), expected, strict=True)),
+        lambda: check_function(forward, backward, arrays, subject=subject, elements=60, rng=rng),
+    )
 
 
 # ---- Task 6
@@ -226,12 +275,19 @@ def right_layers(rng: np.random.Generator) -> list[tuple]:
     """(title, forward, backward, x, True, what to think about if it is called faulty)"""
     x, square = rng.standard_normal((5, 3)), rng.standard_normal((3, 3))
     whole = rng.permutation([-4, -3, -2, -1, 0, 0, 1, 1, 2, 3, 4, 5]).reshape(3, 4)
-    relative = "Compare differences relative to the largest gradient, and allow for the h^2 error of the numeric one."
+    row, block = rng.standard_normal(4), rng.standard_normal((2, 3, 2))
+    relative = (
+        "Compare differences relative to the largest gradient, with an h of about 1e-5: the numeric gradient has an error of "
+        "h^2, and if h is much smaller one of rounding."
+    )
+    axes = f"x may have any number of axes: np.ndindex(x.shape) runs through all entries. {relative}"
     same = f"Here y has the shape of x. {relative}"
     return [
         ("y = tanh(x)", np.tanh, lambda dy, x: dy / np.cosh(x) ** 2, x, True, relative),
         ("y = x w", lambda x: x @ square, lambda dy, x: dy @ square.T, x, True, same),
         ("a batch normalisation", standardise, standardise_backward, x, True, EQUAL),
+        ("y = exp(x) of a vector", np.exp, lambda dy, x: dy * np.exp(x), row, True, axes),
+        ("y = exp(x) of an array with three axes", np.exp, lambda dy, x: dy * np.exp(x), block, True, axes),
         ("y = 1e8 sin(x)", lambda x: 1e8 * np.sin(x), lambda dy, x: 1e8 * dy * np.cos(x), x, True, relative),
         (
             "y = sum of x^2 over the last axis, x of integers,",
@@ -263,6 +319,11 @@ def faulty_layers(rng: np.random.Generator) -> list[tuple]:
 
         return (f"y = tanh(x), wrong at dx{[*map(int, spot)]} only,", np.tanh, backward, x, False, "Compare every entry.")
 
+    def with_a_nan(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        dx = tanh_backward(dy, x)
+        dx[1, 1] = np.nan
+        return dx
+
     def another_row(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
         return np.roll(tanh_backward(dy, x), 1, axis=0)
 
@@ -288,6 +349,14 @@ def faulty_layers(rng: np.random.Generator) -> list[tuple]:
             x,
             False,
             "All gradients are tiny here, and so are all differences: compare them relative to the gradient's own size.",
+        ),
+        (
+            "y = tanh(x) with a NaN in dx",
+            np.tanh,
+            with_a_nan,
+            x,
+            False,
+            "NaN is neither larger nor smaller than anything: ask whether all differences are small, not whether one is large.",
         ),
         *map(wrong_only_at, np.ndindex(x.shape)),
     ]

@@ -19,14 +19,15 @@ from minicnn.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Layer,
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.models import Model
 
+WIDTHS = 6, 7, 8, 9  # of the body's last layer; nobody can know which a network has
 
-def a_network(rng: np.random.Generator) -> Model:
+
+def a_network(rng: np.random.Generator, head: str = "scores", width: int = WIDTHS[0]) -> Model:
     """A small "pretrained" network with everything that matters here.
 
     Batch norms with statistics of their own, dropout, layers without parameters, layers with others inside, two names that
     begin alike, and no Linear that is square.
     """
-    width = int(rng.integers(6, 9))
 
     def block(inputs: int, outputs: int, stride: int) -> Sequential:
         return Sequential(
@@ -41,7 +42,7 @@ def a_network(rng: np.random.Generator) -> Model:
         "block10": block(5, width, stride=2),
         "pool": GlobalAvgPool2d(),
         "dropout": Dropout(0.5, rng=rng),
-        "scores": Linear(width, 5, rng=rng),
+        head: Linear(width, 5, rng=rng),
     }
     network = Model(layers, architecture="small", input_shape=(3, 8, 8))
     for name, parameter in network.parameters().items():
@@ -74,8 +75,13 @@ def codes(student: Student, rng: np.random.Generator) -> None:
         expected = output.mean(axis=(2, 3)) if output.ndim == 4 else output
         before = everything_in(network)
         got = student.extract_codes(network.train(), layer, x)
-        changed = [name for name, array in everything_in(network).items() if not np.array_equal(array, before[name])]
-        if changed:
+        after = everything_in(network)
+        if after.keys() != before.keys() or any(after[name].dtype != before[name].dtype for name in before):
+            raise Mistake(
+                "extracting codes left another network behind, with other layers or another dtype: others still need it. "
+                "Work on a part of it, network.split(layer), or on a copy"
+            )
+        if changed := [name for name in before if not np.array_equal(after[name], before[name])]:
             raise Mistake(
                 f"extracting codes changed {', '.join(changed)}: the network came in train mode, where batch norm updates its "
                 "running statistics. Call eval() first"
@@ -149,8 +155,13 @@ def a_constant_with_a_std(shape: tuple[int, int], rng: np.random.Generator) -> f
 
 
 def classifier(student: Student, rng: np.random.Generator) -> None:
-    D, K, N = (int(n) for n in rng.permutation([4, 5, 6, 7])[:3])
-    K, N = min(K, N), max(K, N)  # some classes come up twice, and all of them at least once
+    D, *others = (int(n) for n in rng.permutation([4, 5, 6, 7])[:3])
+    fewer, more = sorted(others)
+    for N, K in ((more, fewer), (fewer, more)):  # some classes come up twice, and some never
+        classifier_of_size(student, rng, N, D, K)
+
+
+def classifier_of_size(student: Student, rng: np.random.Generator, N: int, D: int, K: int) -> None:
     w, b = rng.standard_normal((K, D)), rng.standard_normal(K)
     x, y, strength = rng.standard_normal((N, D)), rng.permutation(np.arange(N) % K), float(rng.uniform(0.1, 0.5))
     data_loss = SoftmaxCrossEntropy().forward(x @ w.T + b, y)
@@ -163,7 +174,8 @@ def classifier(student: Student, rng: np.random.Generator) -> None:
         "Is the loss the sum over the pictures? It must be their mean.": np.float64(N * data_loss + penalty),
         "Is the regularisation divided by N as well?": np.float64(data_loss + penalty / N),
     }
-    expect_close("loss", expect_number("loss", loss), np.float64(data_loss + penalty), slips)
+    sizes = f"({N} pictures, {K} classes)"
+    expect_close(f"loss {sizes}", expect_number("loss", loss), np.float64(data_loss + penalty), slips)
 
     dscores = softmax(x @ w.T + b)
     dscores[np.arange(N), y] -= 1
@@ -173,8 +185,7 @@ def classifier(student: Student, rng: np.random.Generator) -> None:
         "The square's 2 and the 1/2 before it cancel: the gradient of the regularisation is regularisation * w.": without
         + 2 * strength * w,
     }
-    expect_close("dw", dw, without + strength * w, slips)
-    expect_array("db", db, b.shape)
+    expect_close(f"dw {sizes}", dw, without + strength * w, slips)
 
     def forward(w: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray(student.softmax_regression(w, b, x, y, strength)[0])
@@ -183,16 +194,18 @@ def classifier(student: Student, rng: np.random.Generator) -> None:
         _, dw, db = student.softmax_regression(w, b, x, y, strength)
         return {"w": dy * dw, "b": dy * db}
 
-    expect_gradients(check_function(forward, backward, {"w": w, "b": b}, subject="softmax_regression", rng=rng))
+    subject, expected = f"softmax_regression {sizes}", {"dw": without + strength * w, "db": dscores.mean(axis=0)}
+    arrays = {"w": w, "b": b}
+    expect_gradients(subject, [dw, db], expected, lambda: check_function(forward, backward, arrays, subject=subject, rng=rng))
 
 
 # ---- Task 4
 
 
 def choosing(student: Student, rng: np.random.Generator) -> None:
-    trial = Trial(rng)
-    for path in (trial.strengths, trial.strengths[::-1]):
-        choose_along(student, trial, path, rng)
+    for order in (1, -1):  # by growing strength and by falling strength
+        trial = Trial(rng)
+        choose_along(student, trial, trial.strengths[::order], rng)
 
 
 def choose_along(student: Student, trial: Trial, path: tuple[float, ...], rng: np.random.Generator) -> None:
@@ -201,6 +214,8 @@ def choose_along(student: Student, trial: Trial, path: tuple[float, ...], rng: n
     def answer(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         trial.fits.clear()
         given = student.choose_regularisation(trial.fit, train, val, (x_test, labels), path)
+        if trial.complaint:  # an answer that catches it goes on
+            raise trial.complaint
         chosen, accuracy = expect_several("choose_regularisation", given, "regularisation, accuracy")
         return expect_number("regularisation", chosen), expect_number("accuracy", accuracy)
 
@@ -254,44 +269,48 @@ def why_not(trial: Trial, chosen: float) -> str:
 
 
 def head_and_freeze(student: Student, rng: np.random.Generator) -> None:
-    for until in (
-        "conv1",
-        "relu1",
-        "block1",
-        "pool",
-    ):  # the lowest, one without parameters, one with layers inside, the highest
-        network, num_classes = a_network(rng), int(rng.integers(2, 5))
-        for name in ("conv1.b", "block10.norm.gamma"):
-            network.parameters()[name].trainable = False  # what an earlier phase left behind
-        others, seed = [network.copy(), network.copy()], int(rng.integers(2**32))
-        body = {name: array for name, array in everything_in(network).items() if not name.startswith("scores.")}
-        names, old = list(network.layers), network.layers["scores"]
-        result = student.replace_head_and_freeze(network, num_classes, until, np.random.default_rng(seed))
-        if result is not network:
-            raise Mistake("replace_head_and_freeze() must change the network in place and return that same network")
-        if list(network.layers) != names:
-            order = ", ".join(names)
-            raise Mistake(f"the layers must keep names and order: {order}; they are now {', '.join(network.layers)}")
-        expect_new_head(network, old, num_classes)
-        expect_frozen(network, names[: names.index(until) + 1], until)
-        after = everything_in(network)
-        if changed := sorted(name for name in body if not np.array_equal(after.get(name), body[name])):
-            raise Mistake(f"{', '.join(changed)} changed; only the last layer is to be replaced")
-        again, different = (
-            student.replace_head_and_freeze(other, num_classes, until, np.random.default_rng(s)).layers["scores"].w.value
-            for other, s in zip(others, (seed, seed + 1), strict=True)
-        )
-        head = network.layers["scores"].w.value
-        if not np.array_equal(head, again) or np.array_equal(head, different):
-            raise Mistake("the random weights of the new head must come from rng: the same ones from an equal rng, others else")
+    untils = "conv1", "relu1", "block1", "pool"  # the lowest, one without parameters, one with layers inside, the highest
+    heads = rng.permutation(["scores", "classifier", "fc", "top"])
+    for until, head, width, classes in zip(untils, heads, rng.permutation(WIDTHS), rng.permutation([2, 3, 4, 6]), strict=True):
+        prepared_network(student, rng, a_network(rng, str(head), int(width)), int(classes), until)
 
 
-def expect_new_head(network: Model, old: Linear, num_classes: int) -> None:
-    head = network.layers["scores"]
+def prepared_network(student: Student, rng: np.random.Generator, network: Model, num_classes: int, until: str) -> None:
+    for name in ("conv1.b", "block10.norm.gamma"):
+        network.parameters()[name].trainable = False  # what an earlier phase left behind
+    others, seed = [network.copy(), network.copy()], int(rng.integers(2**32))
+    names, old = list(network.layers), list(network.layers.values())[-1]
+    body = {name: array for name, array in everything_in(network).items() if not name.startswith(f"{names[-1]}.")}
+    result = student.replace_head_and_freeze(network, num_classes, until, np.random.default_rng(seed))
+    if result is not network:
+        raise Mistake("replace_head_and_freeze() must change the network in place and return that same network")
+    if list(network.layers) != names:
+        order = ", ".join(names)
+        raise Mistake(f"the layers must keep names and order: {order}; they are now {', '.join(network.layers)}")
+    head = list(network.layers.values())[-1]
+    expect_new_head(head, old, num_classes)
+    expect_frozen(network, names[: names.index(until) + 1], until)
+    after = everything_in(network)
+    if changed := sorted(name for name in body if not np.array_equal(after.get(name), body[name])):
+        raise Mistake(f"{', '.join(changed)} changed; only the last layer is to be replaced")
+    again, different = (
+        list(student.replace_head_and_freeze(other, num_classes, until, np.random.default_rng(s)).layers.values())[-1].w.value
+        for other, s in zip(others, (seed, seed + 1), strict=True)
+    )
+    if not np.array_equal(head.w.value, again) or np.array_equal(head.w.value, different):
+        raise Mistake("the random weights of the new head must come from rng: the same ones from an equal rng, others else")
+
+
+def expect_new_head(head: Layer, old: Linear, num_classes: int) -> None:
     if head is old or not isinstance(head, Linear):
         what = "the old one" if head is old else f"a {type(head).__name__}"
         raise Mistake(f"the last layer must be a new Linear layer, it is {what}")
     expect_array("the new head's w", head.w.value, (num_classes, old.in_features))
+    if head.b is not None:
+        expect_array("the new head's b", head.b.value, (num_classes,))
+    if (head.in_features, head.out_features) != (old.in_features, num_classes):
+        size = f"Linear({old.in_features}, {num_classes})"
+        raise Mistake(f"the new head's w has been exchanged, and the layer does not know it: make a new one, {size}")
     if head.w.value.dtype != np.float32:
         raise Mistake(f"the new head's w must be float32 like the rest of the network, got {head.w.value.dtype}")
     if np.ptp(head.w.value) == 0:

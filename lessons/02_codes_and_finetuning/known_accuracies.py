@@ -36,6 +36,7 @@ class Trial:
         self.after_train = self._predictions(self.TRAINED_ON_TRAIN, rng)
         self.after_both = self._predictions(self.TRAINED_ON_BOTH, rng)
         self.fits: list[tuple[list[int], float]] = []
+        self.complaint: Mistake | None = None  # the last one, for those who catch it
 
     def rows_of(self, part: str) -> list[int]:
         return np.flatnonzero(self.part_of == part).tolist()
@@ -54,23 +55,27 @@ class Trial:
         """The numbers of the rows that these codes are."""
         x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.x.shape[1] or not len(x):
-            raise Mistake(f"fit() and score() take codes of shape (N, {self.x.shape[1]}), got {x.shape}")
+            raise self._complaint(f"fit() and score() take codes of shape (N, {self.x.shape[1]}), got {x.shape}")
         distances = np.abs(x[:, None] - self.x).max(axis=2)
         if distances.min(axis=1).max() > 1e-4:
-            raise Mistake("fit() and score() were given codes that are in none of the three parts: leave the codes as they are")
+            raise self._complaint("fit() and score() were given codes of none of the three parts: leave the codes as they are")
         return distances.argmin(axis=1)
 
     def fit(self, x: np.ndarray, y: np.ndarray, regularisation: float) -> Classifier:
         rows = self.which(x)
         if "test" in self.part_of[rows]:
-            raise Mistake("fit() was given pictures of the test part: what was trained on them cannot be tested on them")
+            raise self._complaint("fit() was given pictures of the test part: nothing trained on them can be tested on them")
         if not np.array_equal(y, self.y[rows]):
-            raise Mistake("fit() was given labels that are not those of its codes: are they joined in another order?")
+            raise self._complaint("fit() was given labels that are not those of its codes: are they joined in another order?")
         if regularisation not in self.strengths:
-            raise Mistake(f"fit() was given the regularisation {regularisation}, which is not in the path {self.strengths}")
+            raise self._complaint(f"fit() was given the regularisation {regularisation}, not in the path {self.strengths}")
         self.fits.append((sorted(rows.tolist()), float(regularisation)))
         predictions = self.after_both if "val" in self.part_of[rows] else self.after_train
         return Classifier(self, predictions[float(regularisation)])
+
+    def _complaint(self, sentence: str) -> Mistake:
+        self.complaint = Mistake(sentence)
+        return self.complaint
 
     def accuracy(self, part: str, strength: float, both: bool = False) -> float:
         rows, predictions = self.rows_of(part), self.after_both if both else self.after_train

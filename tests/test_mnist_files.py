@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from minicnn.data.mnist import load_mnist, read_idx
+from minicnn.data.mnist import FASHION_MNIST_CLASSES, MNIST_CLASSES, load_fashion_mnist, load_mnist, read_idx
 from minicnn.errors import DataError
 
 
@@ -42,6 +42,9 @@ def test_load_mnist_gives_pictures_and_labels(folder, monkeypatch):
         (folder / "mnist" / path.name[:-3].replace("-idx", ".idx")).write_bytes(gzip.decompress(path.read_bytes()))
     monkeypatch.setenv("MINICNN_DATA", str(folder))
     np.testing.assert_array_equal(load_mnist()[0], x_train)
+    (folder / "mnist").rename(folder / "fashion-mnist")  # files of the same names, in a folder of their own
+    np.testing.assert_array_equal(load_fashion_mnist()[0], x_train)
+    np.testing.assert_array_equal(load_fashion_mnist(folder)[2], x_test)
 
 
 def test_the_error_says_which_file_is_missing_and_where_to_say_it(folder, monkeypatch):
@@ -49,8 +52,12 @@ def test_the_error_says_which_file_is_missing_and_where_to_say_it(folder, monkey
     with pytest.raises(DataError, match=r"has no file t10k-labels-idx1-ubyte\.gz"):
         load_mnist(folder)
     monkeypatch.delenv("MINICNN_DATA", raising=False)
-    with pytest.raises(DataError, match="MINICNN_DATA"):
+    with pytest.raises(DataError, match=r"MINICNN_DATA.* has the MNIST files, in mnist/"):
         load_mnist()
+    with pytest.raises(DataError, match=r"MINICNN_DATA.* has the Fashion-MNIST files, in fashion-mnist/"):
+        load_fashion_mnist()
+    with pytest.raises(DataError, match="download the four Fashion-MNIST files into it"):
+        load_fashion_mnist(folder)
     with pytest.raises(DataError, match="cannot be read"):
         read_idx(folder / "none")
 
@@ -94,14 +101,19 @@ def test_files_that_do_not_fit_together_are_refused(folder, name, array, words):
         load_mnist(folder)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-def test_the_official_files(request, name):
-    folder = request.getfixturevalue("shared_data") / name
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
-    x_train, y_train, x_test, y_test = load_mnist(folder)
+@pytest.mark.parametrize(
+    "name, load, classes", [("mnist", load_mnist, MNIST_CLASSES), ("fashion-mnist", load_fashion_mnist, FASHION_MNIST_CLASSES)]
+)
+def test_the_official_files(request, monkeypatch, name, load, classes):
+    folder = request.getfixturevalue("shared_data")
+    if not (folder / name).is_dir():
+        pytest.skip(f"{folder / name} is not there")
+    monkeypatch.setenv("MINICNN_DATA", str(folder))
+    x_train, y_train, x_test, y_test = load()
     assert x_train.shape == (60_000, 28, 28) and x_test.shape == (10_000, 28, 28)
-    assert len(np.bincount(y_train)) == len(np.bincount(y_test)) == 10
+    assert len(np.bincount(y_train)) == len(np.bincount(y_test)) == len(classes) == 10
     if name == "mnist":
         assert y_train[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
         assert x_train.mean() == pytest.approx(33.32, abs=0.01) and x_train.std() == pytest.approx(78.57, abs=0.01)
+    else:
+        assert [classes[label] for label in y_train[:3]] == ["Ankle boot", "T-shirt/top", "T-shirt/top"]

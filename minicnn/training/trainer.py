@@ -262,6 +262,7 @@ class Trainer:
         self.model.train()
         self.model.needs_dx = False  # the gradient with respect to the pictures is not used
         batches = self._batches(run.draw_order(len(x)), training=True)
+        _announce(x, batches[run.step :])
         for indices in batches[run.step :]:
             _tell(callbacks, "on_step_begin", run)
             self._compute_gradients(run, x, y, indices)
@@ -342,6 +343,7 @@ class Trainer:
             raise ValueError("there are no samples to compute scores of: x is empty")
         self.model.eval()
         batches = self._batches(np.arange(len(x)), training=False)
+        _announce(x, batches)
         with progress_bar(f"{self.label}: evaluating", len(batches), show) as bar:
             for indices in batches:
                 batch = self.prepare(x[indices])
@@ -371,3 +373,9 @@ class Trainer:
 def _tell(callbacks: Sequence[Callback], moment: str, run: Run) -> None:
     for callback in callbacks:
         getattr(callback, moment)(run)
+
+
+def _announce(x: Sequence, batches: list[np.ndarray]) -> None:
+    """Tell data that is read on demand (`minicnn.data.PictureStream`) what will be asked for, in this order."""
+    if hasattr(x, "read_ahead") and batches:
+        x.read_ahead(np.concatenate(batches))

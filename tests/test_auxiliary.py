@@ -278,3 +278,15 @@ def test_what_makes_no_sense_is_refused():
     side.forward(np.zeros((3, 2), np.float32))
     with pytest.raises(ValueError, match="expects a dy like y"):
         side.backward(np.zeros((2, 2), np.float32))
+
+
+def test_chance_and_best_count_each_head_that_has_run():
+    model = Sequential(hidden=Linear(4, 3, rng=0), auxiliary=AuxiliaryHead(Linear(3, 5, rng=1)), scores=Linear(3, 5, rng=2))
+    inner, targets = SoftmaxCrossEntropy(label_smoothing=0.1), np.arange(5)
+    loss = WithAuxiliaryHeads(inner, model, weight=0.3)
+    scores = model.train().forward(np.ones((5, 4), np.float32))
+    assert loss.at_chance(scores, targets) == pytest.approx(1.3 * np.log(5))
+    assert loss.at_best(scores, targets) == pytest.approx(1.3 * inner.at_best(scores, targets)) != 0
+    scores = model.eval().forward(np.ones((5, 4), np.float32))
+    assert loss.at_chance(scores, targets) == pytest.approx(np.log(5))
+    assert loss.chance_formula == inner.chance_formula == "log C"

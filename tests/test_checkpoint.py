@@ -79,6 +79,27 @@ def test_a_finished_run_is_handed_back_without_another_step(tmp_path, unbroken):
     assert len(fit(again).epochs) == 3 and digest(model) == unbroken[2]
 
 
+def test_each_of_two_callbacks_of_a_type_has_its_own_memory(tmp_path):
+    class Counter(Callback):
+        def __init__(self, by):
+            self.by, self.count = by, 0
+
+        def on_step_end(self, run):
+            self.count += self.by
+
+        def state(self):
+            return {"count": self.count}
+
+        def set_state(self, state):
+            self.count = state["count"]
+
+    with pytest.raises(OSError, match="power"):
+        fit(begin(tmp_path, callbacks=[Counter(1), Counter(10), BreakOff(7)])[1])
+    again = [Counter(1), Counter(10), BreakOff(0)]
+    fit(begin(tmp_path, resume=True, callbacks=again)[1])
+    assert [counter.count for counter in again[:2]] == [12, 120]
+
+
 def test_a_plateau_is_remembered(tmp_path):
     def plateau(folder, **options):
         # a rate so low that nothing gets better: it halves after every epoch
@@ -116,10 +137,12 @@ def test_the_newest_few_are_kept(tmp_path):
 
 
 def test_a_checkpoint_comes_back_as_it_was_written(tmp_path):
-    content = {"a": {"b.w": np.arange(3.0), "n": 1}, "empty": {}, "list": [1.5, "x", None, np.float32([2])]}
+    content = {"a": {"b.w": np.arange(3.0), "n": np.int64(1)}, "empty": {}, "list": [1.5, "x", None, np.float32([2])]}
+    content["no number"] = float("inf")
     write_checkpoint(tmp_path / "checkpoint.h5", content)
     back = read_checkpoint(tmp_path / "checkpoint.h5")
     assert back["empty"] == {} and back["list"][:3] == [1.5, "x", None] and back["a"]["n"] == 1
+    assert back["no number"] == float("inf")
     assert back["a"]["b.w"].dtype == np.float64 and back["list"][3].dtype == np.float32
     np.testing.assert_array_equal(back["a"]["b.w"], [0, 1, 2])
 
@@ -211,6 +234,103 @@ def test_resume_needs_a_folder():
 def test_constants_out_of_range_are_refused(tmp_path, options, words):
     with pytest.raises(ValueError, match=words):
         Checkpoints(tmp_path, **options)
+
+
+# ---- when they are written, and into which folder
+
+
+class Clock(Callback):
+    """Takes the place of the module time: it goes on by a second with every step."""
+
+    def __init__(self):
+        self.seconds = 0
+
+    def monotonic(self):
+        return self.seconds
+
+    def on_step_end(self, run):
+        self.seconds += 1
+
+
+def steps_written(folder, monkeypatch, *, seconds, callbacks=(), **options):
+    clock, seen = Clock(), []
+    monkeypatch.setattr(checkpoint_module, "time", clock)
+
+    class Look(Checkpoints):
+        def _write(self, run):
+            seen.append(run.steps_done)
+            super()._write(run)
+
+    fit(begin(folder, checkpoint=Look(folder, seconds), callbacks=[clock, *callbacks], **options)[1])
+    return seen
+
+
+def test_one_is_written_when_the_latest_is_old_enough_and_one_at_the_end(tmp_path, monkeypatch):
+    """Four steps an epoch, twelve in all."""
+    assert steps_written(tmp_path / "a", monkeypatch, seconds=5) == [5, 10, 12]
+    assert steps_written(tmp_path / "b", monkeypatch, seconds=4) == [4, 8, 12]
+    assert steps_written(tmp_path / "c", monkeypatch, seconds=100) == [12]
+
+
+def test_a_run_that_is_stopped_early_ends_with_a_checkpoint_too(tmp_path, monkeypatch):
+    class Stop(Callback):
+        def on_epoch_end(self, run):
+            run.stopped = True
+
+    assert steps_written(tmp_path, monkeypatch, seconds=100, callbacks=[Stop()]) == [4]
+    assert len(fit(begin(tmp_path, resume=True, callbacks=[BreakOff(5)])[1]).epochs) == 1
+
+
+def test_what_is_written_after_an_epochs_last_step_has_its_record(tmp_path, monkeypatch, unbroken):
+    with pytest.raises(OSError, match="power"):
+        steps_written(tmp_path, monkeypatch, seconds=4, callbacks=[BreakOff(6)])
+    model, resumed = begin(tmp_path, resume=True)
+    assert without_time(fit(resumed)) == without_time(unbroken[1]) and digest(model) == unbroken[2]
+
+
+def test_what_a_killed_run_left_half_written_is_deleted_and_nothing_else(tmp_path):
+    for name in (".checkpoint-000000004.h5.123.tmp", ".mine.tmp", "notes.txt"):
+        (tmp_path / name).write_bytes(b"half")
+    fit(begin(tmp_path)[1])
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".h5"} == {".mine.tmp", "notes.txt"}
+
+
+def test_a_folder_is_made_with_those_above_it_and_may_be_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    make(network(), checkpoint="~/runs/first").fit(*blobs())
+    assert len(list((tmp_path / "runs" / "first").glob("checkpoint-*.h5"))) == 1
+
+
+def test_a_folder_that_cannot_be_is_refused_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    model, trainer = begin(tmp_path / "file")
+    before = digest(model)
+    with pytest.raises(TrainingError, match=r"cannot be written to .*file .*; name another folder"):
+        fit(trainer)
+    assert digest(model) == before
+
+
+def test_a_checkpoint_of_a_run_with_other_frozen_weights_or_another_first_or_last_sample_is_refused(tmp_path):
+    def trainer(*, lower=1.0, frozen=True, **options):
+        model = network(norm=False)
+        if frozen:
+            model.layers["lower"].freeze()
+        model.layers["lower"].w.value *= lower
+        return make(model, checkpoint=tmp_path, **options)
+
+    x, y = blobs(30)
+    trainer().fit(x, y)
+    with pytest.raises(TrainingError, match="the hash of the frozen weights was"):
+        trainer(lower=2.0, resume=True).fit(x, y)
+    with pytest.raises(TrainingError, match=r"lower.w was float32 \(8, 4\), frozen there and is float32 \(8, 4\) here"):
+        trainer(frozen=False, resume=True).fit(x, y)
+    for changed in (0, 29):
+        other = x.copy()
+        other[changed] += 1
+        with pytest.raises(TrainingError, match="the hash of some samples was"):
+            trainer(resume=True).fit(other, y)
+    assert len(trainer(resume=True).fit(x, y).epochs) == 3
 
 
 VICTIM = """

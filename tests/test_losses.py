@@ -737,3 +737,50 @@ def test_where_targets_are_missing_no_other_loss_is_recommended(shape):
 def test_two_scores_a_sample_are_sent_to_the_softmax():
     with pytest.raises(ValueError, match=r"use SoftmaxCrossEntropy$"):
         BinaryLogistic().forward(SCORES[:, :2], TARGETS % 2)
+
+
+# ---- what knowing nothing costs, and knowing all there is to know
+
+
+def test_what_knowing_nothing_costs_is_the_formula_of_each_loss():
+    scores, labels = np.random.default_rng(0).normal(size=(12, 4)), np.arange(12) % 4
+    several, values = (np.arange(48).reshape(12, 4) % 3 == 0) * 1.0, np.arange(48.0).reshape(12, 4)
+    assert SoftmaxCrossEntropy().at_chance(scores, labels) == pytest.approx(math.log(4))
+    assert SoftmaxCrossEntropy(label_smoothing=0.3).at_chance(scores, labels) == pytest.approx(math.log(4))
+    assert SVMHinge(margin=2).at_chance(scores, labels) == pytest.approx(3 * 2)
+    assert BinaryLogistic().at_chance(scores[:, 0], labels % 2) == pytest.approx(math.log(2))
+    assert SigmoidCrossEntropy().at_chance(scores, several) == pytest.approx(4 * math.log(2))
+    assert MeanSquaredError().at_chance(scores, values) == pytest.approx((values**2).sum(axis=1).mean())
+
+
+def test_a_loss_asked_what_chance_costs_still_has_its_gradient():
+    loss, labels = SoftmaxCrossEntropy(), np.arange(3)
+    scores = np.random.default_rng(0).normal(size=(3, 3))
+    loss.forward(scores, labels)
+    loss.at_chance(scores, labels), loss.at_best(scores, labels)
+    gradient = loss.backward()
+    loss.forward(scores, labels)
+    np.testing.assert_array_equal(gradient, loss.backward())
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (SoftmaxCrossEntropy(), np.array([0, 2, 1])),
+        (SoftmaxCrossEntropy(0.2), np.array([0, 2, 1])),
+        (SoftmaxCrossEntropy(0.1, class_weights=[1, 2, 3]), np.array([0, 2, 1])),
+        (SoftmaxCrossEntropy(), np.array([[0.2, 0.3, 0.5], [1, 0, 0], [0.5, 0.5, 0]])),
+        (SVMHinge(), np.array([0, 2, 1])),
+        (SigmoidCrossEntropy(), np.array([[0.2, 0.3, 1], [0, 1, 1], [0.5, 0, 0.9]])),
+        (SigmoidCrossEntropy([1, 2, 3]), np.array([[0.2, 0.3, 1], [0, 1, 1], [0.5, 0, 0.9]])),
+        (MeanSquaredError(), np.array([[1.0, 2, 3], [0, 0, 0], [4, 5, 6]])),
+    ],
+)
+def test_no_scores_cost_less_than_the_best_ones_and_descent_comes_near_them(loss, targets):
+    scores = np.zeros((3, 3))
+    best = loss.at_best(scores, targets)
+    assert best >= 0
+    for _ in range(3000):
+        assert loss.forward(scores, targets) >= best - 1e-12
+        scores -= 0.5 * loss.backward()
+    assert loss.forward(scores, targets) == pytest.approx(best, abs=0.01)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -30,7 +32,7 @@ from minicnn.training import Trainer
 from minicnn.training import callbacks as callbacks_module
 from minicnn.training import trainer as trainer_module
 from minicnn.training.diagnosis import first_non_finite, without_overflow_warnings
-from minicnn.training.meter import count_correct
+from minicnn.training.meter import Meter, count_correct
 
 
 def blobs(n=30, seed=0, spread=1.0):
@@ -723,3 +725,72 @@ def test_an_unknown_monitor_is_refused():
     model = Linear(2, 2, rng=0)
     with pytest.raises(ValueError, match="monitor"):
         Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 0.1), epochs=1, monitor="f1")
+
+
+# ---- what is recorded and shown
+
+
+def test_after_ctrl_c_it_says_how_good_the_epoch_is_that_is_kept(capsys):
+    x, y = blobs(16)
+    # two batches and a validation an epoch: the fifth call is in the second epoch
+    history = make(network(), prepare=Calls(at=5, event=ctrl_c)).fit(x, y, x, y)
+    accuracy = history.best["val_accuracy"]
+    assert f"the model keeps epoch 1 (validation accuracy {accuracy:.1%})" in capsys.readouterr().err
+
+
+def test_the_seconds_of_an_epoch_are_those_since_the_one_before(monkeypatch):
+    clock = iter([10.0, 13.0, 17.5])  # when the run begins, and after each epoch
+    monkeypatch.setattr(callbacks_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    history = make(network(), epochs=2).fit(*blobs())
+    assert [record["seconds"] for record in history.epochs] == [3.0, 4.5]
+
+
+class Bar:
+    """Takes the place of tqdm's: remembers what it was told, and is not drawn."""
+
+    made: ClassVar = []
+
+    def __init__(self, **options):
+        self.options, self.done, self.closed, self.shown = options, [], False, []
+        Bar.made.append(self)
+
+    def update(self, n=1):
+        self.done.append(n)
+
+    def set_description(self, text, refresh):
+        self.shown.append(text)
+
+    def set_postfix(self, words, refresh):
+        self.shown.append(words)
+
+    def close(self):
+        self.closed = True
+
+
+def test_the_bar_counts_the_steps_of_all_epochs_and_disappears_when_the_run_ends(monkeypatch, tmp_path):
+    monkeypatch.setattr(callbacks_module, "tqdm", Bar)
+    monkeypatch.setattr(Bar, "made", [])
+    x, y = blobs(30)  # four batches an epoch
+    options = {"epochs": 2, "progress": True, "label": "head", "checkpoint": tmp_path}
+    make(network(), **options).fit(x, y)
+    make(network(), **options, resume=True).fit(x, y)
+    whole, resumed = Bar.made
+    assert whole.options["total"] == 8 and sum(whole.done) == 8 and whole.done.count(1) == 8
+    assert [text for text in whole.shown if isinstance(text, str)] == ["head 1/2"] * 4 + ["head 2/2"] * 4
+    assert resumed.done == [8]
+    for bar in Bar.made:
+        assert bar.closed and not bar.options["leave"] and not bar.options["disable"] and bar.options["delay"] == 2
+
+
+def test_a_bar_shows_the_means_over_the_epoch_so_far():
+    meter = Meter()
+    meter.add(1.0, np.array([[1.0, 0.0]]), np.array([0]))
+    meter.add(0.25, np.array([[1.0, 0.0]] * 2), np.array([1, 1]))
+    assert meter.words() == {"loss": "0.500", "accuracy": "33.3%"}
+    meter.add(0.5, np.array([[1.0, 0.0]]), None)
+    assert meter.words() == {"loss": "0.500"} and meter.accuracy is None
+
+
+def test_there_is_nothing_to_count_where_the_scores_are_no_row_for_each_sample():
+    assert count_correct(np.zeros((2, 3, 1)), np.zeros(2)) is None
+    assert count_correct(np.zeros((2, 3, 4, 4)), np.zeros(2)) is None

@@ -66,6 +66,22 @@ class WithAuxiliaryHeads(Loss):
                 self._gradients_of_heads.append((head, self.weight * self.loss.backward()))
         return value
 
+    @property
+    def chance_formula(self) -> str:
+        return self.loss.chance_formula
+
+    def at_chance(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """As the loss itself says, and once more, times the weight, for each head that has run since the last ``backward``."""
+        return self._with_heads(self.loss.at_chance(scores, targets))
+
+    def at_best(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """As the loss itself says, and once more, times the weight, for each head that has run since the last ``backward``."""
+        return self._with_heads(self.loss.at_best(scores, targets))
+
+    def _with_heads(self, value: float) -> float:
+        heads = sum(isinstance(layer, AuxiliaryHead) and layer.scores is not None for _, layer in self.model.walk())
+        return value * (1 + self.weight * heads)
+
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
         return self.loss.labels(targets)
 

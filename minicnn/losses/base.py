@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from ..layers.base import FLOATS
@@ -10,9 +12,16 @@ from ..layers.base import FLOATS
 class Loss:
     """The contract: ``value = loss.forward(scores, targets)``, then once ``dscores = loss.backward()``.
 
-    A new loss writes ``forward``, which also leaves the gradient in ``_dscores``, and where its targets are neither integers
-    nor booleans that name classes, ``labels``.
+    A new loss writes ``forward``, which also leaves the gradient in ``_dscores``; where its targets are neither integers nor
+    booleans that name classes, ``labels``; and where no scores give a loss of 0, ``at_best``.
+
+    Attributes
+    ----------
+    chance_formula : str
+        `at_chance` in a few letters, for C classes, labels or values, without weights.
     """
+
+    chance_formula = "the loss of scores that are all 0"
 
     def __init__(self) -> None:
         self._dscores: np.ndarray | None = None
@@ -28,6 +37,14 @@ class Loss:
             If the batch is empty, shapes do not fit together, or a target is impossible.
         """
         raise NotImplementedError(f"{type(self).__name__} must write forward(scores, targets)")
+
+    def at_chance(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """The loss if these scores were all 0: what a network pays that knows nothing. ``backward`` is not prepared."""
+        return copy.copy(self).forward(np.zeros_like(scores), targets)
+
+    def at_best(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """The lowest loss that any scores in the place of these could have: 0, unless targets are uncertain."""
+        return 0.0
 
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
         """The right class of each sample according to the targets, to compute the accuracy; None where they name no classes."""

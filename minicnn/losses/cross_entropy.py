@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from ..kernels.softmax import below_largest, softmax_cross_entropy
@@ -81,6 +83,8 @@ class SoftmaxCrossEntropy(Loss):
     2.3026
     """
 
+    chance_formula = "log C"
+
     def __init__(self, label_smoothing: float = 0.0, class_weights: np.ndarray | None = None):
         super().__init__()
         if not 0 <= label_smoothing < 1:
@@ -97,6 +101,14 @@ class SoftmaxCrossEntropy(Loss):
             c = targets @ self.class_weights if is_probabilities(targets) else self.class_weights[targets]
             losses, self._dscores = c * losses, c[:, None].astype(scores.dtype) * self._dscores
         return float(losses.mean(dtype=np.float64))
+
+    def at_best(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """At p = q, the scores log q: the entropy of the smoothed targets, -sum over k of q log q."""
+        K = scores.shape[1]
+        q = targets if is_probabilities(targets) else np.eye(K)[targets]
+        with np.errstate(divide="ignore"):
+            best = np.log((1 - self.label_smoothing) * q + self.label_smoothing / K).astype(scores.dtype)
+        return copy.copy(self).forward(best, targets)
 
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
         return targets.argmax(axis=1) if is_probabilities(targets) else super().labels(targets)

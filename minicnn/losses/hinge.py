@@ -43,6 +43,8 @@ class SVMHinge(Loss):
     array([[-1.,  1.,  0.]])
     """
 
+    chance_formula = "(C - 1) margin"
+
     def __init__(self, margin: float = 1.0, class_weights: np.ndarray | None = None):
         super().__init__()
         if not 0 < margin < np.inf:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from .base import Loss, check_fit, check_scores, weights_of
@@ -30,6 +32,8 @@ class BinaryLogistic(Loss):
     >>> round(loss.forward(np.array([0.0, 1000.0]), np.array([1, 1])), 4)       # log(2) / 2
     0.3466
     """
+
+    chance_formula = "log 2"
 
     def __init__(self, class_weights: np.ndarray | None = None):
         super().__init__()
@@ -88,6 +92,8 @@ class SigmoidCrossEntropy(Loss):
     0.6931
     """
 
+    chance_formula = "C log 2"
+
     def __init__(self, positive_weights: np.ndarray | None = None):
         super().__init__()
         self.positive_weights = weights_of(self, "positive_weights", positive_weights, "label")
@@ -115,6 +121,14 @@ class SigmoidCrossEntropy(Loss):
         v = 1 if self.positive_weights is None else self.positive_weights.astype(scores.dtype)
         losses, self._dscores = _sigmoid_cross_entropy(scores, v * t, 1 - t)
         return float(losses.sum(dtype=np.float64) / len(scores))
+
+    def at_best(self, scores: np.ndarray, targets: np.ndarray) -> float:
+        """At p = v t / (v t + 1 - t), the scores log(v t / (1 - t)): 0 where all targets are certain."""
+        t = np.asarray(targets, np.float64)
+        v = 1 if self.positive_weights is None else self.positive_weights
+        with np.errstate(divide="ignore"):
+            best = (np.log(v * t) - np.log(1 - t)).astype(scores.dtype)
+        return copy.copy(self).forward(best, targets)
 
     def labels(self, targets: np.ndarray) -> None:
         """None: several labels of a sample may be right."""

@@ -30,6 +30,8 @@ class MeanSquaredError(Loss):
            [ 0.,  0.]])
     """
 
+    chance_formula = "the mean square of the targets, summed over a sample's values"
+
     def forward(self, scores: np.ndarray, targets: np.ndarray) -> float:
         """Scores (N, ...), float32 or float64; targets of the same shape, finite numbers."""
         check_scores(self, scores)

@@ -87,7 +87,8 @@ def learn_by_heart(model: Layer, loss: Loss, optimizer: Optimizer, x: np.ndarray
         if not math.isfinite(result.losses[-1]):
             result.broke_at = first_non_finite(model, x) or "the loss"
             break
-        result.best, result.chance = loss.at_best(scores, y), loss.at_chance(scores, y)
+        if step == 0:
+            result.best, result.chance = loss.at_best(scores, y), loss.at_chance(scores, y)
         labels = loss.labels(y)
         correct = None if labels is None else count_correct(scores, labels)
         result.accuracy = None if correct is None else correct / len(labels)
@@ -124,21 +125,24 @@ def _what_is_random(model: Layer, loss: Loss, x: np.ndarray, y: np.ndarray) -> s
 
 
 def _what_blocks(model: Layer, loss: Loss, x: np.ndarray, y: np.ndarray) -> str:
-    """The uppermost layer that is given a gradient and passes none on."""
-    outputs_are_zero, blocking = {}, []
+    """The uppermost layer that is given a gradient and passes none on, or the lowest dead one if it is dead."""
+    dead, blocking = [], []
 
     def after_forward(path: str, layer: Layer, y: np.ndarray) -> None:
-        outputs_are_zero[path] = isinstance(layer, (ReLU, ReLU6)) and not y.any()
+        if isinstance(layer, (ReLU, ReLU6)) and not y.any():
+            dead.append(path)
 
     def after_backward(path: str, layer: Layer, dy: np.ndarray, dx: np.ndarray | None) -> None:
         if dx is not None and dy.any() and not dx.any():
-            dead = ", all of whose outputs are 0: it is dead" if outputs_are_zero[path] else ""
-            blocking.append(f"{type(layer).__name__} '{path}'{dead}")
+            blocking.append((path, layer))
 
     with watched(model, forward=after_forward, backward=after_backward):
         loss.forward(model.forward(x), y)
         model.backward(loss.backward())
-    return blocking[0] if blocking else ""
+    if not blocking:
+        return ""
+    path, layer = blocking[0]
+    return f"'{dead[0]}', all of whose outputs are 0: it is dead" if path in dead else f"{type(layer).__name__} '{path}'"
 
 
 # ---- in words
@@ -156,30 +160,23 @@ def why_not(result: ByHeart, optimizer: Optimizer, x: np.ndarray, y: np.ndarray)
     rate = optimizer.learning_rate
     if result.random:
         yield f"{result.random}: what is learned in one step is wrong in the next"
+    wrong_gradient = "or a gradient is wrong: minicnn.gradcheck finds out which"
     if result.broke_at:
         yield f"the first thing not to be a finite number is {result.broke_at}"
-        yield f"a rate of {rate:g} is too high; try {rate / 10:g}"
+        yield f"a rate of {rate:g} is too high (try {rate / 10:g}), {wrong_gradient}"
         return
     if pair := _contradiction(x, y):
         yield f"samples {pair[0]} and {pair[1]} of them are the same, and their targets are not"
     if not result.moved:
         yield "no weight has changed: " + ("the learning rate is 0" if rate == 0 else "gradients or rates of all layers are 0")
-        return
-    if result.random:
-        return
-    first, last = result.losses[0], result.losses[-1]
-    if last > first:
-        yield (
-            f"the loss has risen. A rate of {rate:g} is too high (try {rate / 10:g}), or a gradient is wrong: "
-            "minicnn.gradcheck finds out which"
-        )
-    elif first - last < HARDLY * (first - result.best):
-        yield (
-            f"the loss has hardly changed. A rate of {rate:g} is too low (try {rate * 10:g}), or a gradient is wrong: "
-            "minicnn.gradcheck finds out which"
-        )
-    else:
-        yield f"the loss falls, but slowly: a rate other than {rate:g}, more steps, or a larger network"
+    elif not result.random:
+        first, last = result.losses[0], result.losses[-1]
+        if last > first:
+            yield f"the loss has risen: a rate of {rate:g} is too high (try {rate / 10:g}), {wrong_gradient}"
+        elif first - last < HARDLY * (first - result.best):
+            yield f"the loss has hardly changed: a rate of {rate:g} is too low (try {rate * 10:g}), {wrong_gradient}"
+        else:
+            yield f"the loss falls, but slowly: try a rate other than {rate:g}, more steps, or a larger network"
 
 
 def _contradiction(x: np.ndarray, y: np.ndarray) -> tuple[int, int] | None:

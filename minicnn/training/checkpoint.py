@@ -137,9 +137,13 @@ class Checkpoints(Callback):
                     "run was begun with, or begin a new one in another folder"
                 )
         run.set_state(saved["run"])
-        for callback in self._callbacks:
-            if (name := type(callback).__name__) in saved["callbacks"]:
+        for name, callback in self._named_callbacks().items():
+            if name in saved["callbacks"]:
                 callback.set_state(saved["callbacks"][name])
+
+    def _named_callbacks(self) -> dict[str, Callback]:
+        """By their place and type: there may be several of a type."""
+        return {f"{i} {type(callback).__name__}": callback for i, callback in enumerate(self._callbacks)}
 
     # ---- during the run
 
@@ -158,7 +162,7 @@ class Checkpoints(Callback):
         content = {
             "settings": self._settings,
             "run": run.state(),
-            "callbacks": {type(callback).__name__: state for callback in self._callbacks if (state := callback.state())},
+            "callbacks": {name: state for name, callback in self._named_callbacks().items() if (state := callback.state())},
         }
         try:
             write_checkpoint(self.folder / f"checkpoint-{run.steps_done:09d}.h5", content)

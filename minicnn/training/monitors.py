@@ -20,6 +20,7 @@ from .watching import watched
 USUAL_RATIO = 1e-3
 FAR = 30.0  # times more or less than that
 MOSTLY_DEAD = 0.5
+ROOT = "network"  # what a network is called that is a single layer
 COLUMNS = ("mean", "std", "dead", "gradient_norm", "update_ratio")  # of a record, in this order
 
 
@@ -68,6 +69,12 @@ class LayerMonitor(Callback):
     >>> optimizer = SGD(net.parameters(), 0.01)
     >>> _ = Trainer(net, SoftmaxCrossEntropy(), optimizer, epochs=1, callbacks=[monitor]).fit(x, (x[:, 0] > 0).astype(int))
     >>> print(monitor.text())
+    step 2, loss 0.565, rate 0.01
+    layer     mean   std  dead  gradient_norm  update_ratio
+    hidden   -0.01  0.58                 0.22        0.0013
+    relu       0.2  0.35    0%
+    scores  -0.014  0.27                  0.3        0.0027
+    nothing unusual
     """
 
     def __init__(self, every: int = 50):
@@ -77,28 +84,28 @@ class LayerMonitor(Callback):
         self.records: list[dict[str, Any]] = []
         self._watch = ExitStack()
         self._outputs: dict[str, _Outputs] = {}
-        self._before: dict[str, list[np.ndarray]] | None = None
+        self._before: dict[str, list[np.ndarray]] = {}
 
     # ---- the moments of a step
 
+    def on_fit_begin(self, run: Run) -> None:
+        self._outputs = {}  # an earlier run may have ended in the middle of a step
+        if run.steps_done == 0:  # and not resumed
+            self.records = []
+
     def on_step_begin(self, run: Run) -> None:
         if run.steps_done % self.every == 0:
-            self._outputs, self._before = {}, None
             self._watch.enter_context(watched(run.model, forward=self._see))
 
     def on_gradients(self, run: Run) -> None:
-        if self._outputs:
-            self._watch.close()
-            self._before = {
-                path: [parameter.value.copy() for parameter in _weights(layer)]
-                for path, layer in run.model.walk()
-                if _is_leaf(layer)
-            }
+        self._watch.close()
+        layers = _layers(run.model)
+        self._before = {path: [parameter.value.copy() for parameter in _weights(layers[path])] for path in self._outputs}
 
     def on_step_end(self, run: Run) -> None:
-        if self._before is None:
+        if not self._outputs:
             return
-        layers = dict(run.model.walk())
+        layers = _layers(run.model)
         measured = {
             path: outputs.numbers() | _step_of(layers[path], self._before[path]) for path, outputs in self._outputs.items()
         }
@@ -111,14 +118,14 @@ class LayerMonitor(Callback):
                 "layers": measured,
             }
         )
-        self._outputs, self._before = {}, None
+        self._outputs, self._before = {}, {}
 
     def on_fit_end(self, run: Run) -> None:
-        self._watch.close()  # the run may have ended in the middle of a step
+        self._watch.close()
 
     def _see(self, path: str, layer: Layer, y: np.ndarray) -> None:
         if _weights(layer) or isinstance(layer, Activation):
-            self._outputs.setdefault(path, _Outputs(isinstance(layer, (ReLU, ReLU6)))).add(y)
+            self._outputs.setdefault(path or ROOT, _Outputs(isinstance(layer, (ReLU, ReLU6)))).add(y)
 
     # ---- what it remembers
 
@@ -165,8 +172,8 @@ class LayerMonitor(Callback):
         for path, numbers in self.records[-1]["layers"].items() if self.records else ():
             if numbers["dead"] is not None and numbers["dead"] > MOSTLY_DEAD:
                 found.append(
-                    f"{path}: {numbers['dead']:.0%} of its units are dead, 0 for all samples of the batch. A lower rate keeps "
-                    "units alive, initial weights or biases may be wrong; LeakyReLU has none that die"
+                    f"{path}: {numbers['dead']:.0%} of its units are dead, 0 for all samples of the batch. At a lower rate "
+                    "fewer die, and of LeakyReLU none; or the initial weights or biases are wrong"
                 )
             if not all(math.isfinite(value) for value in numbers.values() if value is not None):
                 found.append(f"{path}: not all of its numbers are finite. The rate is too high, most often")
@@ -196,8 +203,8 @@ class _Outputs:
         return {"mean": mean, "std": math.sqrt(variance), "dead": dead}
 
 
-def _is_leaf(layer: Layer) -> bool:
-    return not layer.children()
+def _layers(model: Layer) -> dict[str, Layer]:
+    return {path or ROOT: layer for path, layer in model.walk()}
 
 
 def _weights(layer: Layer) -> list[Parameter]:

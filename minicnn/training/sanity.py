@@ -28,6 +28,7 @@ from .checks import check_regularizer, check_trainable, targets_of
 from .diagnosis import first_non_finite, without_overflow_warnings
 
 INITIAL_SAMPLES = 256  # the mean over so many differs from that over all by a sixteenth of a sample's spread
+BATCH = 32  # at most so many of them at once, for the sake of memory
 TOO_HIGH, TOO_LOW = 2, 1 / 3  # times the loss at chance
 LARGE_INPUTS = 10.0  # root mean square; standardised inputs have 1
 SEEN = 10  # with so many samples for each class, one that is there is missed in 1 of 20,000 cases: (1 - 1/C)^(10 C) < e^-10
@@ -51,7 +52,7 @@ class SanityReport:
     Attributes
     ----------
     checks : list of SanityCheck
-        "initial loss", "outputs", "regularisation", "trained layers", "by heart", "gradients"; those that came to be made.
+        "outputs", "initial loss", "regularisation", "trained layers", "by heart", "gradients"; those that came to be made.
     numbers : dict of name to float
         ``initial_loss``, ``loss_at_chance``, ``score_size`` (root mean square), ``penalty``, ``loss_by_heart``,
         ``accuracy_by_heart``, ``steps_by_heart``: those that were measured.
@@ -133,11 +134,11 @@ def sanity_check(
     >>> x, y = np.eye(3, dtype=np.float32), np.arange(3)
     >>> model = Linear(3, 3, rng=0)
     >>> report = sanity_check(model, SoftmaxCrossEntropy(), (x, y), optimizer=SGD(model.parameters(), 1.0))
-    ok     initial loss: 1.23; to know nothing costs log C = 1.1
     ok     outputs: 3, one for each class of the targets
+    ok     initial loss: 1.51; to know nothing costs log C = 1.1
     -      regularisation: there is none
     ok     trained layers: all
-    ok     by heart: 3 samples, loss 1.23 -> 0.0545 in 1876 steps, accuracy 100%
+    ok     by heart: 3 samples, loss 1.51 -> 0.0543 in 42 steps, accuracy 100%
     ok     gradients: arrive at all weights
     """
     for name, value in (("samples", samples), ("steps", steps)):
@@ -176,7 +177,8 @@ def _initial_scores(model: Layer, x: np.ndarray) -> np.ndarray:
     """In train mode, because a new batch norm has no statistics yet, without dropout, and without a backward pass to come."""
     train_without_regularisation(model)
     model.remembers = False
-    return model.forward(x)
+    parts = np.array_split(x, math.ceil(len(x) / BATCH))  # of equal size: the variance of a single sample is none
+    return np.concatenate([model.forward(part) for part in parts])
 
 
 def _before_training(

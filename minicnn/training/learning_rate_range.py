@@ -60,7 +60,7 @@ class RangeTest:
 
     @property
     def steepest(self) -> float | None:
-        """The rate around which the average falls most, over eight steps and before its lowest point; None if it never falls."""
+        """The rate around which the average falls most, over eight steps, before its lowest point; None if it never falls."""
         rates, averages = self.averages()
         if not len(averages) or averages.min() > (1 - NOTHING_LEARNED) * averages[0]:
             return None
@@ -126,7 +126,7 @@ def range_test(
     >>> x, y = np.linspace(-1, 1, 40, dtype=np.float32)[:, None], np.repeat([0, 1], 20)
     >>> trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 1.0), epochs=40)
     >>> print(range_test(trainer, x, y, low=1e-3, high=1000).text())
-    rates
+    rates from 0.001 to 71 in 81 steps: the loss falls most steeply at 0.35; the loss explodes at 71. Try a rate of 0.35
     """
     if not 0 < low < high < np.inf:
         raise ValueError(f"range_test: rates rise from low, above 0, to a higher one, got low={low} and high={high}")

@@ -222,6 +222,7 @@ def test_the_smallest_class_counts_where_classes_are_uneven():
     assert uneven.per_class == 4 and not choose(uneven).many
     assert "4 pictures to learn from of the smallest class" in choose(uneven).reasons[0]
     assert any("--balance" in reason for reason in choose(uneven).reasons)
+    assert not choose(Measurements(**{**vars(uneven), "parameters": ENOUGH})).many, "four pictures are few for any network"
 
 
 def test_a_classifier_that_finds_none_of_a_small_class_is_no_good_one():

@@ -261,8 +261,9 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(TypeError, match="needs a layer that makes scores, got a str"):
         AuxiliaryHead("aux")
     model = small_model().train()
-    with pytest.raises(ValueError, match="weight of the auxiliary heads' losses is a number of at least 0, got -1"):
-        WithAuxiliaryHeads(SoftmaxCrossEntropy(), model, -1)
+    for weight in (-1, np.inf, np.nan):
+        with pytest.raises(ValueError, match=f"weight of the auxiliary heads' losses is a number of at least 0, got {weight}"):
+            WithAuxiliaryHeads(SoftmaxCrossEntropy(), model, weight)
     with pytest.raises(RuntimeError, match="needs a forward"):
         WithAuxiliaryHeads(SoftmaxCrossEntropy(), model).backward()
     model.layers["fc"] = Linear(20, 5, rng=0).astype(np.float64).train()

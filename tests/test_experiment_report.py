@@ -613,6 +613,14 @@ def test_where_classes_are_uneven_the_small_one_counts_as_much_as_the_large_one(
     assert "it recognised 3 of 4 'defect' and 108 of 120 'normal'" in sentence
 
 
+def test_where_classes_are_uneven_the_figure_of_plain_accuracy_says_that_it_does_not_decide():
+    for uneven in (True, False):
+        results = make_results(keys=("svm",), seeds=2)
+        results["data"]["uneven"] = uneven
+        _, _, caption = figures.accuracy(results)
+        assert ("compared by balanced accuracy" in caption) == uneven
+
+
 def test_one_hit_of_one_picture_is_no_certainty():
     assert balanced_accuracy(np.array([[30, 0], [0, 1]]))[0] == 1.0
     assert balanced_accuracy(np.array([[30, 0], [0, 1]]))[1] > 0.2 > balanced_accuracy(np.array([[30, 0], [0, 30]]))[1]

@@ -308,3 +308,9 @@ def test_what_is_no_convolution_above_the_volume_is_refused():
 def test_padding_in_branches_cannot_be_taken_off():
     with pytest.raises(ValueError, match="has branches, which need their padding"):
         without_padding(squeezenet1_1(num_classes=3))
+
+
+@pytest.mark.parametrize("convert", [fc_to_conv, without_padding])
+def test_a_converted_network_is_in_the_mode_of_its_original(convert):
+    assert convert(lenet5(rng=0).train()).training
+    assert not convert(lenet5(rng=0).eval()).training

@@ -276,6 +276,13 @@ def test_copies_in_an_unsplit_set_and_under_another_class(plain):
     assert "copies of others" in note and "another class" in note
 
 
+def test_equal_files_that_are_no_pictures_are_no_copies(plain):
+    for name in ("ants", "bees"):
+        (plain / name / "empty.png").write_bytes(b"")
+        (plain / name / "gone.png").write_text("<html>404: not found</html>")
+    assert not open_pictures(plain).findings.notes
+
+
 def test_copies_within_one_part_of_a_given_split_are_no_leak(parted):
     shutil.copy(parted / "train/ants/0.png", parted / "train/ants/again.png")
     assert len(open_pictures(parted)) == 14
@@ -308,14 +315,14 @@ def test_one_class_only(tmp_path):
 
 def test_a_class_with_too_few_pictures_to_be_split(tmp_path):
     message = refusal(grow(tmp_path, ants=5, bees=1, wasps=2))
-    assert "'bees' has 1, 'wasps' has 2" in message and "at least 3" in message and "one to validate" in message
+    assert "class 'bees' (1), 'wasps' (2)" in message and "at least 3" in message and "one to validate" in message
 
 
 def test_a_train_part_that_has_to_give_validation_pictures_needs_two(parted):
     shutil.rmtree(parted / "val")
     for name in ("1.png", "2.png"):
         (parted / "train/ants" / name).unlink()
-    assert "'ants' has 1" in refusal(parted) and "at least 2" in refusal(parted)
+    assert "class 'ants' (1)" in refusal(parted) and "at least 2" in refusal(parted)
 
 
 def test_an_empty_class_folder_also_in_a_zip(plain, tmp_path):

@@ -102,6 +102,12 @@ def test_the_map_is_smaller_by_the_ratio():
     assert FractionalMaxPool2d((1.5, 3)).output_shape((8, 3, 36, 25)) == (8, 3, 24, 8)
 
 
+def test_unless_told_it_shrinks_by_the_root_of_two_with_overlapping_pseudorandom_regions():
+    layer = FractionalMaxPool2d()
+    assert layer.config() == {"ratio": [math.sqrt(2), math.sqrt(2)], "overlapping": True, "sequence": "pseudorandom"}
+    assert FractionalMaxPool2d([1.5, 3]).ratio == (1.5, 3)
+
+
 # ---- randomness
 
 
@@ -114,6 +120,16 @@ def test_regions_are_drawn_anew_in_training_repeat_with_the_seed_and_stay_in_inf
     assert all(np.array_equal(other, two.forward(x)) for other in passes)
     state = one.eval().rng.bit_generator.state
     assert np.array_equal(one.forward(x), one.forward(x)) and one.rng.bit_generator.state == state
+
+
+@pytest.mark.parametrize("sequence", ["pseudorandom", "random"])
+def test_in_training_the_steps_are_drawn_from_its_generator_by_its_sequence(sequence):
+    """Thirty rows to 21: the starts lead from row 0 to row 29, and each region has one row more."""
+    layer = FractionalMaxPool2d(1.4, sequence=sequence, rng=3).train()
+    rng = np.random.default_rng(3)
+    starts = random_starts(29, 21, rng) if sequence == "random" else pseudorandom_starts(29, 21, rng.random())
+    rows, _ = layer.regions((1, 1, 30, 30), training=True)
+    assert np.array_equal(rows, np.stack([starts[:-1], starts[1:] + 1], axis=1))
 
 
 # ---- values and gradients

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicnn.gradcheck import check_function, check_layer, check_loss
+from minicnn.gradcheck import check_function, check_layer, check_loss, numeric
 from minicnn.gradcheck.diagnosis import guess_cause
 from minicnn.gradcheck.evidence import Evidence
 from minicnn.layers import (
@@ -277,6 +277,58 @@ def test_bad_manners_fail_although_the_numbers_are_right(layer, fault):
     assert np.array_equal(x, ROWS)
 
 
+def test_what_a_pass_changes_is_put_back_and_told_once():
+    w = np.array([1.0, -2.0])
+
+    def backward(dy):
+        dw = 2 * w * dy
+        w[...] -= 0.1
+        return {"w": dw}
+
+    report = check_function(lambda w: w**2, backward, {"w": w})
+    assert report.faults == ["backward() changes w: it must leave it as it is"]
+    assert report.max_error < 1e-6
+    assert w.tolist() == [1, -2]
+
+    def forward(w):
+        w += 1
+        return w**2
+
+    report = check_function(forward, backward, {"w": w})
+    assert report.faults == ["forward() changes its argument w: it must work on a copy"]
+    assert w.tolist() == [1, -2]
+
+
+def test_a_gradient_that_was_there_before_is_not_taken_for_one_of_this_backward():
+    class Forgetting(Linear):
+        def backward(self, dy):
+            before = self.b.grad
+            dx = super().backward(dy)
+            self.b.grad = before
+            return dx
+
+    layer = linear(Forgetting).astype(np.float64)
+    layer.b.grad = np.ones(4)
+    assert "there is no gradient (None), expected one of shape (4,)" in str(check_layer(layer, ROWS))
+
+
+def test_a_gradient_that_is_missing_is_not_taken_for_one_that_is_zero():
+    report = check_function(lambda w: w**2, lambda dy: {"w": None}, {"w": np.ones(3)})
+    assert report.faults == [] and not report.ok
+    assert report.arrays[0].problem == "there is no gradient (None), expected one of shape (3,)"
+
+
+def test_single_outputs_are_differentiated_for_as_many_elements_as_memory_allows(monkeypatch):
+    x, slopes = np.arange(12.0), np.arange(240.0).reshape(12, 20)
+    difference = numeric.CentralDifference(lambda x: x @ slopes, {"x": x}, x, r=np.ones(20), y=x @ slopes, step=1e-5)
+    for memory, chosen in ((240, range(12)), (100, range(0, 12, 3)), (1, [0])):
+        monkeypatch.setattr(numeric, "SHARES", memory)
+        shares, places = difference.shares([(i,) for i in range(12)])
+        assert places[0].tolist() == list(chosen)
+        np.testing.assert_allclose(shares, slopes[list(chosen)], atol=1e-6)
+    assert difference.shares([])[0].shape == (0, 20)
+
+
 @pytest.mark.parametrize("layer_class", [RotatedKernel, DroppedTapOfWeights, PaddingCroppedAtTheWrongSide, MissingVarianceTerm])
 def test_causes_are_named_from_a_sample_of_the_elements_too(layer_class):
     layer = layer_class(8) if issubclass(layer_class, BatchNorm2d) else layer_class(8, 6, 3, pad=1, rng=2)
@@ -329,7 +381,7 @@ def test_elements_at_a_kink_are_skipped_and_counted():
     report = check_layer(ReLU(), x)
     assert report.ok
     assert report.kinks == 2
-    assert "2 of them at a kink and skipped" in str(report)
+    assert "x (5, 4): all 20 elements, 2 of them at a kink and skipped" in str(report)
 
 
 @pytest.mark.parametrize("distance", [3e-6, -7e-6, 9.9e-6])
@@ -392,6 +444,23 @@ def test_either_slope_of_a_kink_and_what_lies_between_pass():
         report = check_layer(Choosing(), x)
         assert report.ok
         assert report.kinks == (slope != 0.5)  # the central difference is 0.5 itself
+
+
+@pytest.mark.parametrize("distance", [3e-7, -3e-7])
+@pytest.mark.parametrize("bent", [50, -50])
+def test_a_kink_of_a_curve_is_one_as_well(distance, bent):
+    x = ROWS.copy()
+    x[2, 2] = distance
+
+    def check(wrong_by):
+        right = (x > 0) + 2 * bent * x
+        right[2, 2] += wrong_by
+        return check_function(lambda x: np.maximum(x, 0) + bent * x**2, lambda dy: {"x": right * dy}, {"x": x.copy()})
+
+    report = check(0)
+    assert report.ok, report
+    assert report.kinks == 1
+    assert not check(1.5).ok and not check(-1.5).ok
 
 
 def test_the_difference_is_divided_by_the_step_as_it_was_rounded():
@@ -460,6 +529,28 @@ def test_the_report_names_array_index_and_both_values():
     assert report.max_error == bias.max_error
 
 
+def test_the_report_of_a_right_layer_is_a_line_for_each_array_and_no_guesses():
+    w, v = np.array([1.0, 2.0]), np.array([3.0])
+    report = check_function(
+        lambda w, v: w**2 * v, lambda dy: {"w": 2 * w * v * dy, "v": (w**2 * dy).sum(keepdims=True)}, {"w": w, "v": v}
+    )
+    assert str(report).splitlines() == [
+        f"function: all gradients are right (largest relative error {report.max_error:.1e}, allowed 1e-06)",
+        f"  w (2,): all 2 elements, relative error up to {report.arrays[0].max_error:.1e}",
+        f"  v (1,): all 1 elements, relative error up to {report.arrays[1].max_error:.1e}",
+    ]
+
+
+def test_a_mistake_explains_a_gradient_only_if_it_is_far_closer_to_it_than_the_right_one_and_where_that_is_wrong():
+    right = np.array([1.0, 2.0, 3.0, 4.0])
+    nearly = Evidence(right + [0, 0, 0, 1e-5], right, right, 4)
+    assert not nearly.explains(right + [0, 0, 0, 5e-6])
+    wrong = Evidence(np.array([1.0, 2.0, 3.001, 1e4]), right, right, 4)
+    assert wrong.explains(np.array([np.nan, 2, 3.001, 1e4]))
+    assert not wrong.explains(np.array([1, 2, 3.001, np.nan])), "3.001 is hardly wrong beside 10000"
+    assert not wrong.explains(np.full(4, np.nan)) and not wrong.explains(np.ones(3))
+
+
 def test_a_loss_that_is_not_averaged_is_named():
     class Summed(SoftmaxCrossEntropy):
         def backward(self):
@@ -497,6 +588,25 @@ def test_an_unknown_fault_still_fails_and_no_cause_is_made_up():
 def test_a_gradient_of_the_right_numbers_in_the_wrong_shape_is_named():
     numeric = np.arange(1.0, 25).reshape(2, 3, 2, 2)
     assert "reshape" in guess_cause(Evidence(numeric.reshape(2, 12), numeric, numeric, 2))
+
+
+def test_a_gradient_with_its_padding_is_named_though_its_numbers_are_wrong_as_well():
+    rng = np.random.default_rng(0)
+    given, right = rng.standard_normal((1, 2, 5, 7)), rng.standard_normal((1, 2, 3, 4))
+    assert guess_cause(Evidence(given, right, right, 1)) == (
+        "the padding is not cropped (2 rows and 3 columns too many), and something else is wrong"
+    )
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_slice_is_called_zero_only_if_all_of_it_is(written):
+    rng = np.random.default_rng(0)
+    right = rng.standard_normal((2, 3, 5, 5))
+    given = right.copy()
+    given[:, :, 1] = written * rng.standard_normal((2, 3, 5))
+    given[0, 0, 1, 0] = 0
+    guess = guess_cause(Evidence(given, right, np.ones(right.shape), 2))
+    assert "axis 2 is 1" in guess and ("zero there" in guess) != written
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 1), (2, 3), (1, 1, 1, 1), (2, 3, 1, 1), (2, 2, 3, 4)])
@@ -617,6 +727,27 @@ def test_rounding_errors_inside_a_layer_are_no_faults(offset):
     report = check_layer(layer, ROWS + offset)
     assert report.ok, report
     assert report.kinks == 0
+
+
+def test_rounding_errors_that_the_size_of_the_output_does_not_show_are_no_kinks():
+    # 300 comes and goes inside, so that y is rounded to 5e-14 where its own digits would go to 1e-16 and less
+    def check(factor):
+        return check_function(lambda x: (1e-3 * x + 301) - 300, lambda dy: {"x": factor * 1e-3 * dy}, {"x": ROWS.copy()})
+
+    report = check(1)
+    assert report.ok, report
+    assert report.kinks == 0
+    assert not any(check(factor).ok for factor in (2, 0.5, 0, -1))
+
+
+def test_a_large_output_that_an_element_does_not_move_hides_no_mistake():
+    def check(factor):
+        return check_function(
+            lambda x: np.append(x**2, 1e9), lambda dy: {"x": factor * 2 * ROWS * dy[:-1].reshape(5, 4)}, {"x": ROWS.copy()}
+        )
+
+    assert check(1).ok
+    assert not check(1.001).ok
 
 
 @pytest.mark.parametrize(("wrong_by", "passes"), [(1e-7, True), (1e-6, True), (4e-6, False), (1e-4, False)])

@@ -1,6 +1,7 @@
 """Every layer type and every loss against numeric gradients, below 1e-6 in float64: in train mode, in eval mode, and frozen.
 
-And what else every layer promises: it refuses a dy that is not like y, and it states what it costs.
+And what else every layer promises: it refuses an x of whole numbers and a dy that is not like y, states what it costs and which
+shape it gives, and can be made again from its config.
 
 Pictures hold values that are all different and at least 0.01 apart, so that no step of the check crosses a tie or a kink.
 """
@@ -185,6 +186,59 @@ def test_a_layer_with_filters_or_a_matrix_of_weights_states_what_it_costs(case):
 def test_a_layer_says_whether_it_is_the_identity_in_inference(case):
     layer, x = copy.deepcopy(CASES[case][0]).astype(np.float64).eval(), CASES[case][1]
     assert (layer.forward(x) is x) == layer.is_identity_in_inference
+
+
+WITH_PARAMETERS = [name for name, (layer, _) in CASES.items() if layer.parameters()]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("case", WITH_PARAMETERS)
+def test_a_layer_that_need_not_return_dx_returns_none_and_has_the_same_gradients(case, training):
+    layer, x = copy.deepcopy(CASES[case][0]).astype(np.float32).unfreeze(), CASES[case][1].astype(np.float32)
+    gradients = []
+    for needs_dx in (True, False):
+        layer.seed(np.random.default_rng(0))
+        layer.train() if training else layer.eval(backward=True)
+        layer.needs_dx = needs_dx
+        dx = layer.backward(np.cos(layer.forward(x)))
+        assert (dx is not None) == needs_dx
+        gradients.append([parameter.grad for parameter in layer.parameters().values()])
+    for whole, alone in zip(*gradients, strict=True):
+        np.testing.assert_allclose(alone, whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", WITH_PARAMETERS)
+def test_a_frozen_parameter_gets_no_gradient_and_all_others_do(case):
+    layer, x = copy.deepcopy(CASES[case][0]).astype(np.float32), CASES[case][1].astype(np.float32)
+    for frozen in layer.parameters().values():
+        layer.freeze().unfreeze().train()
+        frozen.trainable = False
+        layer.backward(layer.forward(x))
+        assert all((parameter.grad is None) == (parameter is frozen) for parameter in layer.parameters().values())
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("case", CASES)
+def test_an_x_of_whole_numbers_is_refused(case, mode):
+    layer, x = copy.deepcopy(CASES[case][0]).astype(np.float32), CASES[case][1]
+    layer.train() if mode == "train" else layer.eval()
+    with pytest.raises(TypeError, match="float32 or float64, got int64"):
+        layer.forward(np.ones(x.shape, np.int64))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_layer_states_the_shape_of_what_it_gives(case):
+    layer, x = CASES[case]
+    assert layer.output_shape(x.shape) == settled(layer).eval().forward(x).shape
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_config_makes_a_layer_like_it(case):
+    layer, x = CASES[case]
+    twin = type(layer)(**layer.config())
+    assert twin.config() == layer.config() and list(twin.parameters()) == list(layer.parameters())
+    assert twin.output_shape(x.shape) == layer.output_shape(x.shape)
+    assert twin.multiply_adds(x.shape) == layer.multiply_adds(x.shape)
 
 
 # ---- losses

@@ -136,6 +136,13 @@ def test_weights_alone_have_the_head_and_say_that_the_preparation_is_not_in_them
     assert_same_scores(model, net)  # this network's usual preparation, as it happens
 
 
+def test_measured_means_are_read_or_where_it_is_open_what_is_done_with_them_spoken_of(keras, tmp_path):
+    net = shaken(stack(keras))
+    for file, is_open in (("net.keras", False), ("net.weights.h5", True)):
+        notes = " ".join(convert(save(net, tmp_path / file), "mobilenet_v1")[1].notes)
+        assert ("normalization" in notes and "/1 = " in notes and ", a variance: the network may prepare" in notes) == is_open
+
+
 @pytest.mark.parametrize(
     ("family", "architecture", "head", "remarks"),
     [("MobileNet", "mobilenet_v1", {"classes": 1000}, 0), ("MobileNet", "mobilenet_v1", {"include_top": False}, 0),
@@ -220,6 +227,7 @@ def averages(layers):
     ("layers_of_head", "complaint"),
     [
         (lambda layers: [layers.GlobalMaxPooling2D(), layers.Dense(CLASSES)], "GlobalMaxPooling2D"),
+        (lambda layers: [layers.Conv2D(8, 1), averages(layers), layers.Dense(3)], "none of its layers takes the 256 numbers"),
         (lambda layers: [averages(layers), layers.Dense(8, activation="tanh", name="hid"), layers.Dense(3)], "tanh after hid"),
         (lambda layers: [averages(layers), layers.Dense(8), layers.LayerNormalization(), layers.Dense(3)], "layer_norm"),
     ],
@@ -276,6 +284,16 @@ def test_pools_of_keras_leave_out_what_does_not_fill_a_window(keras, tmp_path, f
     theirs = net.predict(raw.astype(np.float32), verbose=0)
     assert ours["pool1"].shape[2:] == (13, 13)
     np.testing.assert_allclose(ours["pool10"], theirs, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_a_pool_is_padded_by_itself_by_a_layer_before_it_or_not_at_all(keras, tmp_path):
+    """Old ResNet-50s of Keras have no padding in front of their first pool, later ones have."""
+    layers = keras.layers
+    pools = [
+        layers.MaxPooling2D(3, 2), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2), layers.MaxPooling2D(3, 2, padding="same")
+    ]  # fmt: skip
+    net = keras.Sequential([keras.Input((40, 40, 3)), layers.Conv2D(4, 3), *pools, layers.Flatten(), layers.Dense(2)])
+    assert read_keras(save(net, tmp_path / "net.keras")).model.pools == [(0, 0), (1, 1), "same"]
 
 
 @pytest.mark.parametrize(("made_for", "used_at"), [(None, 65), (None, 64), (64, 65), (65, 64)])

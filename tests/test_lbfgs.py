@@ -221,6 +221,14 @@ def test_a_step_without_upward_curvature_is_not_remembered():
     assert weights(optimizer)[0] > 1 and optimizer.state == {}
 
 
+def test_curvature_within_rounding_is_not_remembered():
+    """s = (100, 0), y = (1/2, 10^16): s.y is 50, and rounding eps |s| |y| = 222."""
+    gradients = {0.0: [-1.0, 0.0], 100.0: [-0.5, 1e16]}
+    optimizer, evaluate, _ = minimising(lambda w: -w[0], lambda w: np.array(gradients[w[0]]), [0.0, 0.0], learning_rate=100.0)
+    optimizer.step(evaluate)
+    assert weights(optimizer).tolist() == [100, 0] and optimizer.state == {}
+
+
 def test_when_other_parameters_are_trained_it_starts_anew():
     optimizer, evaluate, _ = minimising(*bowl([1, 10, 100]), [3.0, -1.0], [2.0])
     optimizer.step(evaluate, iterations=3)
@@ -285,6 +293,25 @@ def test_what_cannot_be_minimised_is_refused_and_the_weights_stay():
     with pytest.raises(ValueError, match="nothing to change: all of its parameters are frozen"):
         optimizer.step(evaluate)
     assert weights(optimizer).tolist() == [0.25, -0.5]
+
+
+def test_a_gradient_of_another_shape_is_refused_by_name():
+    optimizer, evaluate, _ = minimising(*bowl([1, 1]), [0.25], [-0.5])
+
+    def evaluate_and_confuse():
+        value = evaluate()
+        optimizer.parameters["1"].grad = np.zeros((1, 1))
+        return value
+
+    with pytest.raises(ValueError, match=r"1 has shape \(1,\), its gradient \(1, 1\)"):
+        optimizer.step(evaluate_and_confuse)
+
+
+def test_a_gradient_of_before_is_not_taken_for_that_of_this_loss():
+    optimizer, evaluate, _ = minimising(*bowl([1, 1]), [0.25], [-0.5])
+    evaluate()
+    with pytest.raises(ValueError, match="left 0, 1 without a gradient"):
+        optimizer.step(lambda: 1.0)
 
 
 @pytest.mark.parametrize(
@@ -387,3 +414,47 @@ def test_where_nothing_is_lower_the_start_is_returned():
     tried = []
     assert strong_wolfe(along(lambda a: 1.0, lambda a: -1.0, tried), start, 1.0) is start
     assert len(tried) == TRIALS + 1
+
+
+def tries(first, *found, slope=-1.0):
+    """The lengths that are tried from phi(0) = 0 and a slope, if phi and phi' are one after another what is found there."""
+    tried, found = [], iter(found)
+
+    def phi(alpha):
+        tried.append(alpha)
+        return Point(alpha, *next(found), np.array([alpha]), np.ones(1))
+
+    assert strong_wolfe(phi, Point(0.0, 0.0, slope, np.zeros(1), np.array([slope])), first).alpha == tried[-1]
+    assert next(found, None) is None
+    return tried
+
+
+def test_both_conditions_may_hold_with_equality():
+    assert tries(1.0, (-C1 * 2, -C2 * 2), slope=-2.0) == [1.0]
+    assert tries(1.0, (100.0, 0.0), (-C1 * 0.1 * 2, -C2 * 2), slope=-2.0) == [1.0, 0.1]
+
+
+def test_a_trial_keeps_its_distance_from_those_before():
+    lowest = (-20.0, 0.0)
+    # the cubic's minimum is behind: it goes on by a hundredth of the way from the last one
+    assert tries(1.0, (-0.4, -2.0), (-0.404, -2.0), lowest) == pytest.approx([1, 1.01, 1.0101], rel=1e-12)
+    # there is no minimum: the middle of what is allowed, 1.01 to 10
+    assert tries(1.0, (-1.0, -1.0), lowest) == pytest.approx([1, 5.505])
+    # the minimum is near an end of the interval: a tenth of its length from there
+    assert tries(1.0, (100.0, 0.0), (-1.0, 0.0)) == pytest.approx([1, 0.1])
+    assert tries(1.0, (-10.0, 1.0), lowest) == pytest.approx([1, 0.9])
+    # and the same in the interval from 1 to 1.01
+    assert tries(1.0, (-0.4, -2.0), (100.0, 0.0), lowest) == pytest.approx([1, 1.01, 1.001], rel=1e-12)
+
+
+def test_a_point_that_is_no_lower_ends_the_interval():
+    lowest = (-20.0, 0.0)
+    *_, last, between = tries(1.0, (-0.4, -2.0), (-0.4, -2.0), lowest)
+    assert 1 < between < last
+    *_, low, last, between = tries(1.0, (100.0, 0.0), (-0.5, -1.5), (-0.5, -1.5), lowest)
+    assert low < between < last
+
+
+def test_a_slope_upwards_means_that_the_minimum_is_behind():
+    first, second = tries(1.0, (-0.5, 0.95), (-20.0, 0.0))
+    assert 0 < second < first

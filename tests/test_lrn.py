@@ -194,6 +194,14 @@ def test_what_makes_no_sense_is_refused():
         layer.backward(np.zeros((1, 2, 4, 3), np.float32))
 
 
+def test_alpha_and_beta_may_be_zero_and_nothing_is_infinite():
+    assert np.array_equal(LocalResponseNorm(3, alpha=0).forward(PICTURES), PICTURES)
+    assert np.array_equal(LocalResponseNorm(3, beta=0, k=0.5).forward(PICTURES), PICTURES)
+    for name in ("alpha", "beta", "k"):
+        with pytest.raises(ValueError, match=f"{name} .* got inf"):
+            LocalResponseNorm(**{name: np.inf})
+
+
 # ---- other frameworks
 
 

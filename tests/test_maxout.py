@@ -50,12 +50,18 @@ def test_of_equal_ones_the_first_wins_and_nan_always():
     assert np.isnan(layer.forward(np.array([[5, np.nan, 7]])))
 
 
-def test_many_pieces_are_remembered_rightly():
-    x = np.zeros((1, 300))
-    x[0, 299] = 1
-    layer = Maxout(300).train()
+@pytest.mark.parametrize(("pieces", "bytes_an_output"), [(2, 1), (256, 1), (257, 4), (300, 4)])
+def test_which_piece_won_is_remembered_in_a_byte_as_long_as_a_byte_can_count_them(pieces, bytes_an_output):
+    x = np.zeros((1, pieces))
+    x[0, -1] = 1
+    layer = Maxout(pieces).train()
     layer.forward(x)
+    assert layer._remembered["winners"].nbytes == bytes_an_output
     assert np.array_equal(layer.backward(np.ones((1, 1))), x)
+
+
+def test_unless_told_it_takes_the_larger_of_two():
+    assert np.array_equal(Maxout().forward(np.array([[3.0, 5, -1, -2]])), [[5, -1]])
 
 
 @pytest.mark.parametrize("training", [True, False])

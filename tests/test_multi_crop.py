@@ -55,6 +55,16 @@ def test_ten_crop_probabilities_are_the_mean_over_the_crops(model):
     assert not np.allclose(found, ten_crop_probabilities(model, several, short_side=14, progress=False), rtol=1e-3)
 
 
+def test_before_it_is_cropped_a_picture_gets_the_size_of_the_preprocessing_or_an_eighth_more_than_the_crops(model):
+    def of(short_side=None):
+        return ten_crop_probabilities(model, pictures((40, 30)), short_side, progress=False)
+
+    np.testing.assert_array_equal(of(), of(16))
+    model.preprocessing = Preprocessing(size=12, mean=(100.0, 120.0, 140.0), std=60.0)
+    np.testing.assert_array_equal(of(), of(13))
+    assert not np.allclose(of(), of(16), rtol=1e-3)
+
+
 def test_dense_probabilities_average_the_scores_over_the_crops_then_the_probabilities_over_sizes_and_mirrors(model):
     several = pictures((16, 24), (20, 16), (16, 20), (16, 16))
     found = dense_probabilities(model, several, short_sides=(16,), mirror=True, progress=False)

@@ -81,6 +81,7 @@ def test_five_iterations_bring_singular_values_near_one_and_leave_the_directions
     G = ((U * np.linspace(1, 0.1, len(S))) @ V * 1000).astype(dtype)
     O = newton_schulz(G)  # noqa: E741
     assert O.shape == G.shape and O.dtype == dtype
+    assert np.array_equal(O, newton_schulz(G, iterations=5))
     S = np.linalg.svd(O, compute_uv=False)
     assert S.min() > 0.68 and S.max() < 1.14
     inner = U.T @ O @ V.T

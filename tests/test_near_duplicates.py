@@ -6,7 +6,7 @@ from PIL import Image
 
 from minicnn.transfer import near_duplicates
 from minicnn.transfer.crop_matching import crop_correlation
-from minicnn.transfer.near_duplicates import LEAST_CORRELATION, find_near_duplicates
+from minicnn.transfer.near_duplicates import LEAST_CORRELATION, NearDuplicates, find_near_duplicates, grouped
 
 SIDE = 96
 
@@ -43,6 +43,13 @@ def test_a_copy_is_seen_in_its_original_and_not_in_others(kind):
     assert all(crop_correlation(other, grey[4]) < LEAST_CORRELATION for other in grey[1:4])
 
 
+def test_a_crop_of_a_bright_corner_is_seen_in_the_whole():
+    ramp = np.linspace(0, 400, SIDE, dtype=np.float32)
+    whole = clouds(1)[0].mean(axis=2, dtype=np.float32) / 4 + ramp + ramp[:, None]
+    assert crop_correlation(cut(whole, 0.65, 1, 1), whole) > 0.99
+    assert crop_correlation(whole[::-1, ::-1], whole) < 0.3
+
+
 def test_nothing_is_seen_in_a_picture_of_one_grey():
     assert crop_correlation(np.full((64, 64), 0.3, np.float32), np.random.default_rng(0).random((64, 64), np.float32)) < 0.01
     assert crop_correlation(np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)) == 0
@@ -62,6 +69,24 @@ def test_copies_with_similar_codes_are_found(kind):
     pictures = np.concatenate([clouds(30), [COPIES[kind](clouds(30)[4])]])
     assert find_near_duplicates(codes(31, (4, 30), (5, 6)), pictures).pairs.tolist() == [[4, 30]]
     assert len(find_near_duplicates(codes(31), pictures).pairs) == 0
+
+
+def test_where_all_codes_are_alike_a_pair_has_codes_that_are_closer_than_usual():
+    pictures, alike = clouds(30), 2 + codes(30)
+    pictures[10] = pictures[4]
+    assert find_near_duplicates(alike, pictures).pairs.tolist() == []
+    alike[10] = alike[4] + 0.1
+    assert find_near_duplicates(alike, pictures).pairs.tolist() == [[4, 10]]
+
+
+def test_copies_are_found_where_every_picture_has_some():
+    """As where somebody has stored three varied copies of each: the nearest neighbours are then copies themselves."""
+    kinds, count = ("mirrored", "the central 60 %", "darker and of less contrast"), 20
+    pictures = np.concatenate([clouds(count), *([COPIES[kind](picture) for picture in clouds(count)] for kind in kinds)])
+    rng, originals = np.random.default_rng(2), codes(count)
+    noise = [np.zeros_like(originals), *(share * rng.normal(size=originals.shape) for share in (0.01, 0.3, 0.3))]
+    pairs = find_near_duplicates(np.concatenate([originals + n for n in noise]), pictures).pairs
+    assert {(a, b) for a, b in pairs.tolist() if a < count} == {(i, i + k * count) for i in range(count) for k in (1, 2, 3)}
 
 
 def test_what_all_pictures_show_makes_no_pair():
@@ -88,3 +113,52 @@ def test_pictures_of_every_shape_can_be_compared():
         pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         pictures[4] = pictures[0]
         assert find_near_duplicates(codes(5, (0, 4)), pictures).pairs.tolist() == [[0, 4]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_among_fewer_than_three_pictures_nothing_is_usual_and_no_pair_stands_out(count):
+    assert find_near_duplicates(np.ones((count, 40)), np.repeat(clouds(1), count, axis=0)).pairs.shape == (0, 2)
+
+
+class Named:
+    def file_name(self, k):
+        return f"{k}.png"
+
+
+PARTS = {"train": np.array([0, 1, 2, 6]), "val": np.array([3]), "test": np.array([4, 5])}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "says"),
+    [
+        (
+            [[0, 4], [1, 2], [5, 6], [1, 4], [0, 3]],
+            "5 pairs of pictures look nearly the same, 4 of them in different parts (0.png = 4.png, 5.png = 6.png, 1.png = "
+            "4.png and 1 more): 2 of the 2 test pictures have a copy that is trained on or validated with, and the test score",
+        ),
+        (
+            [[0, 3]],
+            "1 pair of pictures looks nearly the same, 1 of them in different parts (0.png = 3.png): the validation score",
+        ),
+        (
+            [[1, 2], [2, 6]],
+            "2 pairs of pictures look nearly the same (1.png = 2.png, 2.png = 6.png), all of them within one part",
+        ),
+    ],
+)
+def test_pairs_across_parts_make_a_score_too_good_and_others_do_no_harm(pairs, says):
+    found = NearDuplicates(np.array(pairs))
+    kept = found.sentence(Named(), PARTS, are_grouped=True)
+    assert found.sentence(Named(), PARTS).startswith(says)
+    assert "each pair is kept in one part (--group-duplicates)" in kept and "too good" not in kept
+
+
+def test_a_picture_in_no_part_is_in_no_pair_across_parts():
+    parts = {"train": np.array([0]), "val": np.empty(0, int), "test": np.array([1])}
+    assert NearDuplicates(np.array([[1, 9], [0, 2], [0, 1], [7, 8]])).across(parts).tolist() == [[0, 1]]
+    assert NearDuplicates().across(parts).shape == (0, 2)
+
+
+def test_pairs_are_put_into_the_part_of_the_first_picture_of_their_group():
+    together = grouped(PARTS, np.array([[0, 4], [4, 3], [2, 5]]))
+    assert {name: rows.tolist() for name, rows in together.items()} == {"train": [0, 1, 2, 3, 4, 5, 6], "val": [], "test": []}

@@ -148,6 +148,12 @@ def test_codes_that_do_not_fit_together_are_refused(train, labels, val, rejected
         fit_novelty(lenet5(rng=0), np.ones((train, 4)), np.zeros(labels, int), np.ones((val, 4)), rejected)
 
 
+@pytest.mark.parametrize(("train", "val"), [((3,), (1, 4)), ((3, 4), (4,)), ((3, 4), (1, 5))])
+def test_codes_of_other_shapes_are_refused_with_both_shapes(train, val):
+    with pytest.raises(ValueError, match=rf"codes \(N, D\) and \(M, D\), got \({train[0]},.*\({val[0]},"):
+        fit_novelty(lenet5(rng=0), np.ones(train), np.zeros(3, int), np.ones(val))
+
+
 def test_a_class_that_is_left_out_is_a_stranger():
     codes, labels = clouds(600)
     parts = {"train": np.arange(300), "val": np.arange(300, 450), "test": np.arange(450, 600)}

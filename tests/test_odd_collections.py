@@ -116,6 +116,13 @@ def test_somebody_elses_results_are_not_taken_for_ours(tmp_path):
         ("train_v2", "eval", "test (1)"),
         ("images_train", "images_val", "images_test"),
         ("학습데이터", "검증데이터", "시험데이터"),
+        ("训练集", "验证集", "测试集"),
+        ("学習用データ", "検証用データ", "テストデータ"),
+        ("Entraînement", "Validation", "Test"),
+        ("conjunto de entrenamiento", "validación", "prueba"),
+        ("treino", "validação", "teste"),
+        ("Trainingsdaten", "Validierungsdaten", "Testdaten"),
+        ("обучающая выборка", "валидационная выборка", "тестовая выборка"),
     ],
 )
 def test_parts_are_known_by_their_usual_names_and_variants_of_them(tmp_path, train, val, test):
@@ -126,7 +133,20 @@ def test_parts_are_known_by_their_usual_names_and_variants_of_them(tmp_path, tra
 
 
 def test_names_of_classes_are_not_taken_for_names_of_parts():
-    for name in ("cat", "trainers", "valley", "testament", "dataset", "images", "devil", "retrain", "", "training shoes"):
+    for name in (
+        "cat",
+        "trainers",
+        "valley",
+        "testament",
+        "dataset",
+        "images",
+        "devil",
+        "retrain",
+        "",
+        "training shoes",
+        "trains",
+        "detest",
+    ):
         assert part_named(name) is None
 
 
@@ -245,6 +265,28 @@ def test_masks_may_lie_beside_each_picture(tmp_path):
     save(tmp_path / "normal" / "a gas_mask.png")  # of no other picture
     pictures = open_pictures(tmp_path)
     assert len(pictures) == 7 and "3 mask(s) or labels beside the pictures" in said(pictures)
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask"),
+    [
+        ("0", "mask_0"),
+        ("img_0", "mask_0"),
+        ("Image0", "Mask0"),
+        ("0_rgb", "0_GT"),
+        ("0_image", "0_label"),
+        ("photo-0", "seg-0"),
+    ],
+)
+def test_masks_are_known_by_what_stands_before_or_after_the_name_of_their_picture(tmp_path, picture, mask):
+    for name in "ab":
+        for i in "012":
+            (tmp_path / name).mkdir(exist_ok=True)
+            for stem in (picture, mask):
+                save(tmp_path / name / f"{stem.replace('0', i)}.png")
+    save(tmp_path / "a" / "mask_of_a_clown.png")  # of no other picture
+    pictures = open_pictures(tmp_path)
+    assert len(pictures) == 7 and "6 mask(s) or labels beside the pictures" in said(pictures)
 
 
 @pytest.mark.parametrize("classes", [("no_mask", "mask"), ("form", "label", "photo"), ("thumbs", "fingers")])
@@ -416,6 +458,14 @@ def test_pictures_of_sixteen_bits_and_of_eight_are_left_as_they_are(tmp_path):
     assert open_pictures(tmp_path).white == 65535 and not open_pictures(tmp_path).notes
 
 
+def test_pictures_of_a_camera_of_fewer_bits_among_others_are_said_to_be_nearly_black(tmp_path):
+    grow(tmp_path, ants=3, bees=3)
+    for i, level in enumerate((65000, 1000, 900)):
+        Image.fromarray(np.full((8, 8), level, np.uint16)).save(tmp_path / "ants" / f"x{i}.png")
+    (note,) = open_pictures(tmp_path).findings.notes
+    assert note.startswith("2 of 3 16-bit pictures that were looked into hold no value above 1000, and are nearly black")
+
+
 def test_a_white_logo_does_not_vanish_on_a_white_page():
     logo = np.zeros((8, 8, 4), np.uint8)
     logo[2:6, 2:6] = 255
@@ -456,6 +506,16 @@ def test_the_table_of_many_classes_lists_the_smallest_and_the_largest():
     table = findings_table(PictureSet("many", [f"c{k}" for k in range(300)], labels, [None] * len(labels))).splitlines()
     assert len(table) == 23 and table[1].split() == ["c0", "1"] and table[-2].split() == ["c299", "300"]
     assert table[11] == "... 280 more classes, of 11 to 290 pictures"
+    alike = findings_table(PictureSet("alike", [f"c{k}" for k in range(50)], np.arange(50), [None] * 50)).splitlines()
+    assert alike[11] == "... 30 more classes, of 1 picture each"
+
+
+def test_a_line_break_in_a_name_breaks_no_table(tmp_path):
+    grow(tmp_path, **{"two\nlines": 3, "tab\tin it": 3})
+    pictures = open_pictures(tmp_path)
+    assert pictures.classes == ["tab\\tin it", "two\\nlines"] and pictures.file_name(3) == "two\\nlines/0.png"
+    assert pictures.picture(3).ndim == 3, "the file is found all the same"
+    assert len(findings_table(pictures).splitlines()) == 4
 
 
 def test_long_findings_are_wrapped(tmp_path):

@@ -173,6 +173,28 @@ def test_what_a_merged_batch_norm_has_left_without_a_name_is_called_after_its_la
     }  # fmt: skip
 
 
+def test_what_onnx_runtime_has_merged_is_called_after_its_layer(path):
+    names = ["ConvBnFusion_W_layer1.0.conv1.weight", "ConvBnFusion_BN_B_layer1.0.bn1.bias"]
+    path.write_bytes(graph(names, node("Conv", "", ["x", *names])))
+    assert list(read_onnx(path)) == ["layer1.0.conv1.weight", "layer1.0.conv1.bias"]
+
+
+def test_weights_in_nodes_are_read_and_other_constants_are_not(path):
+    onnx = pytest.importorskip("onnx")
+    make, arrays = onnx.helper.make_node, {"w": np.ones((2, 3), np.float32), "mean": np.ones(2), "five": np.full(2, 5.0)}
+    nodes = [make("Constant", [], [name], value=onnx.numpy_helper.from_array(array)) for name, array in arrays.items()]
+    nodes += [make("Gemm", ["x", "w"], ["g"]), make("BatchNormalization", ["g", "w", "w", "mean", "w"], ["n"])]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([*nodes, make("Add", ["n", "five"], ["y"])], "net", [], [])), path)
+    assert {name: array.tolist() for name, array in read_onnx(path).items()} == {"w": [[1, 1, 1], [1, 1, 1]], "mean": [1, 1]}
+
+
+@pytest.mark.parametrize("operator", ["QLinearConv", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger"])
+def test_a_quantised_network_is_refused_with_what_to_take(path, operator):
+    path.write_bytes(graph(["w"], node(operator, "", ["x", "w"])))
+    with pytest.raises(WeightsError, match=f"is quantised .*{operator}.*take the model that was quantised"):
+        read_onnx(path)
+
+
 def test_an_array_that_is_there_keeps_its_name(path):
     path.write_bytes(graph(["c.weight", "c.weight_bias", "c.bias"], node("Conv", "", ["x", "c.weight", "c.weight_bias"])))
     assert {name: int(array[0]) for name, array in read_onnx(path).items()} == {"c.weight": 0, "c.weight_bias": 1, "c.bias": 2}

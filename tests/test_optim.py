@@ -357,6 +357,16 @@ def test_gradients_may_be_read_only(make):
     weight.grad.flags.writeable = False
     optimizer.step()
     assert np.array_equal(weight.value, plain.value)
+    weight.grad = plain.grad = np.broadcast_to(1.0, 2)  # a single number, seen as two
+    optimizer.step()
+    assert np.array_equal(weight.value, plain.value) and weight.value[0] < 1
+
+
+def test_plain_gradient_descent_needs_no_memory():
+    weight = parameter(1.0)
+    optimizer = SGD({"w": weight}, 0.1)
+    step(optimizer, [[2.0]])
+    assert optimizer.state == {"w": {}}
 
 
 # ---- going on from a saved state
@@ -489,6 +499,9 @@ def test_each_of_a_group_changes_its_own_parameters_by_the_same_schedule():
     assert group.learning_rate == 0.1
     sgd.learning_rate = 0.3
     assert group.learning_rate == 0.3
+    before = parameters["w"].value.copy()
+    group.step()  # at the full rate of each
+    np.testing.assert_allclose(parameters["w"].value, before - np.float32(0.3) * parameters["w"].grad, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

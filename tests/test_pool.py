@@ -67,6 +67,12 @@ def test_stride_is_the_kernel_size_unless_given():
     assert MaxPool2d((2, 3)).output_shape((1, 1, 8, 9)) == (1, 1, 4, 3)
 
 
+@pytest.mark.parametrize("pool_type", [MaxPool2d, AvgPool2d])
+def test_unless_told_nothing_is_padded_and_sizes_are_rounded_down(pool_type):
+    assert pool_type(2).output_shape((1, 1, 7, 9)) == (1, 1, 3, 4)
+    assert pool_type(2).geometry((1, 1, 7, 9)).pads == (0, 0, 0, 0)
+
+
 def test_config_rebuilds_the_layer():
     for layer in (MaxPool2d(3, 2, "same", True), AvgPool2d((3, 2), (1, 2), (1, 0), count_include_pad=True)):
         assert type(layer)(**layer.config()).config() == layer.config()
@@ -293,6 +299,8 @@ def test_loops_give_the_same_without_the_compiler():
         ({"kernel_size": (2, 2, 2)}, r"or a pair \(height, width\)"),
         ({"kernel_size": 2, "stride": 0}, r"stride is a whole number of at least 1, or a pair .*got 0"),
         ({"kernel_size": 2, "pad": 2}, "must be smaller than the kernel"),
+        ({"kernel_size": (2, 3), "pad": (2, 0)}, "must be smaller than the kernel"),
+        ({"kernel_size": (2, 3), "pad": (0, 3)}, "must be smaller than the kernel"),
         ({"kernel_size": 2, "pad": "valid"}, '"valid" is pad=0'),
     ],
 )
@@ -314,6 +322,14 @@ def test_inputs_that_do_not_fit_are_refused():
     layer.train().forward(np.zeros((1, 1, 6, 6)))
     with pytest.raises(ValueError, match=r"expects a dy like y, float64 \(1, 1, 2, 2\), got float64 \(1, 1, 3, 3\)"):
         layer.backward(np.zeros((1, 1, 3, 3)))
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 0, 3), (1, 2, 3, 0), (2, 3, 4)])
+def test_there_is_no_global_average_without_pixels(shape):
+    with pytest.raises(ValueError, match=r"expects an input of shape \(N, C, H, W\) with H and W at least 1") as error:
+        GlobalAvgPool2d().output_shape(shape)
+    assert str(shape) in str(error.value)
+    assert GlobalAvgPool2d().forward(np.full((1, 1, 1, 1), 7.0)) == 7
 
 
 # ---- another engine

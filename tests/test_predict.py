@@ -184,7 +184,9 @@ def test_the_table_for_programs(folder, model_file, tmp_path):
 
 
 def test_a_table_replaces_no_model_and_no_picture(folder, model_file, capsys):
-    for target in (Path(model_file), folder / "a.png"):
+    (folder / "results.json").write_text('{\n "version": "0.1.0"}')
+    (folder / "measured.csv").write_text("picture,length\n")
+    for target in (Path(model_file), folder / "a.png", folder / "results.json", folder / "measured.csv"):
         before = target.read_bytes()
         assert main(["predict", model_file, str(folder), "--csv", str(target)]) == 1
         assert f"{target} is there" in capsys.readouterr().err and target.read_bytes() == before

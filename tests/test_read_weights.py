@@ -157,6 +157,24 @@ def test_a_file_of_no_known_kind_is_refused_in_words(tmp_path, content, sentence
         caught.match(sentence)
 
 
+@pytest.mark.parametrize("text", ['name: "net"\nlayer {', "# mine\nlayers {\n", "input: 'data'"])
+def test_caffes_description_of_a_network_is_told_from_its_weights(tmp_path, text):
+    (tmp_path / "deploy.prototxt").write_text(text)
+    with pytest.raises(WeightsError, match=r"describes a network of Caffe: its weights are in a \.caffemodel"):
+        read_weights(tmp_path / "deploy.prototxt")
+
+
+def test_of_a_folder_it_is_said_what_to_name(tmp_path):
+    with pytest.raises(WeightsError, match="but a folder: name the file in it"):
+        read_weights(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(WeightsError, match=r"a SavedModel, .*model\.save"):
+        read_weights(tmp_path)
+    with pytest.raises(WeightsError, match=r"it has no weights. TensorFlow's saved_model\.pb, .* are not read") as refused:
+        read_weights(tmp_path / "saved_model.pb")
+    assert "etch it again" not in str(refused.value)
+
+
 def test_a_model_of_this_project_is_referred_to_its_loader(tmp_path):
     lenet5(rng=0).save(tmp_path / "lenet.h5")
     with pytest.raises(WeightsError, match=r"a model that minicnn saved: minicnn\.load reads it"):

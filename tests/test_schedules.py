@@ -252,12 +252,24 @@ def test_progress_is_a_share_of_the_run(factor, progress):
     [
         (lambda: schedules.step(drops=(30, 60)), "ascending fractions"),
         (lambda: schedules.step(drops=(0.6, 0.3)), "ascending fractions"),
+        (lambda: schedules.step(drops=(0.5, 0.5)), "ascending fractions"),
+        (lambda: schedules.step(drops=(0.5, 30)), "ascending fractions"),
+        (lambda: schedules.step(drops=(0.0, 0.5)), r"each between 0 and 1, got \(0.0, 0.5\)"),
+        (lambda: schedules.step(drops=(0.5, 1.0)), r"each between 0 and 1, got \(0.5, 1.0\)"),
         (lambda: schedules.step(factor=0), "above 0"),
+        (lambda: schedules.step(factor=1.1), "at most 1, got 1.1"),
         (lambda: schedules.exponential(final=0), "above 0"),
+        (lambda: schedules.exponential(final=1.1), "at most 1, got 1.1"),
         (lambda: schedules.cosine(warmup=1), "share of the run"),
+        (lambda: schedules.cosine(warmup=-0.1), "share of the run, at least 0 and below 1, got -0.1"),
         (lambda: schedules.cosine(final=-0.1), "between 0 and 1"),
+        (lambda: schedules.cosine(final=1.1), "between 0 and 1, got 1.1"),
         (lambda: schedules.one_cycle(warmup=0), "share of the run"),
+        (lambda: schedules.one_cycle(warmup=1), "share of the run, above 0 and below 1, got 1"),
         (lambda: schedules.one_cycle(start=25), "factors between 0 and 1"),
+        (lambda: schedules.one_cycle(start=1.1), "factors between 0 and 1, got 1.1"),
+        (lambda: schedules.one_cycle(start=-0.1), "factors between 0 and 1, got -0.1"),
+        (lambda: schedules.one_cycle(end=-0.1), "factors between 0 and 1, got 0.04 and -0.1"),
         (lambda: schedules.one_cycle(end=1.1), "factors between 0 and 1"),
         (lambda: schedules.one_over_t(-1), "k must be a number from 0 up, got -1"),
         (lambda: schedules.one_over_t(math.inf), "k must be a number from 0 up, got inf"),
@@ -266,12 +278,16 @@ def test_progress_is_a_share_of_the_run(factor, progress):
         (lambda: schedules.warm_restarts(T_mult=0.9), "is at least 1, got 0.9"),
         (lambda: schedules.warm_restarts(T_mult=math.inf), "is at least 1, got inf"),
         (lambda: schedules.warm_restarts(final=1.1), "final must be between 0 and 1, got 1.1"),
+        (lambda: schedules.warm_restarts(final=-0.1), "final must be between 0 and 1, got -0.1"),
         (lambda: schedules.triangular(peak=0), "share of the run, above 0 and below 1, got 0"),
         (lambda: schedules.triangular(peak=1), "share of the run, above 0 and below 1, got 1"),
         (lambda: schedules.triangular(start=-0.1), "factors between 0 and 1, got -0.1 and 0.0"),
+        (lambda: schedules.triangular(start=1.1), "factors between 0 and 1, got 1.1 and 0.0"),
         (lambda: schedules.triangular(end=2), "factors between 0 and 1, got 0.0 and 2"),
+        (lambda: schedules.triangular(end=-0.1), "factors between 0 and 1, got 0.0 and -0.1"),
         (lambda: schedules.cyclic(0), "cyclic: cycles must be a whole number from 1 up, got 0"),
         (lambda: schedules.cyclic(low=1.5), "low is a factor between 0 and 1, got 1.5"),
+        (lambda: schedules.cyclic(low=-0.1), "low is a factor between 0 and 1, got -0.1"),
         (lambda: schedules.cyclic(shrink=0), "shrink must be above 0 and at most 1, got 0"),
         (lambda: schedules.cyclic(shrink=1.1), "shrink must be above 0 and at most 1, got 1.1"),
         (lambda: ReduceOnPlateau(drop=0), "drop must be above 0 and below 1, got 0"),
@@ -279,7 +295,9 @@ def test_progress_is_a_share_of_the_run(factor, progress):
         (lambda: ReduceOnPlateau(patience=0), "whole number of epochs from 1 up, got 0"),
         (lambda: ReduceOnPlateau(patience=1.5), "whole number of epochs from 1 up, got 1.5"),
         (lambda: ReduceOnPlateau(smallest=1.1), "smallest is a factor between 0 and 1, got 1.1"),
+        (lambda: ReduceOnPlateau(smallest=-0.1), "smallest is a factor between 0 and 1, got -0.1"),
         (lambda: ReduceOnPlateau(threshold=1), "at least 0 and below 1, got 1"),
+        (lambda: ReduceOnPlateau(threshold=-0.1), "at least 0 and below 1, got -0.1"),
     ],
 )
 def test_impossible_constants_are_refused(make, message):
@@ -295,6 +313,7 @@ def test_the_ends_of_the_ranges_are_part_of_them():
     ):
         assert make(1.0)(0.37) == pytest.approx(1) and make(0.0)(1.0) == pytest.approx(0)
     assert schedules.triangular(start=1, end=1)(0.37) == schedules.one_cycle(start=1, end=1)(0.37) == pytest.approx(1)
+    assert schedules.one_cycle(start=0.0)(0.0) == 0
     assert schedules.step(factor=1)(0.9) == schedules.exponential(final=1)(0.9) == 1
     assert ReduceOnPlateau(smallest=1.0, threshold=0.0)(0) == 1
 

@@ -125,7 +125,8 @@ def test_survival_decays_linearly_to_the_last_block():
     assert probabilities[0] == pytest.approx(1 - 0.5 / 54) and probabilities[-1] == 0.5
     np.testing.assert_allclose(np.diff(probabilities), -0.5 / 54)
     assert sum(probabilities) == pytest.approx((3 * 54 - 1) / 4)  # 40 blocks of the paper's 110 layers, section 3
-    assert survival_probabilities(2, last=1) == [1, 1]
+    assert survival_probabilities(2, last=1) == [1, 1] and survival_probabilities(1) == [0.5]
+    assert StochasticDepth(Sequential()).survival == 0.5
 
 
 @pytest.mark.parametrize("survival", [0, -0.1, 1.1, np.nan])

@@ -128,6 +128,34 @@ def test_a_cut_network_can_be_saved_and_given_a_head(model, tmp_path):
     np.testing.assert_allclose(new.features(X, "codes"), lower.forward(X).mean(axis=(2, 3)), rtol=1e-5)
 
 
+def test_a_new_head_at_the_usual_layer_replaces_the_old_one_and_is_made_by_a_seed(model):
+    before = snapshot(model)
+    new, again = (with_new_head(model, "pool", ["ant", "bee"]).eval() for _ in range(2))
+    assert new.classes == ["ant", "bee"] and list(new.layers) == list(model.layers)
+    np.testing.assert_array_equal(new.features(X, "pool"), model.eval().features(X, "pool"))
+    for one, other in ((new, again), (with_new_head(model, "block2", ["a", "b"]), with_new_head(model, "block2", ["a", "b"]))):
+        assert snapshot(one) == snapshot(other)
+    assert not changed(before, model)
+
+
+def test_a_head_that_is_set_gives_the_scores_of_its_classifier(model):
+    codes = model.eval().features(X, "pool")
+    classifier = SoftmaxRegression().fit(codes, Y)
+    set_head(model, classifier, scale=0.5)
+    np.testing.assert_allclose(model.forward(X), 0.5 * (codes @ classifier.w.T + classifier.b), rtol=1e-4, atol=1e-5)
+    model.layers["head"] = Linear(6, 3, bias=False, rng=0)
+    with pytest.raises(ValueError, match=r"weights \(3, 6\) and no biases"):
+        set_head(model, classifier)
+
+
+def test_a_freeze_point_is_the_lowest_layer_by_which_that_share_of_the_work_is_done():
+    layers = {"a": Conv2d(1, 2, 1, bias=False), "b": Conv2d(2, 2, 1, bias=False), "c": Conv2d(2, 1, 1, bias=False)}
+    layers |= {"pool": GlobalAvgPool2d(), "scores": Linear(1, 2)}
+    network = Model(layers, architecture="1 to 2 to 1", input_shape=(1, 4, 4))  # multiply-adds 32, 64 and 32
+    found = [freeze_point(network, share) for share in (0, 0.25, 0.26, 0.75, 0.76, 1)]
+    assert found == ["a", "a", "b", "b", "c", "c"]
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [

@@ -215,6 +215,22 @@ def test_weights_are_found_under_any_key_and_in_dicts_of_ones_own(torch, save, z
     assert list(read_torch(save(tree, zipped))) == ["conv.weight", "conv.bias"]
 
 
+@FORMATS
+def test_weights_are_found_in_lists(torch, save, zipped):
+    first, second = {"w": torch.ones(2)}, {"w": torch.zeros(2)}
+    assert read_torch(save((first, 3), zipped))["w"].tolist() == [1, 1]
+    arrays = read_torch(save({"folds": [first, second]}, zipped))
+    assert arrays["w"].tolist() == [1, 1]
+    assert arrays.notes == ["The weights under 'folds.0' were taken (1 arrays), not those under 'folds.1' (1)."]
+
+
+def test_a_program_of_torch_export_is_refused_for_what_it_is(tmp_path):
+    with zipfile.ZipFile(tmp_path / "net.pt2", "w") as archive:
+        archive.writestr("net/archive_format", "pt2")
+    with pytest.raises(WeightsError, match=r"is a program of torch\.export.*model\.state_dict\(\), path"):
+        read_torch(tmp_path / "net.pt2")
+
+
 @pytest.mark.parametrize(
     ("taken", "left"), [("model", "model_ema"), ("state_dict", "state_dict_ema"), ("student", "teacher"), ("net", "shadow")]
 )

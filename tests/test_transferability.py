@@ -143,11 +143,27 @@ def test_h_score_of_codes_that_never_vary_is_0():
     assert h_score(np.ones((6, 3)), np.array([0, 1] * 3)) == 0
 
 
+def test_a_single_feature_has_no_covariance_that_could_be_shrunken():
+    x, y = np.array([[-1.5], [-0.5], [0.5], [1.5]]), np.array([0, 0, 1, 1])
+    assert h_score(x, y) == h_score(x, y, shrinkage=0) == pytest.approx(0.8)
+
+
+def test_a_shrunken_h_score_worked_by_hand():
+    # cov = diag(1.25, 0.25) with mean variance 0.75, halfway to that: diag(1, 0.5); half of the 1 between the classes is left
+    x, y = np.array([[-1.5, 0.5], [-0.5, -0.5], [0.5, -0.5], [1.5, 0.5]]), np.array([0, 0, 1, 1])
+    assert h_score(x, y, shrinkage=0.5) == pytest.approx(0.5)
+    assert h_score(x, y, shrinkage=1) == 0
+    for no_share in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=f"share from 0 to 1, got {no_share}"):
+            h_score(x, y, shrinkage=no_share)
+
+
 def test_shrinkage_is_that_of_scikit_learn():
     sklearn = pytest.importorskip("sklearn.covariance")
     x, _ = clouds(np.random.default_rng(7), N=25, D=40)
     x -= x.mean(0)
-    assert ledoit_wolf(x, x.T @ x / len(x)) == pytest.approx(sklearn.ledoit_wolf(x, assume_centered=True)[1])
+    for codes in (x, 0.01 * x):
+        assert ledoit_wolf(codes, codes.T @ codes / len(x)) == pytest.approx(sklearn.ledoit_wolf(x, assume_centered=True)[1])
 
 
 @pytest.mark.parametrize("score", [logme, h_score])
@@ -159,8 +175,12 @@ def test_scores_refuse_what_they_cannot_judge(score):
         score(x, np.zeros(3, int))
     with pytest.raises(ValueError, match="NaN"):
         score(np.full((4, 2), np.nan), np.array([0, 1, 0, 1]))
-    with pytest.raises(ValueError, match="class numbers"):
-        score(x, np.array([0.0, 1.0, 0.0, 1.0]))
+    for labels in (np.array([0.0, 1.0, 0.0, 1.0]), np.array([0, 1, -1, 1])):
+        with pytest.raises(ValueError, match="class numbers"):
+            score(x, labels)
+    for codes in (np.ones(4), np.ones((0, 2))):
+        with pytest.raises(ValueError, match=r"\(N, D\) with N labels"):
+            score(codes, np.arange(len(codes)))
 
 
 @pytest.mark.parametrize("score", [logme, h_score])

@@ -1,5 +1,7 @@
 """Linear probe, then fine-tuning: what each phase changes, what it must not, and what is computed once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from minicnn.layers import (
 from minicnn.models.model import Model
 from minicnn.transfer import feature_bank, finetune, two_phase
 from minicnn.transfer.finetune import Phase
+from minicnn.transfer.novelty import codes_of, fit_novelty
 from minicnn.transfer.two_phase import linear_probe_then_fine_tune
 
 SIZE = 12
@@ -127,6 +130,13 @@ def test_the_frozen_part_runs_once_over_each_picture_for_both_phases_and_all_epo
     assert runs == [("block0", 60 + 2 * 40), ("block1", 60)], "each augmented view once, and only plain ones for the probe"
 
 
+@pytest.mark.parametrize("views", [0, 3])
+def test_a_bank_gives_no_more_views_than_it_has(views):
+    bank = feature_bank.build_feature_bank(pretrained(), "block0", 2, TRAIN[0], VAL[0], PHOTOS, 0, progress=False)
+    with pytest.raises(ValueError, match=f"'block0' has 2 views of each picture, asked for were {views}"):
+        bank.up_to(pretrained(), "block1", views, progress=False)
+
+
 def test_pictures_may_be_varied_anew_in_each_epoch():
     result = run(phase=Phase("fine-tuning", "block0", epochs=2, learning_rate=0.01, views=0), augmentation=PHOTOS)
     assert len(result.history.epochs) == 2 and result.phases[1].trained == "block1 to classifier"
@@ -145,11 +155,24 @@ def test_each_phase_is_told_when_it_ends():
     assert f"{100 * probe.val_accuracy:.1f} %" in lines[1] and f"{100 * tuned.val_accuracy:.1f} %" in lines[2]
 
 
+def test_a_phase_that_was_interrupted_has_a_row_without_an_accuracy():
+    row = two_phase.PhaseRow("fine-tuning", "block1 to classifier", 2700, "0.01", None, 1.0)
+    assert str(row).split()[-3:] == ["-", "1.0", "s"]
+
+
+def test_fine_tuning_takes_the_novelty_detector_of_the_weights_before_away():
+    model = pretrained()
+    codes = codes_of(model, TRAIN[0], np.arange(40))
+    model.novelty = fit_novelty(model, codes, TRAIN[1], codes)
+    finetune.fine_tune(model, replace(PHASE, epochs=1), TRAIN, VAL, two_phase.NO_AUGMENTATION, seed=0, progress=False)
+    assert model.novelty is None
+
+
 def test_by_default_the_upper_layers_learn_at_one_small_rate():
     result = run(phase=None)
     assert {parameter.learning_rate_multiplier for parameter in result.model.parameters().values()} == {1.0}
     assert result.phases[1].learning_rate == "0.0005"
-    assert not result.model.layers["block0"].trainable and len(result.history.epochs) == 5
+    assert not result.model.layers["block2"].trainable and len(result.history.epochs) == 5  # the upper ones: three fifths
 
 
 def test_it_learns_and_repeats_for_a_seed():

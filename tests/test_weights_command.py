@@ -124,6 +124,12 @@ def test_a_partial_conversion_says_what_was_not_loaded(run, checkpoint):
             "convert mine.npz --arch resnet20 --classes 3 --out x.h5",
             "2 of another shape: fc.w: (10, 64), the network has (3, 64)",
         ),
+        (
+            "convert mine.npz --arch resnet20 --classes 3 --out x.h5",
+            "classifier is for another number of classes than 3: leave",
+        ),
+        ("convert mine.npz --arch resnet20 --out classes.txt/x.h5", "classes.txt is not a folder; name another one"),
+        ("export mine.npz --to onnx", "minicnn weights convert mine.npz --arch NAME --out X.h5"),
         ("convert mine.npz --arch vgg16 --source keras --out x.h5", "none of the names that keras gives"),
         ("convert mine.npz --arch resnet20 --size 32 --out x.h5", "--size is HEIGHTxWIDTH"),
         ("convert mine.npz --arch resnet20 --size 32x32 --out x.h5", "resnet20 has no input_shape"),
@@ -153,8 +159,19 @@ def test_the_file_that_is_converted_is_never_written_over(run, here, checkpoint,
     (here / "hard.h5").hardlink_to(here / "mine.npz")
     before = (here / "mine.npz").read_bytes()
     status, _, err = run(f"convert mine.npz --arch resnet20 --out {out}{force}")
-    assert status == 1 and "is the file that is read" in err and "name another one" in err
+    assert status == 1 and "is a file that is read" in err and "name another one" in err
     assert (here / "mine.npz").read_bytes() == before
+
+
+def test_the_file_beside_an_onnx_model_that_has_its_numbers_is_never_written_over(run, here, checkpoint):
+    onnx = pytest.importorskip("onnx")
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in np.load("mine.npz").items()]
+    net = onnx.helper.make_model(onnx.helper.make_graph([], "net", [], [], initializer=tensors))
+    onnx.save(net, "net.onnx", save_as_external_data=True, location="net.bin", size_threshold=0)
+    before = (here / "net.bin").read_bytes()
+    status, _, err = run("convert net.onnx --arch resnet20 --out net.bin --force")
+    assert status == 1 and "net.bin is a file that is read" in err and (here / "net.bin").read_bytes() == before
+    assert run("convert net.onnx --arch resnet20 --out net.h5")[0] == 0
 
 
 def test_a_file_of_somebody_elses_is_replaced_only_if_asked_for(run, here, checkpoint):
@@ -182,7 +199,8 @@ def test_notes_are_printed_before_the_way_to_use_the_model(run, here, checkpoint
     assert status == 0 and out.splitlines()[-1].startswith("Use it: minicnn predict own.h5")
     for note, words in zip(notes, ("begin with 'backbone.'", "own: head, 64 to 3", "takes grey pictures"), strict=True):
         assert words in note
-    assert "1 arrays of the file are left out, as nothing here uses them: loss.weight" in out
+    assert "Left out of the file, as nothing here uses it: loss.weight" in out
+    assert "Its 3 classes have no names: --classes FILE gives them" in out
     np.savez("base.npz", **arrays)
     status, out, _ = run("convert base.npz --arch resnet20 --out base.h5")
     assert "The file has no classifier, and neither has the network." in out and "minicnn predict" not in out

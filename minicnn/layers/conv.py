@@ -145,9 +145,8 @@ class Conv2d(Layer):
 
     def can_use(self, algorithm: str) -> bool:
         """Whether the algorithm can compute this convolution."""
-        # padding matters for "pointwise" only, and "same" never pads for a 1x1 filter; the size of the picture does not matter
-        pad = (0, 0) if self.pad == "same" else self.pad
-        geometry, _ = _padded_geometry(pad, (0, 0), self.kernel_size, self.stride, self.dilation)
+        # for pictures of any size: padding matters to "pointwise" only, and "same" never pads for a 1x1 filter
+        geometry, _ = _padded_geometry(self.pad, (1, 1), self.kernel_size, self.stride, self.dilation)
         return can_compute(algorithm, geometry, self.groups, self.in_channels, self.out_channels)
 
     def forward(self, x: np.ndarray) -> np.ndarray:

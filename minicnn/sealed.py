@@ -25,7 +25,11 @@ OTHER_KINDS = {
 
 
 class SealError(ValueError):
-    """A file that is not there, not of this kind, or not as it was written."""
+    """A file that cannot be read, or is of another kind."""
+
+
+class DamagedError(SealError):
+    """A file that is not as it was written."""
 
 
 def seal_text(kind: str) -> str:
@@ -70,7 +74,7 @@ def check_seal(path: str | os.PathLike, kind: str) -> None:
 
     Raises
     ------
-    SealError
+    DamagedError, SealError
         With the reason, which begins with the path.
     """
     try:
@@ -78,10 +82,10 @@ def check_seal(path: str | os.PathLike, kind: str) -> None:
             start = raw.read(SEAL_SIZE)
         sha256 = sha256_of(path, SEAL_SIZE)
     except OSError as error:
-        raise SealError(f"{path} cannot be read: {error.strerror}") from error
+        raise SealError(f"{path} cannot be read: {error.strerror}; check the path") from error
     if not start.startswith(seal_text(kind).encode()):
         guesses = [guess for magic, guess in OTHER_KINDS.items() if start.startswith(magic)]
         guess = guesses[0] if guesses else "" if start else " (it is empty)"
         raise SealError(f"{path} is not a {kind} that minicnn saved: it begins with {start[:14]!r}{guess}")
     if start != seal(kind, sha256):
-        raise SealError(f"{path} is damaged, truncated or was changed: its SHA-256 is not the one in its first line")
+        raise DamagedError(f"{path} is damaged, truncated or was changed: its SHA-256 is not the one in its first line")

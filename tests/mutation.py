@@ -50,6 +50,7 @@ from tqdm import tqdm
 
 # imported once, before the forks, if the tests need them
 SLOW_IMPORTS = ("numpy", "numba", "scipy.special", "scipy.optimize", "h5py", "PIL.Image", "matplotlib.pyplot", "torch")
+SLOW_IMPORTS += ("torch._dynamo", "torch.optim.lr_scheduler")  # which PyTorch's optimisers import at their first step
 
 # what stands between two operands, and what is put in its place
 OPERATORS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"), ast.FloorDiv: ("//", "*")}

@@ -1,6 +1,7 @@
 """Other people's files become networks of ours that give the same scores."""
 
 import os
+import re
 import sys
 from itertools import pairwise
 
@@ -285,6 +286,26 @@ def test_caffes_alexnets_with_groups_and_old_blobs_of_four_axes_give_their_score
     assert_same_first_gradient(model, by_torch(net), (99, 131))
 
 
+def test_a_last_layer_that_was_renamed_to_be_trained_anew_as_caffes_users_do_is_the_classifier(zoo, narrow):
+    net = zoo.shaken(zoo.papers_alexnet(CLASSES, 2 * 3, NARROW, caffenet=True))
+    arrays = blobs(net, [*(f"conv{i}" for i in range(1, 6)), "fc6", "fc7", "fc8_flickr"])
+    old = {name: array.reshape((1,) * (4 - array.ndim) + array.shape) for name, array in arrays.items()}
+    x = pictures(99, 131)
+    model, mapped = convert_arrays(old, "net.caffemodel", "caffenet", input_shape=(3, 99, 131))
+    assert_same_scores(model, zoo.scores(net, x), x)
+    assert any("file's own: fc6, fc7, fc8_flickr, 1536 to 64 to 64 to 7" in note for note in mapped.notes)
+
+
+def test_a_classifier_that_is_a_convolution_under_another_name_is_left_to_a_partial_conversion():
+    squeeze = ARCHITECTURES["squeezenet1_1"](CLASSES, rng=0)
+    arrays = {
+        theirs.replace("conv10", "mine"): arrays_of(squeeze)[ours] for ours, theirs in foreign_names(squeeze, "caffe").items()
+    }
+    with pytest.raises(WeightsError, match=r"2 unexpected: mine/0.*All that this squeezenet1_1 needs is there.*--partial"):
+        convert_arrays(arrays, "net.caffemodel", "squeezenet1_1")
+    assert list(convert_arrays(arrays, "net.caffemodel", "squeezenet1_1", partial=True)[0].layers)[-1] == "fire9"
+
+
 @pytest.mark.parametrize("depth", [16, 19])
 def test_caffes_vgg_rounds_up_and_gives_its_scores(zoo, narrow, all_zero, depth):
     """Above the last pool with pictures of one size; below it with any, and with pools that reach over the edge."""
@@ -401,7 +422,7 @@ def test_all_that_does_not_fit_is_listed_with_shapes_and_with_the_names_in_the_f
     with pytest.raises(WeightsError) as refused:
         convert_arrays(checkpoint, "mine.th", "resnet20")
     message = str(refused.value)
-    assert "mine.th does not fit the network, of which nothing was changed" in message
+    assert "mine.th does not fit resnet20, and nothing was converted" in message
     assert "1 missing: conv4_3.sum.body.conv2.norm.gamma (64,) (there: layer3.2.bn2.weight)" in message
     assert "1 unexpected: layer4.0.conv1.weight (8, 4)" in message
     assert "conv2_1.sum.body.conv1.conv.w: (16, 16, 5, 5), the network has (16, 16, 3, 3)" in message
@@ -634,6 +655,20 @@ def test_a_head_of_several_layers_with_relu_between_gives_the_scores_of_pytorch(
     assert np.array_equal(minicnn.load(tmp_path / "own.h5").forward(pictures(33, 41)), model.forward(pictures(33, 41)))
 
 
+@pytest.mark.parametrize(("architecture", "build"), [("mobilenet_v2", {"width": 0.35}), ("squeezenet1_1", {})])
+def test_the_features_of_a_network_alone_may_be_the_base_of_ones_own(architecture, build):
+    expected = ARCHITECTURES[architecture](CLASSES, **build, rng=0).eval()
+    last = "classifier.1"
+    cut = {name: array for name, array in renamed(expected, "torchvision").items() if not name.startswith(last)}
+    assert all(name.startswith("features.") for name in cut)
+    for base in ("", "base.", "features."):
+        arrays = {f"{base}{name.removeprefix('features.')}": array for name, array in cut.items()}
+        model, mapped = convert_arrays(arrays, "mine.pth", architecture)
+        assert not any("As large a network" in note for note in mapped.notes)
+        ours, theirs = arrays_of(model), arrays_of(expected)
+        assert len(ours) == len(cut) and all(np.array_equal(array, theirs[name]) for name, array in ours.items())
+
+
 def test_vgg_with_a_head_of_ones_own_gives_the_scores_of_pytorch(zoo):
     nn, net = zoo.nn, zoo.shaken(zoo.vgg(11, CLASSES, last_map=49, width=8))
     net.classifier = nn.Sequential(nn.Linear(512 * 49, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 5)).eval()
@@ -682,6 +717,7 @@ def test_names_of_other_projects_are_told_from_each_other(source, architecture):
     model, mapped = convert_arrays(arrays, "net", architecture)
     assert mapped.source == source
     assert all(np.array_equal(array, arrays_of(expected)[name]) for name, array in arrays_of(model).items())
+    assert any("two forms of ResNet-50" in note for note in mapped.notes) == (source == "keras_old")
 
 
 def test_names_of_other_projects_are_what_they_are_there():
@@ -692,6 +728,23 @@ def test_names_of_other_projects_are_what_they_are_there():
     assert names["block1.project.conv.w"] == "features.2.conv.6.weight" and names["head.conv.w"] == "conv.0.weight"
     names = foreign_names(ARCHITECTURES["resnet50"](3, rng=0), "keras_old")
     assert names["conv2_1.sum.body.conv1.norm.gamma"] == "bn2a_branch2a/gamma" and names["fc.w"] == "fc1000/kernel"
+
+
+def test_resnets_of_hugging_face_have_names_of_their_own():
+    expected = ARCHITECTURES["resnet18"](CLASSES, rng=0).eval()
+    changes = [
+        (r"layer(\d)\.", lambda found: f"encoder.stages.{int(found[1]) - 1}.layers."),
+        (r"downsample\.0", "shortcut.convolution"),
+        (r"downsample\.1", "shortcut.normalization"), ("^conv1", "embedder.embedder.convolution"),
+        ("^bn1", "embedder.embedder.normalization"), (r"conv(\d)", lambda found: f"layer.{int(found[1]) - 1}.convolution"),
+        (r"bn(\d)", lambda found: f"layer.{int(found[1]) - 1}.normalization"), ("^(?!fc)", "resnet."), ("^fc", "classifier.1"),
+    ]  # fmt: skip
+    arrays = renamed(expected, "torchvision")
+    for pattern, name in changes:
+        arrays = {re.sub(pattern, name, theirs): array for theirs, array in arrays.items()}
+    assert {"resnet.encoder.stages.1.layers.0.shortcut.normalization.weight", "classifier.1.bias"} < set(arrays)
+    model, _ = convert_arrays(arrays, "model.safetensors", "resnet18")
+    assert np.array_equal(model.forward(pictures(33, 33)), expected.forward(pictures(33, 33)))
 
 
 def test_old_kerass_batch_norm_has_an_eps_of_its_own():
@@ -756,6 +809,52 @@ def test_a_network_for_other_channels_has_no_preprocessing_and_says_so(checkpoin
 # ---- what is not that network
 
 
+@pytest.mark.parametrize(
+    ("renaming", "sentence"),
+    [
+        (
+            {"weight": ("weight_orig", "weight_mask")},
+            r"linear\.weight_orig, linear\.weight_mask: the network was pruned.*prune\.remove",
+        ),
+        ({"weight": ("weight_g", "weight_v")}, "weight norm, say.*remove_weight_norm"),
+        ({"weight": ("parametrizations.weight.original0",)}, "remove_parametrizations"),
+        ({"weight": ("scale", "zero_point")}, "was quantised. Convert the one that it was made of"),
+        ({"weight": ("weight", "lora_A.weight")}, "merge_and_unload"),
+    ],
+    ids=["pruned", "weight norm", "parametrised", "quantised", "LoRA"],
+)
+def test_weights_that_are_computed_from_others_are_named_with_what_to_do(checkpoint, renaming, sentence):
+    arrays = without_head(checkpoint) | {"linear.bias": checkpoint["linear.bias"]}
+    for name, names in renaming.items():
+        arrays |= {f"linear.{theirs}": checkpoint[f"linear.{name}"] for theirs in names}
+    with pytest.raises(WeightsError, match=sentence):
+        convert_arrays(arrays, "mine.th", "resnet20")
+
+
+def test_norms_without_statistics_are_those_of_another_network(checkpoint):
+    arrays = {name: array for name, array in checkpoint.items() if "running" not in name}
+    with pytest.raises(WeightsError, match="All its norms lack mean and variance"):
+        convert_arrays(arrays, "mine.th", "resnet20")
+
+
+def test_a_narrow_network_is_known_for_what_it_is():
+    narrow = renamed(ARCHITECTURES["mobilenet_v2"](CLASSES, width=0.35, rng=0), "torchvision")
+    with pytest.raises(WeightsError, match="The file has 100% of the arrays that mobilenet_v2 has below its classifier"):
+        convert_arrays(narrow, "mine.th", "resnet18")
+    with pytest.raises(WeightsError, match="has more than fully connected layers") as refused:
+        body = {name: array for name, array in narrow.items() if not name.startswith("classifier")}
+        head = {"head.0.weight": np.ones(1280), "head.1.weight": np.ones((5, 1280))}  # a norm first
+        convert_arrays(body | head, "mine.th", "mobilenet_v2")
+    assert "No architecture here" not in str(refused.value) and "--partial" in str(refused.value)
+
+
+def test_classes_of_ones_own_may_have_had_pictures_prepared_in_ones_own_way(checkpoint):
+    own = checkpoint | {"linear.weight": np.ones((3, 64)), "linear.bias": np.ones(3)}
+    for arrays, is_said in ((own, True), (checkpoint, False)):
+        _, mapped = convert_arrays(arrays, "mine.th", "resnet20")
+        assert any("do not say how pixels become numbers" in note for note in mapped.notes) == is_said
+
+
 def test_a_partial_conversion_of_less_than_half_says_that_it_is_another_network(checkpoint):
     with pytest.raises(WeightsError, match=r"only 15 of the 95 arrays of resnet20 .* it is not that network"):
         convert_arrays(dict(list(checkpoint.items())[:15]), "mine.th", "resnet20", partial=True)
@@ -763,7 +862,7 @@ def test_a_partial_conversion_of_less_than_half_says_that_it_is_another_network(
 
 def test_the_architecture_that_a_file_does_fit_is_named(checkpoint):
     for wrong in ("resnet32", "squeezenet1_1"):
-        with pytest.raises(WeightsError, match="It has 100% of the arrays that resnet20 has below its classifier"):
+        with pytest.raises(WeightsError, match="The file has 100% of the arrays that resnet20 has below its classifier"):
             convert_arrays(checkpoint, "mine.th", wrong)
     with pytest.raises(WeightsError, match="No architecture here has half of its arrays in the file; known are"):
         convert_arrays({"encoder.0.weight": np.zeros((3, 4))}, "mine.th", "resnet20")

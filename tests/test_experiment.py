@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.data.splits import split_pictures
 from minicnn.experiment.experiment import Experiment
-from minicnn.experiment.presets import Settings
+from minicnn.experiment.presets import PRESETS, Settings, Stage
 from minicnn.experiment.results import describe_mistakes
 from minicnn.layers import (
     BatchNorm2d,
@@ -39,7 +40,7 @@ from minicnn.transfer.features import extract_features
 from minicnn.transfer.finetune import Phase, fine_tune
 from minicnn.transfer.metrics import classification_metrics, mean_and_std
 from minicnn.transfer.mirrored import compare_mirrored
-from minicnn.transfer.near_duplicates import find_near_duplicates
+from minicnn.transfer.near_duplicates import NearDuplicates, find_near_duplicates
 from minicnn.transfer.surgery import freeze_points, set_head, with_new_head
 
 SIZE = 16
@@ -401,7 +402,7 @@ def test_classes_and_their_counts_are_said_before_anything_is_computed(folder, m
     assert ["lying", "26", "4", "10"] in [line.split() for line in lines]
     assert any(line.startswith("left out: ") and "1 " in line for line in lines)
     assert any("F1 is of the class 'upright'" in line for line in lines)
-    assert "Warning" not in said.err and "warnings.warn" not in said.err
+    assert "Warning" not in said.err and "warnings.warn" not in said.err and "max_iterations" not in said.err
     findings = results_in(tmp_path / "report")["data"]["findings"]
     assert findings["left out"] and findings["note"]
 
@@ -411,7 +412,7 @@ def test_python_warnings_reach_users_as_sentences(folder, model_file, tmp_path, 
         warnings.warn("the sky is falling", stacklevel=2)
         return small_model(), open_pictures(folder), PHOTOS
 
-    monkeypatch.setattr("minicnn.experiment.experiment.set_up", warns)
+    monkeypatch.setattr("minicnn.experiment.preparation.set_up", warns)
     assert transfer(folder, model_file, tmp_path / "report", "--strategy", "svm") == 0
     assert capsys.readouterr().err.splitlines() == ["note: the sky is falling"]
 
@@ -542,8 +543,18 @@ def test_copies_that_were_saved_again_are_noticed_across_parts_and_can_be_kept_i
     assert found["pairs"] == 12 and 0 < len(found["across_parts"]) <= 12
     assert (out / "near_duplicates.png").exists()
     assert transfer(data, model_file, out, "--strategy", "svm", "--group-duplicates") == 0
-    assert results_in(out)["data"]["near_duplicates"]["across_parts"] == []
+    results, said = results_in(out), " ".join(capsys.readouterr().out.split())
+    assert results["data"]["near_duplicates"]["across_parts"] == []
     assert not (out / "near_duplicates.png").exists()
+    sizes = re.search(r"which makes (\d+) train, (\d+) val, (\d+) test pictures", said)
+    assert sum(map(int, sizes.groups())) == 72
+
+
+def test_copies_of_one_picture_alone_cannot_be_kept_in_one_part(folder, model_file, tmp_path, cache, monkeypatch, capsys):
+    chain = NearDuplicates(np.stack([np.arange(79), np.arange(1, 80)], axis=1))
+    monkeypatch.setattr("minicnn.experiment.preparation.find_near_duplicates", lambda codes, fitted: chain)
+    assert transfer(folder, model_file, tmp_path / "report", "--strategy", "svm", "--group-duplicates") != 0
+    assert re.search("--group-duplicates leaves no pictures for .*(val|test)", capsys.readouterr().err)
 
 
 def test_pictures_of_one_kind_are_not_taken_for_copies(cache):
@@ -627,12 +638,61 @@ def test_an_error_in_the_middle_keeps_what_is_finished(folder, model_file, tmp_p
     def broken(*arguments, **options):
         raise OSError("the pictures' disk is gone")
 
-    monkeypatch.setattr("minicnn.experiment.experiment.fine_tune", broken)
+    monkeypatch.setattr("minicnn.experiment.fine_tuning.fine_tune", broken)
     assert transfer(folder, model_file, tmp_path / "report") != 0
     captured = capsys.readouterr()
     assert "disk is gone" in captured.err and str(tmp_path / "report") in captured.out
     results = json.loads((tmp_path / "report" / "results.json").read_text())
     assert results["interrupted"] and {"svm", "softmax"} == {strategy["key"] for strategy in results["strategies"]}
+
+
+def test_an_error_that_leads_to_another_one_in_saving_is_the_one_that_is_reported(
+    folder, model_file, tmp_path, cache, monkeypatch, capsys
+):
+    def broken(*arguments, **options):
+        raise OSError("the pictures' disk is gone")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("minicnn.experiment.fine_tuning.fine_tune", broken)
+    monkeypatch.setattr("minicnn.experiment.experiment.write_report", full)
+    assert transfer(folder, model_file, tmp_path / "report", "--strategy", "svm", "--strategy", "finetune-upper") != 0
+    captured = capsys.readouterr()
+    assert captured.err.rstrip().endswith("the pictures' disk is gone")
+    assert "could not be saved: [Errno 28] No space left on device" in captured.out
+
+
+def test_phases_without_a_feature_bank_are_trained_without_one(folder, model_file, tmp_path, cache, monkeypatch):
+    stage = Stage(epochs=1, views=0, learning_rate=2e-3)
+    monkeypatch.setitem(PRESETS, "quick", replace(PRESETS["quick"], upper=stage, more=stage))
+    settings = Settings(str(folder), str(model_file), ("finetune-more",), mode="quick", out=tmp_path / "report", progress=False)
+    (strategy,) = Experiment(settings, log=lambda line: None).run()["strategies"]
+    assert [len(phase["history"]) for phase in strategy["runs"][0]["phases"]] == [1, 1]
+
+
+@pytest.mark.parametrize(("name", "value", "least"), [("seeds", 0, 1), ("epochs", -1, 1), ("first_seed", -1, 0)])
+def test_an_experiment_of_no_runs_is_refused(name, value, least):
+    with pytest.raises(ValueError, match=f"{name} is a whole number of at least {least}, got {value}"):
+        Settings(**{name: value})
+
+
+def test_layers_above_the_classifier_are_not_taken_for_it(folder, tmp_path, cache):
+    """SqueezeNet classifies each place and takes the mean over all: its last layer has nothing to learn."""
+    model = small_model()
+    del model.layers["pool"], model.layers["classifier"]
+    model.append("block3", Sequential(conv=Conv2d(16, 16, 3, 1, "same", rng=0), relu=ReLU()))
+    model.append("scores", Conv2d(16, 5, 1, rng=0))
+    model.append("mean", GlobalAvgPool2d())
+    model.save(tmp_path / "convolutional.h5")
+    settings = Settings(str(folder), str(tmp_path / "convolutional.h5"), ("svm", "finetune-upper"), mode="quick", epochs=1)
+    settings.out, settings.progress = tmp_path / "report", False
+    results = Experiment(settings, log=lambda line: None).run()
+    svm, upper = results["strategies"]
+    assert svm["trained"] == "scores" and svm["trained_parameters"] == 2 * (16 + 1)
+    assert upper["trained"].endswith(" to scores")
+    rates = dict(zip(results["ladder"]["layers"], results["ladder"]["strategies"]["finetune-upper"], strict=True))
+    assert rates["scores"] == rates["mean"] == 1 and rates["block3"] == Phase.body_multiplier
 
 
 def test_a_full_disk_loses_the_model_but_not_the_results(folder, model_file, tmp_path, cache, monkeypatch, capsys):

@@ -268,7 +268,7 @@ def test_who_asks_for_a_source_gets_the_arrays_by_their_names_and_is_told_what_w
 def test_metadata_that_is_no_longer_what_was_written_is_refused_in_words(model, tmp_path, entry, text, complaint):
     facts = export(model, path := tmp_path / "net.safetensors", "safetensors").metadata | {entry: text}
     write_safetensors(path, read_weights(path), {name: value for name, value in facts.items() if value is not None})
-    with pytest.raises(WeightsError, match=f"(?s)metadata was changed since.*({complaint}).*--source torchvision"):
+    with pytest.raises(WeightsError, match=f"(?s)metadata were changed since.*({complaint}).*--source torchvision"):
         convert(path, "resnet20")
     assert convert(path, "resnet20", "torchvision")[0].classes is None
 
@@ -279,7 +279,7 @@ def test_metadata_of_others_changes_nothing(model, tmp_path):
     for metadata in ({"format": "pt", "classes": "[]"}, {"written_by": "minicnnish 1", "layers": "{}"}):
         write_safetensors(path, arrays, metadata)
         _, mapped = convert(path, "resnet20")
-        assert mapped.source == "torchvision" and not mapped.notes
+        assert mapped.source == "torchvision" and not any("exported" in note for note in mapped.notes)
     for content in ("[1]", "{", "[" * 100_000):
         write_npz(path, arrays, {})
         path.write_bytes(with_entry(path.read_bytes(), "metadata.json", content))
@@ -341,7 +341,10 @@ def test_the_command_writes_beside_where_it_is_called_and_replaces_nothing_unask
     assert main(["weights", "export", "net.h5", "--to", "onnx", "--force"]) == 0
     assert (tmp_path / "net.onnx").read_bytes() == before
     assert main(["weights", "export", "net.h5", "--to", "npz", "--out", "net.h5", "--force"]) == 1
-    assert "would overwrite the model itself" in capsys.readouterr().err
+    assert "net.h5 is a file that is read, net.h5, which would be lost" in capsys.readouterr().err
+    (tmp_path / "folder").mkdir()
+    assert main(["weights", "export", "net.h5", "--to", "npz", "--out", "folder", "--force"]) == 1
+    assert "folder is not a file; name one in it" in capsys.readouterr().err
     assert main(["weights", "export", "lenet5_mnist", "--to", "safetensors", "--out", "deep/lenet.safetensors"]) == 0
     assert (tmp_path / "deep" / "lenet.safetensors").is_file()
 

@@ -652,6 +652,7 @@ def test_counting_correct_answers(scores, targets, count):
 
 def test_quick_work_shows_no_bar_and_slow_work_does(capsys, monkeypatch):
     x, y = blobs()
+    monkeypatch.setattr(callbacks_module, "BAR_DELAY", 1e9)  # however slow this machine is
     make(network(), progress=True).fit(x, y, x, y)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(callbacks_module, "BAR_DELAY", 0)

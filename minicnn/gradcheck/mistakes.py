@@ -173,7 +173,7 @@ def _of_the_factor(e: Evidence, axes: tuple[int, ...], with_y: np.ndarray) -> Mi
     x, y, dy = e.x, e.y, e.dy
     yield (
         f"it is the sum of dy alone over axes {', '.join(map(str, axes))}: the factor that the parameter is multiplied by is "
-        "missing (x-hat, the normalised input, in the dgamma of batch norm)",
+        "missing (x-hat, the normalised input, in the dgamma of batch norm), or the way back from the output to it",
         dy.sum(axis=axes),
     )
     yield "dy is multiplied by y, the output, where the factor of this parameter belongs (x-hat in dgamma)", with_y
@@ -207,9 +207,9 @@ def of_matrix_products(e: Evidence) -> Mistakes:
         return
     x, dy, y = e.x, e.dy, e.y
     for w in e.arrays.values():
-        if e.is_input and w is not e.values and w.ndim == 2:
+        if e.is_input and w is not e.values and w.shape == (y.shape[1], x.shape[1]) == w.shape[::-1]:
             for matrix in (w, w.T):
-                if matrix.shape == (y.shape[1], x.shape[1]):
+                if fits(dy @ matrix.T, e.numeric):
                     yield "w stands in the wrong order: it has to be transposed (or is, and should not be)", dy @ matrix
     if not e.is_input:
         for which, factor in (("y, the output,", y), ("dy", dy)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .evidence import Evidence, fits, grouped
@@ -21,19 +23,41 @@ def wrong_normalisation(e: Evidence) -> str | None:
     """
     if not e.is_like_output:
         return None
-    axes_of = {"channel": CHANNEL_AXES.get(e.x.ndim), "sample": tuple(range(1, e.x.ndim)), "plane": (2, 3)[: e.x.ndim - 2]}
-    for group, axes in axes_of.items():
-        if not axes:
-            continue
-        M = int(np.prod([e.x.shape[axis] for axis in axes]))
-        weights = [w for w in e.arrays.values() if w.shape == e.x.shape[-w.ndim :] and w is not e.values and group == "sample"]
-        centred = e.x - e.x.mean(axis=axes, keepdims=True)
-        for dy in [e.dy, *(e.dy * w for w in weights)]:
-            for compared, columns in ((_through_the_length, (dy, e.x)), (_through_mean_and_variance, (dy, 1, centred))):
-                right, given = (_terms(gradient, columns, axes) for gradient in (e.numeric, e.analytic))
+    for group, shape, axes in _groups(e.x.shape):
+        M = int(np.prod([shape[axis] for axis in axes]))
+        x, numeric, analytic = (array.reshape(shape) for array in (e.x, e.numeric, e.analytic))
+        centred = x - x.mean(axis=axes, keepdims=True)
+        for dy in [e.dy, *_weighted(e, group)]:
+            dy = dy.reshape(shape)
+            for compared, columns in ((_through_the_length, (dy, x)), (_through_mean_and_variance, (dy, 1, centred))):
+                right, given = (_terms(gradient, columns, axes) for gradient in (numeric, analytic))
                 if right is not None and given is not None and (sentence := compared(right, given, M, group)):
                     return sentence
     return None
+
+
+def _groups(shape: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """What may be normalised together: its name, the shape that x gets for it, and the axes of that which it extends over."""
+    if len(shape) in CHANNEL_AXES:
+        yield "channel", shape, CHANNEL_AXES[len(shape)]
+    if len(shape) > 1:
+        yield "sample", shape, tuple(range(1, len(shape)))
+    if len(shape) == 4:
+        N, C, H, W = shape
+        for size in range(C // 2, 1, -1):
+            if C % size == 0:
+                yield f"group of {size} channels", (N, C // size, size, H, W), (2, 3, 4)
+    if len(shape) > 2:
+        yield "plane", shape, (2, 3)[: len(shape) - 2]
+
+
+def _weighted(e: Evidence, group: str) -> list[np.ndarray]:
+    """dy times each array that may be a gamma with a value of its own for each element or channel of the group."""
+    if group in ("channel", "plane"):
+        return []
+    weights = [w for w in e.arrays.values() if w is not e.values]
+    by_channel = [w[:, None, None] for w in weights if e.x.ndim == 4 and w.shape == e.x.shape[1:2]]
+    return [e.dy * w for w in by_channel + [w for w in weights if w.ndim and w.shape == e.x.shape[-w.ndim :]]]
 
 
 def _terms(gradient: np.ndarray, columns: tuple[np.ndarray, ...], axes: tuple[int, ...]) -> np.ndarray | None:

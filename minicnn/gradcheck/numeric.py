@@ -70,7 +70,7 @@ class CentralDifference:
     def shares(self, indices: list[tuple[int, ...]]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """dy/da of every output, (elements, *y.shape), for as many of the elements as memory allows, and which these are."""
         most = max(SHARES // max(self.y.size, 1), 1)
-        chosen = indices[:: -(-len(indices) // most)] if len(indices) > most else indices
+        chosen = indices[:: max(-(-len(indices) // most), 1)]
         derivatives = np.empty((len(chosen), *self.y.shape))
         for i, index in enumerate(chosen):
             y_above, y_below, two_h = self._on_both_sides(index, 1.0)

@@ -54,7 +54,8 @@ def transposed_along_an_axis(e: Evidence) -> str | None:
                 over = f"axis {axes[0]}" if count == 1 else f"axes {', '.join(map(str, axes))}"
                 return (
                     f"along {over}, dy[j] goes to x[i] as x[j] goes to y[i], and should go back as x[i] goes to y[j]: a matrix "
-                    "that has to be transposed, a kernel that is flipped, or a sum or shift in forward's direction"
+                    "that has to be transposed, a kernel that is flipped, a sum or shift in forward's direction, or a factor "
+                    "in forward's order"
                 )
     return None
 

@@ -1,7 +1,8 @@
 """Whether a wrong gradient is the right one of another function: the same, but with another array 0, 1, flipped or transposed.
 
 Of y = x p + relu(x w), the gradient that lacks the path through p is the right one for p = 0; of y = x + a tanh(x), one that
-forgets a is the right one for a = 1. This is measured, so that it holds for layers of any kind.
+forgets a is the right one for a = 1; of y = relu(x w + b) u, one that forgets the mask is the right one for a large b. This is
+measured, so that it holds for layers of any kind.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 from .evidence import Evidence
 
 FIRST, PROBES = 3, 12  # elements that are measured for each other array: the first ones, and all if those agree
+LARGE = 1e3  # for a bias: beyond it all units are switched on
+NEAR = 0.01  # how far from a replacement, relative to its size, the gradient must be another one
 
 
 def as_if_another_array_were_different(e: Evidence) -> str | None:
@@ -21,12 +24,20 @@ def as_if_another_array_were_different(e: Evidence) -> str | None:
         return None
     probes = _probes(e)
     for name, array in e.arrays.items():
+        if array is not e.x and _explains(e, array, array + LARGE * (1 + np.abs(array).max(initial=0)), probes):
+            return f"it is the gradient for a large {name}, which switches all units on: a mask of the forward pass is missing"
         if np.shares_memory(array, e.values):
             continue
         for replacement, sentence in _replacements(name, array):
-            if not np.array_equal(replacement, array) and _explains(e, array, replacement, probes):
+            if np.array_equal(replacement, array) or not _explains(e, array, replacement, probes):
+                continue
+            if not _explains(e, array, _near(replacement), probes):  # or its exact value did not matter, and it was a mask
                 return sentence
     return None
+
+
+def _near(array: np.ndarray) -> np.ndarray:
+    return array + NEAR * (1 + np.abs(array)) * np.random.default_rng(0).standard_normal(array.shape)
 
 
 def _replacements(name: str, array: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import glob
 import io
@@ -256,11 +257,20 @@ def check_target(path: Path) -> None:
     """Raise a DataError for a file that a table must not replace, or cannot be written: before any picture is read."""
     if path.is_dir():
         raise DataError(f"{path} is a folder; name the file that the table goes to")
-    if path.exists() and path.suffix.lower() not in (".csv", ".json", ".txt", ".tsv"):
-        raise DataError(f"{path} is there, and does not look like a table; it is not replaced. Name another file")
+    if path.exists() and not _is_table_of_predictions(path):
+        raise DataError(f"{path} is there, and is no table of predictions; it is not replaced. Name another file")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise DataError(f"{path} cannot be written: {folder} is not a folder that you may write to; name another file")
+
+
+def _is_table_of_predictions(path: Path) -> bool:
+    """Whether a file begins as `write_csv` and `write_json` begin theirs, or is empty."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        beginning = file.read(64)
+    return not beginning or beginning.startswith((codecs.BOM_UTF8 + b"picture,answer,", b'{\n "model": '))
 
 
 def _write(path: Path, text: str, encoding: str) -> None:

@@ -32,7 +32,7 @@ from .. import __version__
 from ..data.preprocessing import Preprocessing
 from ..errors import WeightsError
 from ..layers import Layer, Parameter, Sequential
-from ..sealed import SealError, check_seal, write_sealed
+from ..sealed import DamagedError, SealError, check_seal, write_sealed
 from .blueprint import build, describe
 from .novelty import NoveltyDetector
 from .strict import fill
@@ -146,8 +146,10 @@ def read(path: str | os.PathLike, make: Callable[..., Network], custom_layers: I
         raise TypeError(f"custom_layers is a list of classes derived from minicnn.layers.Layer, got {wrong[0]!r} in it")
     try:
         check_seal(path, "model")
-    except SealError as error:
+    except DamagedError as error:
         raise WeightsError(f"{error}; copy or train it again") from error
+    except SealError as error:
+        raise WeightsError(str(error)) from error
     try:
         with h5py.File(path, "r") as file:
             return _read(file, make, {layer.__name__: layer for layer in own})

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from ..layers import Layer
+from ..text import named
 
 NAMES_SHOWN = 8  # names of each kind in an error message
 
@@ -51,7 +52,7 @@ class Differences:
     def __str__(self) -> str:
         """One sentence for each kind of difference; of many names the first few."""
         return " ".join(
-            f"{len(names)} {difference}: {_first_few(names)}." for difference, names in self.lists().items() if names
+            f"{len(names)} {difference}: {named(names, NAMES_SHOWN)}." for difference, names in self.lists().items() if names
         )
 
 
@@ -106,14 +107,7 @@ def fill(
     )
     fitting = [name for name in targets if name in arrays and name not in unlike]
     if (differences and not partial) or not fitting:
-        raise WeightsError(
-            f"{source} does not fit the network, of which nothing was changed. {differences} "
-            "Are these the weights of this architecture, with this number of classes?"
-        )
+        raise WeightsError(f"{source} does not fit the network, of which nothing was changed. {differences}")
     for name in fitting:
         targets[name][...] = arrays[name][...]
     return differences
-
-
-def _first_few(names: list[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")

@@ -9,7 +9,7 @@ import numpy as np
 from ..models import FAMILIES
 from .matching import Match
 from .names import SOURCES, Source
-from .untrained import convertible, expected_names, form_of, untrained
+from .untrained import as_wide, convertible, expected_names, form_of, untrained
 from .wrapping import unwrap
 
 LEAST_SHARE = 0.5  # of a network's arrays: with fewer in a file, it is another network's
@@ -31,7 +31,7 @@ def better_architecture(arrays: Mapping[str, np.ndarray], architecture: str) -> 
         return f" No architecture here has half of its arrays in the file; known are {', '.join(convertible())}."
     if best == architecture:
         return ""
-    return f" It has {most:.0%} of the arrays that {best} has below its classifier: is it that architecture?"
+    return f" The file has {most:.0%} of the arrays that {best} has below its classifier: is it that architecture?"
 
 
 def _candidates(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Source]]:
@@ -55,5 +55,8 @@ def _share(arrays: Mapping[str, np.ndarray], form: str, source: Source) -> float
 
 
 def _match(arrays: Mapping[str, np.ndarray], form: str, source: Source) -> Match:
-    model, table = untrained(form, {"include_top": False}), source.table_of(form) or ()
-    return Match(model, unwrap(arrays, expected_names(model, source, table)).arrays, source, table)
+    bare = {"include_top": False}
+    model, table = untrained(form, bare), source.table_of(form) or ()
+    own = unwrap(arrays, expected_names(model, source, table)).arrays
+    build = as_wide(form, bare, own, source, table)
+    return Match(model if build == bare else untrained(form, build), own, source, table)

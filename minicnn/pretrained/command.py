@@ -13,13 +13,12 @@ from ..models import ARCHITECTURES, Model
 from ..models.model import load_model
 from ..models.published import UNKNOWN, Entry
 from ..sealed import seal_text
-from ..text import aligned
+from ..text import aligned, named
 from .checks import check_file, published_as
-from .convert import RESTORED, NoRandomness, convert, convertible
+from .convert import NoRandomness, convert, convertible
 from .entries import ENTRIES
 from .export import FORMATS, export
 from .imagenet import imagenet_classes
-from .keras_form import READ_FROM_FILE
 from .names import SOURCES
 from .nearest import did_you_mean
 from .readers import read_weights
@@ -103,11 +102,17 @@ def _proof(entry: Entry) -> str:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    _check_out(arguments.out, [arguments.file, *([arguments.classes] if arguments.classes else [])], arguments.force)
+    _check_out(arguments.out, [arguments.file, *([arguments.classes] if arguments.classes else [])])
+    if arguments.out.exists() and not _is_ours(arguments.out) and not arguments.force:
+        raise WeightsError(
+            f"{arguments.out} is there already, and is not a model of minicnn; name another file with --out, or replace it "
+            "with --force"
+        )
     build = {"input_shape": (3, *_size(arguments.size))} if arguments.size else {}
     model, mapped = convert(
         arguments.file, arguments.arch, arguments.source, arguments.partial, _classes(arguments.classes), **build
     )
+    _check_out(arguments.out, mapped.beside)
     model.save(arguments.out)
     print(mapped)
     loaded = sum(row.fits for row in mapped.rows)
@@ -117,27 +122,30 @@ def _convert(arguments: argparse.Namespace) -> int:
     if model.provenance.get("form"):
         print(f"The network was {model.provenance['form']}.")
     if model.preprocessing:
-        usual = "" if {READ_FROM_FILE, RESTORED} & set(mapped.notes) else f" as for the published weights of {mapped.source}"
-        print(f"Pictures are prepared{usual}: {model.preprocessing.describe()}")
-    gives_scores = len(model.output_shape((1, *model.input_shape))) == 2
+        print(f"Pictures are prepared: {model.preprocessing.describe()}")
+    scores = model.output_shape((1, *model.input_shape))[1:]
+    gives_scores = len(scores) == 1
+    if gives_scores and model.classes is None:
+        print(
+            f"Its {max(scores[0], 2)} classes have no names: --classes FILE gives them, one a line, in the order of the scores."
+        )
     ways = [f"minicnn predict {arguments.out} PICTURES..."] if model.preprocessing and gives_scores else []
     print(f"Use it: {', or '.join([*ways, f'minicnn.load({str(arguments.out)!r})'])}")
     return 0
 
 
-def _check_out(out: Path, read: Sequence[str], force: bool) -> None:
-    """Refuse to write where something would be lost: over a file that is read, or without ``force`` over what is not ours."""
+def _check_out(out: Path, read: Sequence[str | Path], suffix: str = ".h5") -> None:
+    """Refuse to write where no file can be, and over a file that is read, by whatever name."""
     if not out.exists():
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise WeightsError(f"--out {out} cannot be written: {above} is not a folder; name another one")
         return
     if not out.is_file():
-        raise WeightsError(f"--out {out} is not a file; name one in it, such as {out / 'model.h5'}")
+        raise WeightsError(f"--out {out} is not a file; name one in it, such as {out / 'model'}{suffix}")
     for path in map(Path, read):
         if path.exists() and out.samefile(path):
-            raise WeightsError(f"--out {out} is the file that is read, {path}, which would be lost; name another one")
-    if not _is_ours(out) and not force:
-        raise WeightsError(
-            f"{out} is there already, and is not a model of minicnn; name another file with --out, or replace it with --force"
-        )
+            raise WeightsError(f"--out {out} is a file that is read, {path}, which would be lost; name another one")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -168,10 +176,14 @@ def _classes(text: str | None) -> int | Sequence[str] | None:
 
 def _export(arguments: argparse.Namespace) -> int:
     out = (arguments.out or Path(Path(arguments.model).name).with_suffix(FORMATS[arguments.to])).expanduser()
-    if out.exists() and Path(arguments.model).exists() and out.samefile(arguments.model):
-        raise WeightsError(f"{out} would overwrite the model itself; name another file with --out")
+    _check_out(out, [arguments.model], FORMATS[arguments.to])
     if out.exists() and not arguments.force:
         raise WeightsError(f"{out} is there already; name another file with --out, or replace it with --force")
+    if Path(arguments.model).is_file() and not _is_ours(Path(arguments.model)):
+        raise WeightsError(
+            f"{arguments.model} is not a model of minicnn; make one of it first: minicnn weights convert {arguments.model} "
+            "--arch NAME --out X.h5"
+        )
     model = load(arguments.model)
     exported = export(model, out, arguments.to)
     others = ", the others minicnn's" if exported.named < exported.arrays else ""
@@ -179,7 +191,7 @@ def _export(arguments: argparse.Namespace) -> int:
         ("file:", f"{out}, {out.stat().st_size / 1e6:.1f} MB"),
         ("names:", f"{exported.named} of {exported.arrays} arrays have torchvision's names{others}"),
         ("pictures:", model.preprocessing.describe() if model.preprocessing else UNKNOWN),
-        ("classes:", UNKNOWN if model.classes is None else _few(model.classes)),
+        ("classes:", _classes_in_words(model)),
     ]
     if arguments.to == "onnx":
         shapes = ("N", *model.input_shape), ("N", *model.output_shape((1, *model.input_shape))[1:])
@@ -191,7 +203,7 @@ def _export(arguments: argparse.Namespace) -> int:
     if exported.unlike:
         print(
             f"\nIn torchvision's {model.architecture} these weights give other scores: {len(exported.unlike)} layers have "
-            f"other strides, padding or constants here ({', '.join(exported.unlike[:3])}, ...). --to onnx takes them along."
+            f"other strides, padding or constants here ({named(exported.unlike, most=3)}). --to onnx takes them along."
         )
     return 0
 
@@ -312,10 +324,10 @@ def _print_model(model: Model) -> None:
     rows = [("architecture:", model.architecture)]
     rows += [(f"{name.replace('_', ' ')}:", str(value)) for name, value in model.provenance.items() if value is not None]
     rows.append(("pictures:", model.preprocessing.describe() if model.preprocessing else UNKNOWN))
-    rows.append(("classes:", UNKNOWN if model.classes is None else _few(model.classes)))
+    rows.append(("classes:", _classes_in_words(model)))
     print("\n".join(aligned(rows)))
     print(f"\n{model.summary()}")
 
 
-def _few(names: Sequence[str]) -> str:
-    return f"{len(names)}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+def _classes_in_words(model: Model) -> str:
+    return UNKNOWN if model.classes is None else f"{len(model.classes)}: {named(model.classes)}"

@@ -15,10 +15,12 @@ from ..errors import WeightsError
 from ..hashes import sha256_of
 from ..models import ARCHITECTURES, Model
 from ..models.strict import Differences, arrays_of, fill
+from ..text import named
 from .alternatives import LEAST_SHARE, better_architecture
 from .export_metadata import check_architecture, describes_model, model_of
-from .keras_form import adapt, described
+from .keras_form import READ_FROM_FILE, adapt, described
 from .matching import Match
+from .misfits import explanation
 from .names import SOURCES, Source, family_of
 from .nearest import did_you_mean, known_as
 from .network import network_for
@@ -118,7 +120,7 @@ def _restored(
     rows = [Row({names[ours]: array.shape}, ours, array.shape, "", fits=True) for ours, array in arrays_of(model).items()]
     left_out = {name: array.shape for name, array in arrays.items() if name not in names.values()}
     model.provenance |= {"restored_from": Path(file).name}
-    return model, Mapped("minicnn", rows, Differences(), left_out, [RESTORED])
+    return model, Mapped("minicnn", rows, Differences(), left_out, [RESTORED], getattr(arrays, "beside", []))
 
 
 def convert_arrays(
@@ -147,14 +149,14 @@ def convert_arrays(
         build = {"input_shape": (3, *description.size)} | build
     usual = untrained(form, build)
     wrapped = unwrap(arrays, expected_names(usual, chosen, table))
-    notes = [*getattr(arrays, "notes", ()), *_notes_about(wrapped, chosen, form)]
+    notes = [*getattr(arrays, "notes", ()), *_notes_about(wrapped, chosen, form, is_described=description is not None)]
     network = network_for(usual, wrapped, chosen, table, build, partial, rng if partial else NoRandomness(), description)
     model, match = network.model, network.match
     notes += adapt(model, arrays, table)
     if not match.used:
         raise WeightsError(
             f"{file} has none of the names that {chosen.name} gives to the layers of {architecture}; it has "
-            f"{_first_few(arrays)}.{better_architecture(arrays, architecture)}"
+            f"{_named(arrays)}.{better_architecture(arrays, architecture)}"
         )
     made = {name: match.make(name) for name in match.used}
     left_out, unexpected = {}, {}
@@ -162,19 +164,19 @@ def convert_arrays(
         useless = re.fullmatch(chosen.ignored, name) or is_helper(name, array) or is_statistic(name, array)
         if useless or (name.startswith(OUTSIDE) and not network.reason):
             left_out[wrapped.theirs[name]] = array
-            if is_statistic(name, array):
+            if is_statistic(name, array) and READ_FROM_FILE not in notes:
                 notes.append(_note_about_statistic(wrapped.theirs[name], array))
         else:  # the name in the file is not to be mistaken for one of ours
             theirs = wrapped.theirs[name]
             unexpected[f"{theirs} (theirs)" if theirs in match.targets else theirs] = array
     foreign = {ours: f"{wrapped.prefix}{theirs}" for ours, theirs in match.foreign_names.items()}
     try:
-        differences = fill(model, made | unexpected, file, partial, foreign)
-    except WeightsError as error:
-        advice = network.reason and f" {network.reason} A partial conversion (--partial) takes the network below it."
-        raise WeightsError(
-            f"{error}{advice}{_hint_about_folding(arrays)}{better_architecture(arrays, architecture)}"
-        ) from error
+        differences = fill(model, made | unexpected, file, partial=True, foreign_names=foreign)
+    except WeightsError as error:  # not one of them fits
+        raise WeightsError(f"{error}{better_architecture(arrays, architecture)}") from error
+    if differences and not partial:
+        why = explanation(differences, model, arrays, architecture, network.reason, number)
+        raise WeightsError(f"{file} does not fit {architecture}, and nothing was converted. {differences}{why}")
     rows = [
         Row(
             theirs={wrapped.theirs[theirs]: tuple(match.arrays[theirs].shape) for theirs in match.used.get(name, ())},
@@ -197,7 +199,8 @@ def convert_arrays(
     model.classes = class_names
     model.eval()
     shapes = {name: tuple(array.shape) for name, array in left_out.items()}
-    return model, Mapped(chosen.name, rows, differences, shapes, [*notes, *network.notes])
+    beside = getattr(arrays, "beside", [])
+    return model, Mapped(chosen.name, rows, differences, shapes, [*notes, *network.notes], beside)
 
 
 def _number_and_names(classes: int | Sequence[str] | None) -> tuple[int | None, list[str] | None]:
@@ -207,34 +210,24 @@ def _number_and_names(classes: int | Sequence[str] | None) -> tuple[int | None, 
     return len(classes), [str(name) for name in classes]
 
 
-def _notes_about(wrapped: Wrapped, source: Source, form: str) -> list[str]:
+def _notes_about(wrapped: Wrapped, source: Source, form: str, is_described: bool) -> list[str]:
     """What was taken off the names, and what they leave open."""
     notes = []
     if wrapped.prefix:
         notes.append(f"The network's names in the file begin with {wrapped.prefix!r}.")
     if wrapped.rivals:
         notes.append(f"As large a network is in the file under {', '.join(map(repr, wrapped.rivals))}; it was not taken.")
-    if remark := source.remarks.get(family_of(form) or ""):
+    if not is_described and (remark := source.remarks.get(family_of(form) or "")):
         notes.append(remark)
     return notes
 
 
 def _note_about_statistic(name: str, array: np.ndarray) -> str:
+    variance = ", a variance" if name.endswith(("/1", "/variance")) else ""
     return (
-        f"The file has {name} = {', '.join(f'{value:g}' for value in array.ravel())}: the network may prepare its pictures "
-        "with it. Compare it with the preprocessing below (in units of 0 to 255), and set model.preprocessing if they differ."
-    )
-
-
-def _hint_about_folding(arrays: Mapping[str, np.ndarray]) -> str:
-    """A sentence for an error: arrays called "onnx::..." were computed by PyTorch's exporter, not trained."""
-    nameless = {name: array for name, array in arrays.items() if name.startswith("onnx::")}
-    if not nameless:
-        return ""
-    return (
-        f" Some arrays have no names of their own ({_first_few(nameless)}): whoever exported the file had batch norms folded "
-        "into the convolutions before them, and it does not say which layer each belongs to. Convert the network's state_dict "
-        "instead, or export it again with the newest PyTorch, whose torch.onnx.export keeps the names."
+        f"The file has {name} = {', '.join(f'{value:g}' for value in array.ravel())}{variance}: the network may prepare its "
+        "pictures with it. Compare it with the preprocessing below (in units of 0 to 255), and set model.preprocessing if they "
+        "differ."
     )
 
 
@@ -265,13 +258,12 @@ def _guess(arrays: Mapping[str, np.ndarray], file: str, architecture: str) -> So
     best = max(fitting, key=fitting.__getitem__)
     if not any(fitting[best]):
         raise WeightsError(
-            f"{file} does not look like {architecture} in the names of {' or '.join(fitting)}; it has {_first_few(arrays)}."
+            f"{file} does not look like {architecture} in the names of {' or '.join(fitting)}; it has {_named(arrays)}."
             f"{better_architecture(arrays, architecture)}"
         )
     return SOURCES[best]
 
 
-def _first_few(arrays: Mapping[str, np.ndarray]) -> str:
-    """Names and shapes of the first few arrays, for error messages."""
-    first = [f"{name} {tuple(array.shape)}" for name, array in list(arrays.items())[:5]]
-    return ", ".join(first) + (f" and {len(arrays) - 5} more" if len(arrays) > 5 else "")
+def _named(arrays: Mapping[str, np.ndarray]) -> str:
+    """Names and shapes, for error messages."""
+    return named([f"{name} {tuple(array.shape)}" for name, array in arrays.items()])

@@ -20,6 +20,7 @@ from ..layers import AuxiliaryHead
 from ..models import ARCHITECTURES, Model
 from ..models.blueprint import build, describe
 from ..models.strict import arrays_of, fill
+from ..text import named
 
 WRITER = "minicnn"
 
@@ -85,7 +86,7 @@ def model_of(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], file
             raise ValueError("'array_names' has names that are not texts")
         missing = [name for name in names.values() if name not in arrays]
         if missing:
-            raise ValueError(f"of the arrays that it names, the file has no {', '.join(missing[:3])}")
+            raise ValueError(f"of the arrays that it names, the file has no {named(missing)}")
         shapes = {ours: arrays[theirs].shape for ours, theirs in names.items()}
         described = _fact(metadata, "layers", dict)
         model = Model(
@@ -99,8 +100,8 @@ def model_of(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], file
         fill(model, {ours: arrays[theirs] for ours, theirs in names.items()}, file)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError) as error:
         raise WeightsError(
-            f"{metadata['written_by'][:40]} wrote {file}, and its metadata was changed since, or is damaged: "
-            f"{str(error)[:500].removesuffix('.')}. Export the model again; or go by the names of the arrays alone, with "
+            f"{metadata['written_by'][:40]} wrote {file}, and its arrays or its metadata were changed since, or are damaged "
+            f"({str(error)[:500].removesuffix('.')}). Export the model again; or go by the names of the arrays alone, with "
             "--source torchvision, and set classes and preprocessing yourself."
         ) from error
     return model.eval(), names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..data.preprocessing import Preprocessing
 from ..layers import Conv2d, MaxPool2d
-from ..models import Model
+from ..models import ARCHITECTURES, Model
 from .matching import last_map
 from .names.base import Table, their_names
 from .readers.keras_config import KerasModel
@@ -60,7 +61,7 @@ def adapt(model: Model, arrays: Mapping[str, np.ndarray], table: Table) -> list[
         Keras's names of the layers.
     """
     if not isinstance(arrays, KerasArrays):
-        return []
+        return assumed_preparation(model)
     pools = [layer for _, layer in model.walk() if isinstance(layer, MaxPool2d)]
     for pool in pools:  # Keras has no pool that rounds up
         pool.ceil_mode = False
@@ -74,7 +75,7 @@ def adapt(model: Model, arrays: Mapping[str, np.ndarray], table: Table) -> list[
         return _notes_about_bare_weights(model)
     if len(pools) == len(arrays.model.pools):
         for pool, padding in zip(pools, arrays.model.pools, strict=True):
-            pool.pad = "same" if padding == "same" else pool.pad
+            pool.pad = padding
     for path, layer in model.walk():
         for name in names[path]:
             if isinstance(layer, Conv2d) and max(layer.stride) > 1 and name in arrays.model.pads:
@@ -120,6 +121,8 @@ def _prepare(model: Model, found: KerasModel) -> list[str]:
         except ValueError as error:
             return [f"The file prepares its pictures as (x - {mean}) / {std}, which cannot be set here ({error}): set {HINT}."]
         notes.append(READ_FROM_FILE)
+    else:
+        notes += assumed_preparation(model)
     if found.size and found.stretched is None and (found.prepares or found.size != (224, 224)):
         notes.append(
             "How pictures were brought to their size is not in the file; here they are cropped. If they were stretched in "
@@ -128,6 +131,18 @@ def _prepare(model: Model, found: KerasModel) -> list[str]:
         )
     model.preprocessing = new
     return notes
+
+
+def assumed_preparation(model: Model) -> list[str]:
+    """What is to be said where a file does not tell how pictures are prepared, and has classes of its own."""
+    scores = model.output_shape((1, *model.input_shape))[1:]
+    published = inspect.signature(ARCHITECTURES[model.architecture]).parameters["num_classes"].default
+    if model.preprocessing is None or model.preprocessing.channels == "L" or len(scores) > 1 or scores == (published,):
+        return []
+    return [
+        "The arrays do not say how pixels become numbers: taken is what the published weights need. If yours were prepared in "
+        f"another way, only divided by 255, say, set {HINT}."
+    ]
 
 
 def _row(values: np.ndarray) -> tuple[float, ...]:

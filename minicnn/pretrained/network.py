@@ -21,7 +21,7 @@ from .names import Source, family_of
 from .names.base import Table
 from .own_heads import Dense, code_size, dense_layers, find_head, last_channels, table_with, with_head
 from .readers.keras_config import KerasModel
-from .untrained import untrained
+from .untrained import as_wide, untrained
 from .wrapping import OUTSIDE, Wrapped, is_helper
 
 GREY = (float(np.mean(IMAGENET.mean)), float(np.mean(IMAGENET.std)))  # mean and standard deviation of ImageNet's pixels
@@ -57,11 +57,8 @@ def network_for(
     form, arrays, notes = usual.architecture, dict(wrapped.arrays), []
     constructor, family = ARCHITECTURES[form], family_of(form)
     takes = inspect.signature(constructor).parameters
-    if "width" in takes and "width" not in build and (widths := Match(usual, arrays, source, table).other_widths()):
-        build = build | {
-            "width": max(widths, key=lambda width: _fitting(form, build | {"width": width}, arrays, source, table))
-        }
-        usual = untrained(form, build)
+    if (wider := as_wide(form, build, arrays, source, table)) != build:
+        build, usual = wider, untrained(form, wider)
         notes.append(f"The network in the file is {build['width']:.3g} times as wide as usual, and so is this one.")
     other = Match(usual, arrays, source, table).other_sizes(usual, takes)
     if "input_shape" in build and "input_shape" in other:
@@ -113,14 +110,6 @@ def network_for(
         model.preprocessing, note = _for_channels(model.preprocessing, channels)
         notes.append(note)
     return Network(model, Match(model, arrays, source, table), notes, reason)
-
-
-def _fitting(form: str, build: Mapping[str, Any], arrays: Mapping[str, np.ndarray], source: Source, table: Table) -> int:
-    """How many arrays fit a network that is built so."""
-    try:
-        return Match(untrained(form, build), arrays, source, table).fitting()
-    except ValueError:  # a width at which a layer has no channel left
-        return 0
 
 
 def _head_of(usual: Model, arrays: Mapping[str, np.ndarray], source: Source, table: Table) -> tuple[list[Dense], str]:

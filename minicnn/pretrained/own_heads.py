@@ -15,7 +15,8 @@ import numpy as np
 from ..layers import AdaptiveAvgPool2d, Flatten, GlobalAvgPool2d, Layer, Linear, ReLU, Sequential
 from ..models import Model
 from ..models.blocks import Rng
-from .names.base import Source, Table
+from ..text import named
+from .names.base import Source, Table, without_leading_ones
 from .wrapping import OUTSIDE
 
 HIDDEN = "hidden"  # layers of the head below its last: hidden1, relu_hidden1, hidden2, ...
@@ -50,9 +51,10 @@ def dense_layers(arrays: Mapping[str, np.ndarray], source: Source) -> list[Dense
     """All fully connected layers among the arrays, in the file's order."""
     found = []
     for name, array in arrays.items():
+        shape = (without_leading_ones(array, 2) if source.leading_ones else array).shape
         for weights, bias in source.linear:
-            if name.endswith(weights) and array.ndim == 2:
-                outputs, inputs = array.shape if source.outputs_first else array.shape[::-1]
+            if name.endswith(weights) and len(shape) == 2:
+                outputs, inputs = shape if source.outputs_first else shape[::-1]
                 layer = name.removesuffix(weights)
                 found.append(Dense(layer, inputs, outputs, name, f"{layer}{bias}"))
                 break
@@ -79,23 +81,23 @@ def find_head(arrays: Mapping[str, np.ndarray], source: Source, features: int) -
     layers = dense_layers(arrays, source)
     first = [layer for layer in layers if layer.inputs == features]
     if not first:
-        weights = _listed([layer.weights for layer in layers])
+        weights = _named([layer.weights for layer in layers])
         return [], f"none of its layers takes the {features} numbers that the network gives ({weights})" if layers else ""
     chain, parent = first[:1], first[0].parent
     for layer in layers[layers.index(first[0]) + 1 :]:
         if layer.parent == parent and layer.inputs == chain[-1].outputs:
             chain.append(layer)
     if several := [layer.name for layer in first if layer not in chain]:
-        return [], f"there are several, {_listed([first[0].name, *several])}"
+        return [], f"there are several, {_named([first[0].name, *several])}"
     own = {name for layer in chain for name in (layer.weights, layer.bias)}
     others = [name for name in arrays if name not in own and (parent in ("", OUTSIDE) or name.startswith(parent))]
     if others:
-        return [], f"it has more than fully connected layers: {_listed(others)}"
+        return [], f"it has more than fully connected layers: {_named(others)}"
     return chain, ""
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(name.removeprefix(OUTSIDE) for name in names[:4]) + (", ..." if len(names) > 4 else "")
+def _named(names: list[str]) -> str:
+    return named([name.removeprefix(OUTSIDE) for name in names])
 
 
 def code_size(model: Model) -> int | None:

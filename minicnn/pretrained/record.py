@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..models.strict import Differences
-from ..text import aligned
+from ..text import aligned, named
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Mapped:
         Arrays of the file that no computation here uses.
     notes : list of str
         Sentences about what was found, chosen and assumed.
+    beside : list of Path
+        Files beside the one that was converted from which numbers were read, too.
     """
 
     source: str
@@ -54,6 +57,7 @@ class Mapped:
     differences: Differences
     left_out: dict[str, tuple[int, ...]]
     notes: list[str] = field(default_factory=list)
+    beside: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = []
@@ -63,8 +67,7 @@ class Mapped:
             lines.append((theirs, "->", ours, row.change) if row.fits else (theirs, "", ours, "NOT LOADED"))
         text = aligned(lines, gap=" ")
         if self.left_out:
-            first_few = ", ".join(list(self.left_out)[:3]) + (", ..." if len(self.left_out) > 3 else "")
-            text.append(f"{len(self.left_out)} arrays of the file are left out, as nothing here uses them: {first_few}")
+            text.append(f"Left out of the file, as nothing here uses it: {named(list(self.left_out), most=3)}")
         for difference, names in self.differences.lists().items():
             text += [f"{difference}:", *(f"  {name}" for name in names)] if names else []
         return "\n".join(text)

@@ -36,6 +36,25 @@ def untrained(form: str, build: Mapping[str, Any]) -> Model:
     return ARCHITECTURES[form](**auxiliary | dict(build), rng=NoRandomness())
 
 
+def as_wide(
+    form: str, build: Mapping[str, Any], arrays: Mapping[str, np.ndarray], source: Source, table: Table
+) -> dict[str, Any]:
+    """The arguments with the width that the arrays have, if the architecture has several and they say another one."""
+    if "width" not in inspect.signature(ARCHITECTURES[form]).parameters or "width" in build:
+        return dict(build)
+    widths = Match(untrained(form, build), arrays, source, table).other_widths()
+    builds = [dict(build), *({**build, "width": width} for width in widths)]  # of equally good ones, the usual one
+    return max(builds, key=lambda build: _fitting(form, build, arrays, source, table))
+
+
+def _fitting(form: str, build: Mapping[str, Any], arrays: Mapping[str, np.ndarray], source: Source, table: Table) -> int:
+    """How many arrays fit a network that is built so."""
+    try:
+        return Match(untrained(form, build), arrays, source, table).fitting()
+    except ValueError:  # a width at which a layer has no channel left
+        return 0
+
+
 def form_of(source: Source, architecture: str) -> tuple[str, Table | None]:
     """Our architecture for what a source calls by this name, and the table of its names, if there is one."""
     form = source.forms.get(architecture, architecture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +14,8 @@ PUT_IN = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_f
 AVERAGES = re.compile(r"(^|[._])(ema|swa|averaged?|shadow|target|teacher|encoder_k)([._]|$)", re.IGNORECASE)
 # What belongs to training, and to no network: losses with weights of their own, measures of success.
 HELPERS = re.compile(r"(\w*loss(_\w+)?|criterions?|crit|\w*metrics?|\w*_acc|\w*accuracy|confmat)[._].*", re.IGNORECASE)
-STATISTICS = re.compile(r"(.*[._])?(mean|std|pixel_mean|pixel_std)")
+# by Keras's Normalization they are numbered: mean, variance, and a count
+STATISTICS = re.compile(r"(.*[._])?(mean|std|pixel_mean|pixel_std)|(.*/)?normalization\w*/(0|1|mean|variance)")
 LEAST_SHARE = 0.2  # of a file's arrays: with fewer, what is behind a prefix is not a network but a part that looks like one
 OUTSIDE = "^"  # begins the names of arrays that are not below the network's prefix
 
@@ -59,15 +60,20 @@ def unwrap(arrays: Mapping[str, np.ndarray], expected: Collection[str]) -> Wrapp
     bare = {name: _without_put_in(name) for name in arrays}
     if len(set(bare.values())) < len(bare):  # two would have one name
         bare = {name: name for name in arrays}
-    found = Counter(prefix for name in bare.values() for prefix, rest in _cuts(name) if rest in expected)
-    most = max(found.values(), default=0)
-    large = [prefix for prefix, count in found.items() if 2 * count > most and (not prefix or count > LEAST_SHARE * len(bare))]
-    prefix = min(large, key=lambda prefix: (bool(AVERAGES.search(prefix)), -found[prefix], len(prefix)), default="")
+    found: dict[str, set[str]] = defaultdict(set)  # what stands before names of a network -> all names that have it there
+    for name in bare.values():
+        for prefix, rest in _cuts(name):
+            if rest in expected:
+                found[prefix].add(name)
+    most = max(map(len, found.values()), default=0)
+    least = LEAST_SHARE * len(bare)
+    large = [prefix for prefix, names in found.items() if 2 * len(names) > most and (not prefix or len(names) > least)]
+    prefix = min(large, key=lambda prefix: (bool(AVERAGES.search(prefix)), -len(found[prefix]), len(prefix)), default="")
     theirs = {
         name.removeprefix(prefix) if name.startswith(prefix) else f"{OUTSIDE}{name}": original
         for original, name in bare.items()
     }
-    rivals = [other for other in large if other != prefix]
+    rivals = [other for other in large if found[other].isdisjoint(found[prefix])]
     return Wrapped({name: arrays[original] for name, original in theirs.items()}, theirs, prefix, rivals)
 
 

@@ -184,7 +184,7 @@ def ledoit_wolf(F: np.ndarray, cov: np.ndarray) -> float:
     size = float((cov * cov).sum())
     d2 = size - np.trace(cov) ** 2 / D
     b2 = (float(((F * F).sum(1) ** 2).mean()) - size) / N
-    return 1.0 if d2 <= 0 else float(np.clip(b2 / d2, 0, 1))
+    return 0.0 if d2 <= 0 else float(np.clip(b2 / d2, 0, 1))  # 0: cov is mu I already, as for a single feature
 
 
 def _one_hot(y: np.ndarray) -> np.ndarray:

@@ -98,6 +98,8 @@ class Source:
         ways.
     outputs_first : bool
         Whether its weights are (out, in).
+    leading_ones : bool
+        Whether they may have axes of length 1 in front of these two.
     remarks : mapping from family to str
         Sentences about what the names leave open, and how it was taken.
     """
@@ -110,6 +112,7 @@ class Source:
     ignored: str = r"$^"
     linear: tuple[tuple[str, str], ...] = ()
     outputs_first: bool = True
+    leading_ones: bool = False
     remarks: Mapping[str, str] = field(default_factory=dict)
 
     def table_of(self, architecture: str) -> Table | None:

@@ -136,4 +136,6 @@ CAFFE = Source(
     recipe=recipe,
     changes={"vgg": round_up, "resnet": resnet},
     ignored=r"loss[12]/.*",  # GoogLeNet's auxiliary heads, if ours has none
+    linear=(("/0", "/1"),),
+    leading_ones=True,
 )

@@ -27,4 +27,18 @@ def resnet(model: Model) -> None:
     set_norms(model, eps=1e-3, momentum=0.01)
 
 
-KERAS_OLD = Source(name="keras_old", tables={"resnet50": RESNET}, recipe=KERAS.recipe, changes={"resnet": resnet})
+KERAS_OLD = Source(
+    name="keras_old",
+    tables={"resnet50": RESNET},
+    recipe=KERAS.recipe,
+    changes={"resnet": resnet},
+    ignored=KERAS.ignored,
+    linear=KERAS.linear,
+    outputs_first=False,
+    remarks={
+        "resnet": "Under these names Keras had two forms of ResNet-50, which a file of weights alone does not tell apart: "
+        "taken is the later one, with a padding of 3 in front of the first convolution and of 1 in front of the first pool. "
+        "The earlier one pads the convolution as TensorFlow does, and the pool not at all. The file of model.save() says which "
+        "it is."
+    },
+)

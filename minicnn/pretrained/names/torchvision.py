@@ -29,18 +29,37 @@ def unit(ours: str, theirs: str, conv: str, norm: str) -> Table:
     return ((f"{ours}.conv", names(conv)), (f"{ours}.norm", names(norm)))
 
 
-RESNET: Table = (  # also cut out of torchvision's as an nn.Sequential, as fastai does: conv1 is 0, bn1 is 1, layer1 is 4
-    *unit("conv1", "", "conv1|0", "bn1|1"),
-    ("conv{s}_{b}.sum.body.conv{k}.conv", "layer{s-1}.{b-1}.conv{k}|{s+2}.{b-1}.conv{k}"),
-    ("conv{s}_{b}.sum.body.conv{k}.norm", "layer{s-1}.{b-1}.bn{k}|{s+2}.{b-1}.bn{k}"),
-    *(
-        (f"conv{{s}}_{{b}}.sum.shortcut.{part}", f"layer{{s-1}}.{names}|layer{{s-1}}.{others}|{{s+2}}.{names}")
-        for part, names, others in (
-            ("conv", "{b-1}.downsample.0", "{b-1}.shortcut.0"),
-            ("norm", "{b-1}.downsample.1", "{b-1}.shortcut.1"),
-        )
+# Also cut out of torchvision's as an nn.Sequential, as fastai does: conv1 is 0, bn1 is 1, layer1 is 4; and in the names of
+# Hugging Face's transformers: embedder.embedder, encoder.stages.0.layers.0
+HF_BLOCK = "encoder.stages.{s-2}.layers.{b-1}"
+RESNET: Table = (
+    *unit("conv1", "", "conv1|0|embedder.embedder.convolution", "bn1|1|embedder.embedder.normalization"),
+    *unit(
+        "conv{s}_{b}.sum.body.conv{k}",
+        "",
+        f"layer{{s-1}}.{{b-1}}.conv{{k}}|{{s+2}}.{{b-1}}.conv{{k}}|{HF_BLOCK}.layer.{{k-1}}.convolution",
+        f"layer{{s-1}}.{{b-1}}.bn{{k}}|{{s+2}}.{{b-1}}.bn{{k}}|{HF_BLOCK}.layer.{{k-1}}.normalization",
+    ),
+    *unit(
+        "conv{s}_{b}.sum.shortcut",
+        "",
+        *(
+            f"layer{{s-1}}.{{b-1}}.downsample.{i}|layer{{s-1}}.{{b-1}}.shortcut.{i}|{{s+2}}.{{b-1}}.downsample.{i}"
+            f"|{HF_BLOCK}.shortcut.{name}"
+            for i, name in enumerate(("convolution", "normalization"))
+        ),
     ),
 )
+
+
+def also_cut(table: Table) -> Table:
+    """The same for ``net.features`` alone, which people take as the base of a network of their own."""
+    return tuple(
+        (ours, "|".join(dict.fromkeys([*theirs.split("|"), *(name.removeprefix("features.") for name in theirs.split("|"))])))
+        for ours, theirs in table
+    )
+
+
 LENET: Table = (  # as it is usually written in PyTorch; c5 is a fully connected layer there
     ("c1", "conv1|c1|features.0"),
     ("c3", "conv2|c3|features.3"),
@@ -108,20 +127,22 @@ VGG: Table = (
 # What is counted beside weights: batches that a batch norm has seen, models in an average, operations (by the package thop)
 COUNTERS = r"(.*\.)?(num_batches_tracked|n_averaged|total_ops|total_params)"
 TABLES: dict[str, Table] = {
-    "alexnet_torchvision": (
-        ("conv{n}", "features.{#}"),
-        ("fc6", "classifier.1"),
-        ("fc7", "classifier.4"),
-        ("fc8", "classifier.6"),
+    "alexnet_torchvision": also_cut(
+        (
+            ("conv{n}", "features.{#}"),
+            ("fc6", "classifier.1"),
+            ("fc7", "classifier.4"),
+            ("fc8", "classifier.6"),
+        )
     ),
-    "vgg": VGG,
-    "vgg_bn": VGG,
+    "vgg": also_cut(VGG),
+    "vgg_bn": also_cut(VGG),
     "googlenet_torchvision": GOOGLENET,
     "resnet": (*RESNET, ("fc", "fc|linear")),
     "cifar_resnet": (*RESNET, ("fc", "linear|fc")),
     "lenet": LENET,
-    "squeezenet": SQUEEZENET,
-    "mobilenet_v2": MOBILENET_V2,
+    "squeezenet": also_cut(SQUEEZENET),
+    "mobilenet_v2": also_cut(MOBILENET_V2),
     "efficientnet": EFFICIENTNET,
 }
 

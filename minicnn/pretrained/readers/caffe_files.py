@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-from .opening import Damaged, add, weights_file
+from .opening import Damaged, Unsuitable, add, weights_file
 from .protobuf_wire import (
     fields,
     integer,
@@ -51,7 +51,9 @@ def read_caffe(path: str | os.PathLike) -> dict[str, np.ndarray]:
             if number in LAYER:
                 _add_layer(arrays, nested(layer), *LAYER[number], is_v1=number == NET_V1_LAYER)
         if not arrays:
-            raise Damaged("is no Caffe network with weights")
+            raise Unsuitable(
+                "is no Caffe network with weights: none of its layers has blobs. Take the .caffemodel that training has saved"
+            )
         return arrays
 
 

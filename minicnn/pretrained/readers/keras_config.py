@@ -59,8 +59,8 @@ class KerasModel:
         Layers before the first convolution that change pictures in a way that is not understood.
     pads : dict from layer to (((top, bottom), (left, right)) or "same")
         Of convolutions with a stride; where both sides are equal, one number for both.
-    pools : list of str
-        Padding of the max pools, in order: "valid" or "same".
+    pools : list of ((top, bottom), (left, right)) or "same"
+        Padding of the max pools, in order; written as in ``pads``.
     head : str
         The layer that makes a row of numbers of the last map: one of ``POOLS``, or "".
     average_pool : (int, int) or None
@@ -79,7 +79,7 @@ class KerasModel:
     prepares: bool = False
     unread: list[str] = field(default_factory=list)
     pads: dict[str, Any] = field(default_factory=dict)
-    pools: list[str] = field(default_factory=list)
+    pools: list[Any] = field(default_factory=list)
     head: str = ""
     average_pool: tuple[int, int] | None = None
     activations: dict[str, str] = field(default_factory=dict)
@@ -105,14 +105,22 @@ def understand(config: Any, arrays: Mapping[str, np.ndarray]) -> KerasModel | No
     for i in convolutions:
         conv = layers[i]
         if np.max(conv.config.get("strides", 1)) > 1:
-            before = by_name.get(conv.before)
-            padded = before is not None and before.kind == "ZeroPadding2D"
-            padding = before.config["padding"] if padded else [[0, 0], [0, 0]]
-            sides = tuple(first if first == second else (first, second) for first, second in padding)
-            model.pads[conv.name] = "same" if conv.config["padding"] == "same" else sides
-    model.pools = [layer.config["padding"] for layer in layers if layer.kind == "MaxPooling2D"]
+            model.pads[conv.name] = _padding(conv, by_name)
+    model.pools = [_padding(layer, by_name) for layer in layers if layer.kind == "MaxPooling2D"]
     _read_head(model, layers[convolutions[-1] + 1 :])
     return model
+
+
+def _padding(layer: KerasLayer, by_name: Mapping[str, KerasLayer]) -> Any:
+    """Of a convolution or a pool: its own, or that of a layer before it; where both sides are equal, one number for both."""
+    if layer.config["padding"] == "same":
+        return "same"
+    before = by_name.get(layer.before)
+    padded = before is not None and before.kind == "ZeroPadding2D"
+    return tuple(
+        first if first == second else (first, second)
+        for first, second in (before.config["padding"] if padded else [[0, 0], [0, 0]])
+    )
 
 
 def _layers(config: Any, path: str = "") -> Iterator[KerasLayer]:

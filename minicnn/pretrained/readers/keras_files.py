@@ -93,7 +93,10 @@ def read_keras(path: str | os.PathLike) -> KerasArrays:
         for name, array in _by_class(root, names, "", set()) if layers is None else _by_name(weights, layers):
             add(arrays, name, array)
         if not arrays:
-            raise Damaged("has no weights where Keras keeps them")
+            raise Unsuitable(
+                "has no weights where Keras keeps them: it is HDF5 of another program, or of a model without weights. Save the "
+                "arrays by their names with numpy.savez, or the model with Keras's model.save('net.keras')"
+            )
         return KerasArrays(arrays, _description(config or _config_of(root), arrays))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,14 @@ class NamedArrays(dict[str, np.ndarray]):
         Sentences about which of the file's arrays they are.
     metadata : dict from str to str
         What the program that wrote the file put beside them; whatever is not a text is left out.
+    beside : list of Path
+        Other files in which some of the numbers are.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], notes: Sequence[str] = (), metadata: Any = None):
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], notes: Sequence[str] = (), metadata: Any = None, beside: Sequence[Path] = ()
+    ):
         super().__init__(arrays)
-        self.notes = list(notes)
+        self.notes, self.beside = list(notes), list(beside)
         entries = metadata.items() if isinstance(metadata, dict) else ()
         self.metadata = {key: text for key, text in entries if isinstance(key, str) and isinstance(text, str)}

@@ -6,9 +6,10 @@ numbers, either raw or as a repeated field of a type that can hold them.
 Arrays that the program that wrote the file has computed, because it merged a batch norm into a convolution, have no names of
 their own: PyTorch's first exporter calls them "onnx::Conv_193" and "onnx::Conv_194" and has the layer in the name of the node,
 "/layer1/layer1.0/conv1/Conv"; its second calls the filters as before and the new bias "layer1.0.conv1.weight_bias". Here they
-are "layer1.0.conv1.weight" and "layer1.0.conv1.bias". The first exporter also writes equal arrays once, and copies them by
-nodes "Identity" to the other names; the second writes the numbers to a file of their own, "net.onnx.data". Initialisers that
-are no weights, but say how a node works (a shape, the limits of a Clip), are left out.
+are "layer1.0.conv1.weight" and "layer1.0.conv1.bias"; and so are ONNX Runtime's "ConvBnFusion_W_layer1.0.conv1.weight" and
+"ConvBnFusion_BN_B_layer1.0.bn1.bias". The first exporter also writes equal arrays once, and copies them by nodes "Identity" to
+the other names; the second writes the numbers to a file of their own, "net.onnx.data". Initialisers that are no weights, but
+say how a node works (a shape, the limits of a Clip), are left out. Weights may also be in nodes "Constant".
 
 Source: ``onnx/onnx.proto`` of https://github.com/onnx/onnx (field numbers and types)
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .named_arrays import NamedArrays
-from .opening import MOST_AXES, Bounded, Damaged, Unsuitable, add, weights_file
+from .opening import MOST_AXES, Bounded, Unsuitable, add, weights_file
 from .protobuf_wire import (
     Value,
     fields,
@@ -37,13 +39,17 @@ from .protobuf_wire import (
 from .raw_numbers import BFLOAT16, array_of, itemsize
 
 MODEL_GRAPH, MODEL_METADATA = 7, 14
-GRAPH_NODE, NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR = 1, 1, 2, 3, 4
+GRAPH_NODE, NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR, NODE_ATTRIBUTE = 1, 1, 2, 3, 4, 5
+ATTRIBUTE_TENSOR = 5
 WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")  # nodes: their inputs are x, weight and bias
+NORM = "BatchNormalization"
 WITH_SETTINGS = (  # nodes whose inputs after the first say how they work
     "Clip", "Expand", "Pad", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Resize", "Slice", "Split", "Squeeze",
     "Unsqueeze",
 )  # fmt: skip
+QUANTISED = re.compile(r"(De|Dynamic)?[Qq]uantizeLinear|QLinear\w+|\w+Integer")  # nodes of whole numbers for weights
 KEY, VALUE = 1, 2  # of an entry of the metadata
+FUSED, FUSED_BIAS = "ConvBnFusion_W_", "ConvBnFusion_BN_B_"  # begin the names of what ONNX Runtime has merged with a norm
 NAMELESS = "onnx::"  # begins the names that PyTorch's first exporter makes up,
 CONSTANT = "/"  # and this those of constants, there and in minicnn's own files
 GRAPH_INITIALIZER, GRAPH_SPARSE_INITIALIZER = 5, 15
@@ -66,8 +72,8 @@ def read_onnx(path: str | os.PathLike) -> NamedArrays:
     Raises
     ------
     WeightsError
-        If the file is not there, damaged, truncated, of another kind, or has weights in a file that is not beside it, or of a
-        type that NumPy does not know.
+        If the file is not there, damaged, truncated, of another kind, quantised, or has weights in a file that is not beside
+        it, or of a type that NumPy does not know.
     """
     elsewhere = Elsewhere(path)
     with weights_file(path, "an ONNX model") as file, elsewhere.open:
@@ -86,26 +92,47 @@ def read_onnx(path: str | os.PathLike) -> NamedArrays:
                         add(arrays, *_tensor(nested(value), elsewhere))
                     if part == GRAPH_NODE:
                         nodes.append(_node(nested(value)))
+        if quantised := next((node.operator for node in nodes if QUANTISED.fullmatch(node.operator)), None):
+            raise Unsuitable(f"is quantised (it has nodes {quantised}), which is not read; take the model that was quantised")
+        arrays |= {name: _tensor(value, elsewhere)[1] for name, value in _constant_weights(nodes) if name not in arrays}
         if not arrays:
-            raise Damaged("is no ONNX model with initialisers")
-        return NamedArrays(_named(arrays, nodes), metadata=metadata)
+            raise Unsuitable(
+                "is no ONNX model with initialisers: it has no weights. TensorFlow's saved_model.pb, Core ML's .mlmodel, "
+                "Caffe's .solverstate and .binaryproto begin as ONNX does, and are not read; take the network in another "
+                "kind of file"
+            )
+        return NamedArrays(_named(arrays, nodes), metadata=metadata, beside=elsewhere.paths)
 
 
 class Node(NamedTuple):
-    """A step of the graph, as far as it is read: its name, and the names of what it takes and gives."""
+    """A step of the graph, as far as it is read: its name, the names of what it takes and gives, and a tensor it may have."""
 
     operator: str
     name: str
     inputs: list[str]
     outputs: list[str]
+    tensor: memoryview | None
 
 
 def _node(message: memoryview) -> Node:
     texts: dict[int, list[str]] = {NODE_INPUT: [], NODE_OUTPUT: [], NODE_NAME: [""], NODE_OPERATOR: [""]}
+    tensor = None
     for number, value in fields(message):
         if number in texts:
             texts[number].append(text(value))
-    return Node(texts[NODE_OPERATOR][-1], texts[NODE_NAME][-1], texts[NODE_INPUT], texts[NODE_OUTPUT])
+        elif number == NODE_ATTRIBUTE:
+            tensor = next((nested(part) for kind, part in fields(nested(value)) if kind == ATTRIBUTE_TENSOR), tensor)
+    return Node(texts[NODE_OPERATOR][-1], texts[NODE_NAME][-1], texts[NODE_INPUT], texts[NODE_OUTPUT], tensor)
+
+
+def _constant_weights(nodes: list[Node]) -> list[tuple[str, memoryview]]:
+    """The tensors of nodes "Constant" that are weights, by name."""
+    weights = {name for node in nodes if node.operator in (*WITH_WEIGHTS, NORM) for name in node.inputs[1:]}
+    return [
+        (node.outputs[0], node.tensor)
+        for node in nodes
+        if node.operator == "Constant" and node.tensor is not None and node.outputs and node.outputs[0] in weights
+    ]
 
 
 def _named(arrays: dict[str, np.ndarray], nodes: list[Node]) -> dict[str, np.ndarray]:
@@ -119,11 +146,11 @@ def _named(arrays: dict[str, np.ndarray], nodes: list[Node]) -> dict[str, np.nda
         if node.operator not in WITH_WEIGHTS or len(node.inputs) < 2:
             continue
         weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else ""
-        module = layer_of(node.name) if weight.startswith(NAMELESS) else weight.removesuffix(".weight")
+        module = layer_of(node.name) if weight.startswith(NAMELESS) else weight.removeprefix(FUSED).removesuffix(".weight")
         if module in ("", weight):
             continue
         found[f"{module}.weight"] = weight
-        if bias.startswith(NAMELESS) or bias == f"{weight}_bias":
+        if bias.startswith((NAMELESS, FUSED_BIAS)) or bias == f"{weight}_bias":
             found[f"{module}.bias"] = bias
     found = {new: old for new, old in found.items() if old in arrays and new not in arrays}
     dropped = {*found.values(), *_settings(nodes), *(name for name in arrays if name.startswith(CONSTANT))}
@@ -199,6 +226,11 @@ class Elsewhere:
         self.folder = Path(path).parent
         self.contents: dict[str, Bounded] = {}
         self.open = ExitStack()  # of these files
+
+    @property
+    def paths(self) -> list[Path]:
+        """Of those that were read."""
+        return [self.folder / file for file in self.contents]
 
     def numbers(self, name: str, place: dict[str, str], shape: list[int], width: int) -> bytes:
         """The numbers of an array of this shape, each of so many bytes."""

@@ -7,6 +7,7 @@ that all of its arrays are the same bytes, so no length in it is believed before
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -25,6 +26,7 @@ LONGEST_MESSAGE = 1000  # characters; names and numbers in a damaged file may ha
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 ZIP_START = b"PK\x03\x04"
 OUR_START = b"minicnn model"
+PROTOTXT = re.compile(rb"\s*(#[^\n]*\n\s*)*(name\s*:|layers?\s*\{|input\w*\s*[:{]|net\s*:)")  # Caffe's networks as texts
 
 # what reading broken bytes raises
 PARSING_ERRORS = (
@@ -62,7 +64,7 @@ def weights_file(path: str | os.PathLike, expected: str) -> Iterator[BinaryIO]:
     path = os.fspath(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep its reader waiting
-            raise WeightsError(f"{path} cannot be read: it is not a file")
+            raise WeightsError(f"{path} cannot be read: it is not a file{_inside(path)}")
         with open(path, "rb") as file:
             yield file
     except WeightsError:
@@ -75,6 +77,17 @@ def weights_file(path: str | os.PathLike, expected: str) -> Iterator[BinaryIO]:
         complaint = str(error) if isinstance(error, Damaged) else f"is damaged, or not {expected} ({str(error)[:200]})"
         complaint = complaint[:LONGEST_MESSAGE]
         raise WeightsError(f"{path} {complaint}. Fetch it again, and compare its size and hash with the source's.") from error
+
+
+def _inside(path: str) -> str:
+    """What to do about a folder; nothing if it is none."""
+    if not os.path.isdir(path):
+        return ""
+    if os.path.exists(os.path.join(path, "saved_model.pb")):
+        return (
+            " but a folder of TensorFlow, a SavedModel, which is not read: load it there and save it with model.save('net.h5')"
+        )
+    return " but a folder: name the file in it that has the weights"
 
 
 def other_kind(start: bytes, expected: str) -> Damaged | Unsuitable:
@@ -112,6 +125,10 @@ def guess(start: bytes) -> str:
         return " (this is a packed file: unpack it first)"
     if start.startswith(b"\x93NUMPY"):
         return " (this is a single array of NumPy: put the arrays of a network into one file with numpy.savez)"
+    if PROTOTXT.match(start):
+        return " (this is a text that describes a network of Caffe: its weights are in a .caffemodel)"
+    if start.startswith(b"GGUF"):
+        return " (this is a language model's format)"
     if start.startswith(ZIP_START):
         return " (this is a zip archive of something else)"
     return ""

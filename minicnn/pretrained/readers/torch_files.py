@@ -254,6 +254,8 @@ def _read_legacy(file: BinaryIO, size: int) -> NamedArrays:
 def _read_zip(file: BinaryIO, size: int) -> NamedArrays:
     archive = Archive(file)
     pickles = [name for name in archive.entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if any(name.endswith("/archive_format") or name == "archive_format" for name in archive.entries):
+        raise Unsuitable("is a program of torch.export, not a state dict; save it with torch.save(model.state_dict(), path)")
     if len(pickles) != 1:
         raise Unsuitable(
             "is a zip archive but not one of PyTorch's: it has no data.pkl in its folder. Packed weights must be unpacked"

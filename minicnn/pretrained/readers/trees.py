@@ -6,9 +6,10 @@ Beside them may be anything: an optimiser's memory, counters, settings, a second
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from ...text import named
 from .opening import Unsuitable
 from .pickle_machine import Inert
 
@@ -61,7 +62,7 @@ def find_weights(tree: Any, is_weight: Callable[[Any], bool]) -> tuple[dict[str,
     if others:
         notes = [
             f"The weights under {' and '.join(map(_called, parts))} were taken ({sum(map(len, parts.values()))} arrays), not "
-            f"those under {', '.join(others[:5])}{', ...' if len(others) > 5 else ''}."
+            f"those under {named(others)}."
         ]
     if len(parts) == 1:
         return networks[chosen], notes
@@ -73,17 +74,26 @@ def _called(path: Path) -> str:
 
 
 def _dicts(tree: Any) -> Iterator[tuple[Path, dict]]:
-    """All dicts in the tree with the keys that lead to them, those at the top first; each once."""
+    """All dicts in the tree with the keys (in a list: the places) that lead to them, those at the top first; each once."""
     level: list[tuple[Path, Any]] = [((), tree)]
     seen: set[int] = set()
     for _ in range(DEEPEST):
         below = []
         for path, value in level:
-            if isinstance(value, dict) and id(value) not in seen and len(seen) < MOST_DICTS:
-                seen.add(id(value))
+            if id(value) in seen or len(seen) >= MOST_DICTS:
+                continue
+            seen.add(id(value))
+            if isinstance(value, dict):
                 yield path, value
-                below += [((*path, key), inner) for key, inner in value.items() if isinstance(key, str)]
-        level = [(path, value) for path, value in below if isinstance(value, dict)]
+            below += [((*path, str(key)), inner) for key, inner in _items(value) if isinstance(inner, (dict, list, tuple))]
+        level = below
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What is in a dict under a name, or in a list."""
+    if isinstance(value, dict):
+        return [(key, inner) for key, inner in value.items() if isinstance(key, str)]
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
 
 def _weights(group: dict, is_weight: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:

@@ -25,6 +25,7 @@ LECTURE = {
 # can be trained
 MANY = 200
 ENOUGH = 300  # parameters of the network per picture: with so few or less, fewer pictures of a class are many as well
+SOME = 10  # pictures of a class, without which nothing makes them many
 RETRAINABLE = 3000  # parameters of the network per picture: with so few or less, few pictures can retrain all of it too
 SURE = 2.0  # standard errors of a difference; more than 1, because the best of several layers is compared
 SOLVED = 0.02  # share of mistakes of a linear classifier, of which fine-tuning with many pictures removes hardly any
@@ -58,9 +59,9 @@ def choose(measurements: Measurements) -> Choice:
 
     1. The network is small enough to be retrained, and its higher codes are not surely better than pixels or the lowest layer's
        (for similar pictures: surely worse): many pictures train one from scratch, few a linear classifier on earlier codes.
-    2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake. 3. Few
-    pictures, no earlier codes are surely better than the last ones, and these leave at most half of the mistakes that are
-       made almost without a network: a linear classifier on the last codes.
+    2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
+    3. Few pictures, no earlier codes are surely better than the last ones, and these leave at most half of the mistakes that
+       are made almost without a network: a linear classifier on the last codes.
     4. Few and different, but the network is small enough to be retrained by them: fine-tune all layers.
     5. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
     6. Few otherwise: fine-tune the upper layers.
@@ -73,7 +74,7 @@ def choose(measurements: Measurements) -> Choice:
 
     parameters_per_picture = measurements.parameters / measurements.pictures
     retrainable = parameters_per_picture <= RETRAINABLE
-    many = measurements.per_class >= MANY or parameters_per_picture <= ENOUGH
+    many = measurements.per_class >= (SOME if parameters_per_picture <= ENOUGH else MANY)
     similar = measurements.similarity.similar
     if similar is None:  # the network remembers too little to tell; similar is then that its last layers are of use
         similar = not earlier_is_better
@@ -82,8 +83,8 @@ def choose(measurements: Measurements) -> Choice:
     reasons = [
         f"{measurements.per_class:.0f} pictures to learn from {of_class}, "
         f"and {parameters_per_picture:,.0f} parameters of the "
-        f"network for each picture: {'many' if many else 'few'} ({MANY} and more of a class are many, and so are fewer for a "
-        f"network of up to {ENOUGH} parameters a picture). It is {'small enough' if retrainable else 'too large'} to be "
+        f"network for each picture: {'many' if many else 'few'} ({MANY} and more of a class are many, and so are {SOME} "
+        f"for a network of up to {ENOUGH} parameters a picture). It is {'small enough' if retrainable else 'too large'} to be "
         f"retrained whole by few (up to {RETRAINABLE:,} a picture).",
         *measurements.similarity.sentences(),
     ]

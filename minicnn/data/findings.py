@@ -59,7 +59,9 @@ def _listed(pictures: PictureSet, total: np.ndarray) -> list[tuple[int | None, s
     by_size = np.argsort(total, kind="stable")
     third = MOST_ROWS // 3
     smallest, others, largest = by_size[:third], by_size[third:-third], by_size[-third:]
-    between = f"... {len(others)} more classes, of {total[others[0]]} to {total[others[-1]]} pictures"
+    least, most = total[others[0]], total[others[-1]]
+    counts = f"{least} to {most} pictures" if least < most else f"{least} picture{'' if least == 1 else 's'} each"
+    between = f"... {len(others)} more classes, of {counts}"
     return [*((k, pictures.classes[k]) for k in smallest), (None, between), *((k, pictures.classes[k]) for k in largest)]
 
 

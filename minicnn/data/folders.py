@@ -268,7 +268,7 @@ def _check_counts(name: str, classes: list[str], labels: np.ndarray, splits: dic
     else:
         return
     counts = np.bincount(labels[rows], minlength=len(classes))
-    few = [f"{classes[k]!r} has {counts[k]}" for k in np.flatnonzero(counts < needed)]
+    few = [f"{classes[k]!r} ({counts[k]})" for k in np.flatnonzero(counts < needed)]
     if few:
         raise DataError(
             f"{name}: too few pictures in class {', '.join(few)}; expected at least {needed} of each, {why}; "
@@ -332,4 +332,13 @@ def _duplicates(pictures: PictureSet, sizes: list[tuple[int, ...]]) -> list[list
                 by_content[pictures.content_hash(i)].append(i)
             except PictureError:  # `PictureSet.fitted` reports pictures that cannot be read
                 continue
-    return [same for same in by_content.values() if len(same) > 1]
+    return [same for same in by_content.values() if len(same) > 1 and _can_be_read(pictures, same[0])]
+
+
+def _can_be_read(pictures: PictureSet, i: int) -> bool:
+    """Empty files, and error pages in place of pictures, are equal too; they are left out as what they are."""
+    try:
+        pictures.picture(i)
+    except PictureError:
+        return False
+    return True

@@ -18,12 +18,20 @@ from .trees import Parts, Tree
 # What a part's name may have around the word that says which part it is: "Train Data", "train_set", "images_train2017"
 AROUND = (
     r"(?:\d|v(?=\d)|the|my|all|new|final|full|small|mini|clean|crop(?:ped)?|resized|original|raw|public|private"
-    r"|data|set|split|part|fold(?:er)?|subset|images?|imgs?|pics?|pictures?|photos?|samples?|labell?ed|용|데이터|세트|셋|이미지|사진)*"
+    r"|data|set|split|part|fold(?:er)?|subset|images?|imgs?|pics?|pictures?|photos?|samples?|labell?ed"
+    r"|용|데이터|세트|셋|이미지|사진|用|集|数据|數據|图像|图片|圖像|圖片|データ|セット|画像|写真"  # Korean, Chinese, Japanese
+    r"|daten|satz|bilder|(?:donn[ée]es|ensemble|jeu)de?|(?:datos|dados|conjunto|im[aá]genes|imagens)(?:de)?|dati|immagini"
+    r"|данные|выборка)*"
 )
+# in English, Korean, Chinese and Japanese; French, Spanish, Portuguese, Italian, Russian; German has English words or its own
 WORDS = {
-    "train": r"train(?:ing)?(?:(?:and|plus)?val(?:id(?:ation)?)?)?|trn|learn(?:ing)?|학습|훈련",
-    "val": r"val(?:id(?:ation)?)?|dev(?:el(?:opment)?)?|tun(?:e|ing)|검증",
-    "test": r"tests?(?:ing)?|tst|hold(?:ing)?out|heldout|시험|테스트|평가",
+    "train": r"train(?:ings?)?(?:(?:and|plus)?val(?:id(?:ation)?)?)?|trn|learn(?:ing)?|학습|훈련|训练|訓練|学習|学习"
+    r"|entra[iî]nement|apprentissage|entrenamiento|treino|treinamento|addestramento"
+    r"|обучающ(?:ая|ие)|обучение|тренировочн(?:ая|ые)",
+    "val": r"val(?:id(?:ation)?)?|dev(?:el(?:opment)?)?|tun(?:e|ing)|검증|验证|驗證|検証"
+    r"|validaci[oó]n|valida[cç][aã]o|validazione|validierungs?|валидаци(?:я|онная|онные)|проверочн(?:ая|ые)",
+    "test": r"tests?(?:ing)?|tst|hold(?:ing)?out|heldout|시험|테스트|평가|测试|測試|テスト|評価|评估"
+    r"|testes?|pruebas?|тест|тестов(?:ая|ые)",
     "eval": r"eval(?:uation)?",  # val, or test where there is a val
 }
 PART_NAME = re.compile(
@@ -40,9 +48,12 @@ COMPANION = re.compile(
 PICTURES = re.compile(
     r"(?:.*[\W_])?(?:jpeg|png|jpg)?(?:images?|imgs?|photos?|pictures?|pics?|originals?|rgb|raws?|inputs?|이미지|사진)[\W_\d]*"
 )
-COMPANION_FILE = re.compile(
-    r"(?P<stem>.+?)[\W_]+(?:mask|label|annotation|gt|ground[\W_]?truth|seg|segmentation|trimap)s?(?:[\W_]?\d+)?"
+COMPANION_WORD = r"(?:mask|label|annotation|gt|ground[\W_]?truth|seg|segmentation|trimap)s?"
+COMPANION_FILE = re.compile(  # 7_mask, 7_mask_2; mask_7
+    rf"(?P<before>.+?)[\W_]+{COMPANION_WORD}(?:[\W_]?\d+)?|{COMPANION_WORD}(?:[\W_]+|(?=\d))(?P<after>.+)"
 )
+PICTURE_WORD = r"(?:image|img|im|photo|picture|pic|rgb|original|raw|input)s?"
+PICTURE_FILE = re.compile(rf"(?:{PICTURE_WORD}(?:[\W_]+|(?=\d)))?(?P<stem>.+?)(?:[\W_]+{PICTURE_WORD})?")  # img_7, 7_rgb
 
 
 def part_named(name: str) -> str | None:
@@ -105,7 +116,8 @@ def leave_out_companions(tree: Tree) -> None:
         )
     stems: dict[Parts, set[str]] = defaultdict(set)
     for parts in tree.pictures:
-        stems[parts[:-1]].add(PurePosixPath(parts[-1]).stem)
+        stem = folded(PurePosixPath(parts[-1]).stem)
+        stems[parts[:-1]] |= {stem, PICTURE_FILE.fullmatch(stem)["stem"]}
     files = [parts for parts in tree.pictures if _stem_of_companion(parts[-1]) in stems[parts[:-1]]]
     if files:
         set_of_files = set(files)
@@ -117,8 +129,8 @@ def leave_out_companions(tree: Tree) -> None:
 
 def _stem_of_companion(name: str) -> str | None:
     """What the picture's name is to which a file of this name is the mask."""
-    match = COMPANION_FILE.fullmatch(PurePosixPath(name).stem)
-    return match and match["stem"]
+    match = COMPANION_FILE.fullmatch(folded(PurePosixPath(name).stem))
+    return match and (match["before"] or match["after"])
 
 
 def step_into_wrappers(tree: Tree) -> None:

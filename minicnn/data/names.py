@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a line break in a name would break tables
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 HANGUL = range(0xAC00, 0xD7A4)
 
@@ -20,7 +21,7 @@ def printer(names: Iterable[str]) -> tuple[Callable[[str], str], str]:
 
     Names of older Korean systems are in CP949. Bytes in another encoding rarely make whole Hangul syllables, so that CP949 is
     assumed if all names that are not UTF-8 do. Otherwise their bytes are written ``\\\\xb0``, so that different names stay
-    different.
+    different. So are characters that are not printed, such as line breaks.
 
     >>> name = b"\\xb0\\xb3".decode("utf-8", "surrogateescape")
     >>> show, assumed = printer([name])
@@ -31,9 +32,9 @@ def printer(names: Iterable[str]) -> tuple[Callable[[str], str], str]:
     korean = bool(foreign) and all(map(_is_korean, foreign))
 
     def show(name: str) -> str:
-        if name not in foreign:
-            return name
-        return raw_name(name).decode("cp949") if korean else raw_name(name).decode("utf-8", "backslashreplace")
+        if name in foreign:
+            name = raw_name(name).decode("cp949") if korean else raw_name(name).decode("utf-8", "backslashreplace")
+        return CONTROL.sub(lambda character: repr(character[0])[1:-1], name)
 
     if not foreign:
         return show, ""

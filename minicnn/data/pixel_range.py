@@ -11,6 +11,7 @@ from .pictures import MAX_16_BIT, largest_value
 from .trees import Entry, Parts, Tree
 
 BITS = (8, 10, 12, 14, 16)  # that cameras and scanners have a pixel
+NEARLY_BLACK = 16  # times darker than white, at its brightest place
 SAMPLE = 100  # pictures that are looked into
 PNG, TIFF = b"\x89PNG\r\n", (b"II*\0", b"MM\0*")
 
@@ -40,6 +41,12 @@ def white_of(tree: Tree, pictures: Sequence[Parts]) -> int | None:
         tree.findings.assumed.append(
             f"the 16-bit pictures use {bits} bits (of {len(values)} looked into, the largest value is {max(values)}): "
             f"{white} is white in all of them"
+        )
+    dark = [value for value in values if NEARLY_BLACK * value < white]
+    if dark:
+        tree.findings.notes.append(
+            f"{len(dark)} of {len(values)} 16-bit pictures that were looked into hold no value above {max(dark)}, and are "
+            f"nearly black where {white} is white; if they are from another camera than the others, scale them first"
         )
     return white
 

@@ -143,9 +143,10 @@ class Tree:
         """Names that are not UTF-8 (of older systems) in characters that can be printed, different ones for different names."""
         every = {name for parts in (*self.pictures, *self.others, *self.folders) for name in parts}
         show, assumed = printer(every)
-        if not assumed:
+        if assumed:
+            self.findings.assumed.append(assumed)
+        if all(show(name) == name for name in every):
             return
-        self.findings.assumed.append(assumed)
 
         def shown(parts: Parts) -> Parts:
             return tuple(map(show, parts))

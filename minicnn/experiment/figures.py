@@ -114,6 +114,8 @@ def accuracy(results: dict, pictures=None):
     caption = "Each dot is one seed, the bar their mean." if seeds > 1 else "One seed each: a second seed would move the dots."
     if seeds > 1 == min(len(s["runs"]) for s in strategies):
         caption = "Each dot is one seed, a bar the mean of several."
+    if results["data"].get("uneven"):
+        caption += " As the classes are uneven, strategies are compared by balanced accuracy, which is in the table."
     left = axes.get_xlim()[0]
     alt = "Test accuracy by strategy: " + ", ".join(described + [f"{label} {value:.1f} %" for value, label in lines])
     return figure, alt + ".", caption + (" The axis does not start at zero." if left > 0 else "")

@@ -10,6 +10,8 @@ from ..data.augmentation import parse_augmentation
 from ..transfer.strategies import TRANSFERABLE
 from ..transfer.surgery import MORE_FROZEN
 
+FINE_TUNING = ("finetune-upper", "finetune-more")
+
 
 class Stage(NamedTuple):
     """A phase of fine-tuning: epochs, views of each picture in the feature bank (0: no bank), learning rate of the head."""
@@ -116,7 +118,8 @@ class Settings:
     Raises
     ------
     ValueError
-        For a strategy that is not one of ``TRANSFERABLE``, for none at all, an unknown mode or augmentation.
+        For a strategy that is not one of ``TRANSFERABLE``, for none at all, an unknown mode or augmentation; for less than one
+        seed or epoch, or a first seed below 0.
     """
 
     data: str | None = None
@@ -142,5 +145,13 @@ class Settings:
             raise ValueError(f"unknown strategy {', '.join(unknown) or '(none given)'}; choose from {', '.join(TRANSFERABLE)}")
         if self.mode not in PRESETS:
             raise ValueError(f"unknown mode {self.mode!r}; choose from {', '.join(PRESETS)}")
+        for name, least in (("seeds", 1), ("first_seed", 0), ("epochs", 1)):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ValueError(f"{name} is a whole number of at least {least}, got {value}")
         if self.augment is not None:
             parse_augmentation(self.augment)
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether a strategy is asked for that trains layers of the network."""
+        return any(strategy in FINE_TUNING for strategy in self.strategies)

@@ -24,6 +24,7 @@ from ..transfer.finetune import Phase
 from ..transfer.metrics import are_uneven, balanced_accuracy, mean_and_std
 from ..transfer.near_duplicates import NearDuplicates
 from ..transfer.strategies import STRATEGIES
+from ..transfer.surgery import below_classifier
 from .presets import Settings
 
 METRICS = ("accuracy", "balanced_accuracy", "f1", "seconds", "val_accuracy")
@@ -149,11 +150,11 @@ def results_of(
 
 def _strategy(key: str, runs: Sequence[Run], model: Model, first: int) -> dict:
     """One strategy's entry: what it trained, from the layer of number ``first`` on, and its runs with their mean metrics."""
-    sizes, names = _sizes(model), list(model.layers)
+    sizes, names, head = _sizes(model), list(model.layers), _head(model)
     return {
         "key": key,
         "title": STRATEGIES[key],
-        "trained": names[-1] if first == len(names) - 1 else f"{names[first]} to {names[-1]}",
+        "trained": names[head] if first == head else f"{names[first]} to {names[head]}",
         "frozen": f"{names[0]} to {names[first - 1]}",
         "trained_parameters": sum(sizes[name] for name in names[first:]),
         "total_parameters": sum(sizes.values()),
@@ -167,15 +168,21 @@ def _sizes(model: Model) -> dict[str, int]:
     return {name: sum(p.value.size for p in layer.parameters().values()) for name, layer in model.layers.items()}
 
 
+def _head(model: Model) -> int:
+    """The number of the top-level layer that the classifier is or is in; SqueezeNet has its pool above it."""
+    return len(below_classifier(model))
+
+
 def _first_trained(model: Model, run: Run) -> int:
-    """The number of the lowest top-level layer that a run trained: the last one, the head, for linear classifiers."""
-    names, phases = list(model.layers), run.record.get("phases")
-    return names.index(phases[-1]["frozen_until"]) + 1 if phases else len(names) - 1
+    """The number of the lowest top-level layer that a run trained: the head for linear classifiers."""
+    phases = run.record.get("phases")
+    return list(model.layers).index(phases[-1]["frozen_until"]) + 1 if phases else _head(model)
 
 
 def _relative_rates(model: Model, first: int) -> list[float]:
     """The learning rate of each top-level layer relative to the head's, 0 for those that are frozen, below number ``first``."""
-    return [0.0] * first + [Phase.body_multiplier] * (len(model.layers) - first - 1) + [1.0]
+    head = _head(model)
+    return [0.0] * first + [Phase.body_multiplier] * (head - first) + [1.0] * (len(model.layers) - head)
 
 
 def describe_mistakes(pictures: PictureSet, indices: np.ndarray, scores: np.ndarray) -> list[dict]:

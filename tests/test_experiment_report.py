@@ -97,6 +97,7 @@ def make_results(keys=tuple(TITLES), seeds=3, classes=("functional", "defective"
         )
     return {
         "version": "0.1.0",
+        "title": "efficientnet_lite0 transferred to solar cells",
         "date": "2026-11-22",
         "command": "minicnn transfer",
         "mode": "default",

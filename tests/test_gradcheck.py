@@ -5,7 +5,7 @@ import pytest
 
 from minicnn.gradcheck import check_function, check_layer, check_loss, numeric
 from minicnn.gradcheck.diagnosis import guess_cause
-from minicnn.gradcheck.evidence import Evidence
+from minicnn.gradcheck.evidence import Evidence, first_few
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm1d,
@@ -14,6 +14,7 @@ from minicnn.layers import (
     Dropout,
     Layer,
     Linear,
+    MaxPool2d,
     ReLU,
     Sequential,
     Sigmoid,
@@ -919,3 +920,72 @@ def test_the_uses_of_a_shared_matrix_are_counted_and_samples_that_mix_are_no_use
         {"x": x.copy(), "w": w},
     )
     assert "places or more" not in report.arrays[1].guess
+
+
+# ---- guesses from the numbers alone
+
+
+def test_at_most_six_indices_are_listed():
+    assert first_few(np.arange(6)) == "0, 1, 2, 3, 4, 5"
+    assert first_few(np.arange(7)) == "0, 1, 2, 3, 4, 5, ..."
+
+
+def test_nothing_is_explained_where_nothing_is_known():
+    right = np.ones((2, 3))
+    assert not Evidence(2 * right, right, right, 2).explains(np.full((2, 3), np.nan))
+
+
+def test_a_factor_is_named_by_the_size_that_it_is():
+    right = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+    for factor, origin in ((40, "the values of a channel (N*H*W)"), (20, "the size of a plane (H*W)")):
+        guess = guess_cause(Evidence(factor * right, right, np.ones(right.shape), 2))
+        assert f"multiplied by {factor}, {origin}" in guess
+        assert f"divided by {factor}, {origin}" in guess_cause(Evidence(right / factor, right, np.ones(right.shape), 2))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 0), (0, -2), (2, 1)])
+def test_a_shift_is_named_by_its_rows_and_columns(rows, columns):
+    rng = np.random.default_rng(0)
+    right = rng.standard_normal((2, 3, 6, 7))
+    given = rng.standard_normal(right.shape)
+    h, w = 6 - rows, 7 - abs(columns)
+    given[:, :, rows:, max(columns, 0) : max(columns, 0) + w] = right[:, :, :h, max(-columns, 0) : max(-columns, 0) + w]
+    words = f"{rows} {'down' if rows else 'up'} and {abs(columns)} {'right' if columns > 0 else 'left'} of their places"
+    assert words in guess_cause(Evidence(given, right, np.ones(right.shape), 2))
+
+
+class PooledAsAverage(MaxPool2d):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        average = AvgPool2d(3, stride=1, pad=1, count_include_pad=True)
+        average.train().forward(dx)
+        return average.backward(dy)
+
+
+def test_average_pooling_for_max_pooling_is_named_with_padding_too():
+    report = check_layer(PooledAsAverage(3, stride=1, pad=1), PICTURES)
+    assert "as in average pooling" in report.arrays[0].guess
+
+
+class StrideIgnored(Conv2d):
+    def backward(self, dy):
+        super().backward(dy)
+        w, (N, C, H, W) = self.w.value, PICTURES.shape
+        whole = np.zeros((N, C, H + 2, W + 2))
+        for i, j in np.ndindex(dy.shape[2:]):
+            whole[:, :, i : i + 3, j : j + 3] += np.einsum("nf,fcij->ncij", dy[:, :, i, j], w)
+        return whole[:, :, :H, :W]
+
+
+def test_a_stride_of_one_axis_alone_is_missed_as_well():
+    report = check_layer(StrideIgnored(2, 3, 3, stride=(2, 1), rng=2).astype(np.float64), PICTURES)
+    assert "the stride is ignored: windows lie 2 rows and 1 columns apart" in report.arrays[0].guess
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_the_terms_of_a_normalisation_are_told_apart_at_any_scale(scale):
+    for layer, cause in ((norm(MissingVarianceTerm), "1 / std) is missing"), (norm(MissingMeanTerm), "the average) is missing")):
+        layer = layer.astype(np.float64)
+        layer.gamma.value *= scale
+        layer.beta.value *= scale
+        assert cause in check_layer(layer, PICTURES).arrays[0].guess

@@ -267,3 +267,16 @@ def test_a_detector_that_was_tampered_with_is_refused_in_words(model, tmp_path, 
     rewrite(path, lambda file: change(file["novelty"]))
     with pytest.raises(WeightsError, match=r"model\.h5"):
         load_model(path)
+
+
+def test_two_training_pictures_calibrate_each_other():
+    codes, labels = clouds(3)
+    found = fit_novelty(lenet5(rng=0), codes[:2], labels[:2], codes[2:], cross_fit=True)
+    assert found.calibrated_on == 3
+    assert fit_novelty(lenet5(rng=0), codes[:1], labels[:1], codes[2:], cross_fit=True).calibrated_on == 1
+
+
+def test_without_test_pictures_no_class_plays_the_stranger():
+    codes, labels = clouds(30)
+    parts = {"train": np.arange(20), "val": np.arange(20, 30), "test": np.arange(0)}
+    assert left_out_classes(lenet5(rng=0), codes, labels, parts) == {}

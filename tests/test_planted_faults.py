@@ -75,7 +75,7 @@ from minicnn.gradcheck import check_function
 
 # layer, fault, the array that is wrong, and what a right guess says; '' where none is made, and none must be
 FAULTS = [
-    (linear, "w not transposed", "x", "transposed"),
+    (linear, "w not transposed", "x", "w stands in the wrong order"),
     (linear, "dw transposed", "w", "transposed"),
     (linear, "dw from y", "w", "y, the output, where x belongs"),
     (linear, "dw of the last sample", "w", "index 0, 1, 2, 3 is left out|only its last share"),

@@ -154,6 +154,23 @@ def test_bottleneck_features_then_fine_tuning(outputs):
     assert all(np.array_equal(pretrained.parameters()[name].value, before[name]) for name in before)
 
 
+def test_the_usual_rate_is_a_thousandth_on_batches_of_sixteen():
+    weights = []
+    for options in ({}, {"learning_rate": 1e-3, "batch_size": 16}):
+        model = with_small_head(minicnn.load("lenet5_mnist"), CLASSES, 1, hidden=4, rng=0)
+        train_head(model, bars(40), bars(16, seed=1), epochs=1, progress=False, **options)
+        weights.append(model.parameters()["small_head.score.w"].value)
+    np.testing.assert_array_equal(*weights)
+
+
+def test_two_scores_without_a_bias_become_one_without():
+    rng = np.random.default_rng(0)
+    two = Model({"scores": Linear(4, 2, bias=False, rng=rng)}, architecture="line", input_shape=(4,), classes=CLASSES)
+    x = rng.standard_normal((6, 4)).astype(np.float32)
+    s = two.forward(x)
+    np.testing.assert_allclose(to_one_sigmoid(two).forward(x)[:, 0], s[:, 1] - s[:, 0], rtol=1e-5, atol=1e-6)
+
+
 def test_codes_that_are_maps_are_averaged_over_space():
     model = with_small_head(squeezenet1_1(rng=0), CLASSES, hidden=8, rng=0)
     assert list(model.layers)[-3:] == ["fire9", "codes", "small_head"]

@@ -173,8 +173,9 @@ def test_scores_refuse_what_they_cannot_judge(score):
         score(x, np.zeros(4, int))
     with pytest.raises(ValueError, match="N labels"):
         score(x, np.zeros(3, int))
-    with pytest.raises(ValueError, match="NaN"):
-        score(np.full((4, 2), np.nan), np.array([0, 1, 0, 1]))
+    for broken in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="NaN"):
+            score(np.array([[1.0, 2], [3, broken], [5, 6], [0, 1]]), np.array([0, 1, 0, 1]))
     for labels in (np.array([0.0, 1.0, 0.0, 1.0]), np.array([0, 1, -1, 1])):
         with pytest.raises(ValueError, match="class numbers"):
             score(x, labels)
@@ -186,6 +187,13 @@ def test_scores_refuse_what_they_cannot_judge(score):
 @pytest.mark.parametrize("score", [logme, h_score])
 def test_one_picture_of_each_class_gives_a_finite_score(score):
     assert np.isfinite(score(np.random.default_rng(8).standard_normal((4, 9)), np.arange(4)))
+
+
+@pytest.mark.parametrize("score", [logme, h_score])
+def test_a_class_number_that_no_picture_has_changes_nothing(score):
+    x, y = clouds(np.random.default_rng(5), N=30, D=4)
+    y = y % 2
+    assert score(x, 3 * y) == pytest.approx(score(x, y))
 
 
 # ---- cross-validation

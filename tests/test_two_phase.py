@@ -168,6 +168,20 @@ def test_fine_tuning_takes_the_novelty_detector_of_the_weights_before_away():
     assert model.novelty is None
 
 
+def test_only_batch_norms_that_are_trained_follow_the_new_pictures_faster():
+    model = pretrained()
+    before = model.layers["block0"].layers["norm"].momentum
+    phase = replace(PHASE, epochs=1, norm_momentum=0.37)
+    finetune.fine_tune(model, phase, TRAIN, VAL, two_phase.NO_AUGMENTATION, progress=False)
+    assert [model.layers[f"block{i}"].layers["norm"].momentum for i in range(3)] == [before, 0.37, 0.37]
+
+
+def test_without_validation_pictures_the_last_epoch_is_kept():
+    model = pretrained()
+    history = finetune.fine_tune(model, replace(PHASE, epochs=2), TRAIN, None, two_phase.NO_AUGMENTATION, progress=False)
+    assert history.best_epoch == 2 and history.epochs[-1]["val_loss"] is None
+
+
 def test_by_default_the_upper_layers_learn_at_one_small_rate():
     result = run(phase=None)
     assert {parameter.learning_rate_multiplier for parameter in result.model.parameters().values()} == {1.0}

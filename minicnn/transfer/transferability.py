@@ -37,7 +37,7 @@ def leep(probabilities: np.ndarray, y: np.ndarray) -> float:
     probabilities : (N, Z)
         Of the source classes, rows of sum 1.
     y : int (N,)
-        New labels, 0..K-1.
+        New labels, 0..K-1; a class that no picture has is left out.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def logme(codes: np.ndarray, y: np.ndarray) -> float:
     ----------
     codes : (N, D)
     y : int (N,)
-        Labels, 0..K-1.
+        Labels, 0..K-1; a class that no picture has is left out.
 
     Returns
     -------
@@ -155,9 +155,7 @@ def h_score(codes: np.ndarray, y: np.ndarray, shrinkage: float | None = None) ->
     spread = np.trace(cov) / D
     if spread == 0 or shrinkage == 1:  # all codes are equal, or the estimate of how they vary is worth nothing
         return 0.0
-    counts = np.bincount(y)
-    present = counts > 0
-    means = (_one_hot(y).T @ F)[present] / np.sqrt(counts[present] * N)[:, None]  # cov(E[F | y]) = means^T means
+    means = _one_hot(y).T @ F / np.sqrt(np.bincount(y) * N)[:, None]  # cov(E[F | y]) = means^T means
     cov *= 1 - shrinkage
     cov[np.diag_indices(D)] += shrinkage * spread
     if shrinkage == 0 and np.linalg.matrix_rank(cov, hermitian=True) < D:
@@ -192,7 +190,7 @@ def _one_hot(y: np.ndarray) -> np.ndarray:
 
 
 def _checked(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as they are needed: float64 (N, D) and int (N,) with two classes or more."""
+    """Both as they are needed: float64 (N, D), and int (N,) with two classes or more, numbered without gaps."""
     x, y = np.asarray(x, np.float64), np.asarray(y)
     if x.ndim != 2 or y.shape != x.shape[:1] or len(y) == 0:
         raise ValueError(f"expected an array (N, D) with N labels, got {x.shape} and {y.shape}")
@@ -202,4 +200,4 @@ def _checked(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"how well classes can be told apart needs two of them, all {len(y)} labels are {y[0]}")
     if not np.isfinite(x).all():
         raise ValueError("there is a NaN or an infinity among the numbers: look at the pictures and the network that made them")
-    return x, y
+    return x, np.unique(y, return_inverse=True)[1]

@@ -14,13 +14,13 @@ FIGURE = Path(__file__).resolve().parent / "figures" / "architecture.svg"
 FLOORS = (
     ("errors", "text"),
     ("cache", "hashes", "sealed", "runtime"),
-    ("kernels",),
+    ("kernels", "search"),
     ("initializers", "schedules", "layers"),
     ("losses", "optim", "regularizers", "inference", "data"),
     ("linear_model", "gradcheck", "training", "models"),
     ("pretrained", "viz"),
     ("transfer", "recipes"),
-    ("advisor", "experiment"),
+    ("advisor", "experiment", "from_scratch"),
     ("cli",),
 )
 
@@ -93,6 +93,7 @@ DRAWN = {
     "cli": (0.46, "the command"),
     "advisor": (0.3, "which way suits"),
     "experiment": (0.62, "minicnn transfer"),
+    "from_scratch": (0.87, "minicnn train"),
     "transfer": (0.34, "codes, surgery, fine-tuning"),
     "recipes": (0.66, "networks from scratch"),
     "pretrained": (0.53, "others' files"),
@@ -110,6 +111,7 @@ DRAWN = {
     "schedules": (0.12, "learning rates"),
     "initializers": (0.6, "first weights"),
     "kernels": (0.38, "the loops"),
+    "search": (0.66, "hyperparameters"),
     "runtime": (0.38, "threads, memory"),
     "cache": (0.88, "files in one step"),
 }

@@ -21,6 +21,7 @@ EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 EXAMPLES = """examples:
   minicnn transfer                                the solar cells, EfficientNet-Lite0, all strategies
   minicnn transfer --data pictures/ --quick       your own: pictures/<class>/*.jpg, or a .zip of that
+  minicnn train --data mnist                      a network from scratch; also fashion-mnist, cifar10, pictures/
   minicnn advise --data pictures/                 which strategy should suit them, measured in a minute
   minicnn predict transfer-report/model.h5 a.jpg  with what it trained
   minicnn predict transfer-report/model.h5 new/ --reject --csv new.csv
@@ -74,6 +75,10 @@ def build_parser() -> argparse.ArgumentParser:
                           "flip,window=0.7,brightness=0.2,contrast=0.2)")  # fmt: skip
     transfer.add_argument("--group-duplicates", action="store_true",
                           help="keep pictures that are nearly the same in one part of the split")  # fmt: skip
+    transfer.add_argument("--cluster", metavar="ADDRESS",
+                          help="compute the codes on the cluster whose dask scheduler has this address")  # fmt: skip
+
+    _add_train(commands.add_parser("train", help="train a network from the beginning, and report how well it does"))
 
     advise = commands.add_parser("advise", help="say which strategy should suit a collection of pictures, before any is tried")
     advise.add_argument("--data", type=_file, metavar="FOLDER|ZIP", help="as in transfer (default: the solar cells)")
@@ -100,6 +105,26 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_weights(commands.add_parser("weights", help="trained weights: list, fetch, convert, export, verify, show"))
     return parser
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("--data", type=_file, required=True, metavar="NAME|FOLDER|ZIP",
+                       help="mnist, fashion-mnist, cifar10 (MINICNN_DATA names the folder that has them), "
+                       "or your own pictures as in transfer")  # fmt: skip
+    train.add_argument("--arch", metavar="NAME", help="the architecture, e.g. vgg_small (default: that of the recipe)")
+    train.add_argument("--recipe", metavar="NAME",
+                       help="digits, clothes, objects, speed-run, photographs or adamw "
+                       "(default: the usual one for the data)")  # fmt: skip
+    train.add_argument("--epochs", type=_positive, metavar="N", help="(default: as many as the recipe says)")
+    train.add_argument("--batch-size", type=_positive, metavar="N", help="(default: that of the recipe)")
+    train.add_argument("--learning-rate", type=float, metavar="X", help="the highest (default: that of the recipe)")
+    train.add_argument("--seed", type=_natural, default=0, metavar="N", help="of all chance (default: %(default)s)")
+    train.add_argument("--size", type=_size, metavar="HxW",
+                       help="of the pictures of a folder or an archive (default: 64x64)")  # fmt: skip
+    train.add_argument("--quick", action="store_true", help="a first impression: few pictures, few epochs")
+    train.add_argument("--resume", action="store_true", help="go on with the unfinished run in the folder")
+    train.add_argument("--out", type=_path, default=Path("train-report"), metavar="FOLDER",
+                       help="where report, figures and model go (default: %(default)s)")  # fmt: skip
 
 
 def _add_weights(weights: argparse.ArgumentParser) -> None:
@@ -149,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.words = [word.encode("utf-8", "backslashreplace").decode() for word in words]  # what is saved is UTF-8
     try:
-        run = {"transfer": _transfer, "advise": _advise, "predict": _predict, "weights": _weights}[arguments.command]
+        run = COMMANDS[arguments.command]
         with warnings.catch_warnings():
             warnings.showwarning = _say
             status = run(arguments)
@@ -194,12 +219,40 @@ def _transfer(arguments: argparse.Namespace) -> int:
         flips=not arguments.no_flip,
         augment=arguments.augment,
         group_duplicates=arguments.group_duplicates,
+        cluster=arguments.cluster,
     )
     results = Experiment(settings).run()
     print(f"\n{table(results)}\n")
     print(f"Use it:     minicnn predict {arguments.out / results['model_file']} PICTURES...")
     print(f"The report: {arguments.out / 'report.html'}")
     return EXIT_INTERRUPTED if results["interrupted"] else 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from .experiment.report import table
+    from .from_scratch import Settings, train
+
+    settings = Settings(
+        data=arguments.data,
+        architecture=arguments.arch,
+        recipe=arguments.recipe,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        size=arguments.size,
+        quick=arguments.quick,
+        resume=arguments.resume,
+        out=arguments.out,
+        command=" ".join(["minicnn", *arguments.words]),
+    )
+    results = train(settings)
+    if results is None:
+        return EXIT_INTERRUPTED
+    print(f"\n{table(results)}\n")
+    print(f"Use it:     minicnn predict {arguments.out / results['model_file']} PICTURES...")
+    print(f"The report: {arguments.out / 'report.html'}")
+    return 0
 
 
 def _advise(arguments: argparse.Namespace) -> int:
@@ -294,4 +347,13 @@ def _path(text: str) -> Path:
     return Path(_file(text))
 
 
+def _size(text: str) -> tuple[int, int]:
+    """Height and width in pixels; a single number is a square."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH in pixels, such as 64x64, got {text!r}")
+    return int(sides[0]), int(sides[-1])
+
+
+COMMANDS = {"transfer": _transfer, "train": _train, "advise": _advise, "predict": _predict, "weights": _weights}
 _positive, _natural = _at_least(1), _at_least(0)

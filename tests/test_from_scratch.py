@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_a_folder_is_read_at_one_size_and_what_was_found_is_said_first(tmp_path)
 
 
 def test_data_that_is_not_there_is_said_to_be_missing(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match="no such folder or archive.*mnist, fashion-mnist, cifar10, or a folder or .zip"):
+    with pytest.raises(DataError, match=r"no such folder or archive.*mnist, fashion-mnist, cifar10, or a folder or .zip"):
         open_data_set(Settings(str(tmp_path / "mnits")), nothing)
     with pytest.raises(DataError, match=r"fashion-mnist has no file"):
         open_data_set(Settings("fashion-mnist"), nothing)
@@ -192,20 +193,14 @@ def test_the_chart_is_made_of_characters_that_every_terminal_has():
 
 
 def test_the_rest_is_estimated_by_the_epochs_of_this_session():
-    class Run:
-        """After the second epoch of five, the first one of which was in an earlier session."""
-
-        epoch, epochs = 2, 5
-
-        class history:
-            epochs = [{"epoch": 1, "loss": 1.0, "train_accuracy": 0.5, "val_accuracy": 0.5, "seconds": 1000.0}]
-
     said = []
     chart = LiveChart(said.append)
-    chart.on_fit_begin(Run)
+    record = {"epoch": 1, "loss": 1.0, "train_accuracy": 0.5, "val_accuracy": 0.5, "seconds": 1000.0}
+    run = SimpleNamespace(epoch=2, epochs=5, history=SimpleNamespace(epochs=[record]))  # the first epoch was in an earlier one
+    chart.on_fit_begin(run)
     assert said[0].split()[0] == "epoch" and said[1].split()[0] == "1/5"
-    Run.history.epochs = [*Run.history.epochs, Run.history.epochs[0] | {"epoch": 2, "seconds": 10.0}]
-    chart.on_epoch_end(Run)
+    run.history.epochs.append(record | {"epoch": 2, "seconds": 10.0})
+    chart.on_epoch_end(run)
     assert said[2].split()[0] == "2/5" and said[2].endswith("30 s")
 
 
@@ -268,7 +263,7 @@ def test_a_killed_run_ends_as_the_unbroken_one_to_the_bit(finished, tmp_path):
     assert dead.returncode == -signal.SIGKILL and not (tmp_path / "model.h5").exists()
     settings = Settings("mnist", epochs=EPOCHS, batch_size=20, out=tmp_path, progress=False)
 
-    with pytest.raises(TrainingError, match="has not finished. To go on with it, add --resume; to begin anew, delete"):
+    with pytest.raises(TrainingError, match=r"has not finished\. To go on with it, add --resume; to begin anew, delete"):
         train(settings, nothing)
     with pytest.raises(TrainingError, match="was begun with --batch-size 20, and now it is 10"):
         train(replace(settings, batch_size=10, resume=True), nothing)
@@ -277,10 +272,9 @@ def test_a_killed_run_ends_as_the_unbroken_one_to_the_bit(finished, tmp_path):
 
     said = []
     results = train(replace(settings, resume=True), said.append)
-    ours, theirs = (minicnn.load(folder / "model.h5").state_dict() for folder in (tmp_path, finished[0]))
-    assert ours.keys() == theirs.keys()
-    for name, array in ours.items():
-        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+    ours, theirs = (minicnn.load(folder / "model.h5").parameters() for folder in (tmp_path, finished[0]))
+    for name in theirs:
+        np.testing.assert_array_equal(ours[name].value, theirs[name].value, err_msg=name)
     assert results["recommendation"] == finished[1]["recommendation"]
     assert any("going on from" in text for text in said) and not (tmp_path / "checkpoints").exists()
 

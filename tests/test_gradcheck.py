@@ -984,7 +984,10 @@ def test_a_stride_of_one_axis_alone_is_missed_as_well():
 
 @pytest.mark.parametrize("scale", [1e-4, 1e4])
 def test_the_terms_of_a_normalisation_are_told_apart_at_any_scale(scale):
-    for layer, cause in ((norm(MissingVarianceTerm), "1 / std) is missing"), (norm(MissingMeanTerm), "the average) is missing")):
+    for layer, cause in (
+        (norm(MissingVarianceTerm), "1 / std) is missing"),
+        (norm(MissingMeanTerm), "the average) is missing"),
+    ):
         layer = layer.astype(np.float64)
         layer.gamma.value *= scale
         layer.beta.value *= scale

@@ -1,4 +1,4 @@
-"""Guesses of the gradient check that hang on a detail: one direction only, another size of the loss, padding, a square matrix."""
+"""Guesses of the gradient check that hang on a detail: one direction only, the size of the loss, padding, a square matrix."""
 
 import numpy as np
 import pytest
@@ -54,8 +54,7 @@ def test_right_values_that_stand_beside_their_places_are_named_with_the_directio
     def moved(dx, dw, dy, x, w):
         return {"x": np.roll(dx, shift, axis=(2, 3)), "w": dw}
 
-    rows, columns = shift
-    assert f"stand {rows} down" in guess(*convolution(moved, pad=1)).replace("up", "down")
+    assert f"stand {shift[0]} up and {shift[1]} " in guess(*convolution(moved, pad=1)).replace("down", "up")
 
 
 @pytest.mark.parametrize("k, s, p", [(3, 2, 1), (2, 2, 0), (3, 1, 1)])

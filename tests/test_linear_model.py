@@ -431,3 +431,8 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(error, match=message):
             wrong()
+
+
+def test_a_path_without_a_regularisation_is_refused():
+    with pytest.raises(ValueError, match="the path is empty"):
+        choose_regularisation(SoftmaxRegression, np.eye(4), np.arange(4) % 2, np.eye(4), np.arange(4) % 2, path=())

@@ -35,7 +35,7 @@ HINTS = {
 
 SYSTEM_FILES = frozenset(("__macosx", "thumbs.db", "desktop.ini", "@eadir"))
 SYSTEM_FOLDERS = frozenset(("lost+found", "$recycle.bin", "recycler", "system volume information", "#recycle", "#snapshot"))
-REPORT_FILES = frozenset(("results.json", "advice.json"))  # of minicnn transfer and minicnn advise; both begin with the version
+REPORT_FILES = frozenset(("results.json", "advice.json"))  # of minicnn transfer, train and advise; both begin with the version
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def draw(results: dict, pictures) -> list[Drawing]:
 def accuracy(results: dict, pictures=None):
     """Test accuracy of each strategy: a dot a seed, a bar for the mean, lines for published results and the baseline."""
     strategies = results["strategies"]
-    if not strategies:
+    if not strategies or sum(len(strategy["runs"]) for strategy in strategies) == 1:  # a single dot says nothing
         return None
     best = recommended(results)
     figure = Figure(figsize=(WIDTH, 1.5 + 0.55 * len(strategies)))
@@ -135,8 +135,10 @@ def learning_curves(results: dict, pictures=None):
         lengths = [max(len(run[k]["history"]) for run in runs if k < len(run)) for k in range(len(longest))]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         heading = [
-            (f"{k}: " if len(longest) > 1 else "") + f"{phase['title']}: frozen up to {phase['frozen_until']}, "
-            f"learning rate {phase['learning_rate']:g}"
+            (f"{k}: " if len(longest) > 1 else "")
+            + f"{phase['title']}: "
+            + (f"frozen up to {phase['frozen_until']}, " if "frozen_until" in phase else "")
+            + f"learning rate {phase['learning_rate']:g}"
             for k, phase in enumerate(longest, start=1)
         ]
         part.suptitle("\n".join(textwrap.fill(line, 88) for line in heading), x=0.01, ha="left", size=9)

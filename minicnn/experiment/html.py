@@ -1,4 +1,4 @@
-"""The page of a transfer experiment: one file, no script, nothing loaded from anywhere, figures inside."""
+"""The page of an experiment: one file, no script, nothing loaded from anywhere, figures inside."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ _PARTS = (("train", "to train on"), ("val", "to choose by"), ("test", "to test o
 
 def html(results: dict, drawings: list[Drawing]) -> str:
     """The page: one file, no script, nothing loaded from anywhere (its content policy forbids it), figures inside."""
-    data, model = results["data"], results["model"]
-    title = f"{model['name']} transferred to {data['name']}"
+    data, title = results["data"], results["title"]
     sentence = (results.get("recommendation") or {}).get("sentence")
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -42,7 +41,7 @@ def html(results: dict, drawings: list[Drawing]) -> str:
         if untested := untested_classes(results):
             text += f"; there were none of {named(untested)}"
         parts.append(f"<h2>Mistakes</h2><p>{escape(text)}.</p>")
-    parts += [_novelty(results), _model(model), _use(results), _machine(results)]
+    parts += [_novelty(results), _model(results["model"]), _use(results), _machine(results)]
     body = "\n".join(part for part in parts if part)
     return _PAGE.format(title=escape(title), style=_STYLE, body=body)
 
@@ -203,6 +202,8 @@ def _machine(results: dict) -> str:
     seeds = sorted({run["seed"] for strategy in results["strategies"] for run in strategy["runs"]})
     rows = [("machine", f"{escape(machine['cpu'])}, {threads}"), ("versions", escape(versions))]
     rows.append(("mode", f"{escape(results['mode'])}, seeds {', '.join(map(str, seeds)) or 'none'}"))
+    if results.get("recipe"):
+        rows.insert(0, ("recipe", escape(results["recipe"])))
     return (
         "<h2>How it was made</h2>\n"
         + _facts(rows)

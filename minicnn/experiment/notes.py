@@ -17,7 +17,7 @@ FEW_TESTED = 5  # pictures of a class; one more or less that is recognised is th
 def collection_notes(
     pictures: PictureSet, parts: Mapping[str, np.ndarray], settings: Settings, positive: int | None
 ) -> list[str]:
-    """Sentences on classes without or with few pictures in a part, on uneven classes, and on the class whose F1 it is.
+    """What `notes_on_parts` says, and sentences on uneven classes and on the class whose F1 it is.
 
     Parameters
     ----------
@@ -28,6 +28,22 @@ def collection_notes(
     positive : int or None
         As `positive_class` chooses it.
     """
+    counts = np.bincount(pictures.labels, minlength=len(pictures.classes))
+    notes = notes_on_parts(pictures, parts)
+    if are_uneven(counts):
+        how = "each class has the same say (--balance)" if settings.balance else "--balance gives each class the same say"
+        notes.append(
+            f"the classes are uneven, {counts[counts > 0].min()} to {counts.max()} pictures: strategies are compared by "
+            f"balanced accuracy, the mean over classes of the share that is recognised; {how}"
+        )
+    if positive is not None:
+        other = "" if settings.positive else "; --positive NAME chooses another one"
+        notes.append(f"F1 is of the class {pictures.classes[positive]!r}{other}")
+    return notes
+
+
+def notes_on_parts(pictures: PictureSet, parts: Mapping[str, np.ndarray]) -> list[str]:
+    """Sentences on classes without or with few pictures in the parts that are validated and tested on."""
     counts = np.bincount(pictures.labels, minlength=len(pictures.classes))
     notes = []
     for part, purpose, effect in (
@@ -42,15 +58,6 @@ def collection_notes(
     if len(few := np.flatnonzero((tested > 0) & (tested < FEW_TESTED))):
         names = named([f"{pictures.classes[k]!r} ({tested[k]})" for k in few])
         notes.append(f"fewer than {FEW_TESTED} test pictures of {names}: how well they are recognised is hardly measured")
-    if are_uneven(counts):
-        how = "each class has the same say (--balance)" if settings.balance else "--balance gives each class the same say"
-        notes.append(
-            f"the classes are uneven, {counts[counts > 0].min()} to {counts.max()} pictures: strategies are compared by "
-            f"balanced accuracy, the mean over classes of the share that is recognised; {how}"
-        )
-    if positive is not None:
-        other = "" if settings.positive else "; --positive NAME chooses another one"
-        notes.append(f"F1 is of the class {pictures.classes[positive]!r}{other}")
     return notes
 
 

@@ -61,7 +61,7 @@ def prepare(settings: Settings, log: Callable[[str], None]) -> TransferTask:
     layer = settings.layer or default_layer(model)
     with_head = with_new_head(model, layer, pictures.classes)
     started = time.perf_counter()
-    codes = extract_features(model, fitted, layer, progress=settings.progress)
+    codes = extract_features(model, fitted, layer, progress=settings.progress, cluster=settings.cluster)
     seconds = time.perf_counter() - started
     log(
         f"CNN codes at '{layer}': {codes.shape[1]} numbers a picture, "

@@ -112,6 +112,8 @@ class Settings:
         As `minicnn.data.augmentation.parse_augmentation` reads it; None: what suits photographs, or the solar cells.
     group_duplicates : bool
         Whether pictures that are nearly the same are put into one part.
+    cluster : str or None
+        The address of a cluster's scheduler (`minicnn.runtime.cluster`): the codes are computed there.
 
     The others are the options of the same names.
 
@@ -138,6 +140,7 @@ class Settings:
     flips: bool = True
     augment: str | None = None
     group_duplicates: bool = False
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.strategies if name not in TRANSFERABLE]

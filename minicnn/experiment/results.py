@@ -92,33 +92,11 @@ def results_of(
     across = near_duplicates.across(parts)
     sizes = _sizes(model)
     return {
-        "version": __version__,
-        "date": datetime.date.today().isoformat(),
-        "command": settings.command,
-        "mode": settings.mode,
-        "seconds": seconds,
+        **facts_about_run(settings.command, settings.mode, seconds),
+        "title": f"{model.architecture} transferred to {pictures.name}",
         "interrupted": interrupted,
-        "machine": {
-            "cpu": cpu_name(),
-            "threads": get_threads(),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "numba": numba.__version__,
-        },
-        "data": {
-            "name": pictures.name,
-            "pictures": len(pictures),
-            "classes": pictures.classes,
-            "counts": np.bincount(pictures.labels, minlength=len(pictures.classes)).tolist(),
-            "parts": {part: len(indices) for part, indices in parts.items()},
-            "source": pictures.source,
-            "licence": pictures.licence,
-            "counts_in_parts": {
-                part: np.bincount(pictures.labels[rows], minlength=len(pictures.classes)).tolist()
-                for part, rows in parts.items()
-            },
-            "uneven": are_uneven(np.bincount(pictures.labels)),
-            "findings": pictures.findings.by_heading(),
+        "data": facts_about_data(pictures, parts)
+        | {
             "near_duplicates": {
                 "pairs": len(near_duplicates.pairs),
                 "across_parts": [[pictures.file_name(i) for i in pair] for pair in across],
@@ -126,15 +104,7 @@ def results_of(
             },
             "augmentation": augmentation,
         },
-        "model": {
-            "name": model.architecture,
-            "parameters": sum(sizes.values()),
-            "multiply_adds": model.multiply_adds((1, *model.input_shape)),
-            "input": list(model.input_shape),
-            "source": (model.provenance or {}).get("source", ""),
-            "licence": (model.provenance or {}).get("licence", ""),
-            "summary": finished[best][0].model.summary(),
-        },
+        "model": facts_about_model(model) | {"summary": finished[best][0].model.summary()},
         "f1_of": "macro average" if positive is None else pictures.classes[positive],
         "strategies": strategies,
         "ladder": {
@@ -145,6 +115,57 @@ def results_of(
         "published": PUBLISHED_ON_CELLS if settings.data is None else [],
         "recommendation": {"key": best, "sentence": sentence},
         "model_file": "model.h5",
+    }
+
+
+def facts_about_run(command: str, mode: str, seconds: float) -> dict:
+    """What was typed, when, how long it took, and on what machine."""
+    return {
+        "version": __version__,
+        "date": datetime.date.today().isoformat(),
+        "command": command,
+        "mode": mode,
+        "seconds": seconds,
+        "machine": {
+            "cpu": cpu_name(),
+            "threads": get_threads(),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "numba": numba.__version__,
+        },
+    }
+
+
+def facts_about_data(pictures: PictureSet, parts: Mapping[str, Sequence[int]]) -> dict:
+    """What the pictures are, how many of each class are in each part, and what was found when they were opened."""
+
+    def counts(labels: np.ndarray) -> list[int]:
+        return np.bincount(labels, minlength=len(pictures.classes)).tolist()
+
+    return {
+        "name": pictures.name,
+        "pictures": len(pictures),
+        "classes": pictures.classes,
+        "counts": counts(pictures.labels),
+        "parts": {part: len(rows) for part, rows in parts.items()},
+        "source": pictures.source,
+        "licence": pictures.licence,
+        "counts_in_parts": {part: counts(pictures.labels[rows]) for part, rows in parts.items()},
+        "uneven": are_uneven(counts(pictures.labels)),
+        "findings": pictures.findings.by_heading(),
+    }
+
+
+def facts_about_model(model: Model) -> dict:
+    """What the network is, what it costs, and where its weights come from."""
+    return {
+        "name": model.architecture,
+        "parameters": sum(_sizes(model).values()),
+        "multiply_adds": model.multiply_adds((1, *model.input_shape)),
+        "input": list(model.input_shape),
+        "source": model.provenance.get("source", ""),
+        "licence": model.provenance.get("licence", ""),
+        "summary": model.summary(),
     }
 
 

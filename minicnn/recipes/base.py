@@ -119,9 +119,9 @@ def build(name: str, num_classes: int, picture: tuple[int, int, int], seed: int)
         options["input_shape"] = (channels, height, width)
     elif "in_channels" in takes:
         options["in_channels"] = channels
-    model = make(num_classes, rng=seed, **options)
-    model.input_shape = (channels, height, width)
     try:
+        model = make(num_classes, rng=seed, **options)
+        model.input_shape = (channels, height, width)
         model.output_shape((1, channels, height, width))
     except ValueError as error:
         raise ValueError(f"{name} does not take pictures of {height} x {width} with {channels} channels: {error}") from error

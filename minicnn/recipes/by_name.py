@@ -16,9 +16,9 @@ RECIPES: dict[str, Recipe] = {
     "clothes": Recipe(epochs=20, augment=Compose(MIRRORED, RandomCrop(pad=2)), label_smoothing=0.05),
     "objects": Recipe(epochs=24, augment=Compose(MIRRORED, RandomCrop(pad=4), Cutout(8)), label_smoothing=0.05),
     "speed-run": SpeedRun(),
-    "photographs": Recipe(epochs=30, batch_size=32, augment=PHOTOS, label_smoothing=0.05),
+    "photographs": Recipe(epochs=30, batch_size=32, learning_rate=0.01, augment=PHOTOS, label_smoothing=0.05),
     "adamw": AdamWRecipe(epochs=30, batch_size=32, augment=PHOTOS),
 }
 
-# By data set; for a folder of pictures "photographs".
+# By data set; for a folder of pictures "adamw".
 USUAL = {"mnist": "digits", "fashion-mnist": "clothes", "cifar10": "speed-run"}

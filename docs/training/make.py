@@ -1,0 +1,195 @@
+"""The page about training, ``docs/training.md``: its figures and tables, measured here.
+
+::
+
+    python docs/training/make.py                      # what takes seconds: optimisers, schedules, first weights, babysitting
+    python docs/training/make.py --only ablation      # a part by its name; the long ones only so
+    python docs/training/make.py --quick --out FOLDER # everything, tiny: shows that it works, and leaves the page as it is
+
+What is between two comments of the page, ``<!-- NAME -->`` and ``<!-- end of NAME -->``, comes from here; the rest of it is
+written by hand. Numbers that took long are kept in ``docs/training/results/NAME.json``, with the machine and the date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ablation
+import numpy as np
+import snapshots
+import trajectories
+
+from minicnn import viz
+from minicnn.cache import write_bytes
+from minicnn.data import load_cifar10, load_fashion_mnist, load_mnist
+from minicnn.experiment.results import cpu_name
+from minicnn.layers import BatchNorm1d, Flatten, Linear, ReLU, Sequential
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.models import lenet5
+from minicnn.optim import SGD
+from minicnn.recipes.base import preprocessing_of
+from minicnn.runtime.workers import get_threads
+from minicnn.schedules import cosine, cyclic, exponential, one_cycle, one_over_t, step, triangular, warm_restarts
+from minicnn.training import LayerMonitor, Trainer, range_test, sanity_check
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "training.md"
+FIGURES = HERE.parent / "figures"
+SEEDS = range(3)
+
+
+@dataclass
+class Place:
+    """Where figures and numbers go, and whether it is only a trial."""
+
+    figures: Path
+    results: Path
+    quick: bool = False
+
+    def save(self, figure, name: str) -> None:
+        self.figures.mkdir(parents=True, exist_ok=True)
+        path = self.figures / f"training_{name}.png"
+        figure.savefig(path, dpi=130)
+        print(path)
+
+    def measured(self, name: str, run: Callable[[], dict]) -> dict:
+        """Run, and keep the numbers with the machine and the date."""
+        results = run() | {
+            "machine": f"{cpu_name()}, {get_threads()} threads",
+            "date": datetime.date.today().isoformat(),
+        }
+        self.results.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.results / f"{name}.json", json.dumps(results, indent=1).encode() + b"\n")
+        return results
+
+
+def optimisers(place: Place) -> str:
+    """Paths of optimisers on functions of two weights."""
+    rows = trajectories.trajectories()
+    place.save(trajectories.trajectories_figure(rows), "trajectories")
+    titles = [landscape.title for landscape in trajectories.LANDSCAPES]
+    lines = [f"| | learning rate | {' | '.join(titles)} |", "| --- | ---: |" + " ---: |" * len(titles)]
+    for method in trajectories.METHODS:
+        own = {row["landscape"]: row for row in rows if row["method"] == method}
+        steps = ["-" if title not in own else str(own[title]["steps"] or "never") for title in titles]
+        lines.append(f"| {method} | {own[titles[0]]['rate']:g} | {' | '.join(steps)} |")
+    return "\n".join(lines)
+
+
+def schedules(place: Place) -> None:
+    """The schedules over a run."""
+    falling = {
+        "step": step(),
+        "exponential": exponential(),
+        "1/t": one_over_t(),
+        "cosine": cosine(),
+    }
+    rising = {
+        "one cycle": one_cycle(),
+        "triangular": triangular(0.2, 0.23, 0.07),
+        "warm restarts": warm_restarts(3),
+        "cyclic": cyclic(4),
+    }
+    place.save(viz.schedules_figure(falling), "schedules_falling")
+    place.save(viz.schedules_figure(rising), "schedules_rising")
+
+
+def first_weights(place: Place) -> None:
+    """Activations through depth by how the weights start."""
+    for activation in ("tanh", "relu"):
+        place.save(viz.initialization_figure(activation), f"initialization_{activation}")
+
+
+def babysitting(place: Place) -> str:
+    """A sanity check, a range test and what a monitor sees, of LeNet-5 on 2,000 digits."""
+    x, y, *_ = load_mnist()
+    x, y = x[:2000, ..., None], y[:2000]
+    x, model = preprocessing_of(x).normalise(x), lenet5(rng=0)
+    report = sanity_check(model, SoftmaxCrossEntropy(), (x, y), log=lambda text: None)
+    trainer = _digits(model, x, y, 0.05)
+    place.save(viz.range_test_figure(range_test(trainer, x, y)), "range_test")
+    monitor = LayerMonitor(every=5)
+    # a deep narrow network without batch norm, at a rate that kills some of its units
+    rng = np.random.default_rng(0)
+    net = Sequential(flatten=Flatten(), fc1=Linear(784, 100, rng=rng), relu1=ReLU())
+    net.append("fc2", Linear(100, 100, rng=rng))
+    net.append("norm2", BatchNorm1d(100))
+    net.append("relu2", ReLU())
+    net.append("scores", Linear(100, 10, rng=rng))
+    _digits(net, x, y, 0.5, callbacks=[monitor]).fit(x, y)
+    place.save(viz.monitoring_figure(monitor), "monitoring")
+    return f"```\n{report.text()}\n```"
+
+
+def _digits(model, x, y, rate: float, **options) -> Trainer:
+    optimizer = SGD(model.parameters(), rate, momentum=0.9)
+    return Trainer(model, SoftmaxCrossEntropy(), optimizer, epochs=5, batch_size=50, progress=False, **options)
+
+
+def regularisers(place: Place) -> str:
+    """What each regulariser is worth, on 10,000 pictures of CIFAR-10: 18 trainings and a search, about an hour."""
+    x, y, x_test, y_test = load_cifar10()
+    x, x_test = (np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)) for pictures in (x, x_test))
+    few = slice(0, None, 50 if place.quick else 1)
+    results = place.measured("ablation", lambda: ablation.run(x, y, x_test[few], y_test[few], SEEDS, place.quick))
+    place.save(ablation.figure(results), "ablation")
+    return f"{ablation.table(results)}\n\n({results['machine']}, {results['date']})"
+
+
+def ensembles(place: Place) -> str:
+    """Snapshots of one training against one network and against several, on 10,000 pictures of Fashion-MNIST."""
+    data = load_fashion_mnist()
+    results = place.measured("snapshots", lambda: snapshots.run(*data, SEEDS[:1] if place.quick else range(5), place.quick))
+    place.save(snapshots.figure(results), "snapshots")
+    return f"{snapshots.table(results)}\n\n({results['machine']}, {results['date']})"
+
+
+PARTS: dict[str, Callable[[Place], str | None]] = {
+    "optimisers": optimisers,
+    "schedules": schedules,
+    "first-weights": first_weights,
+    "babysitting": babysitting,
+    "ensembles": ensembles,
+    "ablation": regularisers,
+}
+LONG = ("ensembles", "ablation")
+
+
+def write_part(page: str, name: str, text: str) -> str:
+    """The page with the text between the comments of that name."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, found, rest = page.partition(begin)
+    _, found_too, after = rest.partition(end)
+    if not (found and found_too):
+        raise ValueError(f"the page has no {begin} ... {end}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="docs/training/make.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=list(PARTS), action="append", help="this part; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="everything, tiny; needs --out")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where figures and numbers go in place of docs/")
+    options = parser.parse_args(arguments)
+    if options.quick and not options.out:
+        parser.error("--quick is a trial whose numbers mean nothing: say with --out where they may go")
+    place = Place(options.out or FIGURES, (options.out or HERE) / "results", options.quick)
+    names = options.only or [name for name in PARTS if options.quick or name not in LONG]
+    for name in names:
+        text: Any = PARTS[name](place)
+        if text and not options.out:
+            page = write_part(PAGE.read_text(encoding="utf-8"), name, text)
+            write_bytes(PAGE, page.encode())
+            print(f"{PAGE}: {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

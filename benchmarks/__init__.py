@@ -13,5 +13,6 @@ What is measured is in ``layers``, ``networks``, ``memory`` and ``startup`` (gro
 ``accuracy`` (tables of their own). How it is measured is in ``timing`` and ``children``, what PyTorch computes meanwhile in
 ``torch_twin``. ``summary`` has the targets. ``python -m benchmarks.zoo`` makes the page ``docs/zoo.md``, and
 ``python -m benchmarks.recipe`` times all that ``minicnn transfer --full`` does. ``python -m benchmarks.near_duplicates`` counts
-how many altered copies are noticed, and ``python -m benchmarks.cifar_speedrun`` trains on CIFAR-10 as fast as can be.
+how many altered copies are noticed, and ``python -m benchmarks.cifar_speedrun`` trains on CIFAR-10 as fast as can be;
+``python -m benchmarks.kills`` kills trainings and compares what the resumed ones end with.
 """

@@ -74,13 +74,7 @@ def optimisers(place: Place) -> str:
     """Paths of optimisers on functions of two weights."""
     rows = trajectories.trajectories()
     place.save(trajectories.trajectories_figure(rows), "trajectories")
-    titles = [landscape.title for landscape in trajectories.LANDSCAPES]
-    lines = [f"| | learning rate | {' | '.join(titles)} |", "| --- | ---: |" + " ---: |" * len(titles)]
-    for method in trajectories.METHODS:
-        own = {row["landscape"]: row for row in rows if row["method"] == method}
-        steps = ["-" if title not in own else str(own[title]["steps"] or "never") for title in titles]
-        lines.append(f"| {method} | {own[titles[0]]['rate']:g} | {' | '.join(steps)} |")
-    return "\n".join(lines)
+    return trajectories.table(rows)
 
 
 def schedules(place: Place) -> None:

@@ -118,6 +118,17 @@ def trajectories() -> list[dict]:
     return rows
 
 
+def table(rows: list[dict]) -> str:
+    """Rows of the page: the steps that each method takes."""
+    titles = [landscape.title for landscape in LANDSCAPES]
+    lines = [f"| | learning rate | {' | '.join(titles)} |", "| --- | ---: |" + " ---: |" * len(titles)]
+    for method in METHODS:
+        own = {row["landscape"]: row for row in rows if row["method"] == method}
+        steps = ["-" if title not in own else str(own[title]["steps"] or "never") for title in titles]
+        lines.append(f"| {method} | {own[titles[0]]['rate']:g} | {' | '.join(steps)} |")
+    return "\n".join(lines)
+
+
 @styled
 def trajectories_figure(rows: list[dict]) -> Figure:
     """The paths on the contours, and below them the losses over the steps."""

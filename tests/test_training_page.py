@@ -1,0 +1,50 @@
+"""docs/training.md: what stands there is what its command measures today."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+sys.path.insert(0, str(DOCS / "training"))
+import make  # noqa: E402
+import trajectories  # noqa: E402
+
+PAGE = (DOCS / "training.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return trajectories.trajectories()
+
+
+def test_the_steps_on_the_page_are_those_of_today(rows):
+    assert trajectories.table(rows) in PAGE, "python docs/training/make.py --only optimisers writes the page anew"
+
+
+def test_what_the_page_says_of_newton_and_of_momentum_is_so(rows):
+    losses = {(row["landscape"], row["method"]): row["losses"] for row in rows}
+    assert losses["ill-conditioned valley", "Newton"][1] < 1e-3
+    assert losses["saddle", "Newton"][-1] == pytest.approx(0.25)  # at the saddle itself
+    valley = {method: loss[-1] for (landscape, method), loss in losses.items() if landscape == "ill-conditioned valley"}
+    assert valley["SGD"] == max(valley.values())
+
+
+@pytest.mark.parametrize("landscape", trajectories.LANDSCAPES, ids=lambda landscape: landscape.title)
+def test_gradients_of_the_landscapes_are_those_of_their_losses(landscape):
+    for w in np.random.default_rng(0).normal(size=(5, 2)):
+        numeric = [(landscape.loss(w + h) - landscape.loss(w - h)) / 2e-5 for h in 1e-5 * np.eye(2)]
+        np.testing.assert_allclose(landscape.gradient(w), numeric, rtol=1e-5, atol=1e-6)
+
+
+def test_figures_that_the_page_shows_are_there():
+    shown = [part.split(")")[0] for part in PAGE.split("](figures/")[1:]]
+    assert len(shown) >= 7 and all((DOCS / "figures" / name).is_file() for name in shown)
+
+
+def test_a_part_is_written_between_its_comments_and_nowhere_else():
+    page = "a\n<!-- x -->\nold\n<!-- end of x -->\nb"
+    assert make.write_part(page, "x", "new") == "a\n<!-- x -->\nnew\n<!-- end of x -->\nb"
+    with pytest.raises(ValueError, match="the page has no <!-- y -->"):
+        make.write_part(page, "y", "new")

@@ -58,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcomes.append(kill_and_resume(Path(folder) / str(k), rng.uniform(0, seconds), expected))
     killed = [outcome for outcome in outcomes if outcome["killed"]]
     same = sum(outcome["same"] for outcome in outcomes)
+    writing = sum(outcome["while_writing"] for outcome in killed)
     print(
-    """A small training with all that has a memory: optimiser, batch norm, dropout, average, lookahead, the order."""
+        f"{options.kills} trials: {len(killed)} killed while they ran, {writing} of them while a "
         f"checkpoint was written; {same} of {options.kills} ended bit-identical to the unbroken run"
     )
     return 0 if same == options.kills else 1

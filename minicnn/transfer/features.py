@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from functools import cached_property
-from typing import Any, overload
+import pickle
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, overload
 
 import h5py
 import numpy as np
@@ -17,16 +20,25 @@ from tqdm import tqdm
 
 from ..cache import cache_folder
 from ..data.picture_set import PictureSet
-from ..inference.batches import run_in_groups
+from ..data.preprocessing import Preprocessing
 from ..inference.fusion import fuse
 from ..layers import Sequential
 from ..models.activations import activations, check_names
 from ..models.model import Model
+from ..runtime.cluster import Cluster, WorkerDied
+from ..runtime.parallel import parallel_each, serial
+from ..runtime.workers import get_threads
 from .feature_file import CodeFile
 from .inputs import Inputs, inputs_of
 from .surgery import default_layer
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 POOLS = ("mean", "flatten")
+# Pictures that go through the network together, in one thread. With more of them, or with threads that share them, a matrix
+# product may add in another order: so it is the same number everywhere, and codes are the same to the bit.
+BATCH = 4
 
 
 def fingerprint(network: Sequential) -> str:
@@ -61,17 +73,30 @@ def pool_features(output: np.ndarray, pool: str = "mean") -> np.ndarray:
 
 
 Codes = np.ndarray | h5py.Dataset
+Blocks = Generator[tuple[slice, dict[str, np.ndarray]], None, None]  # their rows, and at each layer their codes
 
 
 @overload
 def extract_features(
-    model: Model, images: Any, layer: str | None = None, pool: str = ..., in_memory: bool = ..., progress: bool = ...
+    model: Model,
+    images: Any,
+    layer: str | None = None,
+    pool: str = ...,
+    in_memory: bool = ...,
+    progress: bool = ...,
+    cluster: str | Client | None = ...,
 ) -> Codes: ...
 
 
 @overload
 def extract_features(
-    model: Model, images: Any, layer: Iterable[str], pool: str = ..., in_memory: bool = ..., progress: bool = ...
+    model: Model,
+    images: Any,
+    layer: Iterable[str],
+    pool: str = ...,
+    in_memory: bool = ...,
+    progress: bool = ...,
+    cluster: str | Client | None = ...,
 ) -> dict[str, Codes]: ...
 
 
@@ -82,6 +107,7 @@ def extract_features(
     pool: str = "mean",
     in_memory: bool = True,
     progress: bool = True,
+    cluster: str | Client | None = None,
 ) -> Codes | dict[str, Codes]:
     """The codes of all pictures at one layer or several, (N, D) float32; from the cache if they have been computed before.
 
@@ -113,6 +139,10 @@ def extract_features(
         ``codes.file.close()`` when done.
     progress : bool
         Show a bar, which stays with the pictures per second, if this takes over two seconds.
+    cluster : str or distributed.Client, optional
+        The address of a cluster's scheduler, or a client of it (`minicnn.runtime.cluster`): its workers compute the codes, of
+        pictures that are read here. On processors of one kind they are the same to the bit as those that are computed here,
+        by however many threads.
 
     Returns
     -------
@@ -124,6 +154,8 @@ def extract_features(
         For a layer that is not there, images in another form, or none.
     PictureError
         For a picture that cannot be read. ``PictureSet.fitted`` leaves such pictures out.
+    ConnectionError
+        For a cluster that does not answer or goes away; what it has computed is kept.
 
     >>> from minicnn.models import lenet5
     >>> digits = np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
@@ -152,7 +184,7 @@ def extract_features(
             about = json.dumps(key | {"pictures": content.hexdigest()}, sort_keys=True)
             path = cache_folder() / "codes" / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.h5"
             files[name] = CodeFile(path, inputs.count, lambda name=name: extraction.widths[name], about)
-        extraction.complete(files, progress)
+        extraction.complete(files, progress, cluster)
         found = {name: files[name].read() for name in names} if in_memory else {}
     finally:
         for file in files.values():
@@ -182,25 +214,92 @@ class _Extraction:
 
     def run(self, indices: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
         """The codes of a few pictures."""
-        maps = activations(self.network, self.inputs.batch(indices), names)
-        return {name: pool_features(y, self.pool).astype(np.float32, copy=False) for name, y in maps.items()}
+        return _codes(self.network, self.inputs.pixels(indices), names, self.pool, self.inputs.preprocessing)
 
-    def complete(self, files: dict[str, CodeFile], progress: bool) -> None:
+    def complete(self, files: dict[str, CodeFile], progress: bool, cluster: str | Client | None) -> None:
         """Compute the blocks of pictures that any of the files lacks."""
         missing = {name: {rows.start for rows in file.missing()} for name, file in files.items()}
         wanted = [name for name in self.names if missing[name]]
         starts = set().union(*missing.values())
         blocks = [rows for rows in files[self.names[0]].blocks if rows.start in starts]
+        if not blocks:
+            return
         left = sum(rows.stop - rows.start for rows in blocks)
         label = f"CNN codes at {', '.join(self.names)}"
-        bar = tqdm(total=self.inputs.count, desc=label, unit=" pictures", delay=2, disable=not progress or not left,
+        bar = tqdm(total=self.inputs.count, desc=label, unit=" pictures", delay=2, disable=not progress,
                    initial=self.inputs.count - left)  # fmt: skip
-        with bar:
-            for rows in blocks:
-                parts: list[dict[str, np.ndarray]] = []
-                for done, results in run_in_groups(lambda indices: self.run(indices, wanted), rows.start, rows.stop):
-                    parts += results
-                    bar.update(done.stop - done.start)
+        here_or_there = self._here(blocks, wanted, bar) if cluster is None else self._there(cluster, blocks, wanted, bar)
+        with bar, closing(here_or_there) as computed:  # so that nothing is left on a cluster if the disk is full, say
+            for rows, codes in computed:
                 for name in wanted:
                     if rows.start in missing[name]:
-                        files[name].write(rows, np.concatenate([part[name] for part in parts]))
+                        files[name].write(rows, codes[name])
+
+    def _here(self, blocks: list[slice], names: list[str], bar: tqdm) -> Blocks:
+        """Blocks with their codes, computed in this process."""
+        parts: dict[int, dict[str, np.ndarray]] = {}
+
+        def run(indices: np.ndarray) -> None:
+            parts[indices[0]] = self.run(indices, names)
+
+        waiting, batches = deque(blocks), [indices for rows in blocks for indices in _batches(rows)]
+        together = 4 * get_threads()
+        for i in range(0, len(batches), together):
+            group = batches[i : i + together]
+            parallel_each(group, run)
+            bar.update(sum(map(len, group)))
+            while waiting and waiting[0].stop <= group[-1][-1] + 1:
+                rows = waiting.popleft()
+                yield rows, _joined([parts.pop(indices[0]) for indices in _batches(rows)])
+
+    def _there(self, address: str | Client, blocks: list[slice], names: list[str], bar: tqdm) -> Blocks:
+        """Blocks with their codes, computed on a cluster."""
+        by_start = {rows.start: rows for rows in blocks}
+        with Cluster(address) as cluster:
+            network, about = cluster.shared(pickle.dumps(self.network)), (names, self.pool, self.inputs.preprocessing)
+            tasks = ((start, (network, self._pixels(rows), *about)) for start, rows in by_start.items())
+            for start, codes in cluster.completed(_codes_of_block, tasks):
+                rows = by_start[start]
+                if isinstance(codes, WorkerDied):
+                    raise ConnectionError(f"the codes of pictures {rows.start} to {rows.stop - 1} cannot be computed: {codes}")
+                bar.update(rows.stop - rows.start)
+                yield rows, codes
+
+    def _pixels(self, rows: slice) -> np.ndarray:
+        """Of a block of pictures, which all threads read together."""
+        parts: dict[int, np.ndarray] = {}
+        parallel_each(_batches(rows), lambda indices: parts.update({indices[0]: self.inputs.pixels(indices)}))
+        return np.concatenate([parts[start] for start in sorted(parts)])
+
+
+def _codes_of_block(
+    network: bytes, pixels: np.ndarray, names: list[str], pool: str, preprocessing: Preprocessing | None
+) -> dict[str, np.ndarray]:
+    """What a worker of a cluster does: the codes of a block of pictures, in one thread, as the worker may have other tasks."""
+    with serial():
+        batches = [pixels[indices] for indices in _batches(slice(0, len(pixels)))]
+        return _joined([_codes(_loaded(network), batch, names, pool, preprocessing) for batch in batches])
+
+
+@lru_cache(maxsize=2)
+def _loaded(network: bytes) -> Sequential:
+    """The network, once in each worker."""
+    return pickle.loads(network)
+
+
+def _codes(
+    network: Sequential, pixels: np.ndarray, names: list[str], pool: str, preprocessing: Preprocessing | None
+) -> dict[str, np.ndarray]:
+    """The codes of a few pictures at each layer, (N, D) float32."""
+    x = pixels if preprocessing is None else preprocessing.normalise(pixels)
+    return {name: pool_features(y, pool).astype(np.float32, copy=False) for name, y in activations(network, x, names).items()}
+
+
+def _batches(rows: slice) -> list[np.ndarray]:
+    """The numbers of the pictures of each batch of a block."""
+    return [np.arange(i, min(i + BATCH, rows.stop)) for i in range(rows.start, rows.stop, BATCH)]
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The codes of all batches of a block."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -26,16 +26,16 @@ class Inputs:
     ----------
     count : int
         N.
-    batch : function
-        Indices (int array) -> network input (len(indices), C, H, W), float32.
+    pixels : function
+        Indices (int array) -> uint8 (len(indices), H, W, C); without a preprocessing, network input (len(indices), C, H, W).
     content : function
         Index -> bytes that are equal for equal pictures, and only for them.
     preprocessing : Preprocessing or None
-        What ``batch`` applies to them; None: they are the network's input already.
+        Turns pixels into the network's input; None: they are that already.
     """
 
     count: int
-    batch: Callable[[np.ndarray], np.ndarray]
+    pixels: Callable[[np.ndarray], np.ndarray]
     content: Callable[[int], bytes]
     preprocessing: Preprocessing | None
 
@@ -67,9 +67,7 @@ def inputs_of(model: Model, images: PictureSet | Sequence[Any] | np.ndarray) -> 
             "extract_features what goes into the network, floating-point (N, C, H, W)"
         )
     if isinstance(images, np.ndarray):
-        return Inputs(
-            len(images), lambda indices: preprocessing.normalise(images[indices]), lambda i: _of_array(images[i]), preprocessing
-        )
+        return Inputs(len(images), lambda indices: images[indices], lambda i: _of_array(images[i]), preprocessing)
 
     if isinstance(images, PictureSet):
         preprocessing = images.preprocessed_by(preprocessing)
@@ -100,10 +98,7 @@ def inputs_of(model: Model, images: PictureSet | Sequence[Any] | np.ndarray) -> 
             f"images are a PictureSet, a list of paths or pictures, or an array of all of them, got a {type(images).__name__}"
         )
 
-    def batch(indices: np.ndarray) -> np.ndarray:
-        return preprocessing.normalise(np.stack([fitted(int(i)) for i in indices]))
-
-    return Inputs(len(images), batch, content, preprocessing)
+    return Inputs(len(images), lambda indices: np.stack([fitted(int(i)) for i in indices]), content, preprocessing)
 
 
 def _of_array(array: np.ndarray) -> bytes:

@@ -8,6 +8,7 @@
 - ``neighbours``, ``projection`` (PCA, t-SNE) and ``code_map``: which pictures have similar codes.
 - ``mistakes``: the wrong answers of which the network was most certain.
 - ``schedules``, ``learning_rate_range``, ``monitoring`` and ``initialization``: learning rates; layers before and in training.
+- ``search``: trials of a search for hyperparameters.
 
 Each ``..._figure`` function returns a `matplotlib.figure.Figure`; the others return the same numbers as arrays. Figures are
 drawn in this package's own style, open no window and leave pyplot and its settings alone; ``figure.savefig("name.png")`` writes
@@ -29,6 +30,7 @@ from .neighbours import nearest_neighbours, neighbours_figure, share_of_same_cla
 from .occlusion import occlusion
 from .projection import pca, tsne
 from .schedules import schedules_figure
+from .search import random_against_grid_figure, search_figure
 
 __all__ = [
     "class_map_figure",
@@ -49,10 +51,12 @@ __all__ = [
     "occlusion",
     "occlusion_figure",
     "pca",
+    "random_against_grid_figure",
     "range_test_figure",
     "saliency",
     "saliency_figure",
     "schedules_figure",
+    "search_figure",
     "share_of_same_class",
     "tsne",
     "upsample",

@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
                           "flip,window=0.7,brightness=0.2,contrast=0.2)")  # fmt: skip
     transfer.add_argument("--group-duplicates", action="store_true",
                           help="keep pictures that are nearly the same in one part of the split")  # fmt: skip
+    transfer.add_argument("--resume", action="store_true", help="go on with the unfinished run in the folder")
     transfer.add_argument("--cluster", metavar="ADDRESS",
                           help="compute the codes on the cluster whose dask scheduler has this address")  # fmt: skip
 
@@ -219,13 +220,17 @@ def _transfer(arguments: argparse.Namespace) -> int:
         flips=not arguments.no_flip,
         augment=arguments.augment,
         group_duplicates=arguments.group_duplicates,
+        resume=arguments.resume,
         cluster=arguments.cluster,
     )
     results = Experiment(settings).run()
     print(f"\n{table(results)}\n")
     print(f"Use it:     minicnn predict {arguments.out / results['model_file']} PICTURES...")
     print(f"The report: {arguments.out / 'report.html'}")
-    return EXIT_INTERRUPTED if results["interrupted"] else 0
+    if results["interrupted"]:
+        print(f"To go on:   {settings.command}{'' if settings.resume else ' --resume'}")
+        return EXIT_INTERRUPTED
+    return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:

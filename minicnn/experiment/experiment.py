@@ -18,6 +18,7 @@ from ..cache import make_writable
 from ..models.model import save_model
 from ..transfer.metrics import classification_metrics
 from ..transfer.strategies import STRATEGIES, TRANSFERABLE
+from . import unfinished
 from .fine_tuning import train_layers
 from .linear_classifiers import LINEAR_CLASSIFIERS, train_classifier
 from .preparation import describe_augmentation, prepare
@@ -66,9 +67,19 @@ class Experiment:
         """Take all steps and return the results.
 
         If Ctrl-C or an error ends it early, the runs that have finished by then are saved and reported all the same; an error
-        is then raised.
+        is then raised. Checkpoints of fine-tuning stay until it has finished.
         """
         make_writable(self.settings.out)
+        folder = unfinished.begin(self.settings.out, self.settings.resume, self.settings.identity())
+        finished = False
+        try:
+            results = self._all_steps()
+            finished = not self.interrupted
+        finally:
+            unfinished.end(folder, finished)
+        return results
+
+    def _all_steps(self) -> dict:
         try:
             self.prepare()
             for number in range(self.settings.seeds or PRESETS[self.settings.mode].linear_seeds):

@@ -76,7 +76,9 @@ def train_layers(
     for strategy, phase in phases.items():
         started = time.perf_counter()
         loss = _loss(task, phase, train)
-        history = fine_tune(model, phase, (x_train, y_train), (x_val, y_val), **options, bank=bank, loss=loss)
+        folder = task.checkpoints / f"seed-{seed}-{strategy}"
+        learned = (x_train, y_train), (x_val, y_val)
+        history = fine_tune(model, phase, *learned, **options, bank=bank, loss=loss, checkpoint=folder)
         seconds += time.perf_counter() - started
         phase_records.append(phase.record(history))
         if strategy in task.settings.strategies and history.best:
@@ -162,6 +164,7 @@ def _train_finally(
     learning = np.r_[parts["train"], parts["val"]]
     pictures = Selection(task.fitted_for(model), learning), task.pictures.targets[learning]
     options = {"seed": seed, "progress": task.settings.progress, "loss": _loss(task, phase, parts["train"])}
+    options["checkpoint"] = task.checkpoints / f"seed-{seed}-final"
     return phase, fine_tune(model, phase, pictures, None, task.augmentation, **options)
 
 

@@ -112,6 +112,8 @@ class Settings:
         As `minicnn.data.augmentation.parse_augmentation` reads it; None: what suits photographs, or the solar cells.
     group_duplicates : bool
         Whether pictures that are nearly the same are put into one part.
+    resume : bool
+        Go on with the experiment that was begun in ``out`` and has not finished.
     cluster : str or None
         The address of a cluster's scheduler (`minicnn.runtime.cluster`): the codes are computed there.
 
@@ -140,6 +142,7 @@ class Settings:
     flips: bool = True
     augment: str | None = None
     group_duplicates: bool = False
+    resume: bool = False
     cluster: str | None = None
 
     def __post_init__(self) -> None:
@@ -158,3 +161,21 @@ class Settings:
     def fine_tunes(self) -> bool:
         """Whether a strategy is asked for that trains layers of the network."""
         return any(strategy in FINE_TUNING for strategy in self.strategies)
+
+    def identity(self) -> dict[str, str]:
+        """By option, all that two experiments must have in common so that one can go on with the other."""
+        options = {
+            "--data": self.data,
+            "--model": self.model,
+            "--strategy": ", ".join(self.strategies),
+            "--layer": self.layer,
+            "--seeds": self.seeds,
+            "--first-seed": self.first_seed,
+            "--epochs": self.epochs,
+            "--quick or --full": self.mode,
+            "--balance": self.balance,
+            "--no-flip": not self.flips,
+            "--augment": self.augment,
+            "--group-duplicates": self.group_duplicates,
+        }
+        return {option: "not given" if value in (None, False) else str(value) for option, value in options.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..data.splits import split_pictures
 from ..errors import DataError
 from ..models.model import Model
 from ..transfer.near_duplicates import NearDuplicates, grouped
+from . import unfinished
 from .presets import PRESETS, Preset, Settings
 
 
@@ -53,6 +55,11 @@ class TransferTask:
     is_uneven: bool
     positive: int | None
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the state of fine-tuning is kept until the experiment has finished."""
+        return self.settings.out / unfinished.FOLDER
 
     @property
     def preset(self) -> Preset:

@@ -3,7 +3,6 @@
 - ``settings``: what was asked for, and the recipe that is taken.
 - ``data_sets``: what ``--data`` names, as pixels, labels and parts.
 - ``training``: the job itself, from the pictures to the model and its report; it can be killed and resumed.
-- ``unfinished``: runs that were killed, and when one may be gone on with.
 - ``live``: the chart that grows in the terminal.
 - ``results``: what the report is made from.
 """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..cache import make_writable
+from ..experiment import unfinished
 from ..experiment.report import write_report
 from ..models.model import Model, save_model
 from ..training.checkpoint import Checkpoints
 from ..training.history import History
 from ..training.trainer import Trainer
-from . import unfinished
 from .data_sets import DataSet, open_data_set
 from .live import LiveChart
 from .results import provenance, results_of
@@ -45,7 +45,8 @@ def train(settings: Settings, log: Callable[[str], None] = print) -> dict | None
         For an architecture that there is not, or that does not take these pictures.
     """
     make_writable(settings.out)
-    checkpoints = unfinished.begin(settings)
+    folder = unfinished.begin(settings.out, settings.resume, settings.identity())
+    checkpoints = Checkpoints(folder, settings.seconds_between_checkpoints)
     data = open_data_set(settings, log)
     model, trainer = prepare(settings, data, checkpoints, log)
     if settings.resume:
@@ -61,7 +62,7 @@ def train(settings: Settings, log: Callable[[str], None] = print) -> dict | None
         return None
     save_model(model, settings.out / results["model_file"])
     write_report(results, settings.out, data.pictures)
-    unfinished.remove(checkpoints)
+    unfinished.end(folder, finished=True)
     return results
 
 

@@ -7,6 +7,7 @@ Two things make it quick on a laptop. The frozen part needs no backward pass; an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -79,6 +80,7 @@ def fine_tune(
     progress: bool = True,
     bank: FeatureBank | None = None,
     loss: Loss | None = None,
+    checkpoint: Path | None = None,
 ) -> History:
     """Train the upper part of ``model`` in place; it keeps the weights of the epoch with the lowest validation loss.
 
@@ -100,6 +102,8 @@ def fine_tune(
         Of these pictures and this model, as ``build_feature_bank`` makes it, at the last frozen layer or below.
     loss : Loss, optional
         By default softmax cross-entropy with the phase's label smoothing.
+    checkpoint : path, optional
+        A folder for the checkpoints of this phase; where there are some, it goes on from them.
 
     Raises
     ------
@@ -138,6 +142,8 @@ def fine_tune(
         augment=augment,
         prepare=prepare,
         monitor="loss",
+        checkpoint=checkpoint,
+        resume=checkpoint is not None,
         progress=progress,
         label=phase.title,
     )

@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
                           help="compute the codes on the cluster whose dask scheduler has this address")  # fmt: skip
 
     _add_train(commands.add_parser("train", help="train a network from the beginning, and report how well it does"))
+    _add_search(commands.add_parser("search", help="find a learning rate and a weight decay for train"))
 
     advise = commands.add_parser("advise", help="say which strategy should suit a collection of pictures, before any is tried")
     advise.add_argument("--data", type=_file, metavar="FOLDER|ZIP", help="as in transfer (default: the solar cells)")
@@ -108,6 +109,28 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_search(search: argparse.ArgumentParser) -> None:
+    search.add_argument("--data", type=_file, required=True, metavar="NAME|FOLDER|ZIP", help="as in train")
+    search.add_argument("--arch", metavar="NAME", help="as in train")
+    search.add_argument("--recipe", metavar="NAME", help="as in train")
+    search.add_argument("--size", type=_size, metavar="HxW", help="as in train")
+    search.add_argument("--method", default="random", metavar="NAME",
+                        help="random, grid, coarse-to-fine or halving (default: %(default)s)")  # fmt: skip
+    search.add_argument("--trials", type=_positive, default=20, metavar="N", help="(default: %(default)s)")
+    search.add_argument("--epochs", type=_positive, default=2, metavar="N",
+                        help="of a trial, in the first round (default: %(default)s)")  # fmt: skip
+    for name in ("--learning-rates", "--weight-decays"):
+        search.add_argument(name, type=float, nargs=2, metavar=("LOW", "HIGH"),
+                            help="(default: a thirtieth to thirty times the recipe's)")  # fmt: skip
+    search.add_argument("--workers", type=_positive, default=1, metavar="N", help="trials side by side (default: %(default)s)")
+    search.add_argument(
+        "--cluster", metavar="ADDRESS", help="run the trials on the cluster whose dask scheduler has this address"
+    )
+    search.add_argument("--seed", type=_natural, default=0, metavar="N", help="of all chance (default: %(default)s)")
+    search.add_argument("--out", type=_path, default=Path("search-report"), metavar="FOLDER",
+                        help="where trials and figure go; the same command there goes on (default: %(default)s)")  # fmt: skip
+
+
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--data", type=_file, required=True, metavar="NAME|FOLDER|ZIP",
                        help="mnist, fashion-mnist, cifar10 (MINICNN_DATA names the folder that has them), "
@@ -119,6 +142,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--epochs", type=_positive, metavar="N", help="(default: as many as the recipe says)")
     train.add_argument("--batch-size", type=_positive, metavar="N", help="(default: that of the recipe)")
     train.add_argument("--learning-rate", type=float, metavar="X", help="the highest (default: that of the recipe)")
+    train.add_argument("--weight-decay", type=float, metavar="X", help="(default: that of the recipe)")
     train.add_argument("--seed", type=_natural, default=0, metavar="N", help="of all chance (default: %(default)s)")
     train.add_argument("--size", type=_size, metavar="HxW",
                        help="of the pictures of a folder or an archive (default: 64x64)")  # fmt: skip
@@ -244,6 +268,7 @@ def _train(arguments: argparse.Namespace) -> int:
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
+        weight_decay=arguments.weight_decay,
         seed=arguments.seed,
         size=arguments.size,
         quick=arguments.quick,
@@ -257,6 +282,27 @@ def _train(arguments: argparse.Namespace) -> int:
     print(f"\n{table(results)}\n")
     print(f"Use it:     minicnn predict {arguments.out / results['model_file']} PICTURES...")
     print(f"The report: {arguments.out / 'report.html'}")
+    return 0
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from .from_scratch import Search, Settings, search
+
+    settings = Settings(
+        data=arguments.data,
+        architecture=arguments.arch,
+        recipe=arguments.recipe,
+        seed=arguments.seed,
+        size=arguments.size,
+        out=arguments.out,
+    )
+    names = ("method", "trials", "epochs", "learning_rates", "weight_decays", "workers", "cluster")
+    best = search(settings, Search(**{name: getattr(arguments, name) for name in names})).best
+    print(f"\nBest:       {best}")
+    given = [f"--{name} {value}" for name in ("arch", "recipe") if (value := getattr(arguments, name))]
+    rate = f"--learning-rate {best.settings['learning_rate']:.3g} --weight-decay {best.settings['weight_decay']:.3g}"
+    print(f"Use it:     {' '.join(['minicnn train --data', arguments.data, *given, rate])}")
+    print(f"The figure: {arguments.out / 'search.png'}")
     return 0
 
 
@@ -360,5 +406,12 @@ def _size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
-COMMANDS = {"transfer": _transfer, "train": _train, "advise": _advise, "predict": _predict, "weights": _weights}
+COMMANDS = {
+    "transfer": _transfer,
+    "train": _train,
+    "search": _search,
+    "advise": _advise,
+    "predict": _predict,
+    "weights": _weights,
+}
 _positive, _natural = _at_least(1), _at_least(0)

@@ -5,10 +5,12 @@
 - ``training``: the job itself, from the pictures to the model and its report; it can be killed and resumed.
 - ``live``: the chart that grows in the terminal.
 - ``results``: what the report is made from.
+- ``searching``: ``minicnn search``, for a learning rate and a weight decay.
 """
 
 from .data_sets import DataSet, open_data_set
+from .searching import Search, search
 from .settings import Settings
 from .training import train
 
-__all__ = ["DataSet", "Settings", "open_data_set", "train"]
+__all__ = ["DataSet", "Search", "Settings", "open_data_set", "search", "train"]

@@ -28,6 +28,7 @@ class Settings:
     epochs, batch_size : int or None
     learning_rate : float or None
         The highest.
+    weight_decay : float or None
     seed : int
         Of the first weights, the parts, the order of the pictures and all other chance.
     size : (H, W) or None
@@ -56,6 +57,7 @@ class Settings:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    weight_decay: float | None = None
     seed: int = 0
     size: tuple[int, int] | None = None
     quick: bool = False
@@ -73,6 +75,8 @@ class Settings:
                 raise ValueError(f"{name} is a whole number of at least {least}, got {value}")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is a number above 0, got {self.learning_rate}")
+        if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay is a number of at least 0, got {self.weight_decay}")
         if self.size is not None and min(self.size) < 1:
             raise ValueError(f"size is (height, width) in pixels, both at least 1, got {self.size}")
 
@@ -83,7 +87,7 @@ class Settings:
 
     def chosen_recipe(self) -> Recipe:
         """The recipe, with what is asked for in place of its own numbers."""
-        asked = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
+        asked = {name: getattr(self, name) for name in ("epochs", "batch_size", "learning_rate", "weight_decay")}
         if self.quick and self.epochs is None:
             asked["epochs"] = QUICK_EPOCHS if self.data.lower() in USUAL else QUICK_EPOCHS_OF_FOLDERS
         return replace(RECIPES[self.recipe_name], **{name: value for name, value in asked.items() if value is not None})
@@ -99,6 +103,7 @@ class Settings:
             "--epochs": str(recipe.epochs),
             "--batch-size": str(recipe.batch_size),
             "--learning-rate": str(recipe.learning_rate),
+            "--weight-decay": str(recipe.weight_decay),
             "--seed": str(self.seed),
             "--size": "the usual one" if self.size is None else f"{self.size[0]}x{self.size[1]}",
             "--quick": "given" if self.quick else "not given",

@@ -102,7 +102,7 @@ def random_against_grid_figure(random: Study, grid: Study) -> Figure:
     for (above, below), study, title, colour in zip(panels.T, (grid, random), ("grid", "random"), (VAL, TRAIN), strict=True):
         good, (x, y), best = [trial for trial in study.trials if trial.error is None], study.space, study.best
         tried = len({trial.settings[x] for trial in study.trials})
-        above.set_title(f"{title}: {tried} of {len(study.trials)} {x} differ, best {best.value:.3f}")
+        above.set_title(f"{title}: {tried} values of {x},\nbest {best.value:.3f}")
         above.plot(_on_axis(study, good, x), [trial.value for trial in good], "o", color=colour, markersize=4)
         above.vlines(_on_axis(study, good, x), min(values) - room, [trial.value for trial in good], color=colour, linewidth=0.8)
         above.set(ylabel=study.measure, ylim=(min(values) - room, max(values) + 2 * room))

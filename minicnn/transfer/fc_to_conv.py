@@ -187,7 +187,7 @@ def _as_convolution(layer: Linear, volume: Sequence[int]) -> Conv2d:
     """The convolution whose filters are the rows of a fully connected layer above a volume (C, H, W)."""
     C, *kernel = volume
     w = layer.w.value.reshape(layer.out_features, C, *kernel)
-    conv = Conv2d(C, layer.out_features, kernel, bias=layer.b is not None, initializer=lambda shape, rng, dtype: w)
+    conv = Conv2d(C, layer.out_features, kernel, initializer=lambda shape, rng, dtype: w)
     conv.w, conv.b = _view(layer.w, w.shape), layer.b
     return conv
 

@@ -19,9 +19,8 @@ class CodeFile:
     """Codes (N, D) float32 in one HDF5 file, written in blocks of rows, in any order.
 
     All its space is allocated when the file is created. From then on only numbers change in it, so that a process that is
-    killed leaves a file that can be opened. Each block of rows has a checksum, written after it; a block that does not match
-    its checksum, because it was never finished or is damaged, counts as missing. A file that cannot be opened at all is
-    removed.
+    killed leaves a file that can be opened. Each block of rows has a checksum; a block that does not match its checksum,
+    because it was never finished or is damaged, counts as missing. A file that cannot be opened at all is removed.
 
     Of several processes that want the same codes, one computes them and the others wait.
 
@@ -54,7 +53,6 @@ class CodeFile:
     def write(self, rows: slice, codes: np.ndarray) -> None:
         """Keep one block; when this returns, it is in the file."""
         self._file["codes"][rows] = codes
-        self._file.flush()
         self._file["checksums"][rows.start // BLOCK] = _checksum(codes)
         self._file.flush()
 

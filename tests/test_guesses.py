@@ -147,3 +147,8 @@ def test_no_cause_is_made_up_for_a_shape_that_fits_nothing():
 def test_an_array_is_not_replaced_to_explain_its_own_gradient():
     x = some(6)
     assert "x = 0" not in guess(lambda: x**2 + 3 * x, lambda dy: {"x": 3 * dy}, {"x": x})
+
+
+def test_a_number_that_is_no_array_is_checked_too():
+    x = np.array(3.0)
+    assert "worst at x[]: analytic 12, numeric 6" in guess(lambda: x**2, lambda dy: {"x": 12.0 * dy}, {"x": x})

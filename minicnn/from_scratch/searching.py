@@ -99,7 +99,8 @@ def search(settings: Settings, how: Search, log: Callable[[str], None] = print) 
     }
     study = Study(objective, space, folder=settings.out, seed=settings.seed, workers=how.workers, cluster=how.cluster)
     log(
-        f"{recipe.architecture} by the recipe {settings.recipe_name}: {len(few):,} pictures to train on, {len(val):,} to choose by"
+        f"{recipe.architecture} by the recipe {settings.recipe_name}: {len(few):,} pictures to train on, {len(val):,} to "
+        "choose by"
     )
     _run(study, how)
     picture = io.BytesIO()

@@ -68,10 +68,9 @@ def guess_cause(evidence: Evidence) -> str:
 def wrong_shape(e: Evidence) -> str:
     """Transposed, with its padding, of the same size but another shape, or summed over the wrong axes."""
     analytic, numeric = e.analytic, e.numeric
-    if analytic.ndim == numeric.ndim:
-        for axes in permutations(range(numeric.ndim)):
-            if analytic.transpose(axes).shape == numeric.shape and fits(analytic.transpose(axes), numeric):
-                return f"it is transposed: transpose{axes} of it is right"
+    for axes in permutations(range(analytic.ndim)):
+        if analytic.transpose(axes).shape == numeric.shape and fits(analytic.transpose(axes), numeric):
+            return f"it is transposed: transpose{axes} of it is right"
     same_channels = numeric.ndim == analytic.ndim == 4 and analytic.shape[:2] == numeric.shape[:2]
     if same_channels and all(a >= n for a, n in zip(analytic.shape, numeric.shape, strict=True)):
         (H, W), (PH, PW) = numeric.shape[2:], analytic.shape[2:]
@@ -90,7 +89,8 @@ def wrong_shape(e: Evidence) -> str:
                     return (
                         f"a sum runs over one axis too many or too few: it is dy summed {over}, not over all but the bias's own"
                     )
-    if analytic.size == 1 or numeric.size % analytic.size == 0 or analytic.size % numeric.size == 0:
+    fewer, more = sorted((analytic.size, numeric.size))
+    if fewer and more % fewer == 0:
         return "a sum (or mean) runs over one axis too many or too few"
     return ""
 

@@ -57,7 +57,7 @@ class Evidence:
     @property
     def has_output(self) -> bool:
         """Whether there is an output with a dy of its shape; a loss, a single number, has none worth the name."""
-        return self.dy is not None and self.y is not None and self.y.ndim > 0
+        return self.y is not None and self.y.ndim > 0
 
     @property
     def is_input(self) -> bool:
@@ -81,7 +81,7 @@ class Evidence:
     def at_places(self, values: np.ndarray) -> np.ndarray:
         """An array like ``numeric`` with these values at the places of ``shares``, NaN elsewhere."""
         whole = np.full(self.numeric.shape, np.nan)
-        whole[self.places] = values
+        whole[(*self.places, ...)] = values
         return whole
 
     def carried_back(self, dy: np.ndarray) -> np.ndarray:

@@ -54,9 +54,9 @@ def of_softmax(e: Evidence) -> Mistakes:
     if not e.is_like_output:
         return
     y, dy = e.y, e.dy
-    axes = [axis for axis in range(y.ndim) if fits(_through_softmax(y, dy, axis), e.numeric)]
-    if axes:
-        axis = axes[0]
+    for axis in range(y.ndim):
+        if not fits(_through_softmax(y, dy, axis), e.numeric):
+            continue
         yield (
             "only the diagonal of softmax's matrix of derivatives is there, y * (1 - y): every score changes every "
             "probability, dx = y * (dy - sum of dy * y)",
@@ -76,11 +76,10 @@ def of_softmax(e: Evidence) -> Mistakes:
             dy - (dy * y).sum(axis, keepdims=True),
         )
         for other in range(y.ndim):
-            if other != axis:
-                yield (
-                    f"the sum in softmax's dx = y * (dy - sum of dy * y) runs over the wrong axis, {other}, and not {axis}",
-                    _through_softmax(y, dy, other),
-                )
+            yield (
+                f"the sum in softmax's dx = y * (dy - sum of dy * y) runs over the wrong axis, {other}, and not {axis}",
+                _through_softmax(y, dy, other),
+            )
 
 
 def _through_softmax(y: np.ndarray, dy: np.ndarray, axis: int) -> np.ndarray:
@@ -89,9 +88,9 @@ def _through_softmax(y: np.ndarray, dy: np.ndarray, axis: int) -> np.ndarray:
 
 def of_log_softmax(e: Evidence) -> Mistakes:
     """y = log softmax(x): dx = dy - p * sum of dy along an axis, p = exp(y)."""
-    if not e.is_like_output or e.y.max() > 0:
+    if not e.is_like_output:
         return
-    y, dy, p = e.y, e.dy, np.exp(e.y)
+    y, dy, p = e.y, e.dy, np.exp(np.minimum(e.y, 0))  # log softmax is never above 0, and other outputs must not overflow
     for axis in range(y.ndim):
         total = dy.sum(axis=axis, keepdims=True)
         if fits(dy - p * total, e.numeric):
@@ -105,9 +104,10 @@ def of_log_softmax(e: Evidence) -> Mistakes:
 
 def of_products(e: Evidence) -> Mistakes:
     """y = x * g, where g depends on x as well: dx = dy * g + what goes through g."""
-    if not e.is_like_output or not e.x.all():
+    if not e.is_like_output:
         return
-    direct = e.dy * e.y / e.x
+    with np.errstate(all="ignore"):  # where x is 0
+        direct = e.dy * e.y / e.x
     yield (
         "the output is x times something, g, and g is treated as a constant: by the product rule, dx = dy * g and what goes "
         "through g, if g depends on x",
@@ -118,7 +118,7 @@ def of_products(e: Evidence) -> Mistakes:
 
 def of_upstream(e: Evidence) -> Mistakes:
     """dy not used, or changed on its way."""
-    if not e.has_output or e.shares is None:
+    if e.shares is None:
         return
     yield "dy is ignored: it is the gradient for dy = 1 everywhere", e.carried_back(np.ones_like(e.dy))
     yield (
@@ -131,12 +131,11 @@ def of_upstream(e: Evidence) -> Mistakes:
 
 def of_overlaps(e: Evidence) -> Mistakes:
     """= where += belongs: an element that several outputs depend on keeps the share of one of them."""
-    if not e.has_output or e.shares is None:
+    if e.shares is None:
         return
     shares = e.shares * e.dy
-    outputs = range(1, shares.ndim)
     orders = [shares] + ([np.moveaxis(shares, 2, -1)] if shares.ndim == 5 else [])  # loops over channels outside, or inside
-    summed = [shares.sum(axis=axes) for n in (1, 2) for axes in combinations(outputs[:-1] or outputs, n) if n < len(outputs)]
+    summed = [shares.sum(axis=axes) for n in (1, 2) for axes in combinations(range(1, shares.ndim - 1), n)]
     if shares.ndim == 5:
         for which, at in (("last", -1), ("first", 0)):
             only = shares[..., at, at].sum(axis=(1, 2))
@@ -154,17 +153,15 @@ def of_overlaps(e: Evidence) -> Mistakes:
 
 def of_sums(e: Evidence) -> Mistakes:
     """Parameters of a channel or feature, such as gamma, beta and biases: sums of dy times something over all other axes."""
-    if not e.has_output or e.is_input or e.shares is None:
+    if e.shares is None or e.is_input:
         return
-    y, dy, shape = e.y, e.dy, e.numeric.shape
+    y, dy = e.y, e.dy
     every = [axes for n in range(y.ndim + 1) for axes in combinations(range(y.ndim), n)]
-    axes_that_fit = [axes for axes in every if tuple(size for i, size in enumerate(y.shape) if i not in axes) == shape]
-    if e.is_complete:
-        factor = e.shares.sum(axis=0)  # what the parameter is multiplied by: 1 for beta, x-hat for gamma
-        for axes in axes_that_fit:
-            yield f"the sum runs over the wrong axes: over {', '.join(map(str, axes))}", (dy * factor).sum(axis=axes)
-        yield "the sum runs over all axes: each element should get its own", np.broadcast_to((dy * factor).sum(), shape)
-    for axes in axes_that_fit:
+    factor = e.shares.sum(axis=0)  # what the parameter is multiplied by: 1 for beta, x-hat for gamma
+    for axes in every:
+        yield f"the sum runs over the wrong axes: over {', '.join(map(str, axes))}", (dy * factor).sum(axis=axes)
+    yield "the sum runs over all axes: each element should get its own", np.full(e.numeric.shape, (dy * factor).sum())
+    for axes in every:
         yield from _of_the_factor(e, axes, (dy * y).sum(axis=axes))
 
 
@@ -179,43 +176,41 @@ def _of_the_factor(e: Evidence, axes: tuple[int, ...], with_y: np.ndarray) -> Mi
     yield "dy is multiplied by y, the output, where the factor of this parameter belongs (x-hat in dgamma)", with_y
     if x.shape != y.shape:
         return
-    centred = x - x.mean(axis=axes, keepdims=True)
-    if not e.is_complete or _is_normalised(e.shares.sum(axis=0), axes):
-        std = x.std(axis=axes, keepdims=True) + 1e-300
+    factor, centred = e.shares.sum(axis=0), x - x.mean(axis=axes, keepdims=True)
+    if _is_proportional(factor, centred, axes):
         yield "dy is multiplied by x where x-hat belongs, the normalised input", (dy * x).sum(axis=axes)
         yield "x-hat is not divided by the standard deviation", (dy * centred).sum(axis=axes)
-        yield "the mean is not subtracted in x-hat", (dy * x / std).sum(axis=axes)
+        with np.errstate(all="ignore"):  # where x is constant
+            not_centred = x / x.std(axis=axes, keepdims=True)
+        yield "the mean is not subtracted in x-hat", (dy * not_centred).sum(axis=axes)
     else:
-        factor = e.shares.sum(axis=0)
-        part_of_x = np.where(np.abs(factor) > 1e-9, x, 0)
-        masked = np.abs(factor - part_of_x).max() <= 1e-6 * np.abs(x).max()
+        masked = fits(np.where(factor, x, 0), factor)
         what = (
             "x where it is multiplied by a part of x alone: a mask is missing" if masked else "x where another factor belongs"
         )
         yield f"dy is multiplied by {what}", (dy * x).sum(axis=axes)
 
 
-def _is_normalised(factor: np.ndarray, axes: tuple[int, ...]) -> bool:
-    """Whether these are values with mean 0 and standard deviation 1, or a little less (eps)."""
-    std = factor.std(axis=axes)
-    return bool(np.abs(factor.mean(axis=axes)).max() < 1e-4 and std.min() > 0.5 and std.max() < 1.001)
+def _is_proportional(factor: np.ndarray, centred: np.ndarray, axes: tuple[int, ...]) -> bool:
+    """Whether the factor is x-hat, x - mean times a number of its own for each channel."""
+    with np.errstate(all="ignore"):
+        slope = (factor * centred).sum(axis=axes, keepdims=True) / (centred**2).sum(axis=axes, keepdims=True)
+    return fits(slope * centred, factor)
 
 
 def of_matrix_products(e: Evidence) -> Mistakes:
     """y = x w or x w^T (N, F), with the factors in the wrong order."""
-    if not e.has_output or e.y.ndim != 2 or e.x.ndim != 2:
+    if not e.has_output or e.y.ndim != 2:
         return
-    x, dy, y = e.x, e.dy, e.y
+    dy, y = e.dy, e.y
     for w in e.arrays.values():
-        if e.is_input and w is not e.values and w.shape == (y.shape[1], x.shape[1]) == w.shape[::-1]:
+        if e.is_like_output and w.shape == (y.shape[1], y.shape[1]):
             for matrix in (w, w.T):
                 if fits(dy @ matrix.T, e.numeric):
                     yield "w stands in the wrong order: it has to be transposed (or is, and should not be)", dy @ matrix
-    if not e.is_input:
-        for which, factor in (("y, the output,", y), ("dy", dy)):
-            if factor.shape[1] == x.shape[1]:
-                for wrong in (dy.T @ factor, factor.T @ dy):
-                    yield f"dy is multiplied by {which} where x belongs", wrong
+    for which, factor in (("y, the output,", y), ("dy", dy)):
+        for wrong in (dy.T @ factor, factor.T @ dy):
+            yield f"dy is multiplied by {which} where x belongs", wrong
 
 
 MISTAKES = (of_softmax, of_log_softmax, of_a_slope, of_products, of_matrix_products, of_sums, of_upstream, of_overlaps)

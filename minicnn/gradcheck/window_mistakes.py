@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from ..kernels import textbook
-from .evidence import Evidence
+from .evidence import Evidence, fits
 
 Mistakes = Iterator[tuple[str, np.ndarray]]
 
@@ -21,7 +21,7 @@ def of_convolutions(e: Evidence) -> Mistakes:
     if not e.has_output or e.y.ndim != 4 or e.x.ndim != 4 or not filters or max(e.x.size, e.y.size) > LARGE:
         return
     x, y, dy, w = e.x, e.y, e.dy, filters[0]
-    if not any(e.values is array for array in (x, w)) or w.shape[0] != y.shape[1] or x.shape[1] % w.shape[1]:
+    if w.shape[0] != y.shape[1] or x.shape[1] % w.shape[1]:
         return
     found = _convolution_from(x, w, y)
     if found is None:
@@ -29,7 +29,7 @@ def of_convolutions(e: Evidence) -> Mistakes:
     stride, origin, dilation = found
     which = 0 if e.values is x else 1
 
-    def gradient(w=w, stride=stride, origin=origin, dilation=dilation) -> np.ndarray:
+    def gradient(w=w, stride=stride, dilation=dilation) -> np.ndarray:
         return _convolution_backward(dy, x, w, stride, origin, dilation)[which]
 
     flipped = w[:, :, ::-1, ::-1]
@@ -39,23 +39,15 @@ def of_convolutions(e: Evidence) -> Mistakes:
             "each dy must go back through the tap that it came through",
             gradient(w=flipped),
         )
-        yield "the kernel's rows and columns are swapped", gradient(w=w.swapaxes(2, 3)) if w.shape[2] == w.shape[3] else dy
         if w.shape[0] == w.shape[1]:
             yield "the filter's axes F and C are swapped", gradient(w=w.swapaxes(0, 1))
             yield "the filter's axes F and C are swapped, and it is flipped", gradient(w=flipped.swapaxes(0, 1))
-    if stride != (1, 1):
-        yield (
-            f"the stride is ignored: windows lie {stride[0]} rows and {stride[1]} columns apart, not 1",
-            gradient(stride=(1, 1)),
-        )
-        yield "the two strides are swapped", gradient(stride=stride[::-1])
-    if dilation != (1, 1):
-        yield f"the dilation is ignored: taps lie {dilation[0]} rows and {dilation[1]} columns apart", gradient(dilation=(1, 1))
-    if origin != (0, 0):
-        yield (
-            f"the padding is ignored: the first window starts at row {-origin[0]}, column {-origin[1]}",
-            gradient(origin=(0, 0)),
-        )
+    yield (
+        f"the stride is ignored: windows lie {stride[0]} rows and {stride[1]} columns apart, not 1",
+        gradient(stride=(1, 1)),
+    )
+    yield "the two strides are swapped", gradient(stride=stride[::-1])
+    yield f"the dilation is ignored: taps lie {dilation[0]} rows and {dilation[1]} columns apart", gradient(dilation=(1, 1))
 
 
 def _convolution_from(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> tuple[tuple[int, int], ...] | None:
@@ -65,7 +57,7 @@ def _convolution_from(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> tuple[tupl
         possible = [
             (s, p, d)
             for d, s, p in product(range(1, 4), range(1, 5), range(k + 1))
-            if any((n + p + after - d * (k - 1) - 1) // s + 1 == size for after in (p, p + 1)) and (d == 1 or k > 1)
+            if any((n + p + after - d * (k - 1) - 1) // s + 1 == size for after in (p, p + 1))
         ]
         sides.append(possible)
     both = sorted(product(*sides), key=lambda sides: sides[0] != sides[1])  # most are the same in both directions
@@ -73,7 +65,7 @@ def _convolution_from(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> tuple[tupl
         padded = _padded(x, (sh, sw), (top, left), (dh, dw), w.shape[2:], y.shape[2:])
         out = textbook.conv2d_forward(padded, w, None, (sh, sw), (0, 0, 0, 0), (dh, dw), x.shape[1] // w.shape[1])
         bias = y - out
-        if np.ptp(bias, axis=(0, 2, 3)).max() <= 1e-9 * max(np.abs(y).max(), 1e-300):
+        if np.ptp(bias, axis=(0, 2, 3)).max() <= 1e-9 * np.abs(y).max():
             return (sh, sw), (top, left), (dh, dw)
     return None
 
@@ -84,8 +76,7 @@ def _padded(x, stride, origin, dilation, kernel, size) -> np.ndarray:
     padded = np.zeros((*x.shape[:2], *reach))
     (top, left), (H, W) = origin, x.shape[2:]
     h, w = min(H, reach[0] - top), min(W, reach[1] - left)
-    if h > 0 and w > 0:
-        padded[:, :, top : top + h, left : left + w] = x[:, :, :h, :w]
+    padded[:, :, top : top + h, left : left + w] = x[:, :, :h, :w]
     return padded
 
 
@@ -102,30 +93,28 @@ def _convolution_backward(dy, x, w, stride, origin, dilation) -> tuple[np.ndarra
 
 def of_pools(e: Evidence) -> Mistakes:
     """Max and average pooling taken for each other, or with the wrong windows."""
-    if not e.has_output or not e.is_input or e.y.ndim != 4 or e.x.ndim != 4 or e.x.shape[:2] != e.y.shape[:2]:
+    if not e.has_output or not e.x.ndim == e.y.ndim == 4 or e.x.shape[:2] != e.y.shape[:2]:
         return
     if max(e.x.size, e.y.size) > LARGE:
         return
     x, y, dy = e.x, e.y, e.dy
     for k, s, p in product(range(1, 6), range(1, 6), range(3)):
-        if p > k // 2 or any(s * (o - 1) + k > n + 2 * p for n, o in zip(x.shape[2:], y.shape[2:], strict=True)):
+        if any(s * (o - 1) + k > n + 2 * p for n, o in zip(x.shape[2:], y.shape[2:], strict=True)):
             continue
         windows = _windows(np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=-np.inf), k, s, y.shape[2:])
         largest = windows.max(axis=(-2, -1))
 
-        def spread(share: np.ndarray, k=k, s=s, p=p, step: int | None = None) -> np.ndarray:
+        def spread(share: np.ndarray, k=k, p=p, step=s) -> np.ndarray:
             """Each window's (k, k) shares of dy at its place."""
-            dx = np.zeros((*x.shape[:2], x.shape[2] + 2 * p + k, x.shape[3] + 2 * p + k))
+            dx = np.zeros((*x.shape[:2], x.shape[2] + 2 * p, x.shape[3] + 2 * p))
             OH, OW = y.shape[2:]
-            step = step or s
             for i, j in product(range(k), range(k)):
                 dx[:, :, i : i + step * OH : step, j : j + step * OW : step] += share[..., i, j]
             return dx[:, :, p : p + x.shape[2], p : p + x.shape[3]]
 
         dy_everywhere = np.broadcast_to(dy[..., None, None], windows.shape)
-        if np.allclose(largest, y, rtol=1e-9, atol=0):
-            winners = windows == largest[..., None, None]
-            to_largest = dy_everywhere * winners
+        to_largest = dy_everywhere * (windows == largest[..., None, None])
+        if np.array_equal(largest, y):
             yield (
                 "it is spread evenly over each window, as in average pooling: in max pooling the largest element alone gets dy",
                 spread(dy_everywhere / k**2),
@@ -136,19 +125,12 @@ def of_pools(e: Evidence) -> Mistakes:
             corner = np.zeros((k, k))
             corner[0, 0] = 1
             yield "the first element of each window gets dy, and should be the largest", spread(dy_everywhere * corner)
-            if s > 1:
-                yield f"the stride is ignored: windows lie {s} apart, not 1", spread(to_largest, step=1)
-            if k > 1:
-                yield "dy goes to the right element of each window, mirrored or transposed", spread(to_largest.swapaxes(-1, -2))
+            yield f"the stride is ignored: windows lie {s} apart, not 1", spread(to_largest, step=1)
+            yield "dy goes to the right element of each window, mirrored or transposed", spread(to_largest.swapaxes(-1, -2))
             return
-        if p == 0 and np.allclose(windows.mean(axis=(-2, -1)), y, rtol=1e-9, atol=1e-12):
-            winners = windows == largest[..., None, None]
-            yield (
-                "the largest element of each window gets dy, as in max pooling: here all share it",
-                spread(dy_everywhere * winners),
-            )
-            if s > 1:
-                yield f"the stride is ignored: windows lie {s} apart, not 1", spread(dy_everywhere / k**2, step=1)
+        if fits(windows.mean(axis=(-2, -1)), y):
+            yield "the largest element of each window gets dy, as in max pooling: here all share it", spread(to_largest)
+            yield f"the stride is ignored: windows lie {s} apart, not 1", spread(dy_everywhere / k**2, step=1)
             return
 
 

@@ -49,7 +49,7 @@ def leep(probabilities: np.ndarray, y: np.ndarray) -> float:
     p, y = _checked(probabilities, y)
     if p.min() < 0 or not np.allclose(p.sum(1), 1, atol=1e-4):
         raise ValueError("LEEP takes probabilities, whose rows have sum 1; were these scores? Then apply softmax first")
-    joint = _one_hot(y).T @ p / len(y)  # P(k, z)
+    joint = _one_hot(y).T @ p  # N P(k, z)
     conditional = joint / np.maximum(joint.sum(0), np.finfo(float).tiny)
     expected = (conditional[y] * p).sum(1)
     return float(np.log(expected).mean())
@@ -110,7 +110,7 @@ def _max_log_evidence(squares: np.ndarray, energies: np.ndarray, outside: float,
             return max(evidence, best)
         best = evidence
         gamma = float((squares / shrunk).sum())
-        if m_squared == 0 or N - gamma < 1e-9 * N:  # codes that say nothing of this class, or everything
+        if m_squared == 0:  # codes that say nothing of this class
             return best
         ratio = max(gamma / m_squared * residual / (N - gamma), smallest)
     return best

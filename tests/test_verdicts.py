@@ -1,0 +1,131 @@
+"""The verdicts of the gradient checker: what it looks at, what it refuses, and the report to the line."""
+
+import numpy as np
+import pytest
+
+from minicnn.gradcheck import check_function, check_layer
+from minicnn.layers import BatchNorm1d, ReLU, Sequential
+
+ROWS = np.random.default_rng(1).standard_normal((5, 4))
+
+
+def test_in_eval_mode_all_passes_are_those_of_eval_mode_and_the_mode_is_put_back():
+    modes = set()
+
+    class Watching(ReLU):
+        def forward(self, x):
+            modes.add(self.training)
+            return super().forward(x)
+
+    layer = Sequential(norm=BatchNorm1d(4), watching=Watching()).astype(np.float64).train()
+    report = check_layer(layer, ROWS, training=False)
+    assert report.ok, report
+    assert modes == {False}
+    assert all(inner.training and inner.remembers for _, inner in layer.walk())
+
+
+def test_what_is_no_array_is_refused_by_its_type():
+    with pytest.raises(TypeError, match="need float64, and w is list"):
+        check_function(lambda w: np.square(w), lambda dy: {"w": dy}, {"w": [1.0, 2.0]})
+
+
+def test_a_sample_is_of_different_elements():
+    before, moved = np.arange(1.0, 31), set()
+
+    def forward(x):
+        moved.update(np.flatnonzero(x != before))
+        return x**2
+
+    assert check_function(forward, lambda dy: {"x": 2 * before * dy}, {"x": before.copy()}, elements=29).arrays[0].checked == 29
+    assert len(moved) == 29
+
+
+def test_a_single_number_before_all_else_makes_no_batch_of_two():
+    t, x = np.array(3.0), ROWS.copy()
+    report = check_function(lambda t, x: t * x, lambda dy: {"t": np.sum(dy * x), "x": 2 * t * dy}, {"t": t, "x": x})
+    assert [check.guess != "" for check in report.arrays] == [False, True]
+    assert "multiplied by 2" in report.arrays[1].guess and "batch size" not in report.arrays[1].guess
+
+
+def test_each_backward_follows_a_forward_with_the_arrays_as_they_are():
+    x, w = ROWS.copy(), np.random.default_rng(3).standard_normal((4, 4))
+    last, in_time = {}, []
+
+    def forward(x, w):
+        last.update(x=x.copy(), w=w.copy())
+        return np.tanh(np.tanh(x @ w) @ w)
+
+    def backward(dy):
+        in_time.append(np.array_equal(last["x"], x) and np.array_equal(last["w"], w))
+        h = np.tanh(x @ w)
+        d = dy * (1 - np.tanh(h @ w) ** 2)
+        return {"x": (d @ w.T * (1 - h**2)) @ w.T, "w": h.T @ d}  # the second use of w alone
+
+    assert "in 2 places or more" in check_function(forward, backward, {"x": x, "w": w}).arrays[1].guess
+    assert len(in_time) > 2 and all(in_time)  # two equal passes, and once more for a single output
+
+
+def test_the_floor_of_relative_errors_is_a_thousandth_of_the_largest_element():
+    size = np.array([1.0, 4e-4])  # |a| + |n| = 8e-4 of the second one is below the floor
+    for wrong_by, passes in ((2e-6, True), (3e-6, False)):
+        given = size * [1, 1 + wrong_by]
+        report = check_function(lambda x: np.sum(size * x), lambda dy, g=given: {"x": g}, {"x": np.array([0.3, -0.7])})
+        assert report.ok == passes
+
+
+def test_passes_repeat_up_to_rounding_errors_relative_to_the_largest_element():
+    for noise, repeats in ((1e-14, True), (1e-6, False)):
+        passes = [np.array([0.0, 2.0]), np.array([noise, 2.0])]
+        report = check_function(lambda x: np.sum(x**2), lambda dy, p=passes: {"x": p.pop(0)}, {"x": np.array([0.0, 1.0])})
+        assert report.ok == repeats and report.max_error < 1e-6
+
+
+def test_an_infinite_gradient_fails_and_is_the_worst():
+    given = np.array([2.0, -np.inf, 6.0])
+    report = check_function(lambda x: np.sum(x**2), lambda dy: {"x": given}, {"x": np.array([1.0, 2.0, 3.0])})
+    assert not report.ok and report.max_error == np.inf
+    assert report.arrays[0].worst == (1,) and "infinite" in report.arrays[0].guess
+
+
+# ---- the report
+
+
+def test_the_report_of_a_wrong_gradient_is_its_worst_element_and_a_guess():
+    report = check_function(lambda w: w**2, lambda dy: {"w": -2 * dy * [1.0, 2.0]}, {"w": np.array([1.0, 2.0])})
+    first, array, worst, guess = str(report).splitlines()
+    assert first == "function: WRONG (largest relative error 1.0e+00, allowed 1e-06)"
+    assert array == "  w (2,): all 2 elements, relative error up to 1.0e+00"
+    assert worst.startswith("    worst at w[") and guess.startswith("    guess: the sign is flipped")
+
+
+def test_a_gradient_that_is_rightly_zero_has_no_guess():
+    x, b = ROWS.copy(), np.zeros(4)
+    report = check_function(lambda x, b: x**2 - (b - b), lambda dy: {"x": 2 * x * dy, "b": np.zeros(4)}, {"x": x, "b": b})
+    assert report.ok and [(check.is_zero, check.guess) for check in report.arrays] == [(False, ""), (True, "")]
+
+
+def test_the_report_says_where_no_pattern_is_known():
+    x = np.arange(1.0, 8)
+    wrong = 2 * x * [1.1, 1.3, 0.4, 0.6, 2.2, -0.7, 1.9]
+    report = check_function(lambda x: x**2, lambda dy: {"x": wrong * dy}, {"x": x})
+    assert str(report).splitlines()[-1] == "    guess: none; the wrong elements show no pattern that is known here"
+
+
+def test_the_report_of_kinks_alone_says_so_and_guesses_nothing():
+    assert str(check_layer(ReLU(), np.zeros((2, 3)))).splitlines() == [
+        "ReLU: WRONG (largest relative error inf, allowed 1e-06)",
+        "  x (2, 3): all 6 elements, 6 of them at a kink and skipped, relative error up to inf",
+        "    every element lies at a kink, so nothing was checked: choose inputs that keep away from them",
+    ]
+
+
+# ---- what rounding noise hides at the usual step
+
+
+def test_a_small_gradient_where_there_is_none_is_noticed_although_the_function_is_curved():
+    # at w = 0 all of the change is the curve's, by which the largest steps disagree
+    for curve in (1.5e-10, 0):
+        report = check_function(
+            lambda w, c=curve: np.sum(1 + c * w**3), lambda dy: {"w": 0.9e-10 * np.ones(1)}, {"w": np.zeros(1)}
+        )
+        assert report.arrays[0].max_error > 0.9

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .evidence import FIT_TOLERANCE, Evidence, first_few
+from .evidence import FIT_TOLERANCE, Evidence, first_few, fits
+
+NOISE = 1e-6  # of a measured derivative, relative to the largest one
 
 
 def off_by_one_number(e: Evidence) -> str | None:
@@ -29,11 +31,11 @@ def off_by_one_number(e: Evidence) -> str | None:
 def same_factor_where_wrong(e: Evidence) -> str | None:
     """Right at some elements, and a constant times what it should be at all others."""
     wrong, known = _is_wrong(e), np.isfinite(e.numeric)
-    if wrong.sum() < 3 or wrong.sum() == known.sum() or not e.analytic[known & ~wrong].any():
-        return None
     a, n = e.analytic[wrong], e.numeric[wrong]
-    factor = float(a @ n / (n @ n)) if n.any() else 0.0
-    if abs(factor) < FIT_TOLERANCE or np.abs(a - factor * n).max() > FIT_TOLERANCE * np.abs(a).max():
+    if wrong.sum() < 3 or not a.any() or not n.any() or not e.analytic[known & ~wrong].any():
+        return None
+    factor = float(a @ n / (n @ n))
+    if not fits(a, factor * n):
         return None
     where = wrong_beyond_a_threshold(e) or wrong_slice(e) or f"it is right at {known.sum() - wrong.sum()} elements"
     times = "-1 times (the sign is wrong)" if abs(factor + 1) < FIT_TOLERANCE else f"{factor:.6g} times"
@@ -46,10 +48,8 @@ def wrong_where_zero(e: Evidence) -> str | None:
     wrong, known = _is_wrong(e), np.isfinite(numeric)
     if wrong.sum() < 2:
         return None
-    if 0 < np.count_nonzero(numeric[known]) < known.sum() and np.array_equal(analytic[known] == 0, numeric[known] != 0):
+    if np.array_equal(analytic[known] == 0, numeric[known] != 0):
         return "it is zero where it should not be, and not zero where it should be: the mask is the wrong way round"
-    if wrong.sum() == known.sum():
-        return None
     if not analytic[wrong].any():
         return "it is right where it is not zero, and zero where it should not be: a mask too many, or elements never written"
     if not numeric[wrong].any():
@@ -75,16 +75,16 @@ def wrong_slice(e: Evidence) -> str | None:
     """Wrong on a grid of indices and right elsewhere: a loop leaves out a slice, or does it twice."""
     analytic, numeric = e.analytic, e.numeric
     wrong = _is_wrong(e)
-    if not wrong.any() or not wrong.ndim:
+    if not wrong.any():
         return None
-    wrong_indices = [np.unique(indices) for indices in np.nonzero(wrong)]  # of each axis
+    wrong_indices = [np.unique(indices) for indices in np.argwhere(wrong).T]  # of each axis
     grid = np.zeros(wrong.shape, bool)
     grid[np.ix_(*wrong_indices)] = True
     known = np.isfinite(numeric)
     if wrong[grid & known].mean() < 0.9:
         return None
     partly_wrong = [axis for axis, indices in enumerate(wrong_indices) if len(indices) < numeric.shape[axis]]
-    if not partly_wrong or (known & ~grid).sum() < 2:
+    if (known & ~grid).sum() < 2:
         return None
     condition = " and ".join(f"axis {axis} is {first_few(wrong_indices[axis])}" for axis in partly_wrong)
     condition = f"it is wrong only where {condition}"
@@ -110,7 +110,5 @@ def wrong_border(e: Evidence) -> str | None:
 
 def _is_wrong(e: Evidence) -> np.ndarray:
     """Where the two differ by more than noise: bool, of their shape."""
-    analytic, numeric = e.analytic, e.numeric
-    known = np.isfinite(numeric)
-    scale = np.abs(numeric[known]).max()
-    return known & (np.abs(np.where(known, analytic - numeric, 0)) > FIT_TOLERANCE * 1e-2 * scale)
+    known = np.isfinite(e.numeric)
+    return known & (np.abs(e.analytic - e.numeric) > NOISE * np.abs(e.numeric[known]).max())

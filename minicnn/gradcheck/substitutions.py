@@ -13,7 +13,8 @@ import numpy as np
 
 from .evidence import Evidence
 
-FIRST, PROBES = 3, 12  # elements that are measured for each other array: the first ones, and all if those agree
+MOST_WRONG = 6  # elements that are measured for each other array: so many of the most wrong, and no more of the others
+FIRST = 3  # of them are compared before the rest is measured
 LARGE = 1e3  # for a bias: beyond it all units are switched on
 NEAR = 0.01  # how far from a replacement, relative to its size, the gradient must be another one
 
@@ -24,15 +25,13 @@ def as_if_another_array_were_different(e: Evidence) -> str | None:
         return None
     probes = _probes(e)
     for name, array in e.arrays.items():
-        if array is not e.x and _explains(e, array, array + LARGE * (1 + np.abs(array).max(initial=0)), probes):
+        if array is not e.x and _explains(e, array, np.full_like(array, LARGE), probes):
             return f"it is the gradient for a large {name}, which switches all units on: a mask of the forward pass is missing"
         if np.shares_memory(array, e.values):
             continue
         for replacement, sentence in _replacements(name, array):
-            if np.array_equal(replacement, array) or not _explains(e, array, replacement, probes):
-                continue
-            if not _explains(e, array, _near(replacement), probes):  # or its exact value did not matter, and it was a mask
-                return sentence
+            if _explains(e, array, replacement, probes) and not _explains(e, array, _near(replacement), probes):
+                return sentence  # if the exact value did not matter either, it would be a mask
     return None
 
 
@@ -54,13 +53,11 @@ def _replacements(name: str, array: np.ndarray) -> Iterator[tuple[np.ndarray, st
 
 
 def _probes(e: Evidence) -> list[tuple[int, ...]]:
-    """Indices of measured elements: the most wrong ones first, and then some from all over the array."""
-    off = np.where(np.isfinite(e.numeric), np.abs(e.numeric - e.analytic), -1).ravel()
-    order = [position for position in np.argsort(-off, kind="stable") if off[position] >= 0]
-    half = PROBES // 2
-    rest = order[half:]
-    chosen = order[:half] + rest[:: max(len(rest) // half, 1)][:half]
-    return [tuple(int(i) for i in np.unravel_index(position, e.numeric.shape)) for position in chosen]
+    """Indices of measured elements: the most wrong ones first, and then some that are less and less so."""
+    known = np.isfinite(e.numeric)
+    order = np.argwhere(known)[np.argsort(-np.abs(e.numeric - e.analytic)[known], kind="stable")]
+    chosen = [*order[:MOST_WRONG], *order[MOST_WRONG :: len(order) // MOST_WRONG + 1]]
+    return [tuple(index.tolist()) for index in chosen]
 
 
 def _explains(e: Evidence, array: np.ndarray, replacement: np.ndarray, probes: list[tuple[int, ...]]) -> bool:
@@ -69,10 +66,9 @@ def _explains(e: Evidence, array: np.ndarray, replacement: np.ndarray, probes: l
     try:
         array[...] = replacement
         with np.errstate(all="ignore"):
-            for some in (probes[:FIRST], probes[FIRST:]):
-                for index in some:
-                    gradient[index] = e.derivative_now(index)
-                if not e.explains(gradient):
+            for tried, index in enumerate(probes, 1):
+                gradient[index] = e.derivative_now(index)
+                if tried in (FIRST, len(probes)) and not e.explains(gradient):
                     return False
         return True
     finally:

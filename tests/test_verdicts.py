@@ -129,3 +129,8 @@ def test_a_small_gradient_where_there_is_none_is_noticed_although_the_function_i
             lambda w, c=curve: np.sum(1 + c * w**3), lambda dy: {"w": 0.9e-10 * np.ones(1)}, {"w": np.zeros(1)}
         )
         assert report.arrays[0].max_error > 0.9
+
+
+def test_an_output_without_numbers_cannot_be_checked():
+    report = check_function(lambda x: x[:0], lambda dy: {"x": np.ones(3)}, {"x": np.ones(3)})
+    assert not report.ok and "nothing to differentiate" in str(report)

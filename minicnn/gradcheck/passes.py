@@ -52,6 +52,8 @@ def _fault_of_gradient(name: str, first: np.ndarray | None, second: np.ndarray |
 
 def fault_of_forward(first: np.ndarray, second: np.ndarray) -> str:
     """What makes it impossible to measure a derivative of two results for equal arrays; '' if nothing does."""
+    if first.size == 0:
+        return f"forward() gives an array of shape {first.shape}, of which there is nothing to differentiate"
     if first.dtype != np.float64:
         return f"forward() gives {first.dtype}, expected float64 from float64: something in it converts, and digits are lost"
     if not np.isfinite(first).all():

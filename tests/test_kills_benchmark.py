@@ -1,6 +1,5 @@
 """The command that kills trainings: what its trials compare."""
 
-
 from benchmarks import kills
 
 

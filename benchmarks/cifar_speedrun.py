@@ -7,9 +7,9 @@
 
 Every accuracy is of the 10,000 test pictures, which decide nothing, and stands there twice: of the pictures as they are, and of
 six views of each (`minicnn.recipes.speed_run.six_view_scores`). The time is that of training, from the first batch to the last,
-with the variation of the pictures in it; reading the data and compiling are not. With ``--torch`` PyTorch runs the same recipe
-after ours, from the same first weights, on the same batches and cores. ``--ladder`` begins without any ingredient and adds one
-after the other.
+with the variation of the pictures in it, and in a first run the compilation of kernels; reading the data is not. With
+``--torch`` PyTorch runs the same recipe after ours, from the same first weights, on the same batches and cores. ``--ladder``
+begins without any ingredient and adds one after the other.
 """
 
 from __future__ import annotations

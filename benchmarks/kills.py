@@ -28,6 +28,7 @@ from minicnn.cache import write_bytes
 from minicnn.data import Augmentation
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, ReLU, Sequential
 from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.models.strict import arrays_of
 from minicnn.optim import Adam
 from minicnn.schedules import one_cycle
 from minicnn.training import Trainer
@@ -93,7 +94,7 @@ def train_in(folder: Path) -> None:
     write_bytes(folder / STARTED, b"")
     trainer.fit(x, y, x, y)
     digest = hashlib.sha256()
-    for name, array in sorted(({n: p.value for n, p in net.parameters().items()} | net.state()).items()):
+    for name, array in sorted(arrays_of(net).items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
     write_bytes(folder / DONE, digest.hexdigest().encode())
 

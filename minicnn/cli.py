@@ -224,7 +224,6 @@ def _say(message: Warning | str, category: type[Warning], filename: str, lineno:
 def _transfer(arguments: argparse.Namespace) -> int:
     from .experiment.experiment import Experiment
     from .experiment.presets import Settings
-    from .experiment.report import table
     from .transfer.strategies import TRANSFERABLE
 
     mode = "quick" if arguments.quick else "full" if arguments.full else "default"
@@ -248,9 +247,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         cluster=arguments.cluster,
     )
     results = Experiment(settings).run()
-    print(f"\n{table(results)}\n")
-    print(f"Use it:     minicnn predict {arguments.out / results['model_file']} PICTURES...")
-    print(f"The report: {arguments.out / 'report.html'}")
+    _say_results(results, arguments.out)
     if results["interrupted"]:
         print(f"To go on:   {settings.command}{'' if settings.resume else ' --resume'}")
         return EXIT_INTERRUPTED
@@ -258,7 +255,6 @@ def _transfer(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from .experiment.report import table
     from .from_scratch import Settings, train
 
     settings = Settings(
@@ -279,10 +275,16 @@ def _train(arguments: argparse.Namespace) -> int:
     results = train(settings)
     if results is None:
         return EXIT_INTERRUPTED
-    print(f"\n{table(results)}\n")
-    print(f"Use it:     minicnn predict {arguments.out / results['model_file']} PICTURES...")
-    print(f"The report: {arguments.out / 'report.html'}")
+    _say_results(results, arguments.out)
     return 0
+
+
+def _say_results(results: dict, out: Path) -> None:
+    from .experiment.report import table
+
+    print(f"\n{table(results)}\n")
+    print(f"Use it:     minicnn predict {out / results['model_file']} PICTURES...")
+    print(f"The report: {out / 'report.html'}")
 
 
 def _search(arguments: argparse.Namespace) -> int:

@@ -45,6 +45,6 @@ def test_figures_that_the_page_shows_are_there():
 
 def test_a_part_is_written_between_its_comments_and_nowhere_else():
     page = "a\n<!-- x -->\nold\n<!-- end of x -->\nb"
-    assert make.write_part(page, "x", "new") == "a\n<!-- x -->\nnew\n<!-- end of x -->\nb"
-    with pytest.raises(ValueError, match="the page has no <!-- y -->"):
-        make.write_part(page, "y", "new")
+    assert make.filled(page, "x", "new") == "a\n<!-- x -->\nnew\n<!-- end of x -->\nb"
+    with pytest.raises(ValueError, match="the page has no place for y: it lacks <!-- y -->"):
+        make.filled(page, "y", "new")

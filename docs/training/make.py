@@ -44,6 +44,9 @@ from minicnn.search import LogUniform, RecipeObjective, Study
 from minicnn.training import LayerMonitor, Trainer, range_test, sanity_check
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))  # for the benchmarks, which are not installed
+from benchmarks.zoo import filled  # noqa: E402
+
 PAGE = HERE.parent / "training.md"
 FIGURES = HERE.parent / "figures"
 SEEDS = range(3)
@@ -179,16 +182,6 @@ PARTS: dict[str, Callable[[Place], str | None]] = {
 LONG = ("ensembles", "ablation")
 
 
-def write_part(page: str, name: str, text: str) -> str:
-    """The page with the text between the comments of that name."""
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, found, rest = page.partition(begin)
-    _, found_too, after = rest.partition(end)
-    if not (found and found_too):
-        raise ValueError(f"the page has no {begin} ... {end}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="docs/training/make.py", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=list(PARTS), action="append", help="this part; may be repeated")
@@ -202,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in names:
         text: Any = PARTS[name](place)
         if text and not options.out:
-            page = write_part(PAGE.read_text(encoding="utf-8"), name, text)
+            page = filled(PAGE.read_text(encoding="utf-8"), name, text)
             write_bytes(PAGE, page.encode())
             print(f"{PAGE}: {name}")
     return 0

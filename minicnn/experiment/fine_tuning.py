@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..data.selection import Selection
 from ..inference.batches import infer
 from ..linear_model.base import balanced_weights
 from ..losses import SoftmaxCrossEntropy
@@ -23,19 +24,6 @@ from ..transfer.metrics import confusion_matrix
 from ..transfer.strategies import STRATEGIES
 from ..transfer.surgery import UPPER_FROZEN, freeze_point
 from .task import TrainedRun, TransferTask
-
-
-class Selection:
-    """Some of the pictures, in memory only while they are used: ``selection[i]`` is ``pictures[indices[i]]``."""
-
-    def __init__(self, pictures: np.ndarray, indices: np.ndarray):
-        self.pictures, self.indices = pictures, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, key: int | slice | np.ndarray) -> np.ndarray:
-        return self.pictures[self.indices[key]]
 
 
 def train_layers(

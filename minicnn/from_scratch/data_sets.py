@@ -17,9 +17,9 @@ from ..data.folders import open_pictures
 from ..data.mnist import FASHION_MNIST_CLASSES, MNIST_CLASSES, load_fashion_mnist, load_mnist
 from ..data.picture_set import Findings, PictureSet
 from ..data.preprocessing import Preprocessing
+from ..data.selection import Selection
 from ..data.splits import split_pictures, stratified_split, stratified_subset
 from ..errors import DataError
-from ..experiment.fine_tuning import Selection
 from ..experiment.notes import notes_on_parts
 from .settings import Settings
 

@@ -43,6 +43,14 @@ def test_another_study_in_the_folder_is_not_gone_on_with(here, capsys):
     assert "weight_decay" in capsys.readouterr().err
 
 
+def test_the_figure_of_a_search_among_the_pictures_is_no_class(here, capsys):
+    words = ["--arch", "cifar_net", "--size", "32", "--trials", "1", "--epochs", "1", "--out", "colours/found"]
+    assert main(["search", "--data", "colours", *words]) == 0
+    capsys.readouterr()
+    assert main(["train", "--data", "colours", "--arch", "cifar_net", "--size", "32", "--epochs", "1"]) == 0
+    assert "24 pictures of 2 classes" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("words, says", [(["--method", "guess"], "there are random, grid, coarse-to-fine, halving"),
                                          (["--learning-rates", "1", "0.1"], "0.1")])  # fmt: skip
 def test_what_cannot_be_searched_is_one_sentence(here, capsys, words, says):

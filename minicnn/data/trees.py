@@ -35,7 +35,8 @@ HINTS = {
 
 SYSTEM_FILES = frozenset(("__macosx", "thumbs.db", "desktop.ini", "@eadir"))
 SYSTEM_FOLDERS = frozenset(("lost+found", "$recycle.bin", "recycler", "system volume information", "#recycle", "#snapshot"))
-REPORT_FILES = frozenset(("results.json", "advice.json"))  # of minicnn transfer, train and advise; both begin with the version
+# Of minicnn transfer and train, advise, and search, each with the name that stands first in it
+REPORT_FILES = {"results.json": b"version", "advice.json": b"version", "study.json": b"objective"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Tree:
             self.pictures[parts] = Entry(source, size, head[:32])
             return
         self.others[parts] = kind
-        if parts[-1].lower() in REPORT_FILES and re.match(rb'\{\s*"version"', head):
+        first = REPORT_FILES.get(parts[-1].lower())
+        if first and re.match(rb'\{\s*"' + first, head):
             self.reports.add(parts[:-1])
 
     def add_folder(self, parts: Parts) -> None:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import scipy.special
 
 from minicnn.gradcheck import check_layer
 from minicnn.kernels import elementwise
 from minicnn.layers import (
     ELU,
+    GELU,
     LeakyReLU,
     ReLU,
     ReLU6,
@@ -15,8 +17,12 @@ from minicnn.layers import (
 )
 from minicnn.layers.activation import CLIPS, Activation
 
-ALL = [ReLU(), ReLU6(), LeakyReLU(0.2), ELU(1.5), Sigmoid(), Tanh()]
+ALL = [ReLU(), ReLU6(), LeakyReLU(0.2), ELU(1.5), Sigmoid(), Tanh(), GELU()]
 KINKY = [ReLU(), ReLU6(), LeakyReLU(0.2)]
+
+# where GELU's tanh is 1/2: c (x + 0.044715 x^3) = log(3) / 2, with c = sqrt(2 / pi)
+GELU_AT_HALF = np.roots([0.044715, 0, 1, -np.log(3) / 2 * np.sqrt(np.pi / 2)])[-1].real
+GELU_SLOPE = 0.75 + GELU_AT_HALF * 3 / 8 * np.sqrt(2 / np.pi) * (1 + 0.134145 * GELU_AT_HALF**2)
 
 
 def through(layer, x, dy=None):
@@ -35,6 +41,8 @@ def through(layer, x, dy=None):
         (ELU(2), [-np.log(2), 0, 3], [-1, 0, 3], [1, 2, 1]),
         (Sigmoid(), [0, np.log(3), -np.log(3)], [0.5, 0.75, 0.25], [0.25, 0.1875, 0.1875]),
         (Tanh(), [0, np.log(2), -np.log(2)], [0, 0.6, -0.6], [1, 0.64, 0.64]),
+        (GELU(), [0, 20, -20], [0, 20, 0], [0.5, 1, 0]),
+        (GELU(), [GELU_AT_HALF, -GELU_AT_HALF], [0.75 * GELU_AT_HALF, -0.25 * GELU_AT_HALF], [GELU_SLOPE, 1 - GELU_SLOPE]),
     ],
 )
 def test_values_and_slopes_by_hand(layer, x, y, slope):
@@ -117,12 +125,12 @@ def test_arrays_that_are_not_contiguous_are_read_right(layer):
 
 
 @pytest.mark.parametrize("layer", ALL, ids=str)
-def test_only_the_output_is_remembered_and_the_argument_is_not_touched(layer):
+def test_only_the_output_is_remembered_or_the_input_of_gelu_and_the_argument_is_not_touched(layer):
     x = np.linspace(-2, 8, 11)
     before = x.copy()
     y = layer.train().forward(x)
-    assert list(layer._remembered) == ["y"]
-    assert layer._remembered["y"] is y
+    [(name, kept)] = layer._remembered.items()
+    assert (name, kept is x) == ("x", True) if isinstance(layer, GELU) else (name, kept is y) == ("y", True)
     layer.backward(np.ones_like(x))
     assert layer._remembered is None
     assert np.array_equal(x, before)
@@ -162,6 +170,7 @@ def test_pytorch_gives_the_same(dtype):
         "ELU": lambda x: functional.elu(x, 1.5),
         "Sigmoid": torch.sigmoid,
         "Tanh": torch.tanh,
+        "GELU": lambda x: functional.gelu(x, approximate="tanh"),
     }
     x = np.random.default_rng(0).uniform(-9, 9, 1000).astype(dtype)
     dy = np.random.default_rng(1).standard_normal(1000).astype(dtype)
@@ -205,3 +214,17 @@ def test_slopes_and_limits_are_finite_and_may_be_zero(activation):
     for bad in (np.inf, np.nan, -1e-9):
         with pytest.raises(ValueError, match="0 or more"):
             activation(bad)
+
+
+def test_gelu_is_within_5e_4_of_x_times_the_normal_distribution_function():
+    x = np.linspace(-40, 40, 80001)
+    y, dx = through(GELU(), x)
+    assert abs(y - x * scipy.special.ndtr(x)).max() < 5e-4
+    slope = scipy.special.ndtr(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    assert abs(dx - slope).max() < 1.5e-3
+
+
+def test_gelu_of_huge_numbers_is_a_relu():
+    for dtype, huge in ((np.float32, 3e38), (np.float64, 1e308)):
+        y, dx = through(GELU(), np.array([huge, -huge, np.inf, -np.inf], dtype))
+        assert y.tolist() == [dtype(huge), 0, np.inf, 0] and dx.tolist() == [1, 0, 1, 0]

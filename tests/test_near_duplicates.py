@@ -55,6 +55,14 @@ def test_nothing_is_seen_in_a_picture_of_one_grey():
     assert crop_correlation(np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)) == 0
 
 
+def test_a_part_that_hardly_varies_beside_the_rest_of_its_picture_shows_nothing():
+    detail = np.random.default_rng(0).random((19, 19), np.float32)
+    for contrast, is_seen in ((1, True), (0.01, False)):
+        picture = np.random.default_rng(1).random((32, 32), np.float32)
+        picture[13:, 13:] = 0.5 + contrast * (detail - 0.5)
+        assert (crop_correlation(detail, picture) > 0.9) == is_seen
+
+
 def codes(count, *close):
     """Codes (count, 40) that point anywhere, but those of the pairs in nearly the same direction."""
     rng = np.random.default_rng(1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.gradcheck import check_function, check_layer
+from minicnn.gradcheck.report import ArrayCheck, Report
 from minicnn.layers import BatchNorm1d, ReLU, Sequential
 
 ROWS = np.random.default_rng(1).standard_normal((5, 4))
@@ -87,6 +88,17 @@ def test_an_infinite_gradient_fails_and_is_the_worst():
     assert report.arrays[0].worst == (1,) and "infinite" in report.arrays[0].guess
 
 
+def test_of_equally_wrong_elements_the_first_is_named():
+    given = np.array([2.0, np.nan, np.nan])
+    report = check_function(lambda x: np.sum(x**2), lambda dy: {"x": given}, {"x": np.array([1.0, 2.0, 3.0])})
+    assert report.arrays[0].worst == (1,)
+
+
+def test_an_argument_that_holds_nan_is_not_taken_for_a_changed_one():
+    x = np.array([1.0, np.nan])
+    assert check_function(lambda x: x[:1] ** 2, lambda dy: {"x": np.array([2.0, 0.0]) * dy}, {"x": x}).faults == []
+
+
 # ---- the report
 
 
@@ -96,6 +108,14 @@ def test_the_report_of_a_wrong_gradient_is_its_worst_element_and_a_guess():
     assert first == "function: WRONG (largest relative error 1.0e+00, allowed 1e-06)"
     assert array == "  w (2,): all 2 elements, relative error up to 1.0e+00"
     assert worst.startswith("    worst at w[") and guess.startswith("    guess: the sign is flipped")
+
+
+def test_an_error_of_just_the_tolerance_is_reported_as_a_right_gradient_is():
+    report = Report("function", 0.5, [ArrayCheck("x", (2,), checked=2, max_error=0.5, worst=(1,))])
+    assert report.ok and str(report).splitlines() == [
+        "function: all gradients are right (largest relative error 5.0e-01, allowed 5e-01)",
+        "  x (2,): all 2 elements, relative error up to 5.0e-01",
+    ]
 
 
 def test_a_gradient_that_is_rightly_zero_has_no_guess():
@@ -129,6 +149,14 @@ def test_a_small_gradient_where_there_is_none_is_noticed_although_the_function_i
             lambda w, c=curve: np.sum(1 + c * w**3), lambda dy: {"w": 0.9e-10 * np.ones(1)}, {"w": np.zeros(1)}
         )
         assert report.arrays[0].max_error > 0.9
+
+
+def test_what_noise_hides_at_the_usual_step_must_be_right_to_two_percent():
+    # 1 + 1e-9 w: with a step of 1e-5 its last digit changes or not, with one of 0.01 the derivative has five digits
+    for wrong_by, passes in ((0.015, True), (0.03, False)):
+        given = np.array([1e-9 * (1 + wrong_by)])
+        report = check_function(lambda w: np.sum(1 + 1e-9 * w), lambda dy, g=given: {"w": g}, {"w": np.array([0.5])})
+        assert report.ok == passes
 
 
 def test_an_output_without_numbers_cannot_be_checked():

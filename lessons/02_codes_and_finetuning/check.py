@@ -203,8 +203,10 @@ def classifier_of_size(student: Student, rng: np.random.Generator, N: int, D: in
 
 
 def choosing(student: Student, rng: np.random.Generator) -> None:
-    for order in (1, -1):  # by growing strength and by falling strength
-        trial = Trial(rng)
+    first, second = Trial(rng), Trial(rng)
+    while second.best == first.best:  # so that an answer which keeps its choice from one call to the next is noticed
+        second = Trial(rng)
+    for trial, order in ((first, 1), (second, -1)):  # by growing strength and by falling strength
         choose_along(student, trial, trial.strengths[::order], rng)
 
 
@@ -228,7 +230,7 @@ def choose_along(student: Student, trial: Trial, path: tuple[float, ...], rng: n
                 "in it, and so its accuracy is no longer an honest one. Choose by the validation part"
             )
     chosen, accuracy = answer(y_test)
-    best = trial.strengths[trial.BEST]
+    best = trial.best
     if chosen != best:
         raise Mistake(f"chose {chosen:g}, expected {best:g}: {why_not(trial, float(chosen))}")
     if untried := [f"{strength:g}" for strength in path if (trial.train, strength) not in trial.fits]:

@@ -28,6 +28,7 @@ class Trial:
 
     def __init__(self, rng: np.random.Generator):
         self.strengths = tuple(float(s) for s in 10.0 ** np.sort(rng.choice(np.arange(-5, 4), 4, replace=False)))
+        self.best = self.strengths[self.BEST]
         self.part_of = np.repeat(list(self.SIZES), list(self.SIZES.values()))
         self.x = rng.standard_normal((len(self.part_of), 12))
         self.y = rng.permutation(np.arange(len(self.x)) % 2)

@@ -53,7 +53,7 @@ def compare(
         error = _error_at(index, a, measured[index], difference, floor, tolerance)
         if error is None:
             check.kinks, check.checked, numeric[index] = check.kinks + 1, check.checked - 1, np.nan
-        elif error > check.max_error or check.worst is None:
+        elif error > check.max_error:
             check.max_error, check.worst, check.analytic, check.numeric = error, index, a, float(numeric[index])
     if check.kinks and not check.checked:
         check.max_error = np.inf

@@ -19,7 +19,7 @@ class ArrayCheck:
     max_error : float
         The largest relative error; infinite where the gradient is missing, has the wrong shape or is not a number.
     worst : tuple of int or None
-        The index with the largest error, where the gradients are ``analytic`` and ``numeric``.
+        The index with the largest error, where the gradients are ``analytic`` and ``numeric``; None if there is no error.
     problem : str
         What is wrong with the gradient as a whole; '' if nothing is.
     guess : str

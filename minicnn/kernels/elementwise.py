@@ -1,8 +1,8 @@
 """Functions applied to each element alone: the activations, forward and backward, and the sum of two arrays.
 
 Each computes the equation in its docstring, a line of NumPy; what is added to that is a single pass over memory, in all
-threads. Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope here can be read
-from it. The comparisons are arranged so that a NaN in x fails them and is passed on to y, and from y to dx, and no ``fastmath``
+threads. Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope but GELU's can be
+read from it. The comparisons are arranged so that a NaN in x fails them and is passed on to y, and from y to dx, and no ``fastmath``
 lets the compiler assume that there are none. Where the slope is 0 by definition, dx is 0 whatever dy is.
 """
 
@@ -18,7 +18,10 @@ from ..runtime.parallel import new_array, parallel_for, serial_if
 
 NO_CLIP = (-math.inf, math.inf)  # (low, high) of min(max(y, low), high)
 
+GELU_CONSTANTS = (math.sqrt(2 / math.pi), 0.044715)  # c and a of tanh(c (x + a x^3))
+
 SERIAL_BELOW_ELEMENTS = 1 << 14  # waking other threads would take longer than the work
+CACHED_ELEMENTS = 1 << 12  # what is gone over several times stays in the first-level cache
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
@@ -79,6 +82,16 @@ def tanh_forward(x: np.ndarray) -> np.ndarray:
 def tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy * (1 - y^2)."""
     return _backward(_tanh_gradient, dy, y)
+
+
+def gelu_forward(x: np.ndarray) -> np.ndarray:
+    """y = x (1 + t) / 2, with t = tanh(sqrt(2 / pi) (x + 0.044715 x^3))."""
+    return _forward(_gelu, x, *GELU_CONSTANTS)
+
+
+def gelu_backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """dx = dy ((1 + t) + x (1 - t^2) sqrt(2 / pi) (1 + 3 * 0.044715 x^2)) / 2. It works from x: two x can have the same y."""
+    return _backward(_gelu_gradient, dy, np.ascontiguousarray(x), *GELU_CONSTANTS)
 
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -236,3 +249,52 @@ def _tanh(x, y):
 def _tanh_gradient(dy, y, dx):
     for i in range(dx.size):
         dx[i] = dy[i] * (1 - y[i] * y[i])
+
+
+def _gelu(x, y, c, a):
+    for part in _cached_parts(x.size):
+        _gelu_tanh(x[part], y[part], c, a)
+        _gelu_of_tanh(x[part], y[part], y[part])
+
+
+def _gelu_gradient(dy, x, dx, c, a):
+    for part in _cached_parts(x.size):
+        _gelu_tanh(x[part], dx[part], c, a)
+        _gelu_slope(dy[part], x[part], dx[part], dx[part], c, a)
+
+
+def _cached_parts(size):
+    return [slice(start, start + CACHED_ELEMENTS) for start in range(0, size, CACHED_ELEMENTS)]
+
+
+def _gelu_tanh(x, t, c, a):
+    _gelu_argument(x, t, c, a)
+    np.tanh(t, out=t)
+
+
+@loop
+def _gelu_argument(x, u, c, a):
+    for i in range(x.size):
+        u[i] = c * (x[i] + a * x[i] * x[i] * x[i])
+
+
+@loop
+def _gelu_of_tanh(x, t, y):
+    one, half = x.dtype.type(1), x.dtype.type(0.5)
+    for i in range(x.size):
+        if t[i] == -one:
+            y[i] = 0  # for x = -inf, too
+        else:
+            y[i] = half * x[i] * (one + t[i])
+
+
+@loop
+def _gelu_slope(dy, x, t, dx, c, a):
+    one, half, three = x.dtype.type(1), x.dtype.type(0.5), x.dtype.type(3)
+    for i in range(x.size):
+        square = t[i] * t[i]
+        rise = c * x[i] * (one + three * a * x[i] * x[i])
+        if square == one:
+            dx[i] = half * dy[i] * (one + t[i])  # for infinite x, too
+        else:
+            dx[i] = half * dy[i] * (one + t[i] + rise * (one - square))

@@ -1,6 +1,6 @@
 """Layers: one concept a file, each with its equation and its written-out backward pass."""
 
-from .activation import ELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Tanh
+from .activation import ELU, GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Tanh
 from .adaptive_pool import AdaptiveAvgPool2d
 from .auxiliary import AuxiliaryHead
 from .base import Layer, Parameter
@@ -20,6 +20,7 @@ from .whitening import patch_whitening, whitening_conv
 
 __all__ = [
     "ELU",
+    "GELU",
     "AdaptiveAvgPool2d",
     "AuxiliaryHead",
     "AvgPool2d",

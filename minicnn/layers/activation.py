@@ -1,7 +1,7 @@
 """Activations: a function applied to each element alone, on inputs of any shape.
 
-All remember y = f(x) and nothing else: their slopes can be computed from it, and the layer above keeps it as its own input
-anyway. A network must not hide that it has broken: NaN in x is NaN in y, and in dx. NaN in dy is passed on as well, but where a
+All but GELU remember y = f(x) and nothing else: their slopes can be computed from it, and the layer above keeps it as its own
+input anyway. A network must not hide that it has broken: NaN in x is NaN in y, and in dx. NaN in dy is passed on as well, but where a
 slope is 0 by definition, as ReLU's below zero, dx is 0 whatever dy is.
 """
 
@@ -175,3 +175,29 @@ class Tanh(Activation):
 
     def _gradient(self, dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         return elementwise.tanh_backward(dy, y)
+
+
+class GELU(Activation):
+    """Gaussian error linear unit: x times the probability that a standard normal number is below x, here by a tanh::
+
+        y  = x Phi(x),  Phi(x) ~ (1 + t) / 2           with t = tanh(c (x + 0.044715 x^3)), c = sqrt(2 / pi)
+        dx = dy ((1 + t) / 2 + x (1 - t^2) / 2 * c (1 + 3 * 0.044715 x^2))
+
+    which differs from the exact one by 5e-4 at most. Smooth everywhere; it falls to -0.17 at x = -0.75 and rises to 0 again
+    towards -inf, so that it remembers x: y does not tell on which side of the lowest point x was.
+
+    Hendrycks & Gimpel 2016, "Gaussian Error Linear Units (GELUs)", arXiv 1606.08415, section 2.
+
+    >>> GELU().forward(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.1588,  0.    ,  1.9546])
+    """
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.check_input(x)
+        self.remember(x=x)
+        return elementwise.gelu_forward(x)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        x = self.recall().x
+        self.check_gradient(dy, x.shape, x.dtype)
+        return elementwise.gelu_backward(dy, x)

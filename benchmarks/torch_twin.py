@@ -60,6 +60,7 @@ def _twin(layer: ours.Layer, shape: tuple[int, ...], may_overwrite: bool) -> nn.
         ours.ReLU6: lambda: nn.ReLU6(may_overwrite),
         ours.LeakyReLU: lambda: nn.LeakyReLU(layer.slope, may_overwrite),
         ours.ELU: lambda: nn.ELU(layer.alpha),
+        ours.GELU: lambda: nn.GELU(approximate="tanh"),
         ours.Sigmoid: nn.Sigmoid,
         ours.Tanh: nn.Tanh,
         ours.Dropout: lambda: nn.Dropout(layer.p),

@@ -179,7 +179,7 @@ def test_pytorch_gives_the_same(dtype):
         their_x = torch.from_numpy(x).requires_grad_()
         their_y = theirs[str(layer)](their_x)
         their_y.backward(torch.from_numpy(dy))
-        close = {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-10, "atol": 1e-12}
+        close = {"rtol": 1e-5, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-10, "atol": 1e-12}
         np.testing.assert_allclose(y, their_y.detach().numpy(), **close)
         np.testing.assert_allclose(dx, their_x.grad.numpy(), **close)
 

@@ -306,7 +306,8 @@ def network():
         relu=ours.ReLU(),
         pool=ours.MaxPool2d(3, 2, ceil_mode=True),
         down=ours.Residual(
-            ours.Sequential(conv=ours.Conv2d(6, 8, 3, 2, 1, rng=rng), elu=ours.ELU()), ours.Conv2d(6, 8, 1, 2, rng=rng)
+            ours.Sequential(conv=ours.Conv2d(6, 8, 3, 2, 1, rng=rng), elu=ours.ELU(), gelu=ours.GELU()),
+            ours.Conv2d(6, 8, 1, 2, rng=rng),
         ),
         both=ours.Concat(
             one=ours.Sequential(conv=ours.Conv2d(8, 3, 1, rng=rng), leaky=ours.LeakyReLU(0.2)),

@@ -86,6 +86,7 @@ LAYERS = {
     "leaky": layers.LeakyReLU(0.2),
     "relu6": Sequential(wide=Conv2d(6, 4, 3, rng=0), relu=layers.ReLU6()),
     "elu": layers.ELU(0.7),
+    "gelu": layers.GELU(),
     "sigmoid": layers.Sigmoid(),
     "tanh": layers.Tanh(),
     "shortcut": layers.Residual(Conv2d(6, 8, 1, rng=0), Conv2d(6, 8, 1, rng=1)),

@@ -15,6 +15,7 @@ from minicnn import layers, losses
 from minicnn.gradcheck import check_layer, check_loss
 from minicnn.layers import (
     ELU,
+    GELU,
     AdaptiveAvgPool2d,
     AuxiliaryHead,
     AvgPool2d,
@@ -94,6 +95,7 @@ CASES = {
     "ReLU6": (ReLU6(), 5 * PICTURES),
     "LeakyReLU": (LeakyReLU(0.1), PICTURES),
     "ELU": (ELU(0.7), PICTURES),
+    "GELU": (GELU(), PICTURES),
     "Sigmoid": (Sigmoid(), PICTURES),
     "Tanh": (Tanh(), PICTURES),
     "Dropout": (Dropout(0.4, rng=0), PICTURES),

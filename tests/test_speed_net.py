@@ -13,13 +13,13 @@ def by_torch(num_classes):
 
     def block(before, after):
         return [
-            nn.Conv2d(before, after, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(after), nn.ReLU(),
-            nn.Conv2d(after, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
+            nn.Conv2d(before, after, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(after), nn.GELU("tanh"),
+            nn.Conv2d(after, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.GELU("tanh"),
         ]  # fmt: skip
 
     blocks = [layer for before, after in ((24, 64), (64, 256), (256, 256)) for layer in block(before, after)]
     return nn.Sequential(
-        nn.Conv2d(3, 24, 2), nn.ReLU(), *blocks, nn.MaxPool2d(3), nn.Flatten(), nn.Linear(256, num_classes, bias=False)
+        nn.Conv2d(3, 24, 2), nn.GELU("tanh"), *blocks, nn.MaxPool2d(3), nn.Flatten(), nn.Linear(256, num_classes, bias=False)
     )
 
 
@@ -36,7 +36,7 @@ def test_random_weights_give_the_scores_of_pytorch():
 
 
 def test_gradients_are_those_of_pytorch():
-    model = shaken(speed_net(rng=0))
+    model = shaken(speed_net(rng=1))  # with 0, the largest two of a pooling window differ by rounding alone
     model.unfreeze()
     assert_same_gradients(model, by_torch(10), (4, 3, 32, 32))
 

@@ -1,9 +1,9 @@
 """Functions applied to each element alone: the activations, forward and backward, and the sum of two arrays.
 
 Each computes the equation in its docstring, a line of NumPy; what is added to that is a single pass over memory, in all
-threads. Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope but GELU's can be
-read from it. The comparisons are arranged so that a NaN in x fails them and is passed on to y, and from y to dx, and no ``fastmath``
-lets the compiler assume that there are none. Where the slope is 0 by definition, dx is 0 whatever dy is.
+threads. Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope but that of GELU
+can be read from it. The comparisons are arranged so that a NaN in x fails them and is passed on to y, and from y to dx, and no
+``fastmath`` lets the compiler assume that there are none. Where the slope is 0 by definition, dx is 0 whatever dy is.
 """
 
 from __future__ import annotations
@@ -254,13 +254,13 @@ def _tanh_gradient(dy, y, dx):
 def _gelu(x, y, c, a):
     for part in _cached_parts(x.size):
         _gelu_tanh(x[part], y[part], c, a)
-        _gelu_of_tanh(x[part], y[part], y[part])
+        _gelu_of_tanh(x[part], y[part])
 
 
 def _gelu_gradient(dy, x, dx, c, a):
     for part in _cached_parts(x.size):
         _gelu_tanh(x[part], dx[part], c, a)
-        _gelu_slope(dy[part], x[part], dx[part], dx[part], c, a)
+        _gelu_slope(dy[part], x[part], dx[part], c, a)
 
 
 def _cached_parts(size):
@@ -279,22 +279,25 @@ def _gelu_argument(x, u, c, a):
 
 
 @loop
-def _gelu_of_tanh(x, t, y):
+def _gelu_of_tanh(x, y):
+    """y holds the tanh before."""
     one, half = x.dtype.type(1), x.dtype.type(0.5)
     for i in range(x.size):
-        if t[i] == -one:
+        if y[i] == -one:
             y[i] = 0  # for x = -inf, too
         else:
-            y[i] = half * x[i] * (one + t[i])
+            y[i] = half * x[i] * (one + y[i])
 
 
 @loop
-def _gelu_slope(dy, x, t, dx, c, a):
+def _gelu_slope(dy, x, dx, c, a):
+    """dx holds the tanh before."""
     one, half, three = x.dtype.type(1), x.dtype.type(0.5), x.dtype.type(3)
     for i in range(x.size):
-        square = t[i] * t[i]
+        t = dx[i]
+        flat = one - t * t
         rise = c * x[i] * (one + three * a * x[i] * x[i])
-        if square == one:
-            dx[i] = half * dy[i] * (one + t[i])  # for infinite x, too
+        if flat == 0:
+            dx[i] = half * dy[i] * (one + t)  # for infinite x, too
         else:
-            dx[i] = half * dy[i] * (one + t[i] + rise * (one - square))
+            dx[i] = half * dy[i] * (one + t + rise * flat)

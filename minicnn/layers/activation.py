@@ -1,8 +1,8 @@
 """Activations: a function applied to each element alone, on inputs of any shape.
 
 All but GELU remember y = f(x) and nothing else: their slopes can be computed from it, and the layer above keeps it as its own
-input anyway. A network must not hide that it has broken: NaN in x is NaN in y, and in dx. NaN in dy is passed on as well, but where a
-slope is 0 by definition, as ReLU's below zero, dx is 0 whatever dy is.
+input anyway. A network must not hide that it has broken: NaN in x is NaN in y, and in dx. NaN in dy is passed on as well, but
+where a slope is 0 by definition, as ReLU's below zero, dx is 0 whatever dy is.
 """
 
 from __future__ import annotations

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.elementwise import GELU_CONSTANTS
 from ..layers import (
     ELU,
+    GELU,
     AdaptiveAvgPool2d,
     AuxiliaryHead,
     AvgPool2d,
@@ -258,6 +260,17 @@ def _relu6(graph: Graph, layer: ReLU6, path: str, x: str, shape: Shape) -> str:
     return graph.node("Clip", [x, *limits], path)
 
 
+def _gelu(graph: Graph, layer: GELU, path: str, x: str, shape: Shape) -> str:
+    """x (1 + tanh(c x (1 + a x^2))) / 2, node by node: ONNX has a node for it only since version 20."""
+    numbers = dict(zip(("c", "a"), GELU_CONSTANTS, strict=True)) | {"one": 1.0, "half": 0.5}
+    c, a, one, half = (graph.constant(f"/gelu.{name}", np.array(value, np.float32)) for name, value in numbers.items())
+    square = graph.node("Mul", [x, x], f"{path}.square")
+    growing = graph.node("Add", [graph.node("Mul", [square, a], f"{path}.scaled"), one], f"{path}.growing")
+    argument = graph.node("Mul", [graph.node("Mul", [x, growing], f"{path}.cubic"), c], f"{path}.argument")
+    gate = graph.node("Add", [graph.node("Tanh", [argument], f"{path}.tanh"), one], f"{path}.gate")
+    return graph.node("Mul", [graph.node("Mul", [x, half], f"{path}.half"), gate], path)
+
+
 def _elementwise(operator: str, **arguments: str) -> Callable[..., str]:
     """An activation: a node whose attributes are attributes of the layer."""
 
@@ -299,6 +312,7 @@ TRANSLATIONS: dict[type[Layer], Callable[..., str]] = {
     ReLU6: _relu6,
     LeakyReLU: _elementwise("LeakyRelu", alpha="slope"),
     ELU: _elementwise("Elu", alpha="alpha"),
+    GELU: _gelu,
     Sigmoid: _elementwise("Sigmoid"),
     Tanh: _elementwise("Tanh"),
     Flatten: _flatten,

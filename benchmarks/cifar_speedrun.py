@@ -2,14 +2,15 @@
 
 ::
 
-    python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N] [--torch] [--ladder] [--threads N] [--json FILE]
+    python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N] [--torch] [--ladder] [--muon] [--threads N] [--json FILE]
     python -m benchmarks.cifar_speedrun --quick        # 2,000 pictures, one epoch: shows that all of it works
 
 Every accuracy is of the 10,000 test pictures, which decide nothing, and stands there twice: of the pictures as they are, and of
 six views of each (`minicnn.recipes.speed_run.six_view_scores`). The time is that of training, from the first batch to the last,
 with the variation of the pictures in it, and in a first run the compilation of kernels; reading the data is not. With
 ``--torch`` PyTorch runs the same recipe after ours, from the same first weights, on the same batches and cores. ``--ladder``
-begins without any ingredient and adds one after the other.
+begins without any ingredient and adds one after the other. ``--muon`` adds a run with Muon (`minicnn.recipes.MuonSpeedRun`),
+of fewer epochs, here alone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 from minicnn.cache import write_bytes
 from minicnn.data.cifar10 import CIFAR10_CLASSES, find_cifar10
 from minicnn.models import Model
+from minicnn.recipes import MuonSpeedRun
 from minicnn.recipes.speed_run import SpeedRun, six_view_scores
 from minicnn.runtime.workers import get_threads, set_threads
 from minicnn.training.callbacks import Callback
@@ -64,9 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", metavar="FOLDER", help="with CIFAR-10 (default: where MINICNN_DATA says)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each recipe (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N")
-    parser.add_argument("--epochs", type=int, default=SpeedRun.epochs, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="(default: those of the recipe)")
     parser.add_argument("--torch", action="store_true", help="the same in PyTorch")
     parser.add_argument("--ladder", action="store_true", help="one ingredient after the other")
+    parser.add_argument("--muon", action="store_true", help="also with Muon, which PyTorch does not run")
     parser.add_argument("--threads", type=int, metavar="N", help="of both sides (default: as many as there are cores)")
     parser.add_argument("--quick", action="store_true", help="2,000 pictures, one epoch")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all numbers go")
@@ -85,10 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{machine['processor']}, {get_threads()} threads, {machine['matrix_product_gflops']:.0f} GFLOP/s, {machine['date']}")
 
     rows = []
-    for recipe_name, recipe in recipes(options.epochs, options.ladder):
+    for recipe_name, recipe in recipes(options.epochs, options.ladder, options.muon):
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             model = recipe.network(x, CIFAR10_CLASSES, seed)
-            for who in ("minicnn", "PyTorch") if options.torch else ("minicnn",):
+            for who in ("minicnn", "PyTorch") if options.torch and not isinstance(recipe, MuonSpeedRun) else ("minicnn",):
                 started = time.perf_counter()
                 scores = TRAIN[who](recipe, model, x, y, seed)
                 minutes = (time.perf_counter() - started) / 60
@@ -107,16 +110,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def recipes(epochs: int, ladder: bool) -> list[tuple[str, SpeedRun]]:
-    """The recipe with everything; for a ladder also those before it, from the bare one on."""
-    full = SpeedRun(epochs=epochs)
-    if not ladder:
-        return [("all ingredients", full)]
-    rungs, recipe = [("none of them", replace(full, **BARE))], replace(full, **BARE)
-    for name in INGREDIENTS:
-        recipe = replace(recipe, **{name: True})
-        rungs.append((f"+ {name.replace('_', ' ')}", recipe))
-    return rungs
+def recipes(epochs: int | None, ladder: bool, muon: bool) -> list[tuple[str, SpeedRun]]:
+    """The recipe with everything; for a ladder also those before it, from the bare one on; and the one with Muon."""
+    full = SpeedRun(epochs=epochs or SpeedRun.epochs)
+    rungs = [("all ingredients", full)]
+    if ladder:
+        recipe = replace(full, **BARE)
+        rungs = [("none of them", recipe)]
+        for name in INGREDIENTS:
+            recipe = replace(recipe, **{name: True})
+            rungs.append((f"+ {name.replace('_', ' ')}", recipe))
+    return rungs + ([("Muon", MuonSpeedRun(epochs=epochs or MuonSpeedRun.epochs))] if muon else [])
 
 
 def means(rows: list[dict]) -> list[dict]:

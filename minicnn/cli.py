@@ -137,7 +137,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
                        "or your own pictures as in transfer")  # fmt: skip
     train.add_argument("--arch", metavar="NAME", help="the architecture, e.g. vgg_small (default: that of the recipe)")
     train.add_argument("--recipe", metavar="NAME",
-                       help="digits, clothes, objects, speed-run, photographs or adamw "
+                       help="digits, clothes, objects, speed-run, speed-run-muon, photographs or adamw "
                        "(default: the usual one for the data)")  # fmt: skip
     train.add_argument("--epochs", type=_positive, metavar="N", help="(default: as many as the recipe says)")
     train.add_argument("--batch-size", type=_positive, metavar="N", help="(default: that of the recipe)")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn.recipes import RECIPES, USUAL, AdamWRecipe, Recipe, SpeedRun
+from minicnn.recipes import RECIPES, USUAL, AdamWRecipe, MuonSpeedRun, Recipe, SpeedRun
 from minicnn.recipes.base import build, preprocessing_of
 from minicnn.recipes.speed_run import six_view_scores
 from minicnn.training.callbacks import Callback
@@ -56,7 +56,7 @@ def test_each_named_recipe_builds_its_network_and_trainer(name):
     model = recipe.network(x, CLASSES, seed=0)
     trainer = recipe.trainer(model, seed=0)
     assert model.architecture == recipe.architecture and trainer.epochs == recipe.epochs
-    varied = trainer.augment(x, np.random.default_rng(0)) if name != "speed-run" else x
+    varied = trainer.augment(x, np.random.default_rng(0)) if "speed-run" not in name else x
     assert varied.shape == x.shape and model.forward(trainer.prepare(varied)).shape == (20, 10)
 
 
@@ -132,6 +132,35 @@ def test_rates_and_decays_of_the_groups():
         assert group.momentum == 0.85 and group.nesterov
     assert len(betas.parameters) == 6 and list(head.parameters) == ["fc.w"]
     assert replace(SpeedRun(), fast_biases=False).optimizer(model).optimizers[1].learning_rate == 1.5
+
+
+def test_muon_has_the_filters_and_sgd_what_else_there_is():
+    model = MuonSpeedRun().network(pictures()[0], CLASSES, seed=0)
+    muon, biases, head = MuonSpeedRun().optimizer(model).optimizers
+    assert list(muon.parameters) == [f"block{i}.conv{j}.w" for i in (1, 2, 3) for j in (1, 2)]
+    assert set(biases.parameters) >= {"whiten.b", "block1.norm1.beta"} and list(head.parameters) == ["fc.w"]
+    assert len(muon.parameters) + len(biases.parameters) + 1 == len(model.parameters())
+    for group in (biases, head):
+        assert group.learning_rate * group.weight_decay == pytest.approx(0.004)
+
+
+def test_with_muon_filters_keep_their_lengths_and_the_run_learns():
+    x, y = pictures()
+    recipe = MuonSpeedRun(epochs=5, batch_size=20, learning_rate=0.1)
+    model, lengths = recipe.network(x, CLASSES, seed=0), []
+
+    class Look(Callback):
+        def on_gradients(self, run):
+            lengths.append(
+                [
+                    np.linalg.norm(p.value) / len(p.value) ** 0.5
+                    for p in recipe.optimizer(model).optimizers[0].parameters.values()
+                ]
+            )
+
+    history = recipe.trainer(model, seed=0, progress=False, callbacks=[Look()]).fit(x, y)
+    np.testing.assert_allclose(lengths, 1, rtol=1e-5)
+    assert len(lengths) == 15 and history.epochs[-1]["loss"] < 0.9 * history.epochs[0]["loss"]
 
 
 def test_each_ingredient_can_be_left_out():

@@ -35,6 +35,12 @@ def test_one_over_t_halves_after_one_kth_of_the_run():
     assert schedules.one_over_t(k=0)(0.5) == 1
 
 
+def test_linear_is_a_straight_line_to_its_end():
+    assert [schedules.linear()(p) for p in (0, 0.25, 1)] == [1, 0.75, 0]
+    assert [schedules.linear(final=0.2)(p) for p in (0, 0.25, 1)] == pytest.approx([1, 0.8, 0.2])
+    assert schedules.linear(final=1)(0.5) == 1
+
+
 def test_cosine_is_half_a_wave():
     factor = schedules.cosine()
     # (1 + cos 60 degrees) / 2 = 0.75
@@ -99,6 +105,7 @@ def test_without_being_told_the_constants_are_those_of_the_sources():
     assert defaults(schedules.step) == {"drops": (0.5, 0.75), "factor": 0.1}
     assert defaults(schedules.exponential) == {"final": 0.01}
     assert defaults(schedules.one_over_t) == {"k": 99.0}
+    assert defaults(schedules.linear) == {"final": 0.0}
     assert defaults(schedules.cosine) == {"warmup": 0.0, "final": 0.0}
     assert defaults(schedules.one_cycle) == {"warmup": 0.3, "start": 0.04, "end": 4e-6}
     assert defaults(schedules.warm_restarts) == {"cycles": 3, "T_mult": 2.0, "final": 0.0}
@@ -260,6 +267,8 @@ def test_progress_is_a_share_of_the_run(factor, progress):
         (lambda: schedules.step(factor=1.1), "at most 1, got 1.1"),
         (lambda: schedules.exponential(final=0), "above 0"),
         (lambda: schedules.exponential(final=1.1), "at most 1, got 1.1"),
+        (lambda: schedules.linear(final=-0.1), "between 0 and 1, got -0.1"),
+        (lambda: schedules.linear(final=1.1), "between 0 and 1, got 1.1"),
         (lambda: schedules.cosine(warmup=1), "share of the run"),
         (lambda: schedules.cosine(warmup=-0.1), "share of the run, at least 0 and below 1, got -0.1"),
         (lambda: schedules.cosine(final=-0.1), "between 0 and 1"),

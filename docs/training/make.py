@@ -39,7 +39,7 @@ from minicnn.optim import SGD
 from minicnn.recipes import Recipe
 from minicnn.recipes.base import preprocessing_of
 from minicnn.runtime.workers import get_threads
-from minicnn.schedules import cosine, cyclic, exponential, one_cycle, one_over_t, step, triangular, warm_restarts
+from minicnn.schedules import cosine, cyclic, exponential, linear, one_cycle, one_over_t, step, triangular, warm_restarts
 from minicnn.search import LogUniform, RecipeObjective, Study
 from minicnn.training import LayerMonitor, Trainer, range_test, sanity_check
 
@@ -90,6 +90,7 @@ def schedules(place: Place) -> None:
         "step": step(),
         "exponential": exponential(),
         "1/t": one_over_t(),
+        "linear": linear(),
         "cosine": cosine(),
     }
     rising = {

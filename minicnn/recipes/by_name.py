@@ -7,6 +7,7 @@ from ..data.compose import Compose
 from ..data.crops import RandomCrop
 from ..data.cutout import Cutout
 from .base import AdamWRecipe, Recipe
+from .muon_speed_run import MuonSpeedRun
 from .speed_run import SpeedRun
 
 MIRRORED = Augmentation(horizontal_flip=True)
@@ -16,6 +17,7 @@ RECIPES: dict[str, Recipe] = {
     "clothes": Recipe(epochs=20, augment=Compose(MIRRORED, RandomCrop(pad=2)), label_smoothing=0.05),
     "objects": Recipe(epochs=24, augment=Compose(MIRRORED, RandomCrop(pad=4), Cutout(8)), label_smoothing=0.05),
     "speed-run": SpeedRun(),
+    "speed-run-muon": MuonSpeedRun(),
     "photographs": Recipe(epochs=30, batch_size=32, learning_rate=0.01, augment=PHOTOS, label_smoothing=0.05),
     "adamw": AdamWRecipe(epochs=30, batch_size=32, augment=PHOTOS),
 }

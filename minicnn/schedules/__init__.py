@@ -14,7 +14,7 @@ In the equations p is the progress.
 
 from .base import Schedule
 from .cycles import cyclic, one_cycle, triangular, warm_restarts
-from .decay import constant, cosine, exponential, one_over_t, step
+from .decay import constant, cosine, exponential, linear, one_over_t, step
 from .plateau import ReduceOnPlateau
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "cosine",
     "cyclic",
     "exponential",
+    "linear",
     "one_cycle",
     "one_over_t",
     "step",

@@ -86,6 +86,26 @@ def one_over_t(k: float = 99.0) -> Schedule:
     return checked(lambda progress: 1 / (1 + k * progress))
 
 
+def linear(final: float = 0.0) -> Schedule:
+    """Straight down from 1: factor(p) = 1 - (1 - final) p.
+
+    Parameters
+    ----------
+    final : in [0, 1], the factor at the end
+
+    Raises
+    ------
+    ValueError
+        If ``final`` is out of range.
+
+    >>> linear(final=0.2)(0.5)
+    0.6
+    """
+    if not 0 <= final <= 1:
+        raise ValueError(f"linear: final must be between 0 and 1, got {final}")
+    return checked(lambda progress: 1 - (1 - final) * progress)
+
+
 def cosine(warmup: float = 0.0, final: float = 0.0) -> Schedule:
     """Half a cosine wave from 1 down to ``final``, after a straight rise from 0::
 

@@ -197,6 +197,11 @@ def test_a_set_a_list_and_arrays_of_the_same_pictures_have_the_same_codes(folder
     assert codes.shape == (10, 7)
 
 
+def test_grey_pictures_need_no_axis_of_channels(cache):
+    model, grey = small_model(), pictures(3)[..., 0]
+    np.testing.assert_array_equal(features(model, grey, "block"), features(model, grey[..., None], "block"))
+
+
 def test_floating_point_input_needs_no_preprocessing(cache):
     model = small_model()
     model.preprocessing = None

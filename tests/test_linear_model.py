@@ -10,7 +10,7 @@ import pytest
 
 from minicnn.errors import DataError
 from minicnn.linear_model import dual_coordinate_descent as dual
-from minicnn.linear_model.base import class_scores
+from minicnn.linear_model.base import balanced_weights, class_scores
 from minicnn.linear_model.calibration import calibrate
 from minicnn.linear_model.dual_coordinate_descent import CrammerSinger, Hinge
 from minicnn.linear_model.estimator import NotFittedError
@@ -151,11 +151,22 @@ def test_balanced_weights_find_a_class_that_is_too_small_to_matter_otherwise(kin
     assert found[1] > found[0] + 0.25
 
 
+def test_a_class_of_none_has_no_weight_and_takes_none_from_the_others():
+    np.testing.assert_allclose(balanced_weights(np.array([9, 0, 3])), [12 / (2 * 9), 0, 12 / (2 * 3)])
+
+
 def test_weights_of_classes_are_positive_numbers_for_labels_that_there_are():
     x, y = overlapping(2)
-    for weight, says in (("even", "'balanced'"), ({7: 2.0}, r"not in y: \[7\]"), ({0: -1.0}, "positive number")):
+    positive = "class_weight has a positive number for each label"
+    for weight, says in (
+        ("even", "'balanced'"),
+        ({7: 2.0}, r"not in y: \[7\]"),
+        ({0: -1.0}, positive),
+        ({0: 0.0}, positive),
+        ({1: np.inf}, positive),
+    ):
         with pytest.raises(ValueError, match=says):
-            SoftmaxRegression(class_weight=weight).fit(x, y)
+            LinearSVM(class_weight=weight).fit(x, y)
 
 
 # ---- the gap
@@ -253,6 +264,39 @@ def test_weights_are_the_pull_of_the_samples_in_force(name):
     np.testing.assert_allclose(pulls.sum(axis=0) / len(x), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", BY_THE_DUAL)
+def test_at_the_minimum_no_condition_is_violated_and_those_right_by_the_margin_sit_at_their_bound(name):
+    x, y = overlapping(3)
+    x = np.ascontiguousarray(x - x.mean(0))
+    if name == "crammer_singer":
+        problem = CrammerSinger(x, y, 3, 0.05)
+    else:
+        problem = Hinge(x, np.where(y == 0, 1.0, -1.0), 0.05, squared=name == "squared_hinge")
+    found = problem.solve(1e-10, 20_000, np.random.default_rng(0))
+    scores = x @ found.w.T + found.b
+    violation, firmness = problem.violations(scores)
+    assert 0 <= violation.max() < 1e-3
+    if name == "crammer_singer":
+        lead = scores[np.arange(len(y)), y] - np.where(np.eye(3)[y] == 1, -np.inf, scores).max(axis=1) - 1
+    else:
+        lead = problem.t * scores[:, 0] - 1
+    np.testing.assert_allclose(firmness[lead > 1e-3], lead[lead > 1e-3])
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("name", BY_THE_DUAL)
+def test_the_unit_in_which_codes_are_measured_does_not_matter(name, intercept):
+    """Codes a thousand times smaller with weights a thousand times larger: the same scores, for lambda a millionth."""
+    x, y = overlapping(3)
+    x[0] = 0
+    options = {"standardise": False, "fit_intercept": intercept, "max_iterations": 5000}
+    usual, small, large = (
+        KINDS[name](0.05 * unit**2, **options).fit(unit * x, y).decision_function(unit * x) for unit in (1, 1e-3, 1e3)
+    )
+    np.testing.assert_allclose(small, usual, atol=1e-6)
+    np.testing.assert_allclose(large, usual, atol=1e-6)
+
+
 def test_a_code_of_zeros_and_a_constant_feature_do_no_harm():
     x, y = overlapping(3)
     x[:, 1], x[0] = 7, 0
@@ -342,6 +386,14 @@ def test_a_start_saves_l_bfgs_steps_and_changes_nothing_else():
     np.testing.assert_array_equal(SoftmaxRegression(0.01, tolerance=1e-4).fit(x, y, start=other_classes).coef_, cold.coef_)
 
 
+@pytest.mark.parametrize("kind", [SoftmaxRegression, partial(LinearSVM, solver="lbfgs")], ids=["softmax", "squared hinge"])
+def test_two_classes_can_be_started_where_they_were_left(kind):
+    x, y = overlapping(2)
+    there = kind(0.01, tolerance=1e-8).fit(x + 5, y)
+    assert kind(0.01, tolerance=1e-4).fit(x + 5, y).n_iter_ > 3
+    assert kind(0.01, tolerance=1e-4).fit(x + 5, y, start=there).n_iter_ <= 1
+
+
 # ---- choosing and calibrating
 
 
@@ -362,6 +414,30 @@ def test_a_draw_goes_to_the_stronger_regularisation():
     assert choice.point.regularisation == 1e-1
 
 
+class Told:
+    """Of 8 pictures of one class and 2 of another it names all of the first, or most of the first and all of the second."""
+
+    def __init__(self, regularisation):
+        self.answers = np.repeat([0, 1], [10, 0] if regularisation == 1.0 else [5, 5])
+
+    def fit(self, x, y, start=None):
+        return self
+
+    def predict(self, x):
+        return self.answers
+
+    def score(self, x, y):
+        return float(np.mean(self.answers == y))
+
+
+@pytest.mark.parametrize(("balanced", "chosen"), [(False, 1.0), (True, 0.1)])
+def test_a_small_class_has_as_much_say_in_the_choice_as_a_large_one_if_that_is_asked_for(balanced, chosen):
+    x, y = np.zeros((10, 1)), np.repeat([0, 1], [8, 2])
+    choice = choose_regularisation(Told, x, y, x, y, path=(0.1, 1.0), balanced=balanced)
+    assert [point.val_accuracy for point in choice.path] == [0.8, 0.7]
+    assert choice.point.regularisation == chosen
+
+
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_calibration_makes_margins_honest_and_changes_no_prediction(num_classes):
     x, y = blobs(spread=8.0, num_classes=num_classes)
@@ -375,8 +451,9 @@ def test_calibration_makes_margins_honest_and_changes_no_prediction(num_classes)
     scores = class_scores(svm.decision_function(x_val))
     p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     assert abs(p.max(1).mean() - svm.score(x_val, names[y_val])) < 0.08
-    with pytest.raises(ValueError, match="has not learned"):
-        calibrate(svm, x_val, y_val)
+    for unknown in (y_val, np.where(y_val == 0, "moth", names[y_val])):
+        with pytest.raises(ValueError, match="has not learned"):
+            calibrate(svm, x_val, unknown)
 
 
 # ---- conventions, without scikit-learn
@@ -386,6 +463,7 @@ def test_parameters_can_be_read_and_set_by_name():
     svm = LinearSVM(0.5, loss="hinge")
     assert svm.get_params()["regularisation"] == 0.5 and set(svm.get_params()) > set(SoftmaxRegression().get_params())
     assert svm.set_params(regularisation=2.0, standardise=False) is svm and svm.regularisation == 2.0
+    assert LinearSVM().get_params().items() > SoftmaxRegression().get_params().items(), "what both have begins alike"
     assert repr(svm) == "LinearSVM(regularisation=2.0, loss='hinge', standardise=False)"
     assert repr(SoftmaxRegression()) == "SoftmaxRegression()"
     with pytest.raises(ValueError, match="no parameter C; it has regularisation"):
@@ -406,6 +484,9 @@ def test_an_untrained_classifier_says_so_with_an_error_of_our_own_where_scikit_l
         with pytest.raises(NotFittedError, match="not trained yet") as raised:
             ask(blobs()[0])
         assert isinstance(raised.value, ValueError) and isinstance(raised.value, AttributeError)
+    for name in ("w", "b"):
+        with pytest.raises(NotFittedError, match="not trained yet"):
+            getattr(LinearSVM(), name)
 
 
 def test_bad_input_is_named():
@@ -421,7 +502,8 @@ def test_bad_input_is_named():
         (lambda: LinearSVM().fit(np.where(x > 10, np.nan, x), y), ValueError, "NaN"),
         (lambda: LinearSVM().fit(x[None], y), ValueError, r"codes \(N, D\)"),
         (lambda: LinearSVM().fit(x[:, :0], y), ValueError, "0 feature"),
-        (lambda: LinearSVM(-1).fit(x, y), ValueError, "cannot be negative"),
+        (lambda: LinearSVM(-1).fit(x, y), ValueError, "finite and not negative, got -1"),
+        (lambda: SoftmaxRegression(np.inf).fit(x, y), ValueError, "finite and not negative, got inf"),
         (lambda: LinearSVM(0).fit(x, y), ValueError, "above 0"),
         (lambda: LinearSVM(tolerance=0).fit(x, y), ValueError, "tolerance"),
         (lambda: LinearSVM(loss="log").fit(x, y), ValueError, "'crammer_singer', got 'log'"),

@@ -6,7 +6,13 @@ from PIL import Image
 
 from minicnn.transfer import near_duplicates
 from minicnn.transfer.crop_matching import crop_correlation
-from minicnn.transfer.near_duplicates import LEAST_CORRELATION, NearDuplicates, find_near_duplicates, grouped
+from minicnn.transfer.near_duplicates import (
+    LEAST_CORRELATION,
+    NearDuplicates,
+    find_near_duplicates,
+    grouped,
+    without_mean_picture,
+)
 
 SIDE = 96
 
@@ -121,6 +127,11 @@ def test_pictures_of_every_shape_can_be_compared():
         pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         pictures[4] = pictures[0]
         assert find_near_duplicates(codes(5, (0, 4)), pictures).pairs.tolist() == [[0, 4]]
+
+
+@pytest.mark.parametrize(("side", "small"), [(40, 40), (127, 127), (128, 64), (200, 66)])
+def test_large_pictures_are_compared_at_about_64_pixels(side, small):
+    assert without_mean_picture(np.zeros((2, side, side, 3), np.uint8), np.array([1]))[1].shape == (small, small)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -14,6 +14,7 @@ from minicnn.layers import Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU
 from minicnn.models import Model, lenet5
 from minicnn.models.model import load_model
 from minicnn.models.novelty import NoveltyDetector
+from minicnn.transfer import novelty
 from minicnn.transfer.novelty import codes_of, fit_novelty, left_out_classes
 
 
@@ -131,6 +132,15 @@ def test_a_covariance_from_thousands_of_codes_is_estimated_from_some_of_them():
     found = fit_novelty(lenet5(rng=0), codes[:4000], labels[:4000], codes[4000:5000], rejected=0.1)
     assert np.mean(found.excess(codes[5000:]) > 1) == pytest.approx(0.1, abs=0.03)
     np.testing.assert_allclose(found.directions @ found.directions.T, np.eye(len(found.directions)), atol=1e-4)
+
+
+def test_the_codes_from_which_the_covariance_is_estimated_are_all_different(monkeypatch):
+    codes, labels = clouds(1001)
+    monkeypatch.setattr(novelty, "MOST_DEVIATIONS", 1001)
+    of_all = fit_novelty(lenet5(rng=0), codes, labels, codes[:50])
+    monkeypatch.setattr(novelty, "MOST_DEVIATIONS", 1000)
+    without_one = fit_novelty(lenet5(rng=0), codes, labels, codes[:50])
+    assert without_one.rest == pytest.approx(of_all.rest, rel=0.003) and without_one.rest != of_all.rest
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 30])

@@ -224,6 +224,22 @@ def test_cross_validation_chooses_the_ridge_with_the_most_right_answers():
     assert chosen.accuracy == max(alone.values()) == alone[chosen.ridge]
 
 
+@pytest.mark.parametrize(("N", "repeats"), [(150, 5), (199, 5), (300, 3), (501, 1), (1100, 1)])
+def test_a_small_set_is_divided_several_times_for_up_to_a_thousand_predictions(N, repeats):
+    x, y = clouds(np.random.default_rng(13), N=N, D=3, apart=1)
+    by_default, told = cross_validate(x, y), cross_validate(x, y, folds=5, repeats=repeats, rng=0)
+    np.testing.assert_array_equal(by_default.right, told.right)
+    assert (by_default.right % 1 != 0).any() == (repeats > 1)
+
+
+def test_no_more_folds_than_the_smallest_class_has_pictures():
+    x, y = clouds(np.random.default_rng(14), N=40, D=3, apart=1)
+    y[:], y[:3] = 0, 1
+    np.testing.assert_array_equal(cross_validate(x, y).right, cross_validate(x, y, folds=3).right)
+    y[0] = 0
+    np.testing.assert_array_equal(cross_validate(x, y).right, cross_validate(x, y, folds=2).right)
+
+
 def test_labels_that_mean_nothing_are_guessed_at_chance_level_even_with_many_features():
     rng = np.random.default_rng(11)
     probe = cross_validate(rng.standard_normal((200, 500)), rng.integers(0, 2, 200), ridges=(0.1,))
@@ -257,3 +273,9 @@ def test_codes_that_never_vary_give_the_most_frequent_class():
 def test_a_class_with_a_single_picture_cannot_be_cross_validated():
     with pytest.raises(DataError, match="smallest of 1"):
         cross_validate(np.ones((3, 2)), np.array([0, 0, 1]))
+
+
+@pytest.mark.parametrize(("x", "labels"), [((4,), 4), ((4, 2, 2), 4), ((4, 2), 3)])
+def test_codes_and_labels_of_other_shapes_cannot_be_cross_validated(x, labels):
+    with pytest.raises(ValueError, match=r"expects codes \(N, D\) and labels \(N,\)"):
+        cross_validate(np.ones(x), np.arange(labels) % 2)

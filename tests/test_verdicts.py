@@ -3,11 +3,22 @@
 import numpy as np
 import pytest
 
-from minicnn.gradcheck import check_function, check_layer
+from minicnn.gradcheck import check_function, check_layer, check_loss
 from minicnn.gradcheck.report import ArrayCheck, Report
-from minicnn.layers import BatchNorm1d, ReLU, Sequential
+from minicnn.layers import BatchNorm1d, ReLU, Sequential, Sigmoid
+from minicnn.losses import SoftmaxCrossEntropy
 
 ROWS = np.random.default_rng(1).standard_normal((5, 4))
+
+
+class Halved(Sigmoid):
+    def backward(self, dy):
+        return super().backward(dy) / 2
+
+
+class HalvedLoss(SoftmaxCrossEntropy):
+    def backward(self):
+        return super().backward() / 2
 
 
 def test_in_eval_mode_all_passes_are_those_of_eval_mode_and_the_mode_is_put_back():
@@ -66,6 +77,27 @@ def test_each_backward_follows_a_forward_with_the_arrays_as_they_are():
     assert len(in_time) > 2 and all(in_time)  # two equal passes, and once more for a single output
 
 
+@pytest.mark.parametrize("slope", [-1.3, 1.3])
+def test_beside_both_slopes_of_a_kink_a_gradient_is_wrong(slope):
+    x = np.array([0.0, 2.0])
+    report = check_function(lambda x: np.abs(x), lambda dy: {"x": [slope, 1.0] * dy}, {"x": x})
+    assert not report.ok and report.kinks == 0
+
+
+def test_what_is_drawn_is_that_of_seed_0_or_of_a_generator_that_is_given():
+    x = np.random.default_rng(2).standard_normal((40, 10))
+    wrong = {
+        "layer": lambda **options: check_layer(Halved(), x, **options),
+        "loss": lambda **options: check_loss(HalvedLoss(), x, np.arange(40) % 10, **options),
+        "function": lambda **options: check_function(lambda x: x**2, lambda dy: {"x": x * dy}, {"x": x}, **options),
+    }
+    for check in wrong.values():
+        assert str(check()) == str(check(rng=0)) != str(check(rng=1))
+    for check in (wrong["layer"], wrong["function"]):
+        given, equal = np.random.default_rng(5), np.random.default_rng(5)
+        assert str(check(rng=given)) == str(check(rng=equal)) != str(check(rng=given)), "it has moved on"
+
+
 def test_the_floor_of_relative_errors_is_a_thousandth_of_the_largest_element():
     size = np.array([1.0, 4e-4])  # |a| + |n| = 8e-4 of the second one is below the floor
     for wrong_by, passes in ((2e-6, True), (3e-6, False)):
@@ -118,6 +150,18 @@ def test_an_error_of_just_the_tolerance_is_reported_as_a_right_gradient_is():
     ]
 
 
+def test_an_error_of_just_the_tolerance_needs_no_guess():
+    report = check_function(lambda x: np.sum(x), lambda dy: {"x": np.array([3.0])}, {"x": np.array([1.0])}, tolerance=0.5)
+    assert report.ok and report.max_error == 0.5 and report.arrays[0].guess == ""
+
+
+def test_a_check_whose_numbers_are_right_fails_by_its_faults():
+    assert str(Report("function", 1e-6, faults=["forward() does not repeat"])).splitlines() == [
+        "function: FAILED (largest relative error 0.0e+00, allowed 1e-06)",
+        "  forward() does not repeat",
+    ]
+
+
 def test_a_gradient_that_is_rightly_zero_has_no_guess():
     x, b = ROWS.copy(), np.zeros(4)
     report = check_function(lambda x, b: x**2 - (b - b), lambda dy: {"x": 2 * x * dy, "b": np.zeros(4)}, {"x": x, "b": b})
@@ -149,6 +193,13 @@ def test_a_small_gradient_where_there_is_none_is_noticed_although_the_function_i
             lambda w, c=curve: np.sum(1 + c * w**3), lambda dy: {"w": 0.9e-10 * np.ones(1)}, {"w": np.zeros(1)}
         )
         assert report.arrays[0].max_error > 0.9
+
+
+@pytest.mark.parametrize("size", [1e-9, 3e-9])
+def test_what_rounding_does_to_the_last_digit_of_an_output_is_no_error(size):
+    x = np.random.default_rng(1).standard_normal(300)
+    report = check_function(lambda x: 1 + size * x, lambda dy: {"x": size * dy}, {"x": x})
+    assert report.ok, report
 
 
 def test_what_noise_hides_at_the_usual_step_must_be_right_to_two_percent():

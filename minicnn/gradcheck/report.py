@@ -19,7 +19,8 @@ class ArrayCheck:
     max_error : float
         The largest relative error; infinite where the gradient is missing, has the wrong shape or is not a number.
     worst : tuple of int or None
-        The index with the largest error, where the gradients are ``analytic`` and ``numeric``; None if there is no error.
+        The index with the largest error, where the gradients are ``analytic`` and ``numeric``; None, and NaN, if there
+        is no error.
     problem : str
         What is wrong with the gradient as a whole; '' if nothing is.
     guess : str
@@ -34,8 +35,8 @@ class ArrayCheck:
     kinks: int = 0
     max_error: float = 0.0
     worst: tuple[int, ...] | None = None
-    analytic: float = 0.0
-    numeric: float = 0.0
+    analytic: float = np.nan
+    numeric: float = np.nan
     problem: str = ""
     guess: str = ""
     is_zero: bool = False

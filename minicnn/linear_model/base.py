@@ -127,7 +127,7 @@ class LinearClassifier(Estimator):
 
     def _check_parameters(self) -> None:
         if not 0 <= self.regularisation < np.inf:
-            raise ValueError(f"regularisation is a weight on |w|^2 and cannot be negative, got {self.regularisation}")
+            raise ValueError(f"regularisation is a weight on |w|^2, finite and not negative, got {self.regularisation}")
         if not self.tolerance > 0 or self.max_iterations < 1:
             raise ValueError(
                 f"tolerance must be above 0 and max_iterations at least 1, got {self.tolerance} and {self.max_iterations}"

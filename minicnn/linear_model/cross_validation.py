@@ -17,7 +17,7 @@ from ..errors import DataError
 from .base import balanced_weights
 
 FOLDS = 5
-HELD_OUT = 1000  # predictions at least: a small set is divided into folds several times, so that chance matters less
+HELD_OUT = 1000  # predictions, about: a small set is divided into folds several times, so that chance matters less
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # lambda as a multiple of D, which is the mean eigenvalue of the (N, N) products
 
 
@@ -85,9 +85,10 @@ def cross_validate(
         Codes.
     y : int (N,)
     folds : int
-        At most; no more than the smallest class has pictures, but two, so that every class is in every training part.
+        At most; no more than the smallest class has pictures, so that every class is in every training part.
     repeats : int, optional
-        How often the pictures are divided into folds anew; by default as often as gives 1000 predictions, five times at most.
+        How often the pictures are divided into folds anew; by default as often as gives up to 1000 predictions, but
+        once at least and five times at most.
     ridges : several floats
         lambda / D; the best is taken, of equals the largest.
     rng : Generator or int
@@ -118,7 +119,7 @@ def cross_validate(
     repeats = repeats or int(np.clip(HELD_OUT // len(y), 1, 5))
     rng = np.random.default_rng(rng)
     targets = np.eye(len(classes))[y]
-    parts = [fold for _ in range(repeats) for fold in stratified_folds(y, min(folds, max(2, counts.min())), rng)]
+    parts = [fold for _ in range(repeats) for fold in stratified_folds(y, min(folds, counts.min()), rng)]
     best, weights = None, balanced_weights(counts)[y] if balanced else None
     if balanced:  # a picture of weight c is a row that is sqrt(c) times as long; its largest score stays the largest
         targets = np.sqrt(weights)[:, None] * targets
@@ -147,8 +148,7 @@ def hat_matrices(x: np.ndarray, ridges: Sequence[float], weights: np.ndarray | N
     if z.shape[1] == 0:  # nothing varies: all that is left is the intercept
         z = np.zeros((len(x), 1))
     ones = np.ones(len(x)) if weights is None else np.sqrt(weights)
-    if weights is not None:
-        z = ones[:, None] * z
+    z = ones[:, None] * z
     e, Q = eigh(z @ z.T)
     e = np.maximum(e, 0)
     for ridge in ridges:

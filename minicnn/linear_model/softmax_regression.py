@@ -32,7 +32,7 @@ class SoftmaxRegression(LinearClassifier):
         K = int(y.max()) + 1
         weights = np.ones(K)
         weights[y] = c
-        cross_entropy = SoftmaxCrossEntropy(class_weights=None if self.class_weight is None else weights)
+        cross_entropy = SoftmaxCrossEntropy(class_weights=weights)
 
         def loss(scores: np.ndarray) -> tuple[float, np.ndarray]:
             return cross_entropy.forward(scores, y), cross_entropy.backward()

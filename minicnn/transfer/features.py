@@ -232,8 +232,7 @@ class _Extraction:
         with bar, closing(here_or_there) as computed:  # so that nothing is left on a cluster if the disk is full, say
             for rows, codes in computed:
                 for name in wanted:
-                    if rows.start in missing[name]:
-                        files[name].write(rows, codes[name])
+                    files[name].write(rows, codes[name])  # where a file has the block already, the same numbers once more
 
     def _here(self, blocks: list[slice], names: list[str], bar: tqdm) -> Blocks:
         """Blocks with their codes, computed in this process."""

@@ -23,6 +23,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Model",
     "advisor",
+    "check",
+    "course",
     "data",
     "errors",
     "experiment",
@@ -47,11 +49,12 @@ __all__ = [
     "transfer",
     "viz",
 ]
-_HOMES = {"load": "pretrained", "Model": "models"}  # of the names that are no rooms
+_HOMES = {"load": "pretrained", "Model": "models", "check": "course.notebook"}  # of the names that are no rooms
 
 if TYPE_CHECKING:  # for editors, which do not run what is below
     from . import (
         advisor,
+        course,
         data,
         errors,
         experiment,
@@ -75,6 +78,7 @@ if TYPE_CHECKING:  # for editors, which do not run what is below
         transfer,
         viz,
     )
+    from .course.notebook import check
     from .models import Model
     from .pretrained import load
 

@@ -26,6 +26,7 @@ EXAMPLES = """examples:
   minicnn predict transfer-report/model.h5 a.jpg  with what it trained
   minicnn predict transfer-report/model.h5 new/ --reject --csv new.csv
   minicnn predict --model efficientnet_lite0 a.jpg
+  minicnn lesson 1                                a lesson of the course; minicnn check 1 judges its exercise
   minicnn weights list                            published weights that minicnn can load
   minicnn weights convert net.pth --arch resnet50 --out net.h5
 """
@@ -105,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", nargs="+", metavar="PICTURE",
                          help="[MODEL.h5] PICTURE ...: files, folders, .zip archives, patterns such as '*.jpg'")  # fmt: skip
 
+    _add_course(commands)
     _add_weights(commands.add_parser("weights", help="trained weights: list, fetch, convert, export, verify, show"))
     return parser
 
@@ -150,6 +152,39 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--resume", action="store_true", help="go on with the unfinished run in the folder")
     train.add_argument("--out", type=_path, default=Path("train-report"), metavar="FOLDER",
                        help="where report, figures and model go (default: %(default)s)")  # fmt: skip
+
+
+def _add_course(commands: argparse._SubParsersAction) -> None:
+    check = commands.add_parser("check", help="judge the exercise of a lesson: what is right, what is wrong, and which mistake")
+    check.add_argument("lesson", type=_file, metavar="LESSON|FILE", help="its number or name, or the file with the answers")
+    check.add_argument("--task", type=_positive, metavar="N", help="this one only (default: all)")
+    check.add_argument("--seed", type=_natural, metavar="N", help="repeat a check with the numbers it had")
+    check.add_argument("--hint", type=int, nargs="?", const=1, choices=(1, 2, 3), metavar="STEP",
+                       help="for a task: 1 what to look at, 2 the principle, 3 nearly the line")  # fmt: skip
+    check.add_argument("--watch", action="store_true", help="again whenever the file is saved")
+    check.add_argument("--json", type=_path, metavar="FILE", help="the verdicts for programs, too")
+
+    commands.add_parser("lessons", help="the lessons of the course")
+    lesson = commands.add_parser("lesson", help="run a lesson of the course")
+    lesson.add_argument("lesson", metavar="LESSON", help="its number or name")
+    lesson.add_argument("--notebook", action="store_true", help="make a notebook of it instead")
+    lesson.add_argument("--quick", action="store_true", help="less data and fewer epochs")
+
+    course = commands.add_parser("course", help="unpack the course to work on, or measure its checker")
+    actions = course.add_subparsers(dest="action", required=True, metavar="ACTION")
+    start = actions.add_parser("start", help="copy lessons and exercises to a folder; what is there stays")
+    start.add_argument("folder", type=_path, metavar="DIR")
+    selftest = actions.add_parser("selftest", help="what the checker says of answers that are known to be wrong or right")
+    selftest.add_argument("--lesson", metavar="LESSON", help="(default: all)")
+    selftest.add_argument("--seeds", type=_positive, default=3, metavar="N", help="of each answer (default: %(default)s)")
+    selftest.add_argument("--json", type=_path, metavar="FILE", help="the counts for programs, too")
+    export = actions.add_parser("export", help="for teachers: lessons and stubs without solutions, into an empty folder")
+    export.add_argument("folder", type=_path, metavar="DIR")
+    export.add_argument("--notebooks", action="store_true", help="as notebooks, too")
+    grade = actions.add_parser("grade", help="for teachers: judge a folder of submissions, into a table")
+    grade.add_argument("folder", type=_path, metavar="DIR", help="STUDENT/exercise.py, or files that name their lesson")
+    grade.add_argument("--seed", type=_natural, default=0, metavar="N", help="of all numbers (default: %(default)s)")
+    grade.add_argument("--out", type=_path, metavar="FOLDER", help="where the tables go (default: DIR)")
 
 
 def _add_weights(weights: argparse.ArgumentParser) -> None:
@@ -374,6 +409,12 @@ def _weights(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
+def _course(arguments: argparse.Namespace) -> int:
+    from .course import command
+
+    return getattr(command, arguments.command)(arguments)
+
+
 def _at_least(least: int) -> Callable[[str], int]:
     def whole(text: str) -> int:
         value = int(text)
@@ -414,6 +455,10 @@ COMMANDS = {
     "search": _search,
     "advise": _advise,
     "predict": _predict,
+    "check": _course,
+    "lessons": _course,
+    "lesson": _course,
+    "course": _course,
     "weights": _weights,
 }
 _positive, _natural = _at_least(1), _at_least(0)

@@ -11,4 +11,5 @@ def test_every_package_is_installed():
     config = configparser.ConfigParser()
     config.read(REPOSITORY / "setup.cfg")
     folders = [init.parent.relative_to(REPOSITORY) for init in (REPOSITORY / "minicnn").rglob("__init__.py")]
-    assert set(config["options"]["packages"].split()) == {".".join(folder.parts) for folder in folders} | {"minicnn.weights"}
+    beside = {"minicnn.lessons", "minicnn.weights"}
+    assert set(config["options"]["packages"].split()) == {".".join(folder.parts) for folder in folders} | beside

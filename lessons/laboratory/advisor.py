@@ -30,7 +30,8 @@ from pieces import Piece, Workshop, piece
 from scenario_plan import FULL, QUICK, SOURCE, TRAINED, Plan
 from small_nets import pretrain
 from strategies import Target, with_current_keys
-from workbench import REPOSITORY
+
+from minicnn.course.workbench import REPOSITORY
 
 
 def main(argv: Sequence[str] | None = None) -> None:

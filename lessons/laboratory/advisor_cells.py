@@ -19,7 +19,6 @@ from scenario_plan import SOURCE, TARGETS
 from small_data import FASHION, first_of_each_class, small_pictures
 from small_nets import MOVED, Recipe, accuracy, network_file, small_net, train
 from strategies import Target, linear_by_depth
-from workbench import find_data
 
 from minicnn import load, models
 from minicnn.advisor import measurements, similarity
@@ -32,6 +31,7 @@ from minicnn.advisor.measurements import (
     sample,
 )
 from minicnn.advisor.rules import choose
+from minicnn.course.workbench import find_data
 from minicnn.data import Augmentation, load_mnist
 from minicnn.layers import BatchNorm2d
 from minicnn.linear_model import cross_validation

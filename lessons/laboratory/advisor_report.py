@@ -11,10 +11,10 @@ from lab import Experiment, percent
 from pieces import Workshop
 from scipy.stats import spearmanr
 from strategies import COMPARED
-from workbench import BLUE, GREY, INK, ORANGE
 
 from minicnn.advisor.rules import LECTURE
 from minicnn.advisor.similarity import SIMILAR_SHIFT
+from minicnn.course.workbench import BLUE, GREY, INK, ORANGE
 
 TARGET = 0.8  # share of good advice that is asked for
 SAME_LAYER = {"pool": "conv5"}  # of the small network: the advisor names the pool, the scenarios the convolution below it

@@ -19,9 +19,9 @@ import numpy as np
 from dense_pass import ALONE, AROUND, BARE, OWN, WINDOWS, cost, equality, side_by_side
 from lab import Experiment
 from scipy.stats import binomtest
-from workbench import BLUE, GREEN, GREY, ORANGE, REPOSITORY
 
 import minicnn
+from minicnn.course.workbench import BLUE, GREEN, GREY, ORANGE, REPOSITORY
 from minicnn.data.mnist import load_mnist
 from minicnn.data.pictures import read_picture
 from minicnn.inference.batches import infer

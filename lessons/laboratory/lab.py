@@ -17,12 +17,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import t as student_t
 
+from minicnn.course.workbench import find_data
 from minicnn.runtime.workers import get_threads
 
 LABORATORY = Path(__file__).resolve().parent
-sys.path.insert(0, str(LABORATORY.parent))  # for workbench: where data lies, how figures look
-
-from workbench import find_data  # noqa: E402
 
 
 @dataclass

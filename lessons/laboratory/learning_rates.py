@@ -15,8 +15,8 @@ from pieces import Workshop, piece
 from scenario_plan import FULL, QUICK, SOURCE, TARGETS, Plan
 from small_data import CIFAR, Pictures, small_pictures
 from small_nets import Recipe, accuracy, pretrain, small_net, train, with_head
-from workbench import BLUE, GREY, ORANGE
 
+from minicnn.course.workbench import BLUE, GREY, ORANGE
 from minicnn.inference.batches import infer
 from minicnn.inference.fusion import fuse
 from minicnn.linear_model.softmax_regression import SoftmaxRegression

@@ -17,9 +17,9 @@ from lab import Experiment, mean_and_interval, percent
 from matplotlib.ticker import MaxNLocator
 from pairs import difference
 from PIL import Image
-from workbench import BLUE, GREY, ORANGE
 
 import minicnn
+from minicnn.course.workbench import BLUE, GREY, ORANGE
 from minicnn.data.augmentation import PHOTOS
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing

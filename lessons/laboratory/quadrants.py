@@ -9,7 +9,8 @@ import numpy as np
 from lab import mean_and_interval, percent
 from pairs import Difference, difference, words
 from strategies import COMPARED, TITLES
-from workbench import BLUE, GREEN, GREY, ORANGE
+
+from minicnn.course.workbench import BLUE, GREEN, GREY, ORANGE
 
 # Of the lecture (CS231n, "Transfer Learning"): what to do, by the size of the new data and how much they are like the old.
 RECOMMENDED = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from small_nets import Recipe, accuracy, train
 from strategies import linear_by_depth
-from workbench import find_data
 
 from minicnn import load
+from minicnn.course.workbench import find_data
 from minicnn.data import Augmentation, Preprocessing, open_pictures, solar_cells, stratified_split
 from minicnn.data.folders import PictureSet
 from minicnn.layers import BatchNorm2d

@@ -16,7 +16,8 @@ from pieces import Piece, Workshop, piece
 from scenario_plan import FULL, QUICK, SOURCE, TARGETS
 from small_data import CIFAR, decode_cifar, small_pictures
 from small_nets import Recipe, accuracy, pretrain, small_net, train, with_head
-from workbench import BLUE, ORANGE
+
+from minicnn.course.workbench import BLUE, ORANGE
 
 STARTS = {"pretrained": ORANGE, "random": BLUE}
 RATES = (0.001, 0.003)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,11 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for workbench: where data lies
-
-from workbench import find_data
-
 from minicnn.cache import cache_folder, write_atomically
+from minicnn.course.workbench import find_data
 from minicnn.data import Preprocessing, load_mnist, open_pictures
 from minicnn.data.folders import PictureSet
 from minicnn.errors import DataError

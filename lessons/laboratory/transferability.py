@@ -15,8 +15,9 @@ from pairs import Difference, difference
 from pieces import Workshop, piece
 from small_data import CIFAR, decode_cifar
 from small_nets import LAYERS, Recipe
-from workbench import BLUE, INK, ORANGE
 from yosinski import KINDS, Halves, train_base, train_copied
+
+from minicnn.course.workbench import BLUE, INK, ORANGE
 
 DEPTHS = range(1, len(LAYERS) + 1)
 STYLES = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data.compose import Rng
 from ..data.preprocessing import Preprocessing
+from ..data.whitening import Standardization
 from ..losses import SoftmaxCrossEntropy
 from ..models import ARCHITECTURES
 from ..models.model import Model
@@ -130,10 +131,6 @@ def build(name: str, num_classes: int, picture: tuple[int, int, int], seed: int)
 
 def preprocessing_of(x: np.ndarray) -> Preprocessing:
     """To this size, and (x - mean) / std with the mean and standard deviation of each channel of x uint8 (N, H, W, C)."""
-    C = x.shape[-1]
-    counts = np.stack([np.bincount(x[..., c].ravel(), minlength=256) for c in range(C)])  # exact, and in little memory
-    values, total = np.arange(256), counts.sum(axis=1)
-    mean = counts @ values / total
-    std = np.sqrt(counts @ values**2 / total - mean**2)
-    channels = "L" if C == 1 else "RGB"
-    return Preprocessing(x.shape[1:3], fit="stretch", channels=channels, mean=tuple(mean), std=tuple(np.maximum(std, 1.0)))
+    standardization = Standardization(per="channel").fit(x.transpose(0, 3, 1, 2))
+    mean, std = (tuple(values.ravel().tolist()) for values in (standardization.mean, standardization.std))
+    return Preprocessing(x.shape[1:3], fit="stretch", channels="L" if x.shape[-1] == 1 else "RGB", mean=mean, std=std)

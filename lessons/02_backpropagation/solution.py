@@ -1,0 +1,160 @@
+"""Lesson 2, solution: one way to write it. Try exercise.py first."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+# ---- Task 1: the fully connected layer
+
+
+def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y[n, m] = b[m] + sum over d of x[n, d] w[m, d], that is y = x w^T + b.
+
+    x (N, D), w (M, D), b (M,)  ->  y (N, M)
+    """
+    return x @ w.T + b
+
+
+def linear_backward(dy: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients of the loss with respect to x, w and b, given dy = dL/dy.
+
+    By the chain rule, each entry collects a share from every output that it had a part in:
+
+        dx[n, d] = sum over m of dy[n, m] w[m, d]
+        dw[m, d] = sum over n of dy[n, m] x[n, d]
+        db[m]    = sum over n of dy[n, m]
+
+    dy (N, M), x (N, D), w (M, D)  ->  dx (N, D), dw (M, D), db (M,)
+
+    Two matrix products and a sum. When in doubt which is transposed, let the shapes decide.
+    """
+    return dy @ w, dy.T @ x, dy.sum(axis=0)
+
+
+# ---- Task 2: ReLU
+
+
+def relu_forward(x: np.ndarray) -> np.ndarray:
+    """y = max(0, x), element by element. x of any shape -> y of the same shape."""
+    return np.maximum(x, 0)
+
+
+def relu_backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """dx = dy where x > 0, and 0 elsewhere. dy and x of any one shape -> dx of that shape."""
+    return np.where(x > 0, dy, 0)
+
+
+# ---- Task 3: softmax and cross-entropy
+
+
+def softmax_cross_entropy(scores: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    """The loss, a mean over the samples, and its gradient with respect to the scores.
+
+        p[n, k] = exp(scores[n, k]) / sum over j of exp(scores[n, j])
+        loss    = -(1/N) sum over n of log p[n, y[n]]
+        dscores[n, k] = (p[n, k] - [k = y[n]]) / N          ([...] is 1 where true, else 0)
+
+    scores (N, K), y (N,) integers 0..K-1  ->  loss (float), dscores (N, K)
+
+    Scores of 1000 and -1000 must work as well: exp(1000) is infinite, but subtracting the same number from all scores of a
+    sample changes nothing in p. And where p underflows to 0 its logarithm must not be taken: write log p as a difference.
+    """
+    samples = np.arange(len(y))
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    dscores = np.exp(log_p)
+    dscores[samples, y] -= 1
+    return float(-log_p[samples, y].mean()), dscores / len(y)
+
+
+# ---- Task 4: convolution, forward
+
+
+def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int, pad: int) -> np.ndarray:
+    """Convolution as networks mean it: the filter is laid on the picture as it is, not flipped.
+
+        xp = x with `pad` rows and columns of zeros on all four sides
+        y[n, f, i, j] = b[f] + sum over c, p, q of xp[n, c, i*stride + p, j*stride + q] w[f, c, p, q]
+
+    x (N, C, H, W), w (F, C, KH, KW), b (F,)  ->  y (N, F, OH, OW)
+    with OH = (H + 2 pad - KH) // stride + 1, and OW likewise.
+
+    Loops over i and j are enough, if NumPy does the rest; seven nested loops are right as well. np.pad makes the border.
+    """
+    (N, _, H, W), (F, _, KH, KW) = x.shape, w.shape
+    xp = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    OH, OW = (H + 2 * pad - KH) // stride + 1, (W + 2 * pad - KW) // stride + 1
+    y = np.empty((N, F, OH, OW))
+    for i in range(OH):
+        for j in range(OW):
+            window = xp[:, :, i * stride : i * stride + KH, j * stride : j * stride + KW]
+            y[:, :, i, j] = np.einsum("ncpq,fcpq->nf", window, w) + b
+    return y
+
+
+# ---- Task 5: convolution, backward
+
+
+def conv2d_backward(
+    dy: np.ndarray, x: np.ndarray, w: np.ndarray, stride: int, pad: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients with respect to x, w and b.
+
+    Every product xp * w that went into y[n, f, i, j] hands dy[n, f, i, j] back to both of its factors:
+
+        dxp[n, c, i*stride + p, j*stride + q] += dy[n, f, i, j] w[f, c, p, q]
+        dw[f, c, p, q]                        += dy[n, f, i, j] xp[n, c, i*stride + p, j*stride + q]
+        db[f]                                 += dy[n, f, i, j]
+
+    and dx is dxp without its border.
+
+    dy (N, F, OH, OW), x (N, C, H, W), w (F, C, KH, KW)  ->  dx, dw, db of the shapes of x, w, b
+    """
+    (H, W), (KH, KW), (OH, OW) = x.shape[2:], w.shape[2:], dy.shape[2:]
+    xp = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    dxp, dw = np.zeros_like(xp), np.zeros_like(w)
+    for i in range(OH):
+        for j in range(OW):
+            rows, columns = slice(i * stride, i * stride + KH), slice(j * stride, j * stride + KW)
+            dxp[:, :, rows, columns] += np.einsum("nf,fcpq->ncpq", dy[:, :, i, j], w)
+            dw += np.einsum("nf,ncpq->fcpq", dy[:, :, i, j], xp[:, :, rows, columns])
+    return dxp[:, :, pad : pad + H, pad : pad + W], dw, dy.sum(axis=(0, 2, 3))
+
+
+# ---- Task 6: find the faulty one
+
+
+def gradient_is_right(
+    forward: Callable[[np.ndarray], np.ndarray],
+    backward: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    x: np.ndarray,
+    rng: np.random.Generator,
+) -> bool:
+    """Whether backward(dy, x) is the gradient that belongs to forward(x), found out by numeric differentiation.
+
+    Draw an upstream gradient r of the shape of y = forward(x); then L(x) = sum(r * forward(x)) is one number, and
+
+        dL/dx[i]  =  ( L(x + h e_i) - L(x - h e_i) ) / (2 h)        for every i, up to about h^2
+
+    must be what backward(r, x) says, compared *relative* to the size of the gradient: one that is a millionth everywhere
+    may be right or wrong like any other. The checker shows you right layers and faulty ones, wrong by 5 % or more. Among
+    them is one that no r of equal entries can tell from a right one (why?), some that are wrong in a single entry, and inputs
+    of integer type.
+
+    forward: x -> y, backward: (dy, x) -> dx; x of any shape  ->  True or False
+    """
+    x = x.astype(np.float64)  # a copy, and not integers: x + h would round h away
+    r = rng.standard_normal(np.shape(forward(x)))
+    claimed = np.array(backward(r, x), np.float64)
+    if claimed.shape != x.shape:
+        return False
+    numeric, h = np.empty_like(x), 1e-5
+    for i in np.ndindex(x.shape):
+        middle = x[i]
+        x[i] = middle + h
+        above = (r * forward(x)).sum()
+        x[i] = middle - h
+        below = (r * forward(x)).sum()
+        x[i] = middle
+        numeric[i] = (above - below) / (2 * h)
+    return bool(np.abs(claimed - numeric).max() <= 1e-5 * np.abs(numeric).max())

@@ -1,0 +1,1 @@
+"""The lessons, as they are installed: ``minicnn.course`` finds them here."""

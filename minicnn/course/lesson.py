@@ -1,0 +1,123 @@
+"""Which lessons there are, and where their files are."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+from ..errors import DataError
+
+TITLE = re.compile(r"^# # Lesson (\d+)\. (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson, which is a folder ``NN_name``.
+
+    Attributes
+    ----------
+    folder : Path
+        With ``lesson.py``, ``exercise.py`` (stubs), ``solution.py`` and ``tasks.py`` (`minicnn.course.Task`s in ``TASKS``).
+    """
+
+    folder: Path
+
+    def __reduce__(self) -> tuple:
+        return Lesson, (self.folder,)  # without the modules, which cannot be sent to another process
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name.partition("_")[0])
+
+    @cached_property
+    def title(self) -> str:
+        """From the first line of ``lesson.py``."""
+        found = TITLE.search((self.folder / "lesson.py").read_text(encoding="utf-8"))
+        return found[2] if found else self.folder.name
+
+    @cached_property
+    def solution(self) -> ModuleType:
+        return load_module(self.folder / "solution.py", f"minicnn_lesson_{self.number}_solution")
+
+    @cached_property
+    def checks(self) -> ModuleType:
+        return load_module(self.folder / "tasks.py", f"minicnn_lesson_{self.number}_tasks")
+
+    @property
+    def tasks(self) -> list:
+        """The exercise's `minicnn.course.Task`s, in their order."""
+        return self.checks.TASKS
+
+    @property
+    def finale(self) -> Callable[[dict, Path], None] | None:
+        """What trains a network with a student's right functions, and says so: called with them and a folder for figures."""
+        return self.checks.FINALE
+
+
+def load_module(path: Path, name: str) -> ModuleType:
+    """A file as a module; what lies beside it can be imported by it, and is forgotten then: each lesson has a "solution"."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    beside = {file.stem for file in path.parent.glob("*.py")}
+    others = {name: sys.modules.pop(name) for name in beside & sys.modules.keys()}
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+        for stem in beside:
+            sys.modules.pop(stem, None)
+        sys.modules.update(others)
+    return module
+
+
+def lessons_folder() -> Path:
+    """The package ``minicnn.lessons`` of an installation, or ``lessons`` in a checkout."""
+    spec = importlib.util.find_spec("minicnn.lessons")
+    if spec and spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return Path(__file__).resolve().parents[2] / "lessons"
+
+
+def all_lessons() -> list[Lesson]:
+    """All of them, in their order."""
+    folders = lessons_folder().glob("[0-9][0-9]_*")
+    return [Lesson(folder) for folder in sorted(folders) if (folder / "lesson.py").exists()]
+
+
+def find_lesson(word: str) -> Lesson:
+    """The lesson of a number, of a name or a part of it, or of an exercise's file.
+
+    Raises
+    ------
+    DataError
+        If it is not one, and only one, of the lessons.
+    """
+    lessons = all_lessons()
+    if word.isdecimal():
+        found = [lesson for lesson in lessons if lesson.number == int(word)]
+    elif (path := Path(word)).suffix == ".py":
+        found = _lesson_of_file(path, lessons)
+    else:
+        found = [lesson for lesson in lessons if word.strip("/") in (lesson.folder.name, str(lesson.folder))]
+        found = found or [lesson for lesson in lessons if word.lower() in lesson.folder.name]
+    if len(found) != 1:
+        names = ", ".join(lesson.folder.name for lesson in found or lessons)
+        what = "is no lesson, and no file of the exercise of one" if not found else "can be several lessons"
+        raise DataError(f"{word} {what}; say one of {names}, or its number")
+    return found[0]
+
+
+def _lesson_of_file(path: Path, lessons: list[Lesson]) -> list[Lesson]:
+    """By the folder that it is in, or the lesson that its first lines name ("Lesson 3, exercise: ...")."""
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    by_folder = [lesson for lesson in lessons if lesson.folder.name == path.resolve().parent.name]
+    named = re.search(r"Lesson (\d+)\b", path.read_text(encoding="utf-8", errors="replace")[:2000])
+    return by_folder or [lesson for lesson in lessons if named and lesson.number == int(named[1])]

@@ -20,11 +20,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 import minicnn
 from minicnn.cache import write_bytes
-from minicnn.data.selection import Selection
 from minicnn.errors import DataError, TrainingError
 from minicnn.from_scratch import DataSet, Settings, open_data_set, train
 from minicnn.models import Model
@@ -68,11 +65,13 @@ def ship(name: str, settings: Settings, results: dict, folder: Path) -> None:
     model, data = minicnn.load(settings.out / "model.h5"), open_data_set(settings, log=lambda text: None)
     facts = facts_of(model, data, results)
     model.provenance = facts
+    x_val, y_val = data.part("val")
+    x_test, y_test = data.part("test")
     file = folder / f"{name}.h5"
     validation = {}
     for dtype in ("float32", "float16"):
         model.save(file, dtype)
-        validation[dtype] = accuracy(minicnn.load(file), *data.part("val"))
+        validation[dtype] = minicnn.load(file).score(x_val[:], y_val)
     dtype = "float16" if validation["float16"] >= validation["float32"] else "float32"
     model.save(file, dtype)
     entry = {
@@ -83,7 +82,7 @@ def ship(name: str, settings: Settings, results: dict, folder: Path) -> None:
         **facts,
         "stored_as": dtype,
         "validation_accuracy": round(validation[dtype], 4),
-        "test_accuracy": round(accuracy(minicnn.load(file), *data.part("test")), 4),
+        "test_accuracy": round(minicnn.load(file).score(x_test[:], y_test), 4),
     }
     write_manifest(folder, entry)
     print(f"{file}: {dtype}, {entry['bytes']:,} bytes, test accuracy {entry['test_accuracy']:.2%}")
@@ -107,15 +106,6 @@ def facts_of(model: Model, data: DataSet, results: dict) -> dict:
         "licence": "MIT",
         "minicnn": minicnn.__version__,
     }
-
-
-def accuracy(model: Model, x: Selection, y: np.ndarray) -> float:
-    """The share of right predictions for pictures uint8 (N, H, W, C)."""
-    right = 0
-    for start in range(0, len(x), 500):
-        some = slice(start, start + 500)
-        right += int((model.forward(model.preprocessing.normalise(x[some])).argmax(axis=1) == y[some]).sum())
-    return right / len(x)
 
 
 def write_manifest(folder: Path, entry: dict) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minicnn.course import Mistake, Slip, Student, Task
+from minicnn.course import Lesson, Mistake, Slip, Student, Task
 from minicnn.course.expect import expect_array, expect_close, expect_gradients, expect_number, expect_several
-from minicnn.course.lesson import load_module
 from minicnn.course.workbench import BLUE, ORANGE, drawn_digits, find_data, save
 from minicnn.data import load_mnist
 from minicnn.gradcheck import check_function
@@ -20,7 +19,7 @@ from minicnn.layers import Concat, Conv2d, Flatten, Layer, Linear, MaxPool2d, Pa
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.optim import SGD
 
-solution = load_module(Path(__file__).resolve().with_name("solution.py"), "minicnn_lesson_9_solution")
+solution = Lesson(Path(__file__).resolve().parent).solution
 
 
 def expect_count(name: str, got: object, expected: int) -> None:

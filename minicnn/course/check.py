@@ -55,6 +55,11 @@ class Verdict:
     seconds: float = 0.0
 
 
+def new_seed() -> int:
+    """For numbers that are new each time; of few digits, as people type it again."""
+    return int(np.random.SeedSequence().entropy % 1_000_000)
+
+
 def check_file(lesson: Lesson, file: Path, seed: int, numbers: Sequence[int] | None = None) -> Iterator[Verdict]:
     """The verdicts on the tasks of a file, one after another as soon as they are known.
 
@@ -73,20 +78,18 @@ def check_file(lesson: Lesson, file: Path, seed: int, numbers: Sequence[int] | N
     ValueError
         If there is no task of such a number.
     """
-    tasks = lesson.tasks
-    if unknown := [number for number in numbers or () if not 1 <= number <= len(tasks)]:
-        raise ValueError(f"lesson {lesson.number} has tasks 1 to {len(tasks)}, not {unknown[0]}")
-    for number in numbers or range(1, len(tasks) + 1):
+    for number in numbers or range(1, len(lesson.tasks) + 1):
+        task = lesson.task(number)
         started = time.perf_counter()
         outcome = run_isolated(judge, lesson, file, number, seed)
-        verdict = outcome.answer or Verdict(number, tasks[number - 1].title, WRONG, outcome.failure)
+        verdict = outcome.answer or Verdict(number, task.title, WRONG, outcome.failure)
         verdict.printed, verdict.seconds = outcome.printed, time.perf_counter() - started
         yield verdict
 
 
 def judge(lesson: Lesson, file: Path, number: int, seed: int) -> Verdict:
     """The verdict on one task of a file. Its functions run in this process: see `check_file`."""
-    task, solution = lesson.tasks[number - 1], vars(lesson.solution)  # loaded before the guard, which refuses to open them
+    task, solution = lesson.task(number), vars(lesson.solution)  # loaded before the guard, which refuses to open them
     with guarded(file) as originals:
         try:
             functions = load_answers(file)

@@ -9,12 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from ..cache import write_bytes
 from ..errors import DataError
 from . import report
-from .check import PASSED, Verdict, check_file, load_answers
+from .check import PASSED, Verdict, check_file, load_answers, new_seed
 from .export import export
 from .grade import grade, similar, write_tables
 from .lesson import Lesson, all_lessons, find_lesson
@@ -45,31 +43,29 @@ def check(arguments: argparse.Namespace) -> int:
 
 def check_once(lesson: Lesson, file: Path, arguments: argparse.Namespace) -> int:
     """A check, printed as it goes, and written where ``--json`` says."""
-    seed = int(np.random.SeedSequence().entropy % 1_000_000) if arguments.seed is None else arguments.seed
+    seed = new_seed() if arguments.seed is None else arguments.seed
     print(report.heading(lesson, file, seed), flush=True)
-    numbers = [arguments.task] if arguments.task else None
-    possible = sum(task.points for number, task in enumerate(lesson.tasks, 1) if numbers is None or number in numbers)
+    numbers = [arguments.task] if arguments.task else range(1, len(lesson.tasks) + 1)
+    possible = sum(lesson.task(number).points for number in numbers)
     verdicts: list[Verdict] = []
     for verdict in check_file(lesson, file, seed, numbers):
         verdicts.append(verdict)
         print(report.describe(verdict), flush=True)
     print(report.summary(verdicts, possible))
+    if arguments.json:
+        content = report.as_dict(lesson, file, seed, verdicts, possible)
+        write_bytes(arguments.json, json.dumps(content, indent=1).encode() + b"\n")
     passed = all(verdict.verdict == PASSED for verdict in verdicts)
     if passed and not arguments.task and lesson.finale:
         lesson.finale(load_answers(file), out_folder(file))
     elif words := report.next_step(lesson, verdicts):
         print(words)
-    if arguments.json:
-        content = report.as_dict(lesson, file, seed, verdicts, possible)
-        write_bytes(arguments.json, json.dumps(content, indent=1).encode() + b"\n")
     return 0 if passed else 1
 
 
 def hint(lesson: Lesson, number: int, step: int) -> int:
     """Print the hints for a task up to a step."""
-    if not 1 <= number <= len(lesson.tasks):
-        raise ValueError(f"lesson {lesson.number} has tasks 1 to {len(lesson.tasks)}, not {number}")
-    task = lesson.tasks[number - 1]
+    task = lesson.task(number)
     print(f"Lesson {lesson.number}, task {number}, {task.title}")
     for i, text in enumerate(task.hints[:step], start=1):
         print(report.indented(f"{i}. {text}"))
@@ -79,13 +75,11 @@ def hint(lesson: Lesson, number: int, step: int) -> int:
 
 
 def exercise_of(lesson: Lesson) -> Path:
-    """The exercise to work on: below the current folder if it has been unpacked there, else where the lesson is."""
+    """The exercise to work on: in or below the current folder if it has been unpacked there, else where the lesson is."""
     name = lesson.folder.name
-    own = [Path(name), Path("lessons") / name, Path(".")] if Path.cwd().name == name else [Path(name), Path("lessons") / name]
-    for folder in own:
-        if (folder / "exercise.py").exists():
-            return folder / "exercise.py"
-    return lesson.folder / "exercise.py"
+    here = [Path()] if Path.cwd().name == name else []
+    folders = [*here, Path(name), Path("lessons") / name, lesson.folder]
+    return next(folder for folder in folders if (folder / "exercise.py").exists()) / "exercise.py"
 
 
 def out_folder(file: Path) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import DataError
+from .task import Task
 
 TITLE = re.compile(r"^# # Lesson (\d+)\. (.+)$", re.MULTILINE)
 
@@ -50,9 +51,21 @@ class Lesson:
         return load_module(self.folder / "tasks.py", f"minicnn_lesson_{self.number}_tasks")
 
     @property
-    def tasks(self) -> list:
+    def tasks(self) -> list[Task]:
         """The exercise's `minicnn.course.Task`s, in their order."""
         return self.checks.TASKS
+
+    def task(self, number: int) -> Task:
+        """A task by its number, from 1.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if not 1 <= number <= len(self.tasks):
+            raise ValueError(f"lesson {self.number} has tasks 1 to {len(self.tasks)}, not {number}")
+        return self.tasks[number - 1]
 
     @property
     def finale(self) -> Callable[[dict, Path], None] | None:

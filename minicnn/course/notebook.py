@@ -5,11 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import numpy as np
-
 from ..errors import DataError
 from . import report
-from .check import PASSED, judge_functions
+from .check import PASSED, judge_functions, new_seed
 from .lesson import Lesson, all_lessons
 
 
@@ -37,8 +35,8 @@ def check(task: str, functions: dict[str, Any] | None = None, seed: int | None =
     """
     lesson, number = find_task(task)
     found = inspect.currentframe().f_back.f_globals if functions is None else functions
-    seed = int(np.random.SeedSequence().entropy % 1_000_000) if seed is None else seed
-    verdict = judge_functions(lesson.tasks[number - 1], vars(lesson.solution), found, number, seed)
+    seed = new_seed() if seed is None else seed
+    verdict = judge_functions(lesson.task(number), vars(lesson.solution), found, number, seed)
     print(f"Lesson {lesson.number}, seed {seed}\n{report.describe(verdict)}")
     return verdict.verdict == PASSED
 

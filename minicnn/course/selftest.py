@@ -41,9 +41,12 @@ class Score:
     right_accepted: int = 0
     misses: list[str] = field(default_factory=list)
 
+    def counts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in ("named", *COUNTS)}
+
     def add(self, other: Score) -> None:
-        for name in ("named", *COUNTS):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, count in other.counts().items():
+            setattr(self, name, getattr(self, name) + count)
         self.misses += other.misses
 
 
@@ -58,7 +61,7 @@ def score(lesson: Lesson, answers: object, seeds: Iterable[int]) -> Score:
 
 
 def _score_of_task(lesson: Lesson, answers: object, number: int, seed: int) -> Score:
-    task, solution, counts = lesson.tasks[number - 1], vars(lesson.solution), Score()
+    task, solution, counts = lesson.task(number), vars(lesson.solution), Score()
     place = f"lesson {lesson.number}, task {number}"
     for title, functions, slip in answers.WRONG[number]:
         verdict = judge_functions(task, solution, {**solution, **functions}, number, seed)
@@ -102,14 +105,14 @@ def selftest(word: str | None, seeds: int, target: Path | None) -> int:
     total, rows = Score(), {}
     for lesson, answers in tqdm(list(corpora(lessons)), unit=" lessons", delay=2, leave=False, file=sys.stderr):
         found = score(lesson, answers, range(seeds))
-        rows[lesson.folder.name] = {name: getattr(found, name) for name in ("named", *COUNTS)}
+        rows[lesson.folder.name] = found.counts()
         tqdm.write(_row(lesson.folder.name, found), file=sys.stdout)
         total.add(found)
     print(_row("all", total))
     for miss in total.misses:
         print(miss)
     if target:
-        rows["all"] = {name: getattr(total, name) for name in ("named", *COUNTS)} | {"misses": total.misses}
+        rows["all"] = total.counts() | {"misses": total.misses}
         write_bytes(target, json.dumps(rows, indent=1).encode() + b"\n")
     return 1 if total.misses else 0
 

@@ -22,8 +22,8 @@ def speed_net(num_classes: int = 10, include_top: bool = True, rng: Rng = None, 
     """2 x 2 patches, three pairs of convolutions with 64, 256 and 256 filters, a classifier: 1,972,792 parameters, 10 classes.
 
     ``whiten`` has two filters for each direction of a patch, meant to be set by `minicnn.layers.patch_whitening` and frozen.
-    Batch norms have no gamma to be trained: it stays 1. Input
-    (N, C, 32, 32); with ``include_top=False``, which leaves out flatten and fc, any (N, C, H, W) from 25 x 25 on.
+    Batch norms have no gamma to be trained: it stays 1. Input (N, C, 32, 32); with ``include_top=False``, which leaves out
+    flatten and fc, any (N, C, H, W) from 25 x 25 on.
 
     >>> model = speed_net()
     >>> sum(parameter.value.size for parameter in model.parameters().values())

@@ -19,12 +19,12 @@ from ..schedules import Schedule, linear
 from ..training.callbacks import Callback
 from ..training.run import Run
 from ..training.trainer import Trainer
-from .speed_run import MOMENTUM, SpeedRun
+from .speed_run import MOMENTUM, SpeedRun, filters_of_blocks
 
 FILTER_MOMENTUM = 0.6
 ITERATIONS = 3  # of Newton and Schulz: enough for filters, as turning them need not be exact
-BIAS_RATE = 106.0  # of SGD for the betas and the first bias
-CLASSIFIER_RATE = 0.02
+BIAS_LEARNING_RATE = 106.0  # of SGD for the betas and the first bias
+CLASSIFIER_LEARNING_RATE = 0.02
 SHRINKING = 0.004  # of what SGD trains, a step at the highest rate: learning rate times weight decay
 
 
@@ -39,7 +39,7 @@ class MuonSpeedRun(SpeedRun):
     weight_decay : float
         Of Muon: none, as the filters' lengths are fixed.
 
-    The others are those of `SpeedRun`.
+    The others are those of `SpeedRun`, of which ``fast_biases`` changes nothing here: biases have a rate of their own.
     """
 
     epochs: int = 8
@@ -50,12 +50,11 @@ class MuonSpeedRun(SpeedRun):
 
     def optimizer(self, model: Model) -> Optimizer:
         """Muon for the filters of the blocks; Nesterov's momentum for all else."""
-        parameters = model.parameters()
-        filters = {name: p for name, p in parameters.items() if name.startswith("block") and p.value.ndim == 4}
+        parameters, filters = model.parameters(), filters_of_blocks(model)
         head = {name: p for name, p in parameters.items() if name.startswith("fc.")}
         biases = {name: p for name, p in parameters.items() if name not in filters.keys() | head.keys()}
         muon = Muon(filters, self.learning_rate, FILTER_MOMENTUM, self.weight_decay, ITERATIONS)
-        return OptimizerGroup([muon, _sgd(biases, BIAS_RATE), _sgd(head, CLASSIFIER_RATE)])
+        return OptimizerGroup([muon, _sgd(biases, BIAS_LEARNING_RATE), _sgd(head, CLASSIFIER_LEARNING_RATE)])
 
     def schedule(self) -> Schedule:
         return linear()
@@ -73,7 +72,6 @@ class FixedLengths(Callback):
     """Before each step the filters w (F, C, k, k) of a layer get the length |w| = sqrt(F), so that Muon turns all alike."""
 
     def on_step_begin(self, run: Run) -> None:
-        for name, parameter in run.model.parameters().items():
-            if name.startswith("block") and parameter.value.ndim == 4:
-                w = parameter.value
-                w *= w.dtype.type(np.sqrt(len(w)) / np.linalg.norm(w))
+        for parameter in filters_of_blocks(run.model).values():
+            w = parameter.value
+            w *= w.dtype.type(np.sqrt(len(w)) / np.linalg.norm(w))

@@ -123,9 +123,13 @@ class SpeedRun(Recipe):
 def _draw_filters(model: Model, seed: int) -> None:
     """Filters of the blocks drawn at random, as `minicnn.initializers.msra` does, in the place of the identity."""
     rng = np.random.default_rng(seed)
-    for name, parameter in model.parameters().items():
-        if name.startswith("block") and parameter.value.ndim == 4:
-            parameter.value[...] = msra(parameter.value.shape, rng)
+    for parameter in filters_of_blocks(model).values():
+        parameter.value[...] = msra(parameter.value.shape, rng)
+
+
+def filters_of_blocks(model: Model) -> dict[str, Parameter]:
+    """The filters of all convolutions but the first, by name."""
+    return {name: p for name, p in model.parameters().items() if name.startswith("block") and p.value.ndim == 4}
 
 
 class FreezeWhitening(Callback):

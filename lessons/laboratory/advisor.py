@@ -31,8 +31,6 @@ from scenario_plan import FULL, QUICK, SOURCE, TRAINED, Plan
 from small_nets import pretrain
 from strategies import Target, with_current_keys
 
-from minicnn.course.workbench import REPOSITORY
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     experiment = Experiment.from_arguments(__file__, "The advisor, checked", seeds=3, quick_seeds=1, argv=argv)
@@ -55,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def scenarios(experiment: Experiment) -> tuple[list[dict], Plan]:
     """The cells that scenarios.py has measured, if it was run in the same form, quick or full, and its plan."""
     plan = QUICK if experiment.quick else FULL
-    for folder in (experiment.out, LABORATORY / "out", REPOSITORY / "docs" / "laboratory"):
+    for folder in (experiment.out, LABORATORY / "out", LABORATORY.parents[1] / "docs" / "laboratory"):
         path = folder / "scenarios.json"
         if path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))

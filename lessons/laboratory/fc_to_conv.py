@@ -21,7 +21,7 @@ from lab import Experiment
 from scipy.stats import binomtest
 
 import minicnn
-from minicnn.course.workbench import BLUE, GREEN, GREY, ORANGE, REPOSITORY
+from minicnn.course.workbench import BLUE, GREEN, GREY, ORANGE
 from minicnn.data.mnist import load_mnist
 from minicnn.data.pictures import read_picture
 from minicnn.inference.batches import infer
@@ -32,7 +32,7 @@ from minicnn.transfer.fc_to_conv import fc_to_conv
 from minicnn.transfer.multi_crop import class_map, dense_probabilities, ten_crop_probabilities
 from minicnn.viz.class_map import class_map_figure
 
-LENET = REPOSITORY / "weights" / "lenet5_mnist.h5"
+LENET = "lenet5_mnist"
 KINDS = (OWN, WINDOWS, BARE, AROUND, ALONE)
 EXACT = 1e-5  # of the largest score
 MAPPED = "0353_n02423022.jpg"  # two gazelles: maps are drawn over a picture that both networks are right about

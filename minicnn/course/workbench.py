@@ -15,7 +15,7 @@ IN_NOTEBOOK = "ipykernel" in sys.modules
 if not IN_NOTEBOOK:
     plt.switch_backend("Agg")  # a script draws into files; it needs no window
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[2]  # the repository, if this is not an installation
 QUICK = "--quick" in sys.argv  # less data and fewer epochs: shows that all of it works
 INK, BLUE, ORANGE, GREEN, GREY = "#222222", "#2a6fbb", "#d9722b", "#3b8f4f", "#8a8a8a"
 
@@ -80,9 +80,9 @@ def print_claims() -> None:
 
 
 def find_data(name: str) -> Path | None:
-    """A file or folder of that name in the folder that ``MINICNN_DATA`` names, or in ``../shared/data`` of the repository."""
+    """A file or folder of that name in the folder that ``MINICNN_DATA`` names, or in ``../shared/data`` of a checkout."""
     folders = [Path(os.environ["MINICNN_DATA"])] if "MINICNN_DATA" in os.environ else []
-    for folder in [*folders, REPOSITORY.parent / "shared" / "data"]:
+    for folder in [*folders, CHECKOUT.parent / "shared" / "data"]:
         if (folder / name).exists():
             return folder / name
     return None

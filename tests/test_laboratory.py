@@ -288,8 +288,7 @@ def test_measurements_that_were_kept_lead_to_the_same_advice():
 @pytest.mark.parametrize("quick", [True, False])
 def test_the_advisor_is_checked_by_scenarios_of_the_same_form_only(tmp_path, monkeypatch, quick):
     """The full pages are kept in the repository: a quick run that took their cells would take half an hour."""
-    monkeypatch.setattr(advisor, "LABORATORY", tmp_path)
-    monkeypatch.setattr(advisor, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(advisor, "LABORATORY", tmp_path / "lessons" / "laboratory")
     experiment = Experiment("advisor", "The advisor", quick, range(1), tmp_path)
     for command, cells in (("scenarios.py --quick", ["quick"]), ("scenarios.py", ["full"])):
         (tmp_path / "scenarios.json").write_text(json.dumps({"command": command, "results": {"cells": cells}}))

@@ -3,6 +3,7 @@
 ::
 
     python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N] [--torch] [--ladder] [--muon] [--threads N] [--json FILE]
+    python -m benchmarks.cifar_speedrun --in-turns 5   # how long a step takes on either side, in minutes instead of hours
     python -m benchmarks.cifar_speedrun --quick        # 2,000 pictures, one epoch: shows that all of it works
 
 Every accuracy is of the 10,000 test pictures, which decide nothing, and stands there twice: of the pictures as they are, and of
@@ -10,7 +11,8 @@ six views of each (`minicnn.recipes.speed_run.six_view_scores`). The time is tha
 with the variation of the pictures in it, and in a first run the compilation of kernels; reading the data is not. With
 ``--torch`` PyTorch runs the same recipe after ours, from the same first weights, on the same batches and cores. ``--ladder``
 begins without any ingredient and adds one after the other. ``--muon`` adds a run with Muon (`minicnn.recipes.MuonSpeedRun`),
-of fewer epochs, here alone.
+of fewer epochs, here alone. ``--in-turns N`` trains on a few batches here, then in PyTorch, then here again, N times, so that a
+machine whose speed varies is fair to both.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ INGREDIENTS = ("whitening", "dirac", "fast_biases", "lookahead", "alternating_fl
 BARE = dict.fromkeys(INGREDIENTS, False)
 QUICK_PICTURES = 2000
 TEST_BATCH = 250
+STEPS = 4  # of each side in a round of --in-turns
 HEADINGS = {
     "who": "",
     "recipe": "recipe",
@@ -70,12 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--torch", action="store_true", help="the same in PyTorch")
     parser.add_argument("--ladder", action="store_true", help="one ingredient after the other")
     parser.add_argument("--muon", action="store_true", help="also with Muon, which PyTorch does not run")
+    parser.add_argument("--in-turns", type=int, metavar="N", help="no run: the time of a step, N times in turns with PyTorch")
     parser.add_argument("--threads", type=int, metavar="N", help="of both sides (default: as many as there are cores)")
     parser.add_argument("--quick", action="store_true", help="2,000 pictures, one epoch")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all numbers go")
     options = parser.parse_args(arguments)
-    if options.torch and not torch_is_here():
-        parser.error("--torch needs PyTorch, which is not installed: pip install torch")
+    if (options.torch or options.in_turns) and not torch_is_here():
+        parser.error("--torch and --in-turns need PyTorch, which is not installed: pip install torch")
     set_threads(options.threads or get_threads())
 
     found = find_cifar10(options.data)
@@ -87,6 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{found.describe()}; {len(x):,} pictures to train on, {len(x_test):,} to test")
     print(f"{machine['processor']}, {get_threads()} threads, {machine['matrix_product_gflops']:.0f} GFLOP/s, {machine['date']}")
 
+    if options.in_turns:
+        seconds = in_turns(SpeedRun(epochs=1), x, y, options.in_turns)
+        return print_turns(seconds, machine, options.json)
     rows = []
     for recipe_name, recipe in recipes(options.epochs, options.ladder, options.muon):
         for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -107,6 +114,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         content = {"machine": machine, "data": found.describe(), "rows": rows}
         write_bytes(options.json, json.dumps(content, indent=1).encode() + b"\n")
         print(options.json)
+    return 0
+
+
+def in_turns(recipe: SpeedRun, x: np.ndarray, y: np.ndarray, rounds: int) -> dict[str, list[float]]:
+    """Seconds a step of each side in each round; a round before these, which compiles, is not counted."""
+    pictures, labels = x[: STEPS * recipe.batch_size], y[: STEPS * recipe.batch_size]
+    model = recipe.network(x, CIFAR10_CLASSES, 0)
+    seconds: dict[str, list[float]] = {who: [] for who in TRAIN}
+    for number in range(rounds + 1):
+        for who, train in TRAIN.items():
+            started = time.perf_counter()
+            train(recipe, model, pictures, labels, number)
+            seconds[who].append((time.perf_counter() - started) / STEPS)
+    return {who: times[1:] for who, times in seconds.items()}
+
+
+def print_turns(seconds: dict[str, list[float]], machine: dict, target: Path | None) -> int:
+    """The median step of each side, and how much longer PyTorch's is, round by round."""
+    for who, times in seconds.items():
+        print(f"{who:<8} {statistics.median(times):.2f} s a step ({min(times):.2f} to {max(times):.2f})")
+    ratios = [theirs / ours for ours, theirs in zip(*seconds.values(), strict=True)]
+    print(f"PyTorch's time / ours: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    if target:
+        write_bytes(target, json.dumps({"machine": machine, "seconds": seconds}, indent=1).encode() + b"\n")
     return 0
 
 

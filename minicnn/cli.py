@@ -156,7 +156,8 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 def _add_course(commands: argparse._SubParsersAction) -> None:
     check = commands.add_parser("check", help="judge the exercise of a lesson: what is right, what is wrong, and which mistake")
-    check.add_argument("lesson", type=_file, metavar="LESSON|FILE", help="its number or name, or the file with the answers")
+    check.add_argument("lesson", type=_file, nargs="?", metavar="LESSON|FILE",
+                       help="its number or name, or the file with the answers (default: all that have been begun)")  # fmt: skip
     check.add_argument("--task", type=_positive, metavar="N", help="this one only (default: all)")
     check.add_argument("--seed", type=_natural, metavar="N", help="repeat a check with the numbers it had")
     check.add_argument("--hint", type=int, nargs="?", const=1, choices=(1, 2, 3), metavar="STEP",
@@ -164,16 +165,19 @@ def _add_course(commands: argparse._SubParsersAction) -> None:
     check.add_argument("--watch", action="store_true", help="again whenever the file is saved")
     check.add_argument("--json", type=_path, metavar="FILE", help="the verdicts for programs, too")
 
-    commands.add_parser("lessons", help="the lessons of the course")
+    commands.add_parser("lessons", help="the lessons of the course, and what is done")
     lesson = commands.add_parser("lesson", help="run a lesson of the course")
     lesson.add_argument("lesson", metavar="LESSON", help="its number or name")
     lesson.add_argument("--notebook", action="store_true", help="make a notebook of it instead")
     lesson.add_argument("--quick", action="store_true", help="less data and fewer epochs")
+    lesson.add_argument("--data", type=_file, metavar="FOLDER", help="pictures of yours, for lesson 17")
 
     course = commands.add_parser("course", help="unpack the course to work on, or measure its checker")
     actions = course.add_subparsers(dest="action", required=True, metavar="ACTION")
     start = actions.add_parser("start", help="copy lessons and exercises to a folder; what is there stays")
     start.add_argument("folder", type=_path, metavar="DIR")
+    new = actions.add_parser("new", help="for teachers: begin a lesson of one's own with one that works")
+    new.add_argument("folder", type=_path, metavar="NN_NAME", help="a new folder: two digits and a name, as 20_my_lesson")
     selftest = actions.add_parser("selftest", help="what the checker says of answers that are known to be wrong or right")
     selftest.add_argument("--lesson", metavar="LESSON", help="(default: all)")
     selftest.add_argument("--seeds", type=_positive, default=3, metavar="N", help="of each answer (default: %(default)s)")

@@ -36,7 +36,7 @@ class Verdict:
     reason : str
         What is wrong: what came, and what was expected.
     diagnosis : str
-        The title of the mistake, if it is a known one: a `minicnn.course.Slip`.
+        The name of the mistake, if it is a known one: the title of a `minicnn.course.Slip`, or the name of a `Mistake`.
     think : str
         What to think about then, and the line.
     printed : str
@@ -121,7 +121,7 @@ def judge_functions(
     except NotDone as stub:
         return Verdict(number, task.title, NOT_DONE, "" if "Lesson" in str(stub) else str(stub))
     except Mistake as mistake:
-        verdict = Verdict(number, task.title, WRONG, str(mistake))
+        verdict = Verdict(number, task.title, WRONG, str(mistake), mistake.name)
     except Exception as error:
         reason = f"the check broke off, probably over what came back: {type(error).__name__}: {error}"
         verdict = Verdict(number, task.title, WRONG, reason)

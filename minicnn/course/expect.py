@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..gradcheck import Report
-from .student import Mistake
+from .student import NO_FLOATS, NOT_FINITE, OTHER_COUNT, Mistake
 
 TOLERANCE = 1e-6
 
@@ -17,7 +17,8 @@ def expect_several(name: str, answer: Any, parts: str) -> list[Any]:
     """The student's answer as a list, if it is a tuple of as many things as ``parts`` ("dx, dw, db") names."""
     names = parts.split(", ")
     if not isinstance(answer, (tuple, list)) or len(answer) != len(names):
-        raise Mistake(f"{name}() must return {len(names)} things, {parts}; got {_what_came(answer)}")
+        text = f"{name}() must return {len(names)} things, {parts}; got {_what_came(answer)}"
+        raise Mistake(text, name=OTHER_COUNT)
     return list(answer)
 
 
@@ -40,9 +41,10 @@ def expect_array(name: str, got: Any, shape: tuple[int, ...]) -> np.ndarray:
         hint = " Is it transposed?" if got.shape == shape[::-1] else ""
         raise Mistake(f"{name} must have shape {shape}, got {got.shape}.{hint}")
     if got.dtype.kind != "f":
-        raise Mistake(f"{name} must hold floating-point numbers, got {got.dtype}")
+        raise Mistake(f"{name} must hold floating-point numbers, got {got.dtype}", name=NO_FLOATS)
     if not np.isfinite(got).all():
-        raise Mistake(f"{name} holds {int((~np.isfinite(got)).sum())} values that are NaN or infinite")
+        text = f"{name} holds {int((~np.isfinite(got)).sum())} values that are NaN or infinite"
+        raise Mistake(text, name=NOT_FINITE)
     return np.asarray(got)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from ..cache import write_bytes
 from ..errors import DataError
 from .lesson import Lesson, all_lessons
+from .notebook import code_of_notebook, exercise_notebook, lesson_notebook, write_notebook
+from .progress import written_out
 from .start import UNPACKED, start
 
 WORDS = """# The course
@@ -41,21 +43,14 @@ def export(folder: Path, notebooks: bool = False) -> list[Path]:
         raise DataError(f"{folder} is not empty; a student edition is written to a folder of its own")
     start(folder)
     write_bytes(folder / "README.md", WORDS.encode())
-    if notebooks:
-        _write_notebooks(folder)
+    for lesson in all_lessons() if notebooks else []:
+        place = folder / lesson.folder.name
+        write_notebook(lesson_notebook(place / "lesson.py"), place / "lesson.ipynb")
+        write_notebook(exercise_notebook(lesson), place / "exercise.ipynb")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if given_away := list(solutions_in(files)):
         raise DataError(f"the edition is not clean: {'; '.join(given_away)}")
     return files
-
-
-def _write_notebooks(folder: Path) -> None:
-    try:
-        import jupytext
-    except ImportError as error:
-        raise DataError("notebooks are made with jupytext, which is not installed: pip install 'minicnn[lessons]'") from error
-    for script in folder.glob("*/*.py"):
-        jupytext.write(jupytext.read(script), script.with_suffix(".ipynb"))
 
 
 def solutions_in(files: list[Path]) -> Iterator[str]:
@@ -71,10 +66,11 @@ def solutions_in(files: list[Path]) -> Iterator[str]:
         if path.stem not in {"README", *(Path(name).stem for name in UNPACKED)}:
             yield f"{path} is not for students"
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".py":
-            text = "\n".join(_statements(ast.parse(text)))
+        if path.suffix in (".py", ".ipynb"):
+            code = code_of_notebook(path) if path.suffix == ".ipynb" else text
+            text = "\n".join(_statements(ast.parse(code)))
             if path.stem == "exercise":
-                yield from (f"{path}: {name}() is written out" for name in _written_out(path))
+                yield from (f"{path}: {name}() is written out" for name in written_out(code))
         yield from (f"{path} has the solution of {name}" for name, body in answers.items() if body in text)
 
 
@@ -93,9 +89,3 @@ def _statements(node: ast.AST) -> Iterator[str]:
             yield from _statements(child)
         elif isinstance(child, ast.stmt) and not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
             yield from ast.unparse(child).splitlines()
-
-
-def _written_out(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and not isinstance(node.body[-1], ast.Raise):
-            yield node.name

@@ -18,7 +18,9 @@ from ..cache import write_bytes
 from ..errors import DataError
 from .check import PASSED, Verdict, check_file
 from .lesson import Lesson, find_lesson
+from .notebook import as_script
 
+NO_ANSWERS = {"lesson", "solution", "tasks", "slips", "answers"}  # what may lie beside an exercise
 ALIKE = 0.9  # of the statements, names apart
 
 
@@ -50,7 +52,7 @@ class Submission:
 
 
 def grade(folder: Path, seed: int = 0) -> list[Submission]:
-    """Judge all ``.py`` files below a folder that belong to a lesson; each task runs in a process of its own.
+    """Judge all scripts and notebooks below a folder that belong to a lesson; each task runs in a process of its own.
 
     Raises
     ------
@@ -58,12 +60,14 @@ def grade(folder: Path, seed: int = 0) -> list[Submission]:
         If there is none.
     """
     found = []
-    for file in tqdm(sorted(folder.rglob("*.py")), unit=" files", delay=2, leave=False):
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".ipynb") and path.stem not in NO_ANSWERS]
+    for file in tqdm(files, unit=" files", delay=2, leave=False):
         try:
             lesson = find_lesson(str(file))
         except DataError:
             continue
-        found.append(Submission(_student(file, folder, lesson), lesson, file, list(check_file(lesson, file, seed))))
+        with as_script(file) as script:
+            found.append(Submission(_student(file, folder, lesson), lesson, file, list(check_file(lesson, script, seed))))
     if not found:
         raise DataError(f"{folder} has no file of an exercise: expected STUDENT/exercise.py, or files that name their lesson")
     return found
@@ -100,7 +104,8 @@ class _NamesAway(ast.NodeTransformer):
 def _skeleton(file: Path) -> list[str]:
     """The statements of the functions that are not stubs, without names and docstrings."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8", errors="replace"))
+        with as_script(file) as script:
+            tree = ast.parse(script.read_text(encoding="utf-8", errors="replace"))
     except SyntaxError:
         return []
     lines = []

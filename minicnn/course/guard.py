@@ -64,7 +64,7 @@ def _audit(event: str, arguments: tuple) -> None:
         raise Forbidden("starts another process; a function computes its answer itself")
     if event == "open" and isinstance(arguments[0], (str, bytes)):
         name = os.path.basename(os.fsdecode(arguments[0]))
-        if name.startswith(("solution.", "tasks.")) and not _Watch.is_solution:
+        if name.startswith(("solution.", "tasks.", "slips.")) and not _Watch.is_solution:
             raise Forbidden(f"reads {name}; write your own, and look at the solution afterwards")
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
 from ..errors import DataError
 from .task import Task
 
+FILES = ("lesson.py", "exercise.py", "solution.py", "tasks.py")
 TITLE = re.compile(r"^# # Lesson (\d+)\. (.+)$", re.MULTILINE)
 
 
@@ -24,7 +27,8 @@ class Lesson:
     Attributes
     ----------
     folder : Path
-        With ``lesson.py``, ``exercise.py`` (stubs), ``solution.py`` and ``tasks.py`` (`minicnn.course.Task`s in ``TASKS``).
+        With ``lesson.py``, ``exercise.py`` (stubs), ``solution.py``, ``tasks.py`` (`minicnn.course.Task`s in ``TASKS``) and
+        ``slips.py``, the mistakes that they know.
     """
 
     folder: Path
@@ -99,9 +103,28 @@ def lessons_folder() -> Path:
 
 
 def all_lessons() -> list[Lesson]:
-    """All of them, in their order."""
-    folders = lessons_folder().glob("[0-9][0-9]_*")
-    return [Lesson(folder) for folder in sorted(folders) if (folder / "lesson.py").exists()]
+    """All of them, in their order: the course's, and those in the folders that ``MINICNN_LESSONS`` names.
+
+    Raises
+    ------
+    DataError
+        If such a folder has no lesson, or two lessons have the same number.
+    """
+    own = [Path(name) for name in os.environ.get("MINICNN_LESSONS", "").split(os.pathsep) if name]
+    lessons = [lesson for folder in (lessons_folder(), *own) for lesson in _lessons_in(folder)]
+    if empty := [str(folder) for folder in own if not _lessons_in(folder)]:
+        expected = f"expected folders NN_name with {', '.join(FILES)}"
+        raise DataError(f"MINICNN_LESSONS names {empty[0]}, which has no lesson: {expected}")
+    lessons.sort(key=lambda lesson: lesson.number)
+    for lesson, following in pairwise(lessons):
+        if lesson.number == following.number:
+            raise DataError(f"{lesson.folder} and {following.folder} are both lesson {lesson.number}: rename one of them")
+    return lessons
+
+
+def _lessons_in(folder: Path) -> list[Lesson]:
+    found = sorted(folder.glob("[0-9][0-9]_*"))
+    return [Lesson(path.resolve()) for path in found if all((path / name).exists() for name in FILES)]
 
 
 def find_lesson(word: str) -> Lesson:
@@ -115,7 +138,7 @@ def find_lesson(word: str) -> Lesson:
     lessons = all_lessons()
     if word.isdecimal():
         found = [lesson for lesson in lessons if lesson.number == int(word)]
-    elif (path := Path(word)).suffix == ".py":
+    elif (path := Path(word)).suffix in (".py", ".ipynb"):
         found = _lesson_of_file(path, lessons)
     else:
         found = [lesson for lesson in lessons if word.strip("/") in (lesson.folder.name, str(lesson.folder))]

@@ -38,11 +38,12 @@ def same(a: Any, b: Any) -> bool:
 
 
 def _as_array(a: Any) -> Any:
-    """A list of lists of numbers as an array; anything else as it is."""
+    """A list, or list of lists, of numbers as an array; anything else as it is."""
     try:
-        return np.asarray(a, np.float64) if isinstance(a, list) else a
+        array = np.asarray(a) if isinstance(a, list) else a
     except (TypeError, ValueError):
         return a
+    return array if _is_numeric(array) else a
 
 
 def _is_numeric(a: Any) -> bool:

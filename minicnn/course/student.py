@@ -12,9 +12,29 @@ import numpy as np
 
 from .guard import Forbidden
 
+# names of mistakes that every task knows
+ARGUMENT_CHANGED = "An argument is changed"
+NOTHING_RETURNED = "Nothing is returned"
+VIEW_RETURNED = "The result is an argument, or a view of it"
+ARRAY_KEPT = "An array is kept from call to call"
+NO_FLOATS = "The result does not hold floats"
+NOT_FINITE = "Values are NaN or infinite"
+OTHER_COUNT = "Not as many results as asked for"
+KNOWN_EVERYWHERE = (ARGUMENT_CHANGED, NOTHING_RETURNED, VIEW_RETURNED, ARRAY_KEPT, NO_FLOATS, NOT_FINITE, OTHER_COUNT)
+
 
 class Mistake(Exception):
-    """What is wrong with a student's answer, in a sentence for the student."""
+    """What is wrong with a student's answer, in a sentence for the student.
+
+    Attributes
+    ----------
+    name : str
+        Of the mistake, where it is one that every task knows: one of ``KNOWN_EVERYWHERE``.
+    """
+
+    def __init__(self, text: str, name: str = ""):
+        super().__init__(text)
+        self.name = name
 
 
 class NotDone(Exception):
@@ -78,9 +98,11 @@ class Student:
             self.calls.append(record)
             for i, (argument, copies) in enumerate(zip(arguments, before, strict=True)):
                 if any(not np.array_equal(*pair, equal_nan=True) for pair in zip(_arrays_in(argument), copies, strict=True)):
-                    raise Mistake(f"{name}() changes its argument number {i + 1}; others still need that array: work on a copy")
+                    text = f"{name}() changes its argument number {i + 1}; others still need that array: work on a copy"
+                    raise Mistake(text, name=ARGUMENT_CHANGED)
             if answer is None:
-                raise Mistake(f"{name}() returns nothing (None); is there a return at its end?")
+                text = f"{name}() returns nothing (None); is there a return at its end?"
+                raise Mistake(text, name=NOTHING_RETURNED)
             self._expect_new_arrays(name, arguments, answer)
             return answer
 
@@ -93,12 +115,14 @@ class Student:
             if any(np.may_share_memory(result, array) for result in results for array in _arrays_in(argument)):
                 raise Mistake(
                     f"{name}() returns its argument number {i + 1} itself, or a view of it: whoever changes the one later "
-                    "changes the other. Return a new array"
+                    "changes the other. Return a new array",
+                    name=VIEW_RETURNED,
                 )
         if any(not np.array_equal(array, copy, equal_nan=True) for array, copy in self._returned.get(name, [])):
             raise Mistake(
                 f"a call of {name}() changed the array that the call before had returned: is it kept from call to call? "
-                "Make a new one each time"
+                "Make a new one each time",
+                name=ARRAY_KEPT,
             )
         self._returned[name] = [(array, array.copy()) for array in results if array.dtype.kind == "f"]
 

@@ -207,11 +207,11 @@ WRONG[1] = [
     ),
     ("margin of 1/2", {"svm_loss": lambda s, y: svm_loops(s, y, margin=0.5)}, None),
     ("mean over the violations", by_svm(lambda loss, d, s, y: (loss * len(y) / max(1, np.count_nonzero(d > 0)), d)), None),
-    ("loss only", {"svm_loss": lambda s, y: solution.svm_loss(s, y)[0]}, None),
+    ("loss only", {"svm_loss": lambda s, y: solution.svm_loss(s, y)[0]}, "Not as many results as asked for"),
     ("gradient transposed", by_svm(lambda loss, d, s, y: (loss, d.T.copy())), None),
     ("gradient in whole numbers", by_svm(lambda loss, d, s, y: (loss, d.astype(int))), None),
-    ("scores changed", by_svm(lambda loss, d, s, y: (loss, d + 0 * np.subtract(s, s.max(), out=s))), None),
-    ("always the same array", {"svm_loss": into_one_array(solution.svm_loss)}, None),
+    ("scores changed", by_svm(lambda loss, d, s, y: (loss, d + 0 * np.subtract(s, s.max(), out=s))), "An argument is changed"),
+    ("always the same array", {"svm_loss": into_one_array(solution.svm_loss)}, "An array is kept from call to call"),
     ("several samples only", by_svm(lambda loss, d, s, y: (loss, d) if len(y) > 1 else (loss, d.squeeze())), None),
 ]
 RIGHT[1] = [
@@ -397,9 +397,9 @@ WRONG[2] = [
     (
         "shifted in place",
         by_softmax(lambda loss, d, s, y: (loss, d + 0 * np.subtract(s, s.max(axis=1, keepdims=True), out=s))),
-        None,
+        "An argument is changed",
     ),
-    ("always the same array", {"softmax_loss": into_one_array(solution.softmax_loss)}, None),
+    ("always the same array", {"softmax_loss": into_one_array(solution.softmax_loss)}, "An array is kept from call to call"),
     ("loss of every sample", by_softmax(lambda loss, d, s, y: (np.full(len(y), loss), d)), None),
 ]
 RIGHT[2] = [
@@ -528,7 +528,7 @@ WRONG[3] = [
     ("the hinge", by_logistic(lambda loss, d, s, t: (np.maximum(0, 1 - (2 * t - 1) * s).mean(), d)), None),
     ("scores cut off at 500", {"logistic_loss": lambda s, t: solution.logistic_loss(np.clip(s, -500, 500), t)}, None),
     ("gradient a column", by_logistic(lambda loss, d, s, t: (loss, d[:, None].copy())), None),
-    ("always the same array", {"logistic_loss": into_one_array(solution.logistic_loss)}, None),
+    ("always the same array", {"logistic_loss": into_one_array(solution.logistic_loss)}, "An array is kept from call to call"),
 ]
 RIGHT[3] = [
     ("loops", {"logistic_loss": logistic_loops}),
@@ -659,11 +659,11 @@ WRONG[4] = [
     (
         "x changed",
         {"standardise": lambda x, mean, std: np.subtract(x, mean, out=x) / std if x.dtype == float else (x - mean) / std},
-        None,
+        "An argument is changed",
     ),
     ("transposed", {"standardise": lambda x, mean, std: ((x - mean) / std).T.copy()}, None),
     ("mean in bytes", {"standardise": lambda x, mean, std: (x - mean.astype(x.dtype)) / std}, None),
-    ("mean only", {"measure": lambda x: x.mean(axis=0)}, None),
+    ("mean only", {"measure": lambda x: x.mean(axis=0)}, "Not as many results as asked for"),
     ("axes kept", {"measure": lambda x: (x.mean(axis=0, keepdims=True), x.std(axis=0, keepdims=True))}, None),
 ]
 RIGHT[4] = [
@@ -807,8 +807,8 @@ WRONG[5] = [
     ("db one number", step_of(bias=np.sum), "db is one number for all classes"),
     ("dw transposed", step_of(data=lambda d, x: x.T @ d), "The product for dw does not have the shape of w"),
     ("product without transposing", step_of(data=lambda d, x: d @ x), "The product for dw does not have the shape of w"),
-    ("in place", {"gradient_step": step_in_place}, None),
-    ("weights only", by_step(lambda new_w, *rest: new_w), None),
+    ("in place", {"gradient_step": step_in_place}, "An argument is changed"),
+    ("weights only", by_step(lambda new_w, *rest: new_w), "Not as many results as asked for"),
     ("last sample", step_of(data=lambda d, x: np.outer(d[-1], x[-1]), bias=lambda d: d[-1]), None),
     ("the bias a column", by_step(lambda new_w, new_b, *rest: (new_w, new_b[:, None].copy())), None),
 ]

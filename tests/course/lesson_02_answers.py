@@ -68,7 +68,11 @@ def averaged_in_a_loop(dy, x, w):
 
 WRONG[1] = [
     ("x of the last forward pass", {"linear_forward": remembers.forward, "linear_backward": remembers.backward}, None),
-    ("y always the same array", {"linear_forward": into_one_array(solution.linear_forward)}, None),
+    (
+        "y always the same array",
+        {"linear_forward": into_one_array(solution.linear_forward)},
+        "An array is kept from call to call",
+    ),
     ("always four samples", {"linear_forward": lambda x, w, b: np.stack([w @ x[n] + b for n in range(4)])}, None),
     ("whole numbers", {"linear_forward": lambda x, w, b: (x @ w.T + b).astype(int)}, "y is cut to whole numbers"),
     ("bias forgotten", {"linear_forward": lambda x, w, b: x @ w.T}, "the bias is forgotten"),
@@ -102,12 +106,12 @@ WRONG[1] = [
         linear_backward_by(lambda dx, dw, db, dy, x, w: (dx.squeeze(), dw.squeeze(), db)),
         "axes of length 1 are lost from the gradients",
     ),
-    ("db missing", linear_backward_by(lambda dx, dw, db, dy, x, w: (dx, dw)), None),
+    ("db missing", linear_backward_by(lambda dx, dw, db, dy, x, w: (dx, dw)), "Not as many results as asked for"),
     ("dx of w's signs only", linear_backward_by(lambda dx, dw, db, dy, x, w: (dy @ np.sign(w), dw, db)), None),
     (
         "dy multiplied in place",
         linear_backward_by(lambda dx, dw, db, dy, x, w: (dx, dw, np.add(dy, 1, out=dy).sum(axis=0))),
-        None,
+        "An argument is changed",
     ),
     ("dw and db averaged in a loop", {"linear_backward": averaged_in_a_loop}, "dw and db are means over the batch"),
     (
@@ -195,10 +199,22 @@ def masked_in_place(dy, x):
 
 WRONG[2] = [
     ("|x|", {"relu_forward": np.abs}, "y is |x|"),
-    ("x itself if nothing is negative", {"relu_forward": lambda x: np.maximum(x, 0) if x.min() < 0 else x}, None),
-    ("dy itself if nothing is negative", {"relu_backward": lambda dy, x: np.where(x > 0, dy, 0) if x.min() <= 0 else dy}, None),
+    (
+        "x itself if nothing is negative",
+        {"relu_forward": lambda x: np.maximum(x, 0) if x.min() < 0 else x},
+        "The result is an argument, or a view of it",
+    ),
+    (
+        "dy itself if nothing is negative",
+        {"relu_backward": lambda dy, x: np.where(x > 0, dy, 0) if x.min() <= 0 else dy},
+        "The result is an argument, or a view of it",
+    ),
     ("printed", {"relu_forward": lambda x: print(end="")}, "nothing is returned"),
-    ("dx always the same array", {"relu_backward": into_one_array(solution.relu_backward)}, None),
+    (
+        "dx always the same array",
+        {"relu_backward": into_one_array(solution.relu_backward)},
+        "An array is kept from call to call",
+    ),
     ("three axes at most", {"relu_forward": lambda x: np.maximum(x, 0) if x.ndim < 4 else x.copy()}, None),
     ("cut off at 1", {"relu_forward": lambda x: np.clip(x, 0, 1)}, "what is above 1 is cut off"),
     ("cut off at 6", {"relu_forward": lambda x: np.clip(x, 0, 6)}, "this is ReLU6: what is above 6 is cut off"),
@@ -210,7 +226,7 @@ WRONG[2] = [
     ("small values lost", {"relu_forward": lambda x: np.where(x > 0.05, x, 0)}, None),
     ("matrices only", {"relu_forward": relu_in_two_loops}, "two loops serve matrices only"),
     ("flattened", {"relu_forward": lambda x: np.maximum(x, 0).ravel()}, None),
-    ("x changed", {"relu_forward": lambda x: np.maximum(x, 0, out=x)}, None),
+    ("x changed", {"relu_forward": lambda x: np.maximum(x, 0, out=x)}, "An argument is changed"),
     ("nothing returned", {"relu_forward": lambda x: None}, "nothing is returned"),
     ("an error", {"relu_forward": lambda x: x[1000, 1000]}, None),
     ("dx without dy", {"relu_backward": lambda dy, x: (x > 0) * 1.0}, "dx lacks dy"),
@@ -224,7 +240,7 @@ WRONG[2] = [
         {"relu_backward": lambda dy, x: np.where((dy > 0) & (x > 0), dy, 0)},
         "negative gradients are dropped as well",
     ),
-    ("dy changed", {"relu_backward": masked_in_place}, None),
+    ("dy changed", {"relu_backward": masked_in_place}, "An argument is changed"),
     ("selected, and not set to 0", {"relu_forward": lambda x: x[x > 0]}, "only the positive values come back, in one row"),
     (
         "the wrong way round",
@@ -411,8 +427,8 @@ WRONG[3] = [
         "1 is subtracted in the columns of all labels, in every row",
     ),
     ("loss of each sample", softmax_by(lambda loss, d, s, y: (np.full(len(y), loss), d)), None),
-    ("loss alone", softmax_by(lambda loss, d, s, y: loss), None),
-    ("scores changed", softmax_by(lambda loss, d, s, y: (loss, np.subtract(s, s, out=s) + d)), None),
+    ("loss alone", softmax_by(lambda loss, d, s, y: loss), "Not as many results as asked for"),
+    ("scores changed", softmax_by(lambda loss, d, s, y: (loss, np.subtract(s, s, out=s) + d)), "An argument is changed"),
     ("no shift, and the logarithm of p", from_p(lambda s: 0), "exp() overflows, as too little is subtracted before"),
     (
         "the largest score of all subtracted, and the logarithm of p",
@@ -548,7 +564,11 @@ WRONG[4] = [
         {"conv2d_forward": lambda x, *a: np.repeat(solution.conv2d_forward(x[:1], *a), len(x), axis=0)},
         None,
     ),
-    ("y always the same array", {"conv2d_forward": into_one_array(solution.conv2d_forward)}, None),
+    (
+        "y always the same array",
+        {"conv2d_forward": into_one_array(solution.conv2d_forward)},
+        "An array is kept from call to call",
+    ),
     ("filter flipped", conv(BACKWARDS, BACKWARDS), "the filter is flipped"),
     ("filter's rows flipped", conv(rows=BACKWARDS), None),
     ("filter's columns flipped", conv(columns=BACKWARDS), None),
@@ -769,7 +789,7 @@ WRONG[5] = [
     ("dx wrong in one corner", conv_backward_by(wrong_in_a_corner), None),
     ("dx assigned, not added", {"conv2d_backward": assigned}, "dx is assigned, and not added up"),
     ("dx and dw exchanged", conv_backward_by(lambda dx, dw, db, *_: (dw, dx, db)), "dx and dw have changed places"),
-    ("db missing", conv_backward_by(lambda dx, dw, db, *_: (dx, dw)), None),
+    ("db missing", conv_backward_by(lambda dx, dw, db, *_: (dx, dw)), "Not as many results as asked for"),
     ("dw of the last window", {"conv2d_backward": conv_backward_last_window}, "dw has the share of the last window only"),
     ("stride forgotten", conv_backward_taps(step=1), "the stride is ignored"),
     ("dx with its border", conv_backward_taps(cropped=False), "dx still has its border"),

@@ -203,7 +203,7 @@ WRONG[1] = [
         {"receptive_field": size_and_step},
         "the size of the field is given in the place of its last pixel",
     ),
-    ("two numbers", {"receptive_field": lambda layers: tuple(from_the_top(layers)[:2])}, None),
+    ("two numbers", {"receptive_field": lambda layers: tuple(from_the_top(layers)[:2])}, "Not as many results as asked for"),
     ("nothing works without layers", {"receptive_field": lambda layers: (layers[0], *from_the_top(layers)[1:])}, None),
 ]
 RIGHT[1] = [
@@ -356,8 +356,8 @@ WRONG[2] = [
     ("flipped", {"im2col": flipped_im2col}, "the windows are flipped"),
     ("the border on two sides", {"im2col": pad_on_two_sides}, None),
     ("no border", {"im2col": lambda x, kernel, stride, pad: gathered()(x, kernel, stride, 0)}, None),
-    ("always the same array", {"im2col": into_one_array(slow_im2col)}, None),
-    ("whole numbers", {"im2col": lambda *a: slow_im2col(*a).astype(int)}, None),
+    ("always the same array", {"im2col": into_one_array(slow_im2col)}, "An array is kept from call to call"),
+    ("whole numbers", {"im2col": lambda *a: slow_im2col(*a).astype(int)}, "The result does not hold floats"),
     ("assigned", {"col2im": scattered(add=False)}, "windows overwrite what others have left in the same pixel"),
     ("a mean", {"col2im": mean_of_windows}, "col2im is a mean over the windows of a pixel"),
     ("not cropped", {"col2im": scattered(finish=lambda dxp, *_: dxp)}, "the border is still around dx"),
@@ -559,9 +559,13 @@ WRONG[3] = [
         "db is a mean over the pictures and the windows",
     ),
     ("db one number", gradients(lambda dc, dw, db, dy, c, w: (dc, dw, np.sum(dy))), "db is one number for all filters"),
-    ("db missing", gradients(lambda dc, dw, db, *_: (dc, dw)), None),
+    ("db missing", gradients(lambda dc, dw, db, *_: (dc, dw)), "Not as many results as asked for"),
     ("the wrong order", gradients(lambda dc, dw, db, *_: (dw, dc, db)), None),
-    ("dy changed", gradients(lambda dc, dw, db, dy, c, w: (dc, dw, np.multiply(dy, 2, out=dy).sum(axis=(0, 2, 3)) / 2)), None),
+    (
+        "dy changed",
+        gradients(lambda dc, dw, db, dy, c, w: (dc, dw, np.multiply(dy, 2, out=dy).sum(axis=(0, 2, 3)) / 2)),
+        "An argument is changed",
+    ),
 ]
 RIGHT[3] = [
     ("loops", {"product_forward": product_loops, "product_backward": gradient_loops}),
@@ -703,7 +707,7 @@ WRONG[4] = [
     ("the smallest", max_loops(np.min, border=np.inf), "it is the smallest value"),
     ("the mean", max_loops(np.mean, border=0), None),
     ("the median", max_loops(lambda window: np.median(window[np.isfinite(window)])), None),
-    ("always one array", {"max_pool_forward": into_one_array(running_maximum)}, None),
+    ("always one array", {"max_pool_forward": into_one_array(running_maximum)}, "An array is kept from call to call"),
     ("all equal ones get dy", winners(every), "every one of several equal values gets the whole of dy"),
     (
         "equal ones share",

@@ -144,10 +144,14 @@ WRONG[1] = [
         "sigmoid_backward returns the slope without dy",
     ),
     ("tanh's slope alone", {"tanh_backward": lambda dy, y: 1 - y**2}, "tanh_backward returns the slope without dy"),
-    ("dy changed in place", {"tanh_backward": tanh_gradient_in_place}, None),
+    ("dy changed in place", {"tanh_backward": tanh_gradient_in_place}, "An argument is changed"),
     ("matrices only", {"sigmoid_backward": sigmoid_gradient_loops}, None),
     ("sign of the gradient", {"sigmoid_backward": lambda dy, y: dy * y * (y - 1)}, None),
-    ("y always the same array", {"sigmoid_forward": into_one_array(solution.sigmoid_forward)}, None),
+    (
+        "y always the same array",
+        {"sigmoid_forward": into_one_array(solution.sigmoid_forward)},
+        "An array is kept from call to call",
+    ),
     ("hard sigmoid", {"sigmoid_forward": lambda x: np.clip(0.25 * x + 0.5, 0, 1)}, None),
     ("whole numbers", {"tanh_forward": lambda x: np.tanh(x).round()}, None),
 ]
@@ -232,7 +236,11 @@ WRONG[2] = [
         None,
     ),
     ("a slope of its own", {"leaky_relu_forward": lambda x, slope: np.where(x > 0, x, 0.01 * x)}, None),
-    ("x changed in place", {"leaky_relu_forward": lambda x, slope: np.multiply(x, slope, out=x, where=x < 0)}, None),
+    (
+        "x changed in place",
+        {"leaky_relu_forward": lambda x, slope: np.multiply(x, slope, out=x, where=x < 0)},
+        "An argument is changed",
+    ),
     (
         "exp without -1",
         {"elu_forward": by_element(lambda x, alpha: x if x > 0 else alpha * math.exp(x))},
@@ -280,7 +288,7 @@ WRONG[2] = [
     ),
     ("both branches of where", {"elu_forward": lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1))}, None),
     ("both branches, backward", {"elu_backward": lambda dy, x, alpha: np.where(x > 0, dy, dy * alpha * np.exp(x))}, None),
-    ("nothing returned", {"elu_backward": lambda dy, x, alpha: None}, None),
+    ("nothing returned", {"elu_backward": lambda dy, x, alpha: None}, "Nothing is returned"),
 ]
 RIGHT[2] = [
     (
@@ -429,9 +437,17 @@ WRONG[3] = [
     ),
     ("matrices only", {"maxout_forward": maxout_of_matrices}, None),
     ("pairs only", {"maxout_forward": lambda x, K: np.maximum(x[:, ::2], x[:, 1::2])}, None),
-    ("pieces kept as an axis", {"maxout_forward": lambda x, K: x.reshape(len(x), -1, K, *x.shape[2:])}, None),
+    (
+        "pieces kept as an axis",
+        {"maxout_forward": lambda x, K: x.reshape(len(x), -1, K, *x.shape[2:])},
+        "The result is an argument, or a view of it",
+    ),
     ("shape of y kept", {"maxout_backward": lambda dy, x, K: dy.copy()}, None),
-    ("y always the same array", {"maxout_forward": into_one_array(solution.maxout_forward)}, None),
+    (
+        "y always the same array",
+        {"maxout_forward": into_one_array(solution.maxout_forward)},
+        "An array is kept from call to call",
+    ),
 ]
 RIGHT[3] = [
     ("strided views, loops", {"maxout_forward": maxout_strided, "maxout_backward": maxout_backward_loops}),
@@ -576,7 +592,7 @@ WRONG[4] = [
         {"gelu_backward": lambda dy, x: dy * (scipy.stats.norm.cdf(x) + x * scipy.stats.norm.pdf(x))},
         "gelu_backward is the slope of the exact GELU",
     ),
-    ("sinh / cosh, NaN for large x", {"gelu_backward": gelu_backward_by_hyperbolic}, None),
+    ("sinh / cosh, NaN for large x", {"gelu_backward": gelu_backward_by_hyperbolic}, "Values are NaN or infinite"),
 ]
 RIGHT[4] = [
     ("by a sigmoid", {"gelu_forward": gelu_by_sigmoid, "gelu_backward": gelu_backward_by_sigmoid}),
@@ -842,7 +858,11 @@ WRONG[6] = [
         {"whiten": lambda train, test, eps: (train - train.mean(0), test - train.mean(0))},
         "the coordinates are not divided by anything",
     ),
-    ("training data only", {"whiten": lambda train, test, eps: by_svd(train, test, eps)[0]}, None),
+    (
+        "training data only",
+        {"whiten": lambda train, test, eps: by_svd(train, test, eps)[0]},
+        "Not as many results as asked for",
+    ),
     ("an eps of its own", {"whiten": lambda train, test, eps: by_svd(train, test, 1e-5)}, None),
     ("test before train", {"whiten": lambda train, test, eps: by_svd(train, test, eps)[::-1]}, None),
 ]

@@ -170,10 +170,10 @@ WRONG[1] = [
         "the running averages come back as they were",
     ),
     ("E[x^2] - E[x]^2", {"batchnorm_forward": squares_minus_square}, None),
-    ("averages moved in place", {"batchnorm_forward": in_place}, None),
+    ("averages moved in place", {"batchnorm_forward": in_place}, "An argument is changed"),
     ("averages of its own", {"batchnorm_forward": Remembering().forward}, None),
     ("constant features set to 0", {"batchnorm_forward": constant_features_given_up}, None),
-    ("y alone", {"batchnorm_forward": lambda *a: solution.batchnorm_forward(*a)[0]}, None),
+    ("y alone", {"batchnorm_forward": lambda *a: solution.batchnorm_forward(*a)[0]}, "Not as many results as asked for"),
     ("(1, D)", changed_forward(lambda y, m, v, *_: (y, m[None], v[None])), None),
 ]
 
@@ -342,7 +342,7 @@ WRONG[2] = [
     ),
     ("dmean plus", changed_steps(lambda dx, dg, db, dv, dm, *_: (dx, dg, db, dv, -dm)), None),
     ("x for c", changed_steps(x_for_c), "x stands where c belongs, on the way through the variance"),
-    ("three things", changed_steps(lambda dx, dg, db, *_: (dx, dg, db)), None),
+    ("three things", changed_steps(lambda dx, dg, db, *_: (dx, dg, db)), "Not as many results as asked for"),
     ("dmean and dvariance exchanged", changed_steps(lambda dx, dg, db, dv, dm, *_: (dx, dg, db, dm, dv)), None),
 ]
 
@@ -494,7 +494,11 @@ WRONG[3] = [
     ),
     ("dgamma and dbeta exchanged", changed_short(lambda dx, dg, db, *_: (dx, db, dg)), None),
     ("dbeta one number", changed_short(lambda dx, dg, db, *_: (dx, dg, db.sum())), None),
-    ("dy changed", changed_short(lambda dx, dg, db, dy, *_: (dx, dg, np.multiply(dy, 2, out=dy).sum(0) / 2)), None),
+    (
+        "dy changed",
+        changed_short(lambda dx, dg, db, dy, *_: (dx, dg, np.multiply(dy, 2, out=dy).sum(0) / 2)),
+        "An argument is changed",
+    ),
 ]
 
 
@@ -616,8 +620,8 @@ WRONG[4] = [
         changed_frozen(lambda dx, dg, db, dy, *_: (dx, dg / len(dy), db / len(dy))),
         "dgamma and dbeta are means over the batch",
     ),
-    ("dx alone", {"frozen_backward": lambda *a: solution.frozen_backward(*a)[0]}, None),
-    ("dy itself", changed_frozen(lambda dx, dg, db, dy, *_: (dy, dg, db)), None),
+    ("dx alone", {"frozen_backward": lambda *a: solution.frozen_backward(*a)[0]}, "Not as many results as asked for"),
+    ("dy itself", changed_frozen(lambda dx, dg, db, dy, *_: (dy, dg, db)), "The result is an argument, or a view of it"),
 ]
 
 
@@ -802,7 +806,7 @@ WRONG[5] = [
         "dgamma and dbeta keep an axis of their pictures",
     ),
     ("instance norm, backward", {"batchnorm2d_backward": instance_backward}, PER_PICTURE),
-    ("y alone", {"batchnorm2d_forward": lambda *a: solution.batchnorm2d_forward(*a)[0]}, None),
+    ("y alone", {"batchnorm2d_forward": lambda *a: solution.batchnorm2d_forward(*a)[0]}, "Not as many results as asked for"),
     ("N - 1 pictures", changed_2d(lambda y, m, v, *_: (np.vstack([y[:-1], 0 * y[-1:]]), m, v)), None),
     ("keepdims", changed_2d(lambda y, m, v, *_: (y, m[None, :, None, None], v[None, :, None, None])), None),
 ]
@@ -894,7 +898,7 @@ WRONG[6] = [
     ),
     ("rows", folded_with(lambda w, s: w * s.reshape(1, 1, -1, 1)), None),
     ("w itself", folded_with(lambda w, s: w), "w is not scaled"),
-    ("scaled in place", folded_with(lambda w, s: np.multiply(w, s.reshape(-1, 1, 1, 1), out=w)), None),
+    ("scaled in place", folded_with(lambda w, s: np.multiply(w, s.reshape(-1, 1, 1, 1), out=w)), "An argument is changed"),
 ]
 
 

@@ -140,8 +140,8 @@ WRONG[1] = [
         {"momentum_step": lambda w, g, v, lr, mu: (w - lr * (g + mu * v), np.array(v))},
         "The old velocity is returned",
     ),
-    ("v changed in place", {"momentum_step": momentum_in_place}, None),
-    ("weights alone", {"momentum_step": lambda w, g, v, lr, mu: w - lr * (g + mu * v)}, None),
+    ("v changed in place", {"momentum_step": momentum_in_place}, "An argument is changed"),
+    ("weights alone", {"momentum_step": lambda w, g, v, lr, mu: w - lr * (g + mu * v)}, "Not as many results as asked for"),
     ("Nesterov climbing", {"nesterov_step": nesterov_climbs}, "Nesterov's step adds the gradient: that climbs"),
     ("Nesterov is momentum", {"nesterov_step": momentum_loops}, "Nesterov's step is the step with momentum"),
     ("old velocity ahead", {"nesterov_step": nesterov_with_old_velocity}, "Nesterov's step is the step with momentum"),
@@ -289,11 +289,11 @@ WRONG[2] = [
     ),
     ("climbing", {"adagrad_step": adagrad_climbs}, "AdaGrad's step adds the gradient: that climbs"),
     ("old cache returned", {"adagrad_step": adagrad_cache_not_returned}, "AdaGrad returns the old cache"),
-    ("cache changed in place", {"adagrad_step": adagrad_in_place}, None),
+    ("cache changed in place", {"adagrad_step": adagrad_in_place}, "An argument is changed"),
     (
         "numbers rounded to integers",
         {"adagrad_step": lambda w, g, c, lr, eps: (w - lr * g / (np.sqrt(c + g**2) + eps), (c + g**2).astype(int))},
-        None,
+        "The result does not hold floats",
     ),
     ("nothing forgotten", rmsprop_family(one, one), "RMSProp forgets nothing: its cache is AdaGrad's"),
     ("shares exchanged", rmsprop_family(rest, share), "decay and 1 - decay are exchanged"),
@@ -434,7 +434,11 @@ WRONG[3] = [
     ("v of m", adam_family(squared=lambda g, m: m**2), "v averages the square of m, not of the gradient"),
     ("climbing", adam_family(sign=1.0), "The step adds: that climbs"),
     ("t stands still", adam_family(returned_t=lambda t: t), "The t that is returned has not been counted up"),
-    ("t lost", {"adam_step": lambda *arguments: adam_family()["adam_step"](*arguments)[:3]}, None),
+    (
+        "t lost",
+        {"adam_step": lambda *arguments: adam_family()["adam_step"](*arguments)[:3]},
+        "Not as many results as asked for",
+    ),
     (
         "L2 in the gradient",
         adamw_family(unchanged, in_gradient=1.0),
@@ -568,7 +572,11 @@ WRONG[4] = [
     ("elements", {"saddle_free_step": saddle_free_elementwise}, "The size is taken of each element of H"),
     ("no damping off saddles", saddle_free_family(lambda e, d: abs(e)), "saddle_free_step lacks the damping"),
     ("climbing off saddles", saddle_free_family(lambda e, d: abs(e) + d, sign=1), "saddle_free_step adds the step"),
-    ("w changed", {"newton_step": lambda w, g, H, d: np.subtract(w, np.linalg.solve(H + d * np.eye(len(w)), g), out=w)}, None),
+    (
+        "w changed",
+        {"newton_step": lambda w, g, H, d: np.subtract(w, np.linalg.solve(H + d * np.eye(len(w)), g), out=w)},
+        "An argument is changed",
+    ),
 ]
 
 
@@ -699,7 +707,7 @@ WRONG[5] = [
     ("beta minus alpha", two_loops(given=lambda s, y, a, b: b * s - a * s), "In the second loop beta - alpha is added"),
     ("no beta", two_loops(given=lambda s, y, a, b: a * s), "The second loop lacks beta"),
     ("alphas in a list", {"lbfgs_direction": alphas_in_a_list}, "The second loop meets the alphas in the order of the first"),
-    ("g changed", {"lbfgs_direction": gradient_in_place}, None),
+    ("g changed", {"lbfgs_direction": gradient_in_place}, "An argument is changed"),
     ("no steps, no answer", {"lbfgs_direction": fails_without_steps}, None),
     ("the gradient itself", {"lbfgs_direction": lambda g, S, Y: -g}, None),
 ]
@@ -977,8 +985,8 @@ WRONG[7] = [
         "The norm is the mean square: it is divided by the number of elements",
     ),
     ("sizes", clipped_with(lambda gs: sum(np.abs(g).sum() for g in gs)), "The norm adds up sizes, not squares"),
-    ("changed in place", {"clip_gradients": in_place}, None),
-    ("the same arrays if short", {"clip_gradients": the_same_if_short}, None),
+    ("changed in place", {"clip_gradients": in_place}, "An argument is changed"),
+    ("the same arrays if short", {"clip_gradients": the_same_if_short}, "The result is an argument, or a view of it"),
     ("one array", {"clip_gradients": lambda gs, largest: np.concatenate([g.ravel() for g in gs])}, None),
 ]
 

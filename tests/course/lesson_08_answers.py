@@ -133,8 +133,8 @@ WRONG[1] = [
         {"elastic_net": lambda w, a, b: (penalty_loop(w, a, b)[0], b * w + np.where(w > 0, a, -a))},
         "The derivative of |w| is taken for -1 where a weight is 0",
     ),
-    ("in place", {"elastic_net": penalty_in_place}, None),
-    ("R only", {"elastic_net": lambda w, a, b: penalty_loop(w, a, b)[0]}, None),
+    ("in place", {"elastic_net": penalty_in_place}, "An argument is changed"),
+    ("R only", {"elastic_net": lambda w, a, b: penalty_loop(w, a, b)[0]}, "Not as many results as asked for"),
     ("R entry by entry", {"elastic_net": lambda w, a, b: (a * np.abs(w) + b / 2 * w**2, a * np.sign(w) + b * w)}, None),
 ]
 RIGHT[1] = [
@@ -251,8 +251,8 @@ WRONG[2] = [
         {"max_norm": lambda w, c: np.stack([u / (n := np.sqrt((u**2).sum())) * np.minimum(n, c) for u in w])},
         "A unit whose weights are all 0 becomes NaN",
     ),
-    ("in place", {"max_norm": project_in_place}, None),
-    ("w itself", {"max_norm": lambda w, c: w}, None),
+    ("in place", {"max_norm": project_in_place}, "An argument is changed"),
+    ("w itself", {"max_norm": lambda w, c: w}, "The result is an argument, or a view of it"),
     ("the longest unit only", {"max_norm": lambda w, c: np.stack([*project_loop(w[:1], c), *w[1:]])}, None),
     ("a little too long", {"max_norm": lambda w, c: project_loop(w, 1.001 * c)}, None),
 ]
@@ -386,7 +386,11 @@ WRONG[3] = [
         {"dropout_forward": lambda x, p, u, t: np.stack([row * (u[0] >= p) / (1 - p) for row in x]) if t else x.copy()},
         "All samples have the mask of the first one",
     ),
-    ("x itself in inference", {"dropout_forward": lambda x, p, u, t: drop_loop(x, p, u, t) if t else x}, None),
+    (
+        "x itself in inference",
+        {"dropout_forward": lambda x, p, u, t: drop_loop(x, p, u, t) if t else x},
+        "The result is an argument, or a view of it",
+    ),
     ("numbers of its own", {"dropout_forward": lambda x, p, u, t: drop_loop(x, p, np.random.random(x.shape), t)}, None),
     (
         "only the mask, backward",
@@ -603,7 +607,7 @@ WRONG[4] = [
         "top and left are the same number",
     ),
     ("flip first", {"crop_and_flip": flip_drawn_first}, "The flip is drawn before the place"),
-    ("in place", {"crop_and_flip": moved_in_place}, None),
+    ("in place", {"crop_and_flip": moved_in_place}, "An argument is changed"),
     ("turned by 180 degrees", crops_with(flip=lambda crop: crop[:, ::-1, ::-1]), None),
     ("channels turned round", crops_with(flip=lambda crop: crop[::-1]), None),
     (
@@ -920,7 +924,7 @@ WRONG[6] = [
         {"update_average": lambda a, w, decay, t: a * d_of(decay, t) + w},
         "The new weights are added with their full size",
     ),
-    ("in place", {"update_average": average_in_place}, None),
+    ("in place", {"update_average": average_in_place}, "An argument is changed"),
     ("half of each", {"update_average": lambda a, w, decay, t: (a + w) / 2}, None),
     ("the new weights", {"update_average": lambda a, w, decay, t: w.copy()}, None),
     (

@@ -149,7 +149,7 @@ WRONG[1] = [
     ("height and width exchanged", conv_with(lambda s, p, m, a: ((s[0], s[2], s[1]), p, m)), None),
     ("channels last", conv_with(lambda s, p, m, a: ((s[1], s[2], s[0]), p, m)), None),
     ("input channels", conv_with(lambda s, p, m, a: ((a[0][0], s[1], s[2]), p, m)), None),
-    ("no shape", conv_with(lambda s, p, m, a: (p, m)), None),
+    ("no shape", conv_with(lambda s, p, m, a: (p, m)), "Not as many results as asked for"),
     ("square filters", conv_with(lambda s, p, m, a: (s, p // a[2][1] * a[2][0], m)), None),
 ]
 RIGHT[1] = [
@@ -314,7 +314,11 @@ WRONG[2] = [
         },
         None,
     ),
-    ("no totals", {"stack_costs": lambda shape, layers: solution.stack_costs(shape, layers)[0]}, None),
+    (
+        "no totals",
+        {"stack_costs": lambda shape, layers: solution.stack_costs(shape, layers)[0]},
+        "Not as many results as asked for",
+    ),
     ("four layers", {"stack_costs": lambda shape, layers: solution.stack_costs(shape, layers[:4])}, None),
     (
         "4 bytes a value",
@@ -490,7 +494,7 @@ WRONG[3] = [
     (
         "dws missing",
         {"residual_backward": lambda *arguments: solution.residual_backward(*arguments)[:3]},
-        None,
+        "Not as many results as asked for",
     ),
     (
         "dws of zeros without ws",
@@ -514,7 +518,7 @@ WRONG[3] = [
                 solution.residual_backward(dy, *arguments),
             )[1]
         },
-        None,
+        "An argument is changed",
     ),
     (
         "means over the batch",
@@ -709,7 +713,11 @@ WRONG[4] = [
     ),
     ("exchanged", inception_back(finish=lambda pair, x: pair[::-1]), "dreduce and dexpand are exchanged"),
     ("dx joined", inception_back(together=lambda shares: np.concatenate(shares, axis=1)), None),
-    ("dx alone", {"inception_backward": lambda *arguments: solution.inception_backward(*arguments)[0]}, None),
+    (
+        "dx alone",
+        {"inception_backward": lambda *arguments: solution.inception_backward(*arguments)[0]},
+        "Not as many results as asked for",
+    ),
     (
         "gradients in one list",
         {
@@ -1053,7 +1061,7 @@ WRONG[7] = [
     (
         "x changed",
         {"inverted_residual": lambda x, *steps: np.add(x, 1, out=x).mean() + solution.inverted_residual(x, *steps)},
-        None,
+        "An argument is changed",
     ),
     ("depthwise left out", {"inverted_residual": lambda x, e, d, p: solution.inverted_residual(x, e, lambda h: h, p)}, None),
 ]

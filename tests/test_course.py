@@ -4,9 +4,12 @@ import ast
 import csv
 import inspect
 import json
+import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -526,6 +529,25 @@ def test_an_edition_in_notebooks_runs(tmp_path, monkeypatch):
         assert printed in jupytext.writes(notebook, fmt="ipynb")
 
 
+def test_a_lesson_of_ones_own_begins_with_one_that_works(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "own" / "42_my_lesson"
+    assert main(["course", "new", str(folder)]) == 0 and "minicnn check 42" in capsys.readouterr().out
+    monkeypatch.setenv("MINICNN_LESSONS", str(folder.parent))
+    assert find_lesson("42").folder == folder and "99" not in (folder / "exercise.py").read_text(encoding="utf-8")
+    assert main(["check", str(folder / "solution.py"), "--task", "1"]) == 0
+    assert main(["check", str(folder / "exercise.py")]) == 1
+    assert main(["course", "selftest", "--lesson", "42", "--seeds", "1"]) == 0
+    capsys.readouterr()
+    for name, said in (("own/42_my_lesson", "is there already"), ("own/mine", "is called NN_name"), ("own/1_x", "NN_name")):
+        assert main(["course", "new", str(tmp_path / name)]) == 1 and said in capsys.readouterr().err
+    begun = tmp_path / "twice" / "42_again"
+    assert main(["course", "new", str(begun)]) == 0
+    monkeypatch.setenv("MINICNN_LESSONS", f"{folder.parent}{os.pathsep}{begun.parent}")
+    assert main(["lessons"]) == 1 and "are both lesson 42" in capsys.readouterr().err
+    monkeypatch.setenv("MINICNN_LESSONS", str(tmp_path))
+    assert main(["lessons"]) == 1 and "has no lesson" in capsys.readouterr().err
+
+
 def test_a_cell_of_a_notebook_is_checked(capsys):
     lesson = find_lesson("2")
     assert minicnn.check("2.2", vars(lesson.solution)) and minicnn.check("relu_forward", vars(lesson.solution))
@@ -534,6 +556,72 @@ def test_a_cell_of_a_notebook_is_checked(capsys):
     namespace = {"minicnn": minicnn, **{name: getattr(lesson.solution, name) for name in ("relu_forward", "relu_backward")}}
     exec("result = minicnn.check('2.2')", namespace)
     assert namespace["result"] is True
-    for word in ("2.99", "no_such_function", "0.1"):
+    assert not minicnn.check("2", {"relu_forward": np.abs}, seed=1)
+    printed = capsys.readouterr().out
+    assert "Lesson 2, seed 1" in printed and printed.count("not done yet") == len(lesson.tasks) - 1
+    for word in ("2.99", "no_such_function", "0.1", "99", "2.", ".2"):
         with pytest.raises(DataError, match="is no task"):
             minicnn.check(word)
+
+
+def test_a_lesson_that_is_passed_in_a_notebook_ends_as_in_a_file(small, tmp_path, monkeypatch):
+    """What trains a network at the end gets the notebook's functions."""
+    trained = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINICNN_LESSONS", str(small.folder.parent))
+    monkeypatch.setattr(
+        Lesson, "finale", property(lambda lesson: lambda functions, folder: trained.append((functions, folder)))
+    )
+    right = {"double": lambda x: 2 * x, "mean": np.mean}
+    assert minicnn.check("99.1", right) and not minicnn.check("99", right | {"mean": np.sum}) and trained == []
+    assert minicnn.check("99", right)
+    ((functions, folder),) = trained
+    assert functions["double"] is right["double"] and folder.is_dir()
+
+
+# ---- the pages about the course
+
+
+PAGES = Path(__file__).resolve().parents[1] / "lessons"
+
+
+def claims_of(lesson):
+    """The sentences that a lesson measures something for."""
+    tree = ast.parse((lesson.folder / "lesson.py").read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "claim"]
+    return {call.args[0].value for call in calls}
+
+
+def test_every_subject_of_the_curriculum_has_a_lesson_and_a_claim_that_is_measured_there():
+    page = (PAGES / "curriculum.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in row] for row in rows if row[1].strip().startswith("[")]
+    assert len(rows) >= 32
+    measured = {lesson.number: claims_of(lesson) for lesson in all_lessons()}
+    covered = set()
+    for _, link, claim in rows:
+        number, file = re.fullmatch(r"\[(\d+)\]\((.+)\)", link).groups()
+        assert (PAGES / file).is_file() and int(file[:2]) == int(number), link
+        assert claim in measured[int(number)], f"lesson {number} does not claim: {claim}"
+        covered.add(int(number))
+    assert covered == set(measured)
+
+
+def test_every_lesson_is_on_the_page_of_the_course():
+    page = (PAGES / "README.md").read_text(encoding="utf-8")
+    for lesson in all_lessons():
+        assert f"| {lesson.number} | [{lesson.title}]({lesson.folder.name}/lesson.py) |" in page
+
+
+def test_every_term_of_the_glossary_stands_in_the_lesson_that_introduces_it():
+    page = (PAGES / "glossary.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^- \*\*(.+?)\*\* \(\[lesson (\d+)\]\((.+?)\)\): (.+)$", page, re.MULTILINE)
+    terms = [entry[0] for entry in entries]
+    assert len(terms) >= 100 and terms == sorted(terms, key=str.lower) and len(set(terms)) == len(terms)
+    assert len(entries) == page.count("\n- ")
+    for term, number, file, _ in entries:
+        lesson = find_lesson(number)
+        assert file == f"{lesson.folder.name}/lesson.py"
+        text = (lesson.folder / "lesson.py").read_text(encoding="utf-8")
+        words = " ".join(line.strip("# ") for line in text.splitlines()).replace("*", "").lower()
+        assert term.lower() in words, f"{term} is not in lesson {number}"

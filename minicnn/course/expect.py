@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..gradcheck import Report
-from .student import NO_FLOATS, NOT_FINITE, OTHER_COUNT, Mistake
+from .student import AXIS_TOO_MANY, NO_FLOATS, NO_NUMBER, NOT_FINITE, OTHER_COUNT, TRANSPOSED, Mistake
 
 TOLERANCE = 1e-6
 
@@ -38,8 +38,7 @@ def expect_array(name: str, got: Any, shape: tuple[int, ...]) -> np.ndarray:
     if not isinstance(got, (np.ndarray, np.generic)):
         raise Mistake(f"{name} must be a NumPy array of shape {shape}, got {_what_came(got)}")
     if got.shape != shape:
-        hint = " Is it transposed?" if got.shape == shape[::-1] else ""
-        raise Mistake(f"{name} must have shape {shape}, got {got.shape}.{hint}")
+        raise Mistake(f"{name} must have shape {shape}, got {got.shape}", _name_of_shape(got.shape, shape))
     if got.dtype.kind != "f":
         raise Mistake(f"{name} must hold floating-point numbers, got {got.dtype}", name=NO_FLOATS)
     if not np.isfinite(got).all():
@@ -48,11 +47,20 @@ def expect_array(name: str, got: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(got)
 
 
+def _name_of_shape(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What is wrong with a shape, where that can be told."""
+    if got == expected[::-1]:
+        return TRANSPOSED
+    without_ones = [tuple(n for n in shape if n != 1) for shape in (got, expected)]
+    return AXIS_TOO_MANY if len(got) > len(expected) and without_ones[0] == without_ones[1] else ""
+
+
 def expect_number(name: str, got: Any) -> np.ndarray:
     """The number, if it is a single finite one: of Python or of NumPy, or an array without axes."""
     is_number = np.ndim(got) == 0 and np.asarray(got).dtype.kind in "fiu"
     if not is_number or not np.isfinite(got):
-        raise Mistake(f"{name} must be a single finite number, got {got if is_number else _what_came(got)}")
+        text = f"{name} must be a single finite number, got {got if is_number else _what_came(got)}"
+        raise Mistake(text, NOT_FINITE if is_number else NO_NUMBER if np.ndim(got) else "")
     return np.float64(got)
 
 
@@ -102,7 +110,7 @@ def expect_gradients(subject: str, got: Sequence[Any], expected: dict[str, np.nd
     try:
         for (name, right), gradient in zip(expected.items(), got, strict=True):
             expect_close(f"{name} of {subject}", gradient, right)
-    except Mistake:
+    except Mistake as mistake:
         if not (report := check()).ok:
-            raise Mistake(str(report)) from None
+            raise Mistake(str(report), mistake.name) from None
         raise

@@ -20,7 +20,27 @@ ARRAY_KEPT = "An array is kept from call to call"
 NO_FLOATS = "The result does not hold floats"
 NOT_FINITE = "Values are NaN or infinite"
 OTHER_COUNT = "Not as many results as asked for"
-KNOWN_EVERYWHERE = (ARGUMENT_CHANGED, NOTHING_RETURNED, VIEW_RETURNED, ARRAY_KEPT, NO_FLOATS, NOT_FINITE, OTHER_COUNT)
+NO_NUMBER = "An array came where a number belongs"
+TRANSPOSED = "The result is transposed"
+AXIS_TOO_MANY = "The result has an axis of length 1 too many"
+OVERFLOW_ON_THE_WAY = "A number overflows on the way"
+KEPT_AND_USED = "Something that another call kept is used"
+OTHER_GENERATOR = "The generator that was passed is not used"
+KNOWN_EVERYWHERE = (
+    ARGUMENT_CHANGED,
+    NOTHING_RETURNED,
+    VIEW_RETURNED,
+    ARRAY_KEPT,
+    NO_FLOATS,
+    NOT_FINITE,
+    OTHER_COUNT,
+    NO_NUMBER,
+    TRANSPOSED,
+    AXIS_TOO_MANY,
+    OVERFLOW_ON_THE_WAY,
+    KEPT_AND_USED,
+    OTHER_GENERATOR,
+)
 
 
 class Mistake(Exception):

@@ -208,8 +208,8 @@ WRONG[1] = [
     ("margin of 1/2", {"svm_loss": lambda s, y: svm_loops(s, y, margin=0.5)}, None),
     ("mean over the violations", by_svm(lambda loss, d, s, y: (loss * len(y) / max(1, np.count_nonzero(d > 0)), d)), None),
     ("loss only", {"svm_loss": lambda s, y: solution.svm_loss(s, y)[0]}, "Not as many results as asked for"),
-    ("gradient transposed", by_svm(lambda loss, d, s, y: (loss, d.T.copy())), None),
-    ("gradient in whole numbers", by_svm(lambda loss, d, s, y: (loss, d.astype(int))), None),
+    ("gradient transposed", by_svm(lambda loss, d, s, y: (loss, d.T.copy())), "The result is transposed"),
+    ("gradient in whole numbers", by_svm(lambda loss, d, s, y: (loss, d.astype(int))), "The result does not hold floats"),
     ("scores changed", by_svm(lambda loss, d, s, y: (loss, d + 0 * np.subtract(s, s.max(), out=s))), "An argument is changed"),
     ("always the same array", {"svm_loss": into_one_array(solution.svm_loss)}, "An array is kept from call to call"),
     ("several samples only", by_svm(lambda loss, d, s, y: (loss, d) if len(y) > 1 else (loss, d.squeeze())), None),
@@ -400,7 +400,11 @@ WRONG[2] = [
         "An argument is changed",
     ),
     ("always the same array", {"softmax_loss": into_one_array(solution.softmax_loss)}, "An array is kept from call to call"),
-    ("loss of every sample", by_softmax(lambda loss, d, s, y: (np.full(len(y), loss), d)), None),
+    (
+        "loss of every sample",
+        by_softmax(lambda loss, d, s, y: (np.full(len(y), loss), d)),
+        "An array came where a number belongs",
+    ),
 ]
 RIGHT[2] = [
     ("loops", {"softmax_loss": softmax_loops}),
@@ -527,7 +531,11 @@ WRONG[3] = [
     ("cut off at 1e-15", logistic_of_p(lambda p, t: entropy(np.minimum(np.maximum(p, 1e-15), 1 - 1e-15), t)), CUT),
     ("the hinge", by_logistic(lambda loss, d, s, t: (np.maximum(0, 1 - (2 * t - 1) * s).mean(), d)), None),
     ("scores cut off at 500", {"logistic_loss": lambda s, t: solution.logistic_loss(np.clip(s, -500, 500), t)}, None),
-    ("gradient a column", by_logistic(lambda loss, d, s, t: (loss, d[:, None].copy())), None),
+    (
+        "gradient a column",
+        by_logistic(lambda loss, d, s, t: (loss, d[:, None].copy())),
+        "The result has an axis of length 1 too many",
+    ),
     ("always the same array", {"logistic_loss": into_one_array(solution.logistic_loss)}, "An array is kept from call to call"),
 ]
 RIGHT[3] = [
@@ -661,10 +669,14 @@ WRONG[4] = [
         {"standardise": lambda x, mean, std: np.subtract(x, mean, out=x) / std if x.dtype == float else (x - mean) / std},
         "An argument is changed",
     ),
-    ("transposed", {"standardise": lambda x, mean, std: ((x - mean) / std).T.copy()}, None),
+    ("transposed", {"standardise": lambda x, mean, std: ((x - mean) / std).T.copy()}, "The result is transposed"),
     ("mean in bytes", {"standardise": lambda x, mean, std: (x - mean.astype(x.dtype)) / std}, None),
     ("mean only", {"measure": lambda x: x.mean(axis=0)}, "Not as many results as asked for"),
-    ("axes kept", {"measure": lambda x: (x.mean(axis=0, keepdims=True), x.std(axis=0, keepdims=True))}, None),
+    (
+        "axes kept",
+        {"measure": lambda x: (x.mean(axis=0, keepdims=True), x.std(axis=0, keepdims=True))},
+        "The result has an axis of length 1 too many",
+    ),
 ]
 RIGHT[4] = [
     ("loops", {"measure": measure_loops}),
@@ -768,7 +780,11 @@ WRONG[5] = [
         "The strength is squared as well",
     ),
     ("no strength", {"l2_penalty": lambda w, strength: 0.5 * np.vdot(w, w)}, "The strength is missing"),
-    ("a square for each row", {"l2_penalty": lambda w, strength: strength / 2 * (w**2).sum(axis=1)}, None),
+    (
+        "a square for each row",
+        {"l2_penalty": lambda w, strength: strength / 2 * (w**2).sum(axis=1)},
+        "An array came where a number belongs",
+    ),
     ("slides", {"gradient_step": slides_step}, "The step goes along the gradient"),
     ("bias decays", step_of(db=lambda b, strength: strength * b), "The bias decays as well"),
     ("no decay", step_of(dw=lambda w, strength: 0.0), "The penalty has no part in the step"),

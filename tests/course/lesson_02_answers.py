@@ -67,7 +67,11 @@ def averaged_in_a_loop(dy, x, w):
 
 
 WRONG[1] = [
-    ("x of the last forward pass", {"linear_forward": remembers.forward, "linear_backward": remembers.backward}, None),
+    (
+        "x of the last forward pass",
+        {"linear_forward": remembers.forward, "linear_backward": remembers.backward},
+        "Something that another call kept is used",
+    ),
     (
         "y always the same array",
         {"linear_forward": into_one_array(solution.linear_forward)},
@@ -77,7 +81,11 @@ WRONG[1] = [
     ("whole numbers", {"linear_forward": lambda x, w, b: (x @ w.T + b).astype(int)}, "y is cut to whole numbers"),
     ("bias forgotten", {"linear_forward": lambda x, w, b: x @ w.T}, "the bias is forgotten"),
     ("bias subtracted", {"linear_forward": lambda x, w, b: x @ w.T - b}, "the bias is subtracted"),
-    ("bias of the first output only", {"linear_forward": lambda x, w, b: x @ w.T + b[0]}, None),
+    (
+        "bias of the first output only",
+        {"linear_forward": lambda x, w, b: x @ w.T + b[0]},
+        "the bias of the first output is added to all",
+    ),
     ("axes of length 1 lost", {"linear_forward": lambda x, w, b: np.squeeze(x @ w.T + b)}, "axes of length 1 are lost from y"),
     ("dw transposed", linear_backward_by(lambda dx, dw, db, dy, x, w: (dx, dw.T, db)), "dw is transposed"),
     (
@@ -107,7 +115,11 @@ WRONG[1] = [
         "axes of length 1 are lost from the gradients",
     ),
     ("db missing", linear_backward_by(lambda dx, dw, db, dy, x, w: (dx, dw)), "Not as many results as asked for"),
-    ("dx of w's signs only", linear_backward_by(lambda dx, dw, db, dy, x, w: (dy @ np.sign(w), dw, db)), None),
+    (
+        "dx of w's signs only",
+        linear_backward_by(lambda dx, dw, db, dy, x, w: (dy @ np.sign(w), dw, db)),
+        "only the signs of w count in dx",
+    ),
     (
         "dy multiplied in place",
         linear_backward_by(lambda dx, dw, db, dy, x, w: (dx, dw, np.add(dy, 1, out=dy).sum(axis=0))),
@@ -215,7 +227,11 @@ WRONG[2] = [
         {"relu_backward": into_one_array(solution.relu_backward)},
         "An array is kept from call to call",
     ),
-    ("three axes at most", {"relu_forward": lambda x: np.maximum(x, 0) if x.ndim < 4 else x.copy()}, None),
+    (
+        "three axes at most",
+        {"relu_forward": lambda x: np.maximum(x, 0) if x.ndim < 4 else x.copy()},
+        "negative numbers stay where there are four axes",
+    ),
     ("cut off at 1", {"relu_forward": lambda x: np.clip(x, 0, 1)}, "what is above 1 is cut off"),
     ("cut off at 6", {"relu_forward": lambda x: np.clip(x, 0, 6)}, "this is ReLU6: what is above 6 is cut off"),
     (
@@ -223,15 +239,15 @@ WRONG[2] = [
         {"relu_forward": lambda x: np.where(x > 0, x, 0.01 * x)},
         "this is leaky ReLU: negative values are multiplied by 0.01",
     ),
-    ("small values lost", {"relu_forward": lambda x: np.where(x > 0.05, x, 0)}, None),
+    ("small values lost", {"relu_forward": lambda x: np.where(x > 0.05, x, 0)}, "small positive numbers become 0 as well"),
     ("matrices only", {"relu_forward": relu_in_two_loops}, "two loops serve matrices only"),
-    ("flattened", {"relu_forward": lambda x: np.maximum(x, 0).ravel()}, None),
+    ("flattened", {"relu_forward": lambda x: np.maximum(x, 0).ravel()}, "the result has lost its shape"),
     ("x changed", {"relu_forward": lambda x: np.maximum(x, 0, out=x)}, "An argument is changed"),
     ("nothing returned", {"relu_forward": lambda x: None}, "nothing is returned"),
     ("an error", {"relu_forward": lambda x: x[1000, 1000]}, None),
     ("dx without dy", {"relu_backward": lambda dy, x: (x > 0) * 1.0}, "dx lacks dy"),
     ("dx = dy at x = 0", {"relu_backward": lambda dy, x: np.where(x >= 0, dy, 0)}, "at x = 0 dx is dy"),
-    ("dx = dy / 2 at x = 0", {"relu_backward": lambda dy, x: dy * np.heaviside(x, 0.5)}, None),
+    ("dx = dy / 2 at x = 0", {"relu_backward": lambda dy, x: dy * np.heaviside(x, 0.5)}, "dx is dy / 2 at x = 0"),
     ("dx = dy max(x, 0)", {"relu_backward": lambda dy, x: dy * np.maximum(x, 0)}, "dy is multiplied by y"),
     ("sign of x", {"relu_backward": lambda dy, x: dy * np.sign(x)}, "where x is negative dx is -dy"),
     ("where dy > 0", {"relu_backward": lambda dy, x: np.where(dy > 0, dy, 0)}, "the sign of dy decides, and not that of x"),
@@ -374,7 +390,11 @@ WRONG[3] = [
         {"softmax_cross_entropy": softmax_over_samples},
         "the softmax is taken over the samples, and not over the classes",
     ),
-    ("one sample forgotten", softmax_by(lambda loss, d, s, y: (loss, np.vstack([d[:-1], 0 * d[-1:]]))), None),
+    (
+        "one sample forgotten",
+        softmax_by(lambda loss, d, s, y: (loss, np.vstack([d[:-1], 0 * d[-1:]]))),
+        "the gradient of the last sample is 0",
+    ),
     ("no shift", softmax_loss(lambda s: 0), "exp() overflows, as too little is subtracted before"),
     (
         "the largest score of all subtracted",
@@ -398,7 +418,11 @@ WRONG[3] = [
         "exp() overflows, as too little is subtracted before",
     ),
     ("each row's largest |score| subtracted", softmax_loss(lambda s: np.abs(s).max(axis=1, keepdims=True)), None),
-    ("scores cut off", softmax_by(lambda loss, d, s, y: solution.softmax_cross_entropy(np.clip(s, -500, 500), y)), None),
+    (
+        "scores cut off",
+        softmax_by(lambda loss, d, s, y: solution.softmax_cross_entropy(np.clip(s, -500, 500), y)),
+        "scores are cut off at 500",
+    ),
     ("logarithm of p", log_of_p(0), "the logarithm is taken of p, which may be 0"),
     ("logarithm of p + 1e-12", log_of_p(1e-12), "a small number is added to p before the logarithm"),
     ("logarithm to base 2", softmax_by(lambda loss, d, s, y: (loss / np.log(2), d)), "the logarithm is that to base 2"),
@@ -426,7 +450,11 @@ WRONG[3] = [
         softmax_by(all_columns),
         "1 is subtracted in the columns of all labels, in every row",
     ),
-    ("loss of each sample", softmax_by(lambda loss, d, s, y: (np.full(len(y), loss), d)), None),
+    (
+        "loss of each sample",
+        softmax_by(lambda loss, d, s, y: (np.full(len(y), loss), d)),
+        "An array came where a number belongs",
+    ),
     ("loss alone", softmax_by(lambda loss, d, s, y: loss), "Not as many results as asked for"),
     ("scores changed", softmax_by(lambda loss, d, s, y: (loss, np.subtract(s, s, out=s) + d)), "An argument is changed"),
     ("no shift, and the logarithm of p", from_p(lambda s: 0), "exp() overflows, as too little is subtracted before"),
@@ -545,13 +573,41 @@ def conv_one_short(x, w, b, stride, pad):
 
 
 WRONG[4] = [
-    ("square pictures only", conv_where(lambda x, w: x.shape[2] == x.shape[3]), None),
-    ("square filters only", conv_where(lambda x, w: w.shape[2] == w.shape[3]), None),
-    ("odd filters only", conv_where(lambda x, w: w.shape[2] % 2 and w.shape[3] % 2), None),
-    ("even filters only", conv_where(lambda x, w: not (w.shape[2] % 2 and w.shape[3] % 2)), None),
-    ("pictures of even height only", conv_where(lambda x, w: x.shape[2] % 2 == 0), None),
-    ("pictures of odd width only", conv_where(lambda x, w: x.shape[3] % 2), None),
-    ("several filters only", conv_where(lambda x, w: len(w) > 1), None),
+    (
+        "square pictures only",
+        conv_where(lambda x, w: x.shape[2] == x.shape[3]),
+        "only some shapes of pictures and filters are convolved, others give 0",
+    ),
+    (
+        "square filters only",
+        conv_where(lambda x, w: w.shape[2] == w.shape[3]),
+        "only some shapes of pictures and filters are convolved, others give 0",
+    ),
+    (
+        "odd filters only",
+        conv_where(lambda x, w: w.shape[2] % 2 and w.shape[3] % 2),
+        "only some shapes of pictures and filters are convolved, others give 0",
+    ),
+    (
+        "even filters only",
+        conv_where(lambda x, w: not (w.shape[2] % 2 and w.shape[3] % 2)),
+        "only some shapes of pictures and filters are convolved, others give 0",
+    ),
+    (
+        "pictures of even height only",
+        conv_where(lambda x, w: x.shape[2] % 2 == 0),
+        "only some shapes of pictures and filters are convolved, others give 0",
+    ),
+    (
+        "pictures of odd width only",
+        conv_where(lambda x, w: x.shape[3] % 2),
+        "only some shapes of pictures and filters are convolved, others give 0",
+    ),
+    (
+        "several filters only",
+        conv_where(lambda x, w: len(w) > 1),
+        "only some shapes of pictures and filters are convolved, others give 0",
+    ),
     ("as wide as high", {"conv2d_forward": conv_with_width_of_height}, None),
     ("middle of the filter", {"conv2d_forward": conv_centred}, "there is a border even where pad is 0"),
     (
@@ -562,7 +618,7 @@ WRONG[4] = [
     (
         "first picture only",
         {"conv2d_forward": lambda x, *a: np.repeat(solution.conv2d_forward(x[:1], *a), len(x), axis=0)},
-        None,
+        "every picture gets the map of the first one",
     ),
     (
         "y always the same array",
@@ -570,19 +626,19 @@ WRONG[4] = [
         "An array is kept from call to call",
     ),
     ("filter flipped", conv(BACKWARDS, BACKWARDS), "the filter is flipped"),
-    ("filter's rows flipped", conv(rows=BACKWARDS), None),
-    ("filter's columns flipped", conv(columns=BACKWARDS), None),
-    ("filter without its last row", conv(rows=slice(0, -1)), None),
+    ("filter's rows flipped", conv(rows=BACKWARDS), "the filter is flipped upside down"),
+    ("filter's columns flipped", conv(columns=BACKWARDS), "the filter is flipped from left to right"),
+    ("filter without its last row", conv(rows=slice(0, -1)), "the last row of the filter is left out"),
     ("first channel only", conv(channels=1), "only the first channel counts"),
     ("border repeated", conv(border="edge"), "the border repeats the edge of the picture"),
     ("border mirrored", conv(border="reflect"), "the border mirrors the picture"),
     ("border on two sides", conv(sides=lambda pad: (0, 2 * pad)), "the border is on two sides only"),
     ("no border", conv(sides=lambda pad: (0, 0)), "there is no border"),
-    ("border of at most 1", conv(sides=lambda pad: (min(pad, 1), min(pad, 1))), None),
+    ("border of at most 1", conv(sides=lambda pad: (min(pad, 1), min(pad, 1))), "the border is one pixel wide at most"),
     ("always a border", conv(sides=lambda pad: (max(pad, 1), max(pad, 1))), "there is a border even where pad is 0"),
     ("border written with [pad:-pad]", {"conv2d_forward": conv_in_frame}, None),
     ("stride 1", conv(step=lambda stride: 1), "the stride is ignored"),
-    ("stride of at most 2", conv(step=lambda stride: min(stride, 2)), None),
+    ("stride of at most 2", conv(step=lambda stride: min(stride, 2)), "a stride above 2 is taken for 2"),
     (
         "size by stride, windows by 1",
         {"conv2d_forward": conv_without_stride},
@@ -755,7 +811,11 @@ WRONG[5] = [
         conv_backward_by(lambda dx, dw, db, dy, *_: (dx, dw, dy.sum(axis=(1, 2, 3)))),
         "db is summed over the wrong axes",
     ),
-    ("dx of the first picture only", conv_backward_by(lambda dx, *rest: (np.repeat(dx[:1], len(dx), axis=0), *rest[:2])), None),
+    (
+        "dx of the first picture only",
+        conv_backward_by(lambda dx, *rest: (np.repeat(dx[:1], len(dx), axis=0), *rest[:2])),
+        "every picture gets the dx of the first one",
+    ),
     (
         "dw of a flipped filter",
         conv_backward_by(lambda dx, dw, db, *_: (dx, dw[:, :, ::-1, ::-1], db)),
@@ -778,7 +838,11 @@ WRONG[5] = [
         "db is a mean over the places",
     ),
     ("db one number", conv_backward_by(lambda dx, dw, db, *_: (dx, dw, db.sum())), "db is a single number"),
-    ("dx not cropped", conv_backward_by(lambda dx, dw, db, dy, x, w, stride, pad: (padded(dx, pad), dw, db)), None),
+    (
+        "dx not cropped",
+        conv_backward_by(lambda dx, dw, db, dy, x, w, stride, pad: (padded(dx, pad), dw, db)),
+        "dx still has its border",
+    ),
     ("dx cropped with [pad:-pad]", conv_backward_by(cropped_by_minus_pad), "where pad is 0, [pad:-pad] takes nothing"),
     (
         "dx as large as the windows reach",
@@ -959,15 +1023,19 @@ WRONG[6] = [
     ),
     ("signs ignored", gradient_check(lambda a, n: relative(np.abs(a), np.abs(n))), "signs are ignored"),
     ("sizes ignored", gradient_check(cosine), "differences of some per cent pass"),
-    ("signs only", gradient_check(lambda a, n: (np.sign(a) == np.sign(np.round(n, 9))).all()), None),
+    ("signs only", gradient_check(lambda a, n: (np.sign(a) == np.sign(np.round(n, 9))).all()), "only signs are compared"),
     (
         "first entry only",
         gradient_check(lambda a, n: relative(a.ravel()[:1], n.ravel()[:1])),
         "only the first entry is compared",
     ),
-    ("last entry only", gradient_check(lambda a, n: relative(a.ravel()[-1:], n.ravel()[-1:])), None),
-    ("first row only", gradient_check(lambda a, n: relative(a[0], n[0])), None),
-    ("all but the first row", gradient_check(lambda a, n: relative(a[1:], n[1:])), None),
+    (
+        "last entry only",
+        gradient_check(lambda a, n: relative(a.ravel()[-1:], n.ravel()[-1:])),
+        "only the last entry is compared",
+    ),
+    ("first row only", gradient_check(lambda a, n: relative(a[0], n[0])), "only the first row is compared"),
+    ("all but the first row", gradient_check(lambda a, n: relative(a[1:], n[1:])), "the first row is not compared"),
     (
         "sums compared",
         gradient_check(lambda a, n: abs(a.sum() - n.sum()) <= 1e-5 * np.abs(n).max()),

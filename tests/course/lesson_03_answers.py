@@ -204,7 +204,11 @@ WRONG[1] = [
         "the size of the field is given in the place of its last pixel",
     ),
     ("two numbers", {"receptive_field": lambda layers: tuple(from_the_top(layers)[:2])}, "Not as many results as asked for"),
-    ("nothing works without layers", {"receptive_field": lambda layers: (layers[0], *from_the_top(layers)[1:])}, None),
+    (
+        "nothing works without layers",
+        {"receptive_field": lambda layers: (layers[0], *from_the_top(layers)[1:])},
+        "An array came where a number belongs",
+    ),
 ]
 RIGHT[1] = [
     ("from the top, a list", {"receptive_field": from_the_top}),
@@ -355,7 +359,11 @@ WRONG[2] = [
     ),
     ("flipped", {"im2col": flipped_im2col}, "the windows are flipped"),
     ("the border on two sides", {"im2col": pad_on_two_sides}, None),
-    ("no border", {"im2col": lambda x, kernel, stride, pad: gathered()(x, kernel, stride, 0)}, None),
+    (
+        "no border",
+        {"im2col": lambda x, kernel, stride, pad: gathered()(x, kernel, stride, 0)},
+        "there is no border, whatever pad is",
+    ),
     ("always the same array", {"im2col": into_one_array(slow_im2col)}, "An array is kept from call to call"),
     ("whole numbers", {"im2col": lambda *a: slow_im2col(*a).astype(int)}, "The result does not hold floats"),
     ("assigned", {"col2im": scattered(add=False)}, "windows overwrite what others have left in the same pixel"),
@@ -482,8 +490,12 @@ def taps_outside(dy, columns, w):
 
 WRONG[3] = [
     ("no bias", product_with(bias=np.zeros_like), "the bias is missing"),
-    ("bias subtracted", product_with(bias=np.negative), None),
-    ("bias of the first filter", product_with(bias=lambda b: np.full_like(b, b[0])), None),
+    ("bias subtracted", product_with(bias=np.negative), "the bias is subtracted"),
+    (
+        "bias of the first filter",
+        product_with(bias=lambda b: np.full_like(b, b[0])),
+        "every filter gets the bias of the first one",
+    ),
     (
         "axes not exchanged",
         {"product_forward": lambda *a: product_at_once(*a, exchange=False)},
@@ -510,7 +522,11 @@ WRONG[3] = [
         {"product_forward": lambda columns, w, b, size: product_einsum(columns, w, b, size[::-1]).transpose(0, 1, 3, 2)},
         "the map is filled column by column",
     ),
-    ("still a matrix", {"product_forward": lambda *a: product_einsum(*a).reshape(len(a[0]), len(a[1]), -1)}, None),
+    (
+        "still a matrix",
+        {"product_forward": lambda *a: product_einsum(*a).reshape(len(a[0]), len(a[1]), -1)},
+        "the places are still in one row, not in rows and columns",
+    ),
     (
         "dw a mean over the batch",
         gradients(lambda dc, dw, db, dy, c, w: (dc, dw / dy.shape[0], db)),
@@ -705,7 +721,7 @@ WRONG[4] = [
     ("all channels", {"max_pool_forward": all_channels}, "the largest of all channels is taken"),
     ("absolute values", max_loops(lambda window: np.abs(window).max(), border=0), "it is the value that is farthest from zero"),
     ("the smallest", max_loops(np.min, border=np.inf), "it is the smallest value"),
-    ("the mean", max_loops(np.mean, border=0), None),
+    ("the mean", max_loops(np.mean, border=0), "it is the mean of the window"),
     ("the median", max_loops(lambda window: np.median(window[np.isfinite(window)])), None),
     ("always one array", {"max_pool_forward": into_one_array(running_maximum)}, "An array is kept from call to call"),
     ("all equal ones get dy", winners(every), "every one of several equal values gets the whole of dy"),
@@ -748,11 +764,11 @@ WRONG[4] = [
         winners(first, finish=lambda dxp, H, W, pad: dxp[:, :, pad:-pad, pad:-pad]),
         "dx is cut with [pad:-pad], which is nothing where pad is 0",
     ),
-    ("the sign turned", winners(first, value=lambda dy, window: -dy), None),
+    ("the sign turned", winners(first, value=lambda dy, window: -dy), "dx has the wrong sign"),
     (
         "the first picture's winners",
         {"max_pool_backward": lambda dy, x, *a: solution.max_pool_backward(dy, np.stack([x[0]] * len(x)), *a)},
-        None,
+        "the largest places of the first picture are taken for all",
     ),
 ]
 RIGHT[4] = [
@@ -897,7 +913,7 @@ WRONG[5] = [
     (
         "over the channels too",
         {"avg_pool_forward": lambda *a: np.repeat(running_sums(*a).mean(axis=1, keepdims=True), a[0].shape[1], axis=1)},
-        None,
+        "the mean goes over the channels too",
     ),
     ("the wrong way round, back", share_loops(turned_round), "count_include_pad is taken the wrong way round on the way back"),
     ("always the area, back", share_loops(the_area), "dy is always divided by KH KW"),
@@ -918,9 +934,13 @@ WRONG[5] = [
     (
         "divided by the picture",
         {"avg_pool_backward": lambda dy, size, *a: solution.avg_pool_backward(dy, size, *a) / math.prod(size)},
-        None,
+        "dx is divided by the number of pixels of the picture, too",
     ),
-    ("the sign turned", {"avg_pool_backward": lambda dy, size, *a: -solution.avg_pool_backward(dy, size, *a)}, None),
+    (
+        "the sign turned",
+        {"avg_pool_backward": lambda dy, size, *a: -solution.avg_pool_backward(dy, size, *a)},
+        "dx has the wrong sign",
+    ),
 ]
 RIGHT[5] = [
     ("loops", average_loops(rightly) | share_loops(rightly)),
@@ -1054,9 +1074,17 @@ WRONG[6] = [
     ),
     ("no bias", {"depthwise_forward": lambda x, w, b, *rest: depthwise_taps(x, w, 0 * b, *rest)}, "the bias is missing"),
     ("no stride", depthwise_with(step=1), "the windows lie one pixel apart, whatever the stride"),
-    ("a mean over the taps", {"depthwise_forward": lambda x, w, *rest: depthwise_taps(x, w / w[0].size, *rest)}, None),
-    ("bias at every tap", {"depthwise_forward": lambda x, w, b, *rest: depthwise_taps(x, w, b * w[0].size, *rest)}, None),
-    ("neighbouring channel", depthwise_with(channel=lambda c: c - 1), None),
+    (
+        "a mean over the taps",
+        {"depthwise_forward": lambda x, w, *rest: depthwise_taps(x, w / w[0].size, *rest)},
+        "y is a mean over the taps",
+    ),
+    (
+        "bias at every tap",
+        {"depthwise_forward": lambda x, w, b, *rest: depthwise_taps(x, w, b * w[0].size, *rest)},
+        "the bias is added once for every tap",
+    ),
+    ("neighbouring channel", depthwise_with(channel=lambda c: c - 1), "each channel gets the map of the one before it"),
     (
         "no dilation on the way back",
         {"depthwise_backward": lambda *a: backward_taps(*a, apart=1)},
@@ -1096,7 +1124,11 @@ WRONG[6] = [
         depthwise_gradients(lambda dx, dw, db, *_: (dx, np.squeeze(dw, axis=1), db)),
         "dw lacks its axis of length 1",
     ),
-    ("dw of all channels", depthwise_gradients(lambda dx, dw, db, *_: (dx, 0 * dw + dw.sum(axis=0), db)), None),
+    (
+        "dw of all channels",
+        depthwise_gradients(lambda dx, dw, db, *_: (dx, 0 * dw + dw.sum(axis=0), db)),
+        "every filter gets the dw of all channels together",
+    ),
     (
         "db a mean over the batch",
         depthwise_gradients(lambda dx, dw, db, dy, *_: (dx, dw, dy.mean(axis=0).sum(axis=(1, 2)))),
@@ -1108,7 +1140,7 @@ WRONG[6] = [
         "db is a mean over pictures and windows",
     ),
     ("db one number", depthwise_gradients(lambda dx, dw, db, dy, *_: (dx, dw, dy.sum())), "db is one number for all channels"),
-    ("db forgotten", depthwise_gradients(lambda dx, dw, db, *_: (dx, dw, np.zeros_like(db))), None),
+    ("db forgotten", depthwise_gradients(lambda dx, dw, db, *_: (dx, dw, np.zeros_like(db))), "db is 0"),
 ]
 RIGHT[6] = [
     ("tap by tap", {"depthwise_forward": depthwise_taps, "depthwise_backward": backward_taps}),

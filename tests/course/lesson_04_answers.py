@@ -105,8 +105,8 @@ def tanh_gradient_in_place(dy, y):
 
 WRONG[1] = [
     ("e / (1 + e)", {"sigmoid_forward": sigmoid_in_one_form}, "sigmoid_forward divides infinity by infinity"),
-    ("both branches of where", {"sigmoid_forward": sigmoid_of_both_signs}, None),
-    ("1 / (1 + exp(-x))", {"sigmoid_forward": lambda x: np.reciprocal(1 + np.exp(-x))}, None),
+    ("both branches of where", {"sigmoid_forward": sigmoid_of_both_signs}, "A number overflows on the way"),
+    ("1 / (1 + exp(-x))", {"sigmoid_forward": lambda x: np.reciprocal(1 + np.exp(-x))}, "A number overflows on the way"),
     ("exp(x)", {"sigmoid_forward": lambda x: scipy.special.expit(-x)}, "the sign of x is wrong in sigmoid_forward"),
     ("tanh of halves", {"tanh_forward": tanh_of_halves}, "tanh_forward divides infinity by infinity"),
     ("sinh / cosh", {"tanh_forward": lambda x: np.sinh(x) / np.cosh(x)}, "tanh_forward divides infinity by infinity"),
@@ -146,13 +146,17 @@ WRONG[1] = [
     ("tanh's slope alone", {"tanh_backward": lambda dy, y: 1 - y**2}, "tanh_backward returns the slope without dy"),
     ("dy changed in place", {"tanh_backward": tanh_gradient_in_place}, "An argument is changed"),
     ("matrices only", {"sigmoid_backward": sigmoid_gradient_loops}, None),
-    ("sign of the gradient", {"sigmoid_backward": lambda dy, y: dy * y * (y - 1)}, None),
+    ("sign of the gradient", {"sigmoid_backward": lambda dy, y: dy * y * (y - 1)}, "sigmoid_backward has the wrong sign"),
     (
         "y always the same array",
         {"sigmoid_forward": into_one_array(solution.sigmoid_forward)},
         "An array is kept from call to call",
     ),
-    ("hard sigmoid", {"sigmoid_forward": lambda x: np.clip(0.25 * x + 0.5, 0, 1)}, None),
+    (
+        "hard sigmoid",
+        {"sigmoid_forward": lambda x: np.clip(0.25 * x + 0.5, 0, 1)},
+        "sigmoid_forward is straight in the middle and flat outside: the hard sigmoid",
+    ),
     ("whole numbers", {"tanh_forward": lambda x: np.tanh(x).round()}, None),
 ]
 RIGHT[1] = [
@@ -233,9 +237,13 @@ WRONG[2] = [
     (
         "half of both at x = 0",
         {"leaky_relu_backward": lambda dy, x, slope: dy * (slope + (1 - slope) * np.heaviside(x, 0.5))},
-        None,
+        "leaky_relu_backward takes the mean of both slopes at x = 0",
     ),
-    ("a slope of its own", {"leaky_relu_forward": lambda x, slope: np.where(x > 0, x, 0.01 * x)}, None),
+    (
+        "a slope of its own",
+        {"leaky_relu_forward": lambda x, slope: np.where(x > 0, x, 0.01 * x)},
+        "leaky_relu_forward has a slope of its own: 0.01",
+    ),
     (
         "x changed in place",
         {"leaky_relu_forward": lambda x, slope: np.multiply(x, slope, out=x, where=x < 0)},
@@ -286,8 +294,16 @@ WRONG[2] = [
         {"elu_backward": lambda dy, x, alpha: dy * (x > 0) + dy * (x <= 0) * (alpha * np.exp(x))},
         "elu_backward multiplies an infinite exponential by 0",
     ),
-    ("both branches of where", {"elu_forward": lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1))}, None),
-    ("both branches, backward", {"elu_backward": lambda dy, x, alpha: np.where(x > 0, dy, dy * alpha * np.exp(x))}, None),
+    (
+        "both branches of where",
+        {"elu_forward": lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1))},
+        "A number overflows on the way",
+    ),
+    (
+        "both branches, backward",
+        {"elu_backward": lambda dy, x, alpha: np.where(x > 0, dy, dy * alpha * np.exp(x))},
+        "A number overflows on the way",
+    ),
     ("nothing returned", {"elu_backward": lambda dy, x, alpha: None}, "Nothing is returned"),
 ]
 RIGHT[2] = [
@@ -436,7 +452,11 @@ WRONG[3] = [
         "the winner gets 1 instead of dy",
     ),
     ("matrices only", {"maxout_forward": maxout_of_matrices}, None),
-    ("pairs only", {"maxout_forward": lambda x, K: np.maximum(x[:, ::2], x[:, 1::2])}, None),
+    (
+        "pairs only",
+        {"maxout_forward": lambda x, K: np.maximum(x[:, ::2], x[:, 1::2])},
+        "maxout_forward has pairs, whatever K is",
+    ),
     (
         "pieces kept as an axis",
         {"maxout_forward": lambda x, K: x.reshape(len(x), -1, K, *x.shape[2:])},
@@ -679,7 +699,7 @@ WRONG[5] = [
     ("without the 2", {"msra_std": lambda shape: 1 / fans(shape)[0] ** 0.5}, "msra_std lacks the 2"),
     ("Xavier for MSRA", {"msra_std": lambda shape: (2 / sum(fans(shape))) ** 0.5}, "msra_std is Xavier's"),
     ("square filters, by the height", xavier_by(fans_of_first_side), "filters are taken to be square"),
-    ("square filters, by the width", xavier_by(fans_of_square_filters), None),
+    ("square filters, by the width", xavier_by(fans_of_square_filters), "xavier_std takes filters for squares of their width"),
     (
         "normal of scale sqrt(std)",
         {"draw_weights": lambda shape, std, rng: rng.normal(0, np.sqrt(std), shape)},
@@ -713,10 +733,18 @@ WRONG[5] = [
         "draw_weights has a generator of its own, with a fixed seed",
     ),
     ("sizes", {"draw_weights": lambda shape, std, rng: np.abs(rng.normal(0, std, shape))}, "all weights are positive"),
-    ("NumPy's own generator", {"draw_weights": lambda shape, std, rng: np.random.normal(0, std, shape)}, None),
+    (
+        "NumPy's own generator",
+        {"draw_weights": lambda shape, std, rng: np.random.normal(0, std, shape)},
+        "The generator that was passed is not used",
+    ),
     ("cut off", {"draw_weights": lambda shape, std, rng: np.clip(rng.normal(0, std, shape), -2 * std, 2 * std)}, None),
-    ("transposed", {"draw_weights": lambda shape, std, rng: rng.normal(0, std, shape[::-1])}, None),
-    ("all weights counted", {"msra_std": lambda shape: (2 / np.prod(shape)) ** 0.5}, None),
+    ("transposed", {"draw_weights": lambda shape, std, rng: rng.normal(0, std, shape[::-1])}, "The result is transposed"),
+    (
+        "all weights counted",
+        {"msra_std": lambda shape: (2 / np.prod(shape)) ** 0.5},
+        "msra_std counts all weights of the layer, not those of one output",
+    ),
 ]
 RIGHT[5] = [
     ("minicnn's fans", {**xavier_by(fans), "msra_std": lambda shape: math.sqrt(2 / fans(shape)[0])}),
@@ -863,8 +891,12 @@ WRONG[6] = [
         {"whiten": lambda train, test, eps: by_svd(train, test, eps)[0]},
         "Not as many results as asked for",
     ),
-    ("an eps of its own", {"whiten": lambda train, test, eps: by_svd(train, test, 1e-5)}, None),
-    ("test before train", {"whiten": lambda train, test, eps: by_svd(train, test, eps)[::-1]}, None),
+    ("an eps of its own", {"whiten": lambda train, test, eps: by_svd(train, test, 1e-5)}, "whiten has an eps of its own"),
+    (
+        "test before train",
+        {"whiten": lambda train, test, eps: by_svd(train, test, eps)[::-1]},
+        "The whitened test set comes first",
+    ),
 ]
 RIGHT[6] = [
     ("SVD", {"whiten": by_svd}),
@@ -927,9 +959,13 @@ WRONG[7] = [
         {"dead_share": lambda y: np.isclose(rows_of_units(y), 0, atol=0.02).all(axis=1).mean()},
         "units that answer weakly are counted as dead",
     ),
-    ("matrices only", {"dead_share": lambda y: float((y == 0).all(axis=0).mean()) if y.ndim == 2 else 0.0}, None),
-    ("an array", {"dead_share": lambda y: (rows_of_units(y) == 0).all(axis=1)}, None),
-    ("always none", {"dead_share": lambda y: 0.0}, None),
+    (
+        "matrices only",
+        {"dead_share": lambda y: float((y == 0).all(axis=0).mean()) if y.ndim == 2 else 0.0},
+        "No unit of a convolution is found to be dead",
+    ),
+    ("an array", {"dead_share": lambda y: (rows_of_units(y) == 0).all(axis=1)}, "An array came where a number belongs"),
+    ("always none", {"dead_share": lambda y: 0.0}, "It is always 0"),
 ]
 RIGHT[7] = [
     ("loops", {"dead_share": dead_loops}),

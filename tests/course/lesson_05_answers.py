@@ -174,7 +174,7 @@ WRONG[1] = [
     ("averages of its own", {"batchnorm_forward": Remembering().forward}, None),
     ("constant features set to 0", {"batchnorm_forward": constant_features_given_up}, None),
     ("y alone", {"batchnorm_forward": lambda *a: solution.batchnorm_forward(*a)[0]}, "Not as many results as asked for"),
-    ("(1, D)", changed_forward(lambda y, m, v, *_: (y, m[None], v[None])), None),
+    ("(1, D)", changed_forward(lambda y, m, v, *_: (y, m[None], v[None])), "The result has an axis of length 1 too many"),
 ]
 
 
@@ -808,7 +808,11 @@ WRONG[5] = [
     ("instance norm, backward", {"batchnorm2d_backward": instance_backward}, PER_PICTURE),
     ("y alone", {"batchnorm2d_forward": lambda *a: solution.batchnorm2d_forward(*a)[0]}, "Not as many results as asked for"),
     ("N - 1 pictures", changed_2d(lambda y, m, v, *_: (np.vstack([y[:-1], 0 * y[-1:]]), m, v)), None),
-    ("keepdims", changed_2d(lambda y, m, v, *_: (y, m[None, :, None, None], v[None, :, None, None])), None),
+    (
+        "keepdims",
+        changed_2d(lambda y, m, v, *_: (y, m[None, :, None, None], v[None, :, None, None])),
+        "The result has an axis of length 1 too many",
+    ),
 ]
 
 

@@ -560,7 +560,11 @@ WRONG[4] = [
         {"newton_step": newton_inverse_damped},
         "The matrix is inverted, and then the damping is added to the inverse",
     ),
-    ("a column", {"newton_step": lambda w, g, H, d: (w - np.linalg.solve(H + d * np.eye(len(w)), g))[:, None]}, None),
+    (
+        "a column",
+        {"newton_step": lambda w, g, H, d: (w - np.linalg.solve(H + d * np.eye(len(w)), g))[:, None]},
+        "The result has an axis of length 1 too many",
+    ),
     ("signs kept", saddle_free_family(lambda e, d: e + d), "saddle_free_step keeps the signs: it is newton_step"),
     ("size of the sum", saddle_free_family(lambda e, d: abs(e + d)), "The size is taken after the damping is added"),
     ("negative ones zero", saddle_free_family(lambda e, d: max(e, 0.0) + d), "Negative curvatures are taken to be zero"),
@@ -809,7 +813,7 @@ WRONG[6] = [
     ),
     ("still to come", step_by(lambda p, drops: len(drops) - passed(p, drops)), "The drops that are still to come are counted"),
     ("subtracted", step_by(passed, lambda factor, n: 1 - n * factor), "Each drop subtracts the factor"),
-    ("an array", {"step_schedule": lambda p, drops, factor: np.full(2, factor)}, None),
+    ("an array", {"step_schedule": lambda p, drops, factor: np.full(2, factor)}, "An array came where a number belongs"),
     (
         "over the whole run",
         after_warmup(lambda p, warmup, final: wave(p, final)),

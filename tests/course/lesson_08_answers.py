@@ -135,7 +135,11 @@ WRONG[1] = [
     ),
     ("in place", {"elastic_net": penalty_in_place}, "An argument is changed"),
     ("R only", {"elastic_net": lambda w, a, b: penalty_loop(w, a, b)[0]}, "Not as many results as asked for"),
-    ("R entry by entry", {"elastic_net": lambda w, a, b: (a * np.abs(w) + b / 2 * w**2, a * np.sign(w) + b * w)}, None),
+    (
+        "R entry by entry",
+        {"elastic_net": lambda w, a, b: (a * np.abs(w) + b / 2 * w**2, a * np.sign(w) + b * w)},
+        "An array came where a number belongs",
+    ),
 ]
 RIGHT[1] = [
     ("a loop over all weights", {"elastic_net": penalty_loop}),
@@ -253,7 +257,11 @@ WRONG[2] = [
     ),
     ("in place", {"max_norm": project_in_place}, "An argument is changed"),
     ("w itself", {"max_norm": lambda w, c: w}, "The result is an argument, or a view of it"),
-    ("the longest unit only", {"max_norm": lambda w, c: np.stack([*project_loop(w[:1], c), *w[1:]])}, None),
+    (
+        "the longest unit only",
+        {"max_norm": lambda w, c: np.stack([*project_loop(w[:1], c), *w[1:]])},
+        "Only the first unit is scaled back",
+    ),
     ("a little too long", {"max_norm": lambda w, c: project_loop(w, 1.001 * c)}, None),
 ]
 RIGHT[2] = [
@@ -608,12 +616,16 @@ WRONG[4] = [
     ),
     ("flip first", {"crop_and_flip": flip_drawn_first}, "The flip is drawn before the place"),
     ("in place", {"crop_and_flip": moved_in_place}, "An argument is changed"),
-    ("turned by 180 degrees", crops_with(flip=lambda crop: crop[:, ::-1, ::-1]), None),
-    ("channels turned round", crops_with(flip=lambda crop: crop[::-1]), None),
+    (
+        "turned by 180 degrees",
+        crops_with(flip=lambda crop: crop[:, ::-1, ::-1]),
+        "Crops are turned by 180 degrees, not mirrored",
+    ),
+    ("channels turned round", crops_with(flip=lambda crop: crop[::-1]), "The channels are turned round, not the columns"),
     (
         "seeds counted from 0",
         crops_with(generators=lambda seeds: [np.random.default_rng(n) for n in range(len(seeds))]),
-        None,
+        "The numbers of the samples in the batch are taken as seeds",
     ),
 ]
 RIGHT[4] = [
@@ -799,7 +811,7 @@ WRONG[5] = [
     (
         "one-hot columns",
         mix_targets(lambda y, K, m, partner: mix_loop(np.zeros((len(y), 1)), y, K, m, partner)[1].T.copy()),
-        None,
+        "The result is transposed",
     ),
     (
         "sums",
@@ -817,11 +829,11 @@ WRONG[5] = [
     ("divergence", {"soft_cross_entropy": loss_divergence}, "The entropy of the targets is subtracted"),
     ("no shift", {"soft_cross_entropy": loss_unshifted}, "Scores of 1000 overflow"),
     ("log of 0", {"soft_cross_entropy": loss_log_of_p}, "The logarithm of a p that is 0 is taken"),
-    ("base 2", loss_changed(1 / math.log(2)), None),
+    ("base 2", loss_changed(1 / math.log(2)), "The logarithm has base 2"),
     (
         "gradient of the probabilities",
         {"soft_cross_entropy": lambda s, q: (loss_loop(s, q)[0], -q / softmax(s) / len(s))},
-        None,
+        "It is the gradient with respect to the probabilities, not to the scores",
     ),
 ]
 RIGHT[5] = [
@@ -925,8 +937,8 @@ WRONG[6] = [
         "The new weights are added with their full size",
     ),
     ("in place", {"update_average": average_in_place}, "An argument is changed"),
-    ("half of each", {"update_average": lambda a, w, decay, t: (a + w) / 2}, None),
-    ("the new weights", {"update_average": lambda a, w, decay, t: w.copy()}, None),
+    ("half of each", {"update_average": lambda a, w, decay, t: (a + w) / 2}, "d_t is always one half"),
+    ("the new weights", {"update_average": lambda a, w, decay, t: w.copy()}, "The average is the new weights alone"),
     (
         "no share of the start",
         {"shares_in_average": lambda decay, steps: shares_backwards(decay, steps)[1:].copy()},
@@ -960,7 +972,7 @@ WRONG[6] = [
         "The weights from before training have a share of 1 - the others' products",
     ),
     ("made to sum to 1", shares_by(lambda d: 0.0, lambda d, t: (1 - d[t - 1]) * math.prod(d[t:]) / (1 - math.prod(d))), None),
-    ("equal shares", shares_by(lambda d: 1 / (len(d) + 1), lambda d, t: 1 / (len(d) + 1)), None),
+    ("equal shares", shares_by(lambda d: 1 / (len(d) + 1), lambda d, t: 1 / (len(d) + 1)), "All weights have equal shares"),
 ]
 RIGHT[6] = [
     ("a step towards w; running products", {"update_average": average_moves, "shares_in_average": shares_by_products}),
@@ -1081,9 +1093,13 @@ WRONG[7] = [
         "Scores of 1000 overflow, in the mean of probabilities",
     ),
     ("one shift", {"mean_of_probabilities": shifted_by_all}, "The largest score of all is subtracted everywhere"),
-    ("the last", {"mean_of_probabilities": lambda s: own_softmax(s[-1])}, None),
+    ("the last", {"mean_of_probabilities": lambda s: own_softmax(s[-1])}, "Only the last model is asked"),
     ("classes", {"mean_of_probabilities": lambda s: own_softmax(s).mean(0).argmax(1)}, None),
-    ("the largest", {"mean_of_probabilities": lambda s: own_softmax(s).max(0)}, None),
+    (
+        "the largest",
+        {"mean_of_probabilities": lambda s: own_softmax(s).max(0)},
+        "The largest probability of the models is taken, not the mean",
+    ),
     ("softmax first", {"mean_of_scores": probabilities_loop}, "Probabilities are averaged where scores should be"),
     ("no softmax", {"mean_of_scores": lambda s: np.sum(s, 0) / len(s)}, "The softmax of the mean score is missing"),
     ("sum of scores", {"mean_of_scores": lambda s: own_softmax(np.sum(s, 0))}, "The scores are added up, not averaged"),
@@ -1103,7 +1119,11 @@ WRONG[7] = [
         {"mean_of_scores": lambda s: raw_softmax(s.mean(0))},
         "Scores of 1000 overflow, in the mean of scores",
     ),
-    ("median", {"mean_of_scores": lambda s: own_softmax(np.median(s, axis=0))}, None),
+    (
+        "median",
+        {"mean_of_scores": lambda s: own_softmax(np.median(s, axis=0))},
+        "The median of the scores is taken, not the mean",
+    ),
 ]
 RIGHT[7] = [
     ("loops", {"mean_of_probabilities": probabilities_loop, "mean_of_scores": scores_loop}),

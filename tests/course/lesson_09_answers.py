@@ -146,9 +146,17 @@ WRONG[1] = [
         ),
         "the groups multiply instead of dividing",
     ),
-    ("height and width exchanged", conv_with(lambda s, p, m, a: ((s[0], s[2], s[1]), p, m)), None),
-    ("channels last", conv_with(lambda s, p, m, a: ((s[1], s[2], s[0]), p, m)), None),
-    ("input channels", conv_with(lambda s, p, m, a: ((a[0][0], s[1], s[2]), p, m)), None),
+    (
+        "height and width exchanged",
+        conv_with(lambda s, p, m, a: ((s[0], s[2], s[1]), p, m)),
+        "the output has width before height",
+    ),
+    ("channels last", conv_with(lambda s, p, m, a: ((s[1], s[2], s[0]), p, m)), "the channels come last in the output shape"),
+    (
+        "input channels",
+        conv_with(lambda s, p, m, a: ((a[0][0], s[1], s[2]), p, m)),
+        "the output has as many channels as the input",
+    ),
     ("no shape", conv_with(lambda s, p, m, a: (p, m)), "Not as many results as asked for"),
     ("square filters", conv_with(lambda s, p, m, a: (s, p // a[2][1] * a[2][0], m)), None),
 ]
@@ -319,11 +327,15 @@ WRONG[2] = [
         {"stack_costs": lambda shape, layers: solution.stack_costs(shape, layers)[0]},
         "Not as many results as asked for",
     ),
-    ("four layers", {"stack_costs": lambda shape, layers: solution.stack_costs(shape, layers[:4])}, None),
+    (
+        "four layers",
+        {"stack_costs": lambda shape, layers: solution.stack_costs(shape, layers[:4])},
+        "only the first four layers are counted",
+    ),
     (
         "4 bytes a value",
         stack_changed(totals=lambda values, *_: 4 * sum(values)),
-        None,
+        "the total of values is one of bytes",
     ),
 ]
 RIGHT[2] = [
@@ -472,8 +484,12 @@ WRONG[3] = [
         ),
         "the projection is transposed",
     ),
-    ("ReLU of the shortcut", residual_as(lambda body, shortcut: np.maximum(body, 0) + np.maximum(shortcut, 0)), None),
-    ("multiplied", residual_as(lambda body, shortcut: np.maximum(body * shortcut, 0)), None),
+    (
+        "ReLU of the shortcut",
+        residual_as(lambda body, shortcut: np.maximum(body, 0) + np.maximum(shortcut, 0)),
+        "body and shortcut go through a ReLU each, before they are added",
+    ),
+    ("multiplied", residual_as(lambda body, shortcut: np.maximum(body * shortcut, 0)), "body and shortcut are multiplied"),
     ("dx of the body", back(together=lambda body, d, dy, ws: body), "dx lacks what comes through the shortcut"),
     (
         "dx of the shortcut",
@@ -490,7 +506,11 @@ WRONG[3] = [
     ("no mask inside", back(inside=lambda d, h: d), "the ReLU inside the body is forgotten on the way back"),
     ("h in dw2", back(seen=lambda h: h), "dw2 is taken with h before its ReLU"),
     ("turned", back(turned=True), "the gradients of the weights are transposed"),
-    ("the identity in all cases", back(together=lambda body, d, dy, ws: body + d), None),
+    (
+        "the identity in all cases",
+        back(together=lambda body, d, dy, ws: body + d),
+        "on the way back the shortcut is an identity, even with ws",
+    ),
     (
         "dws missing",
         {"residual_backward": lambda *arguments: solution.residual_backward(*arguments)[:3]},
@@ -528,7 +548,7 @@ WRONG[3] = [
                 *(g if g is None else g / len(x) for g in gradients[1:]),
             )
         },
-        None,
+        "the gradients of the weights are means over the batch",
     ),
 ]
 RIGHT[3] = [
@@ -686,8 +706,8 @@ WRONG[4] = [
         "there is a ReLU after the second convolution, too",
     ),
     ("the other way round", inception_as(lambda parts: np.hstack(parts[::-1])), "the branches are joined in reverse order"),
-    ("stacked", inception_as(lambda parts: np.stack(parts, axis=1)), None),
-    ("the first alone", inception_as(lambda parts: parts[0]), None),
+    ("stacked", inception_as(lambda parts: np.stack(parts, axis=1)), "the branches are stacked along a new axis"),
+    ("the first alone", inception_as(lambda parts: parts[0]), "only the first branch is there"),
     ("last dx", inception_back(together=lambda shares: shares.pop()), "dx is that of the last branch"),
     ("first dx", inception_back(together=lambda shares: shares[0]), "dx is that of the first branch"),
     ("mean dx", inception_back(together=lambda shares: np.mean(shares, axis=0)), "dx is a mean over the branches"),
@@ -837,7 +857,7 @@ WRONG[5] = [
         "the 1x1 convolution is counted at the positions of the input",
     ),
     ("rounded down", {"separable_cost": separable_rounded_down}, "the size of the map is rounded down"),
-    ("in percent", separable_of(share=lambda ratio, *_: 100 * ratio), None),
+    ("in percent", separable_of(share=lambda ratio, *_: 100 * ratio), "the ratio is in percent"),
     (
         "with biases",
         {
@@ -846,10 +866,14 @@ WRONG[5] = [
                 *right[1:],
             )
         },
-        None,
+        "biases are counted",
     ),
-    ("1 / F only", separable_of(share=lambda ratio, C, F, K: 1 / F), None),
-    ("1 / K^2 only", separable_of(share=lambda ratio, C, F, K: 1 / K**2), None),
+    ("1 / F only", separable_of(share=lambda ratio, C, F, K: 1 / F), "the ratio is 1 / F: the 1x1 convolution is left out"),
+    (
+        "1 / K^2 only",
+        separable_of(share=lambda ratio, C, F, K: 1 / K**2),
+        "the ratio is 1 / K^2: the depthwise step is left out",
+    ),
 ]
 RIGHT[5] = [
     ("asked of the engine", {"separable_cost": separable_by_engine}),
@@ -936,14 +960,18 @@ WRONG[6] = [
     ),
     ("biases multiplied", fire_of(fire_filters, work_of_biases=1), "the biases are counted among the multiply-adds"),
     ("one pixel", fire_of(fire_filters, at=lambda H, W: 1), "the multiply-adds are those of one pixel"),
-    ("a row of pixels", fire_of(fire_filters, at=lambda H, W: W), None),
-    ("the 1x1 come out", fire_of(fire_filters, out=lambda s, a, b: a), None),
+    ("a row of pixels", fire_of(fire_filters, at=lambda H, W: W), "the work is that of one row of pixels"),
+    ("the 1x1 come out", fire_of(fire_filters, out=lambda s, a, b: a), "only the 1x1 filters' channels come out"),
     (
         "ones and threes exchanged",
         {"fire_cost": lambda C, s, a, b, size: solution.fire_cost(C, s, b, a, size)},
         "the two kinds of filters are exchanged",
     ),
-    ("as many of each", {"fire_cost": lambda C, s, a, b, size: solution.fire_cost(C, s, a, a, size)}, None),
+    (
+        "as many of each",
+        {"fire_cost": lambda C, s, a, b, size: solution.fire_cost(C, s, a, a, size)},
+        "there are as many 3x3 filters as 1x1 filters",
+    ),
 ]
 RIGHT[6] = [
     ("asked of the engine", {"fire_cost": fire_by_engine}),
@@ -1055,15 +1083,27 @@ WRONG[7] = [
         {"inverted_residual": lambda x, e, d, p: solution.inverted_residual(x, e, d, p) + 0 * e(x).mean()},
         None,
     ),
-    ("cut at 1", inverted(after_expand=lambda z: np.clip(z, 0, 1), after_depthwise=lambda z: np.clip(z, 0, 1)), None),
-    ("ReLU after expand only", inverted(after_expand=rectified), None),
-    ("y alone changed", {"inverted_residual": lambda x, *steps: 2 * solution.inverted_residual(x, *steps)}, None),
+    (
+        "cut at 1",
+        inverted(after_expand=lambda z: np.clip(z, 0, 1), after_depthwise=lambda z: np.clip(z, 0, 1)),
+        "the activation is cut at 1",
+    ),
+    ("ReLU after expand only", inverted(after_expand=rectified), "after the expansion there is a ReLU that is not cut at 6"),
+    (
+        "y alone changed",
+        {"inverted_residual": lambda x, *steps: 2 * solution.inverted_residual(x, *steps)},
+        "the result is doubled",
+    ),
     (
         "x changed",
         {"inverted_residual": lambda x, *steps: np.add(x, 1, out=x).mean() + solution.inverted_residual(x, *steps)},
         "An argument is changed",
     ),
-    ("depthwise left out", {"inverted_residual": lambda x, e, d, p: solution.inverted_residual(x, e, lambda h: h, p)}, None),
+    (
+        "depthwise left out",
+        {"inverted_residual": lambda x, e, d, p: solution.inverted_residual(x, e, lambda h: h, p)},
+        "the depthwise step is left out",
+    ),
 ]
 RIGHT[7] = [
     ("in place, on arrays of its own", {"inverted_residual": inverted_in_place}),

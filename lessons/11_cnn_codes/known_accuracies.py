@@ -1,4 +1,4 @@
-"""Lesson 11, for the checker of task 4: codes, and classifiers whose accuracy on each part is known beforehand."""
+"""Lesson 11, for the checker of task 5: codes, and classifiers whose accuracy on each part is known beforehand."""
 
 from __future__ import annotations
 
@@ -9,26 +9,48 @@ import numpy as np
 from minicnn.course import Mistake
 
 
+class Refused(Exception):
+    """What fit() and score() do not take. Each reason is a class of its own, so that mistakes can be told apart by it."""
+
+
+class NotTheseCodes(Refused):
+    pass
+
+
+class NotTheTestPart(Refused):
+    pass
+
+
+class NotTheseLabels(Refused):
+    pass
+
+
+class NotThisStrength(Refused):
+    pass
+
+
 class Trial:
     """Codes and labels in three parts, and a fit() of which it is known beforehand how many mistakes its classifiers make.
 
     So each part likes another strength best. Validation likes the second strongest and the one below it equally well, training
-    the weakest, the test part the strongest; those two together, training and validation together, and the test part asked
-    between the two that are equally good, all say something else than the right answer. And no other accuracy is equal to that
-    of the last classifier on the test part.
+    the weakest, the test part the strongest; training and validation together, validation and test together, and the test part
+    asked between the two that are equally good, all say something else than the right answer. And no other accuracy is equal to
+    that of the last classifier on the test part.
     """
 
     SIZES: ClassVar = {"train": 23, "val": 17, "test": 19}
     TRAINED_ON_TRAIN: ClassVar = {
-        "train": (0, 2, 8, 10),
-        "val": (6, 3, 3, 5),
-        "test": (9, 4, 7, 1),
+        "train": (0, 1, 5, 8, 10),
+        "val": (6, 4, 3, 3, 5),
+        "test": (9, 4, 5, 7, 1),
     }  # mistakes, by growing strength
-    TRAINED_ON_BOTH: ClassVar = {"train": (0, 1, 6, 9), "val": (0, 1, 4, 6), "test": (8, 3, 5, 2)}
-    BEST = 2
+    TRAINED_ON_BOTH: ClassVar = {"train": (0, 1, 2, 6, 9), "val": (0, 1, 2, 4, 6), "test": (8, 6, 3, 5, 2)}
+    TRAINED_ON_VAL: ClassVar = {"train": (3, 4, 7, 9, 11), "val": (0, 0, 1, 5, 7), "test": (11, 10, 9, 6, 4)}
+    BEST = 3
 
     def __init__(self, rng: np.random.Generator):
-        self.strengths = tuple(float(s) for s in 10.0 ** np.sort(rng.choice(np.arange(-5, 4), 4, replace=False)))
+        exponents = np.sort(rng.choice(np.arange(-5, 4), len(self.TRAINED_ON_TRAIN["train"]), replace=False))
+        self.strengths = tuple(float(s) for s in 10.0**exponents)
         self.best = self.strengths[self.BEST]
         self.part_of = np.repeat(list(self.SIZES), list(self.SIZES.values()))
         self.x = rng.standard_normal((len(self.part_of), 12))
@@ -37,8 +59,9 @@ class Trial:
         self.train, self.both = self.rows_of("train"), self.rows_of("train") + self.rows_of("val")
         self.after_train = self._predictions(self.TRAINED_ON_TRAIN, rng)
         self.after_both = self._predictions(self.TRAINED_ON_BOTH, rng)
+        self.after_val = self._predictions(self.TRAINED_ON_VAL, rng)
         self.fits: list[tuple[list[int], float]] = []
-        self.complaint: Mistake | None = None  # the last one, for those who catch it
+        self.refused: Refused | None = None  # the last time, for those who catch it
 
     def rows_of(self, part: str) -> list[int]:
         return np.flatnonzero(self.part_of == part).tolist()
@@ -57,27 +80,37 @@ class Trial:
         """The numbers of the rows that these codes are."""
         x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.x.shape[1] or not len(x):
-            raise self._complaint(f"fit() and score() take codes of shape (N, {self.x.shape[1]}), got {x.shape}")
+            raise self._no(NotTheseCodes(f"fit() and score() take codes of shape (N, {self.x.shape[1]}), got {x.shape}"))
         distances = np.abs(x[:, None] - self.x).max(axis=2)
         if distances.min(axis=1).max() > 1e-4:
-            raise self._complaint("fit() and score() were given codes of none of the three parts: leave the codes as they are")
+            sentence = "fit() and score() were given codes of none of the three parts: leave the codes as they are"
+            raise self._no(NotTheseCodes(sentence))
         return distances.argmin(axis=1)
 
     def fit(self, x: np.ndarray, y: np.ndarray, regularisation: float) -> Classifier:
         rows = self.which(x)
         if "test" in self.part_of[rows]:
-            raise self._complaint("fit() was given pictures of the test part: nothing trained on them can be tested on them")
+            sentence = "fit() was given pictures of the test part: nothing trained on them can be tested on them"
+            raise self._no(NotTheTestPart(sentence))
         if not np.array_equal(y, self.y[rows]):
-            raise self._complaint("fit() was given labels that are not those of its codes: are they joined in another order?")
+            sentence = "fit() was given labels that are not those of its codes: are they joined in another order?"
+            raise self._no(NotTheseLabels(sentence))
         if regularisation not in self.strengths:
-            raise self._complaint(f"fit() was given the regularisation {regularisation}, not in the path {self.strengths}")
+            sentence = f"fit() was given the regularisation {regularisation}, not in the path {self.strengths}"
+            raise self._no(NotThisStrength(sentence))
         self.fits.append((sorted(rows.tolist()), float(regularisation)))
-        predictions = self.after_both if "val" in self.part_of[rows] else self.after_train
+        has_train, has_val = (part in self.part_of[rows] for part in ("train", "val"))
+        predictions = self.after_train if not has_val else self.after_both if has_train else self.after_val
         return Classifier(self, predictions[float(regularisation)])
 
-    def _complaint(self, sentence: str) -> Mistake:
-        self.complaint = Mistake(sentence)
-        return self.complaint
+    def _no(self, reason: Refused) -> Refused:
+        self.refused = reason
+        return reason
+
+    def expect_nothing_refused(self) -> None:
+        """`Mistake` where fit() or score() refused something and nobody said so."""
+        if self.refused:
+            raise Mistake(str(self.refused))
 
     def accuracy(self, part: str, strength: float, both: bool = False) -> float:
         rows, predictions = self.rows_of(part), self.after_both if both else self.after_train
@@ -89,6 +122,9 @@ class Classifier:
 
     def __init__(self, trial: Trial, predictions: np.ndarray):
         self.trial, self.predictions = trial, predictions
+
+    def __eq__(self, other: object) -> bool:  # for answers that return it
+        return isinstance(other, Classifier) and np.array_equal(self.predictions, other.predictions)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self.predictions[self.trial.which(x)]

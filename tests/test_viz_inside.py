@@ -1,5 +1,7 @@
 """Looking inside a network, the numbers: each against another way to get it."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -202,9 +204,10 @@ def test_networks_of_the_zoo_can_be_looked_into(build, shape):
 # ---- occlusion
 
 
-def test_occlusion_covers_one_cell_after_the_other():
+@pytest.mark.parametrize("patch", [5, 6])
+def test_occlusion_covers_one_cell_after_the_other(patch):
     model, x = small().eval(), pictures(2)
-    covered, uncovered = viz.occlusion(model, x, classes=[1, 2], patch_size=5, stride=3, progress=False)
+    covered, uncovered = viz.occlusion(model, x, classes=[1, 2], patch_size=patch, stride=3, progress=False)
     p = softmax(model.forward(x))
     np.testing.assert_allclose(uncovered, [p[0, 1], p[1, 2]], rtol=1e-12)
     assert covered.shape == (2, 3, 4)
@@ -212,9 +215,9 @@ def test_occlusion_covers_one_cell_after_the_other():
         for row in range(3):
             for column in range(4):
                 y, x_ = np.mgrid[:8, :10]
-                # the patch, 5 wide, has its centre in the middle of the cell, rounded towards the upper left corner
-                top, left = int(3 * (row + 0.5) - 2.5), int(3 * (column + 0.5) - 2.5)
-                grey = (y >= top) & (y < top + 5) & (x_ >= left) & (x_ < left + 5)
+                # the patch has its centre in the middle of the cell, or half a pixel above and to the left of it
+                top, left = (math.floor(3 * (i + 0.5) - patch / 2) for i in (row, column))
+                grey = (y >= top) & (y < top + patch) & (x_ >= left) & (x_ < left + patch)
                 expected = softmax(model.forward(np.where(grey, 0, x[n])[None]))[0, k]
                 assert covered[n, row, column] == pytest.approx(expected, rel=1e-12), (n, row, column)
 

@@ -70,7 +70,7 @@ def occlusion(
         """Sample s is picture s // cells with the patch on cell s % cells."""
         pictures = x[samples // cells]  # a copy, because the indices are an array
         for picture, cell in zip(pictures, samples % cells, strict=True):
-            top, left = (int((position + 0.5) * stride - patch_size / 2) for position in divmod(cell, columns))
+            top, left = (((2 * position + 1) * stride - patch_size) // 2 for position in divmod(cell, columns))
             picture[:, max(top, 0) : top + patch_size, max(left, 0) : left + patch_size] = 0
         return pictures
 

@@ -260,6 +260,29 @@ def test_a_file_that_does_so_when_it_is_loaded_is_refused(head, said, small, tmp
         assert verdict.verdict == WRONG and said in verdict.reason
 
 
+def test_what_a_checks_own_object_raises_in_an_answer_is_said(tmp_path):
+    folder = tmp_path / "98_calls"
+    folder.mkdir()
+    tasks = """
+from minicnn.course import Task
+
+
+def layer(x):
+    raise ValueError("a layer takes floats")
+
+
+TASKS = [Task("calls", lambda student, rng: student.call(layer), ("call",))]
+FINALE = None
+"""
+    stub = 'def call(layer):\n    raise NotImplementedError("Lesson 98, task 1: call")\n'
+    for name, text in (("tasks", tasks), ("exercise", stub), ("solution", stub), ("lesson", "# # Lesson 98. Calls\n")):
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    answer = tmp_path / "answer.py"
+    answer.write_text("def call(layer):\n    return layer(1)\n", encoding="utf-8")
+    (verdict,) = check_file(Lesson(folder), answer, seed=0)
+    assert verdict.reason == "call() raised ValueError in line 2, `return layer(1)`: a layer takes floats"
+
+
 def test_what_an_answer_prints_is_kept_in_a_few_lines(small, tmp_path):
     first, _ = verdicts_on(small, tmp_path, "[print('line', i) for i in range(1000)]; return 2 * x")
     assert first.verdict == PASSED

@@ -236,7 +236,7 @@ print(network(5, 0).summary())
 #
 # - **AnB against BnB**, both frozen: are layers of A as good for B as B's own? As long as they are, their features are
 #   *general*. What they lack from some $n$ on is because they are *specific* to A.
-# - **BnB against baseB**: the same layers, pictures and task, and only what is above starts anew. If that does not find back to
+# - **BnB against baseB**: the same layers, pictures and task, and only what is above starts anew. If that does not get back to
 #   the old accuracy, layers had grown together in ways that learning from above does not find again: **fragile co-adaptation**.
 #   In the network of the paper, eight layers without batch normalisation, that costs points in the middle.
 # - **AnB+ against baseB** says whether transfer *helps* in the end. **BnB+** is its control: it has been trained for as long,
@@ -398,14 +398,14 @@ claim(
 )
 
 # %% [markdown]
-# Read the left figure from the left. One layer, two layers, even three: it hardly matters from where they come. They are
-# general, or they are so simple that random ones do nearly as well. What tells the sources apart is the last layer: own, other
-# half, clothes, random, in the order of the tasks' distance.
+# Read the left figure from the left. Of the first layers it hardly matters from where they come: they are general, or they are
+# so simple that random ones do nearly as well. It is at the top that the sources come apart: own layers, the other half,
+# clothes and random ones.
 #
 # Three cautions:
 #
 # - *Compare with random layers.* Jarrett et al. (2009) found that random filters, a rectification and pooling give features
-#   that are surprisingly good. In the deep network of Yosinski et al. (section 4.3) they are good for nothing from the third
+#   that are surprisingly good. In the deep network of Yosinski et al. (section 4.3) they come near to guessing from the third
 #   layer on. Which it is depends on depth and task: measure.
 # - *Give the classifier its due.* The two lines below the table compare it with one that has been trained to the end. An
 #   undertrained classifier looks just like specific features.

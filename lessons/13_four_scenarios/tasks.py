@@ -426,9 +426,9 @@ def expected_word(per_class: float, shift: float | None, last: np.ndarray, earli
 
 # ---- when all is passed: advice on real pictures, and what the test pictures say of it
 
-SIDE, LEARN, TEST = 128, 60, 75  # pixels; pictures of each class to learn from, and to test with
+SIDE, LEARN, TEST = 128, 40, 75  # pixels; pictures of each class to learn from, and to test with
 FOLDS, NEIGHBOURS = 5, 5
-EPOCHS, RATE, BODY = 6, 2e-3, 0.3  # of fine-tuning the upper layers
+EPOCHS, RATE, BODY = 5, 2e-3, 0.3  # of fine-tuning the upper layers
 
 
 def finale(functions: dict[str, Any], out: Path) -> None:
@@ -463,7 +463,7 @@ def finale_sets() -> Iterator[tuple[Model, str, Pictures, Pictures]]:
     if found:
         return
     network, folder, rng = minicnn.load("lenet5_mnist"), find_data("fashion-mnist"), np.random.default_rng(0)
-    learn_count, test_count = 20 * LEARN, 20 * TEST
+    learn_count, test_count = 10 * LEARN, 20 * TEST
     if folder:
         x, y, x_test, y_test = load_fashion_mnist(folder)
     else:
@@ -487,8 +487,10 @@ def parts_of(collection: PictureSet, network: Model) -> tuple[Pictures, Pictures
 
 
 def advise_on(functions: dict[str, Any], network: Model, name: str, learn: Pictures, test: Pictures, ax: Axes) -> None:
+    """What the student's functions and the advisor say of pictures to learn from; then the same of the test pictures."""
     from minicnn.advisor.measurements import codes_and_probabilities, layers_to_try, measure_fitted
     from minicnn.advisor.rules import choose
+    from minicnn.advisor.similarity import SIMILAR_SHIFT
     from minicnn.linear_model import LinearSVM
     from minicnn.linear_model.cross_validation import stratified_folds
     from minicnn.transfer import STRATEGIES, h_score, leep
@@ -505,7 +507,7 @@ def advise_on(functions: dict[str, Any], network: Model, name: str, learn: Pictu
     folds = np.empty(len(y), int)
     for number, rows in enumerate(stratified_folds(y, FOLDS, np.random.default_rng(0))):
         folds[rows] = number
-    right = np.stack([functions["held_out"](fit, z[layer], y, folds) for layer in layers])
+    right = np.stack([functions["held_out"](fit, z[layer], y, folds) for layer in layers]).astype(bool)
     shares = [functions["accuracy_and_error"](row) for row in right]
     row = int(functions["one_standard_error"](right))
     last, earlier = len(layers) - 1, int(np.argmax(right[:-1].mean(axis=1)))
@@ -522,11 +524,18 @@ def advise_on(functions: dict[str, Any], network: Model, name: str, learn: Pictu
     print(
         f"  leaving one out, {NEIGHBOURS} neighbours name {near:.1%} rightly; in cross-validation your rule takes {layers[row]}"
     )
+    layer = layers[-2]
+    score, of_h = functions["leep"](probabilities.astype(np.float64), y), functions["h_score"](z[layer], y)
     print(
-        f"  LEEP {functions['leep'](probabilities.astype(np.float64), y):.3f}, the engine's {leep(probabilities, y):.3f}; H of "
-        f"{layers[-1]} {functions['h_score'](z[layers[-1]], y):.2f}, the engine's, shrunk, {h_score(z[layers[-1]], y):.2f}"
+        f"  LEEP {score:.3f}, the engine's {leep(probabilities, y):.3f}; H of the {z[layer].shape[1]} numbers of {layer}",
+        end=" ",
     )
-    print(f"  you recommend:   {STRATEGIES[yours]}\n  the advisor does: {STRATEGIES[ours]}")
+    print(f"{of_h:.2f}, the engine's, shrunk, {h_score(z[layer], y):.2f}; shift", end=" ")
+    print(
+        "unknown, without batch norm" if similarity.shift is None else f"{similarity.shift:.3f}, similar up to {SIMILAR_SHIFT}"
+    )
+    aside = "" if ours in answers else " (not carried out here)"
+    print(f"  you recommend: {STRATEGIES[yours]}; the advisor: {STRATEGIES[ours]}{aside}")
     for strategy, of_test in answers.items():
         p, error = functions["accuracy_and_error"](of_test)
         against = ""

@@ -362,6 +362,8 @@ claim(
 )
 
 # %% [markdown]
+# (A pool passes nothing on where the largest element of a window has not changed. That is why s4's frame has gaps.)
+#
 # So the map is not *wrong* near the borders of crops. It is the crop's own score that knows less: it has seen zeros where there
 # was something to see. Only cells near the edge of the map still see padding. What it changes in the scores of AlexNet and
 # VGG-16, and that it is exact there with the surroundings, was measured in the laboratory.
@@ -896,7 +898,7 @@ for i, (title, color) in enumerate(zip(ways, (BLUE, GREEN, ORANGE), strict=True)
     axes[0].plot(ways[title][1], [23 - 3 * i] * 2, "|-", color=color, lw=2, ms=7)
 axes[0].text(24, 9, "bars: sizes that training showed", fontsize=8, color=GREY)
 axes[0].set(xlabel="side of the whole picture in pixels", ylabel="accuracy %", title="Trained for 24 x 24 pixels, on ...")
-axes[0].set(ylim=(5, 100))
+axes[0].set(ylim=(5, 116))
 axes[0].legend(fontsize=8, loc="upper right")
 axes[1].plot(list(curve), [100 * a for a in curve.values()], "o-", color=INK)
 axes[1].axvline(224, color=GREY, lw=0.8, ls="--")

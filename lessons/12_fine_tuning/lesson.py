@@ -91,7 +91,7 @@ if archive:
     old, new = (0, 1, 2, 4, 6), (3, 5, 7, 8, 9)
     names, augment, what = CIFAR10_CLASSES, Augmentation(horizontal_flip=True, shift=0.1), "CIFAR-10"
 else:
-    (x, y), (x_test, y_test) = drawn_digits(16000, rng), drawn_digits(4000, rng)
+    (x, y), (x_test, y_test) = (drawn_digits(count // 4 if QUICK else count, rng) for count in (16000, 4000))
     x, x_test = (np.clip(p + rng.normal(0, 80, p.shape), 0, 255).astype(np.uint8)[..., None] for p in (x, x_test))
     old, new = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
     names, augment, what = tuple("0123456789"), Augmentation(shift=0.1), "digits of a font, with noise"
@@ -137,7 +137,7 @@ BODY = ("conv1", "conv2", "conv3", "conv4")
 
 
 def train(network, data, epochs, *, optimizer=None, rate=3e-3, batch=25, seed=0, schedule=None, label="training", **options):
-    """AdamW in one cycle, unless it is said otherwise. The last epoch's weights stay; the Trainer comes back."""
+    """In place, with AdamW in one cycle unless it is said otherwise; the last epoch's weights stay."""
     trainer = Trainer(
         network,
         SoftmaxCrossEntropy(),
@@ -151,7 +151,6 @@ def train(network, data, epochs, *, optimizer=None, rate=3e-3, batch=25, seed=0,
         **({"augment": augment, "progress": False} | options),
     )
     trainer.fit(*data)
-    return trainer
 
 
 def accuracy(network, data):
@@ -472,7 +471,6 @@ claim(
 section("5. Learning rates")
 RATE = 3e-3  # of the head
 RATES = (1e-5, 1e-3, 1.0) if QUICK else (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the layers below
-LARGEST, SMALLEST = max(RATES), min(RATES)
 by_rate, old_by_rate, moved_by_rate = {}, {}, {}
 
 
@@ -496,32 +494,29 @@ def with_old_head(network):
 
 
 for body_rate in tqdm(RATES, desc="learning rates", delay=2, leave=False):
-    for seed in SEEDS[:2]:
-        try:
-            network = tuned(200, seed, None, RATE, body_rate)
-        except TrainingError as error:
-            tqdm.write(str(error))
-            continue
-        by_rate.setdefault(body_rate, []).append(accuracy(network, new_test))
-        old_by_rate.setdefault(body_rate, []).append(accuracy(with_old_head(network), old_test))
-        moved_by_rate.setdefault(body_rate, []).append(np.mean(list(moved(network).values())))
+    try:
+        network = tuned(200, 0, None, RATE, body_rate)
+    except TrainingError as error:
+        tqdm.write(str(error))
+        continue
+    by_rate[body_rate] = accuracy(network, new_test)
+    old_by_rate[body_rate] = accuracy(with_old_head(network), old_test)
+    moved_by_rate[body_rate] = float(np.mean(list(moved(network).values())))
+    tqdm.write(f"pretrained layers at {body_rate:<6g}: moved by {moved_by_rate[body_rate]:7.2%} of their length;", end=" ")
+    tqdm.write(f"new task {by_rate[body_rate]:.1%}, old task with its old head {old_by_rate[body_rate]:.1%}")
 rates = list(by_rate)
-new_means, old_means, moved_means = ([float(np.mean(d[r])) for r in rates] for d in (by_rate, old_by_rate, moved_by_rate))
-for r, a, o, m in zip(rates, new_means, old_means, moved_means, strict=True):
-    print(
-        f"pretrained layers at {r:<6g}: moved by {m:7.2%} of their length; new task {a:.1%}, old task with its old head {o:.1%}"
-    )
+new_right, old_right, shares = ([values[r] for r in rates] for values in (by_rate, old_by_rate, moved_by_rate))
 one_small = [accuracy(tuned(10, seed, None, 1e-4, 1e-4), new_test) for seed in SEEDS]
 two_rates = [accuracy(tuned(10, seed, None, RATE, 1e-4), new_test) for seed in SEEDS]
 print(f"10 of each class, everything at 0.0001: {np.mean(one_small):.1%}; the head at {RATE:g}: {np.mean(two_rates):.1%}")
-frozen_new = of[200, "the head"]
+frozen_new = found[200, "the head"][0]  # of the same pictures
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.5), layout="tight")
-left.semilogx(rates, [100 * a for a in new_means], "o-", color=BLUE, label="new task")
-left.semilogx(rates, [100 * a for a in old_means], "s-", color=ORANGE, label="old task, with its old head")
+left.semilogx(rates, [100 * a for a in new_right], "o-", color=BLUE, label="new task")
+left.semilogx(rates, [100 * a for a in old_right], "s-", color=ORANGE, label="old task, with its old head")
 left.axhline(100 * frozen_new, color=BLUE, ls=":", lw=1, label="new task, all frozen")
 left.axhline(100 * old_accuracy, color=ORANGE, ls=":", lw=1, label="old task, before")
-for r, m in zip(rates, moved_means, strict=True):
+for r, m in zip(rates, shares, strict=True):
     share = f"{100 * m:.0f} %" if m > 0.1 else f"{100 * m:.2g} %"
     left.text(r, 1.01, share, transform=left.get_xaxis_transform(), ha="center", fontsize=7, color=GREY)
 left.set(xlabel=f"learning rate of the pretrained layers (head: {RATE:g})", ylabel="test accuracy %", ylim=(10, None))
@@ -546,8 +541,8 @@ for title, set_scheme in schemes.items():
         print(network.summary())
     train(network, draw(200, 0), AMOUNTS[200][0], batch=50, rate=RATE)
     where[title], reached[title] = moved(network), accuracy(network, new_test)
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in where[title].items())
-    print(f"{title:<24} moved: {shares}; new task {reached[title]:.1%}")
+    by_layer = ", ".join(f"{name} {share:.1%}" for name, share in where[title].items())
+    print(f"{title:<24} moved: {by_layer}; new task {reached[title]:.1%}")
 for i, (title, color) in enumerate(zip(where, (GREY, ORANGE, BLUE), strict=True)):
     right.bar(np.arange(4) + 0.27 * (i - 1), [100 * v for v in where[title].values()], 0.25, color=color, label=title)
 right.set_xticks(range(4), BODY)
@@ -556,13 +551,13 @@ right.legend(fontsize=8, loc="upper left")
 save(figure, HERE, "learning_rates")
 claim(
     "At too large a rate the pretrained layers lose what made them worth having: fewer right than with all of them frozen.",
-    f"{new_means[-1]:.1%} at {LARGEST:g}, {frozen_new:.1%} frozen; of the old task {old_means[-1]:.1%} are left",
-    rates[-1] != LARGEST or (new_means[-1] < frozen_new - 0.03 and old_means[-1] < old_accuracy - 0.1),
+    f"{new_right[-1]:.1%} at {rates[-1]:g}, {frozen_new:.1%} frozen; of the old task {old_right[-1]:.1%} are left",
+    new_right[-1] < frozen_new - 0.03 and old_right[-1] < old_accuracy - 0.1,
 )
 claim(
     "At too small a rate they hardly move, and the network is no better than with all of them frozen.",
-    f"moved by {moved_means[0]:.2%}, {new_means[0]:.1%} right at {SMALLEST:g}, {frozen_new:.1%} frozen",
-    moved_means[0] < 0.01 and abs(new_means[0] - frozen_new) < 0.02,
+    f"moved by {shares[0]:.2%}, {new_right[0]:.1%} right at {rates[0]:g}, {frozen_new:.1%} frozen",
+    shares[0] < 0.01 and abs(new_right[0] - frozen_new) < 0.02,
 )
 claim(
     "One small rate for all layers starves the head: with a rate of its own for the head many more are right.",
@@ -660,6 +655,8 @@ claim(
 #
 # Now pictures. The network, all layers at one rate, SGD with momentum, from three heads: random and of the usual size (Xavier),
 # random and small (0.01), and the linear classifier's. How far do the features of *other* pictures, of the old classes, move?
+# What the network gets right in the end may be the same to within chance; what differs is what that has cost. (Kumar and others
+# measured the price on pictures of another kind than the training ones, where LP-FT was clearly better.)
 
 # %%
 PER_CLASS, EPOCHS = 10, 6 if QUICK else 20
@@ -723,13 +720,14 @@ ax.set(
     title="Codes of pictures of the old classes, while others are learned",
 )
 ax.legend(fontsize=8, loc="upper left")
+ax.xaxis.get_major_locator().set_params(integer=True)
 save(figure, HERE, "two_phases")
 print(f"the classifier's scores and those of the network with its head: {max(apart):.0e} apart, of the largest")
-ends = {title: np.array(distances[title])[:, -1].mean() for title in HEADS}
+ends = {title: float(np.array(distances[title])[:, -1].mean()) for title in HEADS}
 claim(
-    "From a linear classifier's head the features of other pictures move less than from a random head of the usual size.",
-    f"by {ends['linear classifier']:.0%} and {ends['random, Xavier']:.0%} of their length",
-    ends["linear classifier"] < 0.8 * ends["random, Xavier"],
+    "From a linear classifier's head the features of other pictures move less than from a random one, large or small.",
+    ", ".join(f"{title} {end:.0%}" for title, end in ends.items()),
+    ends["linear classifier"] < 0.85 * min(ends["random, Xavier"], ends["random, small"]),
 )
 claim(
     "Folded into the network, a linear classifier gives the same scores, up to rounding.",
@@ -738,6 +736,9 @@ claim(
 )
 
 # %% [markdown]
+# The curve of the small head begins flat: what it hands down is as small as its weights. That only puts the distortion off, as
+# the head grows while the features move already. Phase 1 is not about small gradients, it is about right ones.
+#
 # ## 7. L2-SP: a leash
 #
 # Weight decay draws weights to 0. For pretrained ones that is the wrong place: L2-SP (Li, Grandvalet, Davoine 2018) draws them
@@ -757,13 +758,13 @@ for alpha in (0.0, 0.1, 1.0):
     penalty = L2SP(network.parameters(), alpha, beta=0.01, new=["scores.w", "scores.b"])
     optimizer = SGD(network.parameters(), 0.02, momentum=0.9)
     train(network, data, EPOCHS, optimizer=optimizer, schedule=constant(), regularizer=penalty)
-    leash[alpha] = np.mean(list(moved(network).values())), accuracy(with_old_head(network), old_test)
-    print(f"alpha {alpha:<5g} weights moved by {leash[alpha][0]:.1%}; new task {accuracy(network, new_test):.1%},", end=" ")
-    print(f"old task with its old head {leash[alpha][1]:.1%}")
+    leash[alpha] = float(np.mean(list(moved(network).values())))
+    print(f"alpha {alpha:<4g} weights moved by {leash[alpha]:.1%}; new task {accuracy(network, new_test):.1%},", end=" ")
+    print(f"old task with its old head {accuracy(with_old_head(network), old_test):.1%}")
 claim(
-    "The stronger L2-SP pulls, the less the weights move, and the more of the old task is left.",
-    ", ".join(f"{far:.1%} and {left:.1%}" for far, left in leash.values()),
-    all(a[0] > b[0] and a[1] < b[1] for a, b in itertools.pairwise(leash.values())),
+    "The stronger L2-SP pulls, the less the weights move.",
+    ", ".join(f"{far:.1%} with alpha {alpha:g}" for alpha, far in leash.items()),
+    all(longer > shorter for longer, shorter in itertools.pairwise(leash.values())),
 )
 
 # %% [markdown]
@@ -853,9 +854,9 @@ else:
 # - With rates that fall by depth, each convolution moves less than the one above it.
 # - Fine-tuning two linear layers changes the features only along directions that the training inputs have.
 # - Fine-tuned from a random head, the error off those directions is larger than from the linear probe's head.
-# - From a linear classifier's head the features of other pictures move less than from a random head of the usual size.
+# - From a linear classifier's head the features of other pictures move less than from a random one, large or small.
 # - Folded into the network, a linear classifier gives the same scores, up to rounding.
-# - The stronger L2-SP pulls, the less the weights move, and the more of the old task is left.
+# - The stronger L2-SP pulls, the less the weights move.
 
 # %%
 print_claims()

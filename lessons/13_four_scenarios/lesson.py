@@ -476,8 +476,9 @@ save(figure, HERE, "map")
 #   is. The laboratory found the same with its small network, and the opposite with EfficientNet-Lite0, whose last codes know
 #   more about photographs than few of these could teach ([scenarios](../../docs/laboratory/scenarios.md)). What the map leaves
 #   out, how good the network is, decides.
-# - **Few, different.** Here the lecture is right: earlier codes are better than the last ones, by much. Now look at the sixth
-#   line, the pixels.
+# - **Few, different.** Here the lecture is right: earlier codes are better than the last ones, by much. But look at the sixth
+#   line. A linear classifier finds as much in the pixels themselves, and so the network has nothing to give to these pictures.
+#   Without that line nobody would know.
 # - **Many, similar.** Fine-tuning everything is as good as it gets, as the lecture says; and training from scratch comes close,
 #   at twice the epochs.
 # - **Many, different.** Fine-tuning everything is far better than the last codes, and yet nothing speaks for pretraining: from

@@ -830,7 +830,8 @@ def balanced(e, y):
 
 def dead_columns(p, y):
     joint = np.eye(y.max() + 1)[y].T @ p
-    return float(np.log(((joint / joint.sum(axis=0))[y] * p).sum(axis=1)).mean())
+    with np.errstate(invalid="ignore"):
+        return float(np.log(((joint / joint.sum(axis=0))[y] * p).sum(axis=1)).mean())
 
 
 def only_classes_there(p, y):

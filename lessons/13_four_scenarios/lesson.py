@@ -355,7 +355,9 @@ for delta in (0.01, 0.02, 0.05, 0.1):
 
 # %%
 section("4. The map, measured")
-SIZES = {"few": (FEW, 2 if QUICK else 5, 30, 25), "many": (MANY, 1 if QUICK else 3, 5, 50)}  # pictures, draws, epochs, batch
+SIZES = {"few": (FEW, 5, 30, 25), "many": (MANY, 3, 5, 50)}  # pictures of each class, draws, epochs, batch
+if QUICK:
+    SIZES = {"few": (FEW, 2, 20, 25), "many": (MANY, 1, 12, 50)}
 SHORT = {
     "svm": "SVM, last codes",
     "svm-earlier": "SVM, earlier codes",
@@ -411,7 +413,7 @@ fields = {}
 todo = [(size, kind, seed) for size in SIZES for kind in new for seed in range(SIZES[size][1])]
 for size, kind, seed in tqdm(todo, desc="the map", delay=2, leave=False):
     per_class, _, epochs, batch = SIZES[size]
-    fields.setdefault((size, kind), []).append(measure(kind, per_class, max(3, epochs // 2) if QUICK else epochs, batch, seed))
+    fields.setdefault((size, kind), []).append(measure(kind, per_class, epochs, batch, seed))
 
 
 def accuracies(field, strategy):
@@ -836,31 +838,32 @@ claim(
 
 # %%
 section("8. The advisor")
-advised = {}
-for (size, kind), draws in fields.items():
-    first = draws[0]
-    counts = tuple(np.bincount(first["y"]).tolist())
-    measured = measure_fitted(source, first["pictures"][:200], first["y"][:200], counts, progress=False)
-    choice = choose(measured)
-    means = {strategy: 100 * mean_accuracy((size, kind), strategy) for strategy in list(SHORT)[:5]}
+lost = {"the advisor": {}, "the lecture": {}}
+for field, draws in tqdm(fields.items(), desc="advice", delay=2, leave=False):
+    choices = []
+    for draw in draws:
+        counts = tuple(np.bincount(draw["y"]).tolist())
+        found = measure_fitted(source, draw["pictures"][:200], draw["y"][:200], counts, progress=False)
+        choices.append(choose(found))
+    means = {strategy: 100 * mean_accuracy(field, strategy) for strategy in list(SHORT)[:5]}
     best = max(means, key=means.get)
-    lecture = LECTURE[size == "many", kind == "similar"]
-    advised[size, kind] = {"advisor": means[best] - means[choice.strategy], "lecture": means[best] - means[lecture]}
-    print(
-        f"{size}, {kind}: shift {measured.similarity.shift:.3f}, which counts as {'similar' if choice.similar else 'different'}"
-    )
-    print(f"    the advisor: {STRATEGIES[choice.strategy]}. {choice.reasons[-1]}")
-    print(f"    carried out: {means[choice.strategy]:.1f} %; the best was: {STRATEGIES[best]}, {means[best]:.1f} %;", end=" ")
-    print(f"the lecture's: {STRATEGIES[lecture]}, {means[lecture]:.1f} %")
-lost = {who: [field[who] for field in advised.values()] for who in ("advisor", "lecture")}
-print(
-    "points lost in the four fields:",
-    "; ".join(f"{who} {', '.join(f'{v:.1f}' for v in values)}" for who, values in lost.items()),
-)
+    lecture = LECTURE[field[0] == "many", field[1] == "similar"]
+    lost["the advisor"][field] = means[best] - np.mean([means[choice.strategy] for choice in choices])
+    lost["the lecture"][field] = means[best] - means[lecture]
+    print(f"{', '.join(field)}: shift {found.similarity.shift:.3f}; the best was: {STRATEGIES[best]}, {means[best]:.1f} %")
+    print(f"    the lecture: {STRATEGIES[lecture]}, {means[lecture]:.1f} %")
+    for choice in {choice.strategy: choice for choice in choices}.values():
+        count = sum(other.strategy == choice.strategy for other in choices)
+        print(
+            f"    the advisor, {count} of {len(choices)} times: {STRATEGIES[choice.strategy]}, {means[choice.strategy]:.1f} %.",
+            end=" ",
+        )
+        print(choice.reasons[-1])
+in_all = {who: sum(of_fields.values()) for who, of_fields in lost.items()}
 claim(
-    "What the advisor recommends is within two points of the best strategy in each of the four fields; the lecture's is not.",
-    "; ".join(f"{who} loses {', '.join(f'{v:.1f}' for v in values)}" for who, values in lost.items()),
-    max(lost["advisor"]) < 2 < max(lost["lecture"]),
+    "Over the four fields, what the advisor recommends loses fewer points against the best strategy than the lecture's map.",
+    "; ".join(f"{who} {', '.join(f'{v:.1f}' for v in of_fields.values())}" for who, of_fields in lost.items()),
+    in_all["the advisor"] < in_all["the lecture"],
 )
 for name, found in real.items():
     choice = choose(found)
@@ -869,6 +872,9 @@ for name, found in real.items():
         print(f"    - {reason}")
 
 # %% [markdown]
+# Where not all draws got the same advice, chance had a say: the advice rests on cross-validation, and that on fifty pictures
+# has a standard error of several points.
+#
 # Four fields are no proof. The laboratory carried out all five strategies in several dozen cases, some of which were written
 # down before they were measured, with the rules fixed. How often the advice was the best strategy or within one standard error
 # of it, beside the same for the lecture's map and for any fixed strategy, is in
@@ -902,7 +908,7 @@ for name, found in real.items():
 # - Against the best by test, codes chosen by cross-validation lose less than half of what codes taken at random lose.
 # - With more features than pictures the H-score is all but K - 1, for labels dealt out at random, too.
 # - With more classes of the same pictures the accuracy falls, and the H-score rises.
-# - What the advisor recommends is within two points of the best strategy in each of the four fields; the lecture's is not.
+# - Over the four fields, what the advisor recommends loses fewer points against the best strategy than the lecture's map.
 
 # %%
 print_claims()

@@ -525,9 +525,9 @@ claim(
 )
 
 # %% [markdown]
-# A layer with random weights gives a linear reader something that pixels do not: products of a fixed rectification and of a
-# convolution, that is nonlinear functions of patches. More random layers on top lose it again. Training does not make the
-# layers rich, they are so from the start: it decides what is *kept* on the way up.
+# One layer with random weights gives a linear reader what the pixels cannot: nonlinear functions of patches, through its ReLU.
+# More random layers on top of it lose that again. Trained layers do not. Learning, it seems, is here less about making a first
+# layer rich than about what is kept on the way up.
 #
 # Mind what the curve depends on. In the right figure the reader sees no places, and few numbers at the bottom; there the
 # accuracy rises from layer to layer, as Alain and Bengio found it in much larger networks. In the left figure most of what B
@@ -713,7 +713,7 @@ claim(
 )
 
 # %% [markdown]
-# Both answers of sections 2 and 4 are one: what is general is what networks have in common, whatever their task; at the top
+# Sections 2 and 4 agree: what is general is what networks have in common, whatever their task; at the top
 # they go different ways. But look at the second map before you make too much of it. Neighbouring layers are nearly as alike as
 # equal ones, so that CKA does not always find the corresponding layer again (Kornblith et al. test it with just this question,
 # in a deeper network, where it does). And a random network is "alike" as well: part of each value comes from the pictures, and

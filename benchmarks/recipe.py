@@ -31,6 +31,7 @@ from minicnn.inference.fusion import fuse
 from minicnn.layers import Sequential
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.optim import AdamW
+from minicnn.text import counted
 from minicnn.transfer.finetune import Phase
 from minicnn.transfer.surgery import UPPER_FROZEN, freeze_point
 
@@ -89,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for work in works():
         rows.append(_row(work, race(_our_calls(work), _calls_in_torch(work) if settings.torch else {}, settings.seconds)))
     machine = describe(settings.threads, settings.peak_gflops)
-    print(f"{machine['processor']}, {settings.threads} threads, {settings.peak_gflops:.0f} GFLOP/s, {machine['date']}")
+    threads = counted(settings.threads, "thread")
+    print(f"{machine['processor']}, {threads}, {settings.peak_gflops:.0f} GFLOP/s, {machine['date']}")
     print(format_table([*rows, _total(rows)], HEADINGS))
     return 0
 

@@ -1,4 +1,4 @@
-"""Text for people: columns, and long lists of names."""
+"""Text for people: columns, long lists of names, numbers of things."""
 
 from __future__ import annotations
 
@@ -48,3 +48,12 @@ def named(names: Sequence[str], most: int = 5) -> str:
     ('ants, bees', 'ants, bees and 1 more')
     """
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def counted(n: int, thing: str) -> str:
+    """A number of things whose plural ends in s.
+
+    >>> counted(1, "thread"), counted(2, "thread")
+    ('1 thread', '2 threads')
+    """
+    return f"{n} {thing}" + ("s" if n != 1 else "")

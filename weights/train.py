@@ -25,6 +25,7 @@ from minicnn.cache import write_bytes
 from minicnn.errors import DataError, TrainingError
 from minicnn.from_scratch import DataSet, Settings, open_data_set, train
 from minicnn.models import Model
+from minicnn.text import counted
 
 HERE = Path(__file__).resolve().parent
 NETWORKS = {
@@ -102,7 +103,7 @@ def facts_of(model: Model, data: DataSet, results: dict) -> dict:
         "command": results["command"],
         "date": results["date"],
         "minutes": round(results["seconds"] / 60, 1),
-        "hardware": f"{machine['cpu']}, {machine['threads']} threads",
+        "hardware": f"{machine['cpu']}, {counted(machine['threads'], 'thread')}",
         "licence": "MIT",
         "minicnn": minicnn.__version__,
     }

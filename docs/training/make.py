@@ -41,6 +41,7 @@ from minicnn.recipes.base import preprocessing_of
 from minicnn.runtime.workers import get_threads
 from minicnn.schedules import cosine, cyclic, exponential, linear, one_cycle, one_over_t, step, triangular, warm_restarts
 from minicnn.search import LogUniform, RecipeObjective, Study
+from minicnn.text import counted
 from minicnn.training import LayerMonitor, Trainer, range_test, sanity_check
 
 HERE = Path(__file__).resolve().parent
@@ -69,7 +70,7 @@ class Place:
     def measured(self, name: str, run: Callable[[], dict]) -> dict:
         """Run, and keep the numbers with the machine and the date."""
         results = run() | {
-            "machine": f"{cpu_name()}, {get_threads()} threads",
+            "machine": f"{cpu_name()}, {counted(get_threads(), 'thread')}",
             "date": datetime.date.today().isoformat(),
         }
         self.results.mkdir(parents=True, exist_ok=True)

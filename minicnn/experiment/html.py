@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from ..text import named
+from ..text import counted, named
 from ..transfer.formatting import quantity
 from ..viz.style import drawable_part
 from .confusion_figures import MAX_NUMBERED_CLASSES
@@ -198,7 +198,7 @@ def _use(results: dict) -> str:
 def _machine(results: dict) -> str:
     machine = results["machine"]
     versions = ", ".join(f"{key} {machine[key]}" for key in ("python", "numpy", "numba") if key in machine)
-    threads = f"{machine['threads']} thread" + ("s" if machine["threads"] != 1 else "")
+    threads = counted(machine["threads"], "thread")
     seeds = sorted({run["seed"] for strategy in results["strategies"] for run in strategy["runs"]})
     rows = [("machine", f"{escape(machine['cpu'])}, {threads}"), ("versions", escape(versions))]
     rows.append(("mode", f"{escape(results['mode'])}, seeds {', '.join(map(str, seeds)) or 'none'}"))

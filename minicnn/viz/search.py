@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..search import Choice, Integers, LogUniform, Study, Trial
+from ..text import counted
 from .style import CLASS_COLOURS, GREY, INK, TRAIN, VAL, WIDTH, shorten, styled
 
 COLUMNS = 3  # panels beside each other
@@ -51,7 +52,7 @@ def _values_over(axes: Axes, study: Study, name: str) -> None:
     """The trials of each round over one setting."""
     for k, trials in enumerate(_rounds(study.trials)):
         good = [trial for trial in trials if trial.error is None]
-        label = f"round {trials[0].round + 1}: {_counted(len(trials), 'trial')} with budget {trials[0].budget}"
+        label = f"round {trials[0].round + 1}: {counted(len(trials), 'trial')} with budget {trials[0].budget}"
         style = {"color": CLASS_COLOURS[k % len(CLASS_COLOURS)], "marker": MARKERS[k % len(MARKERS)], "alpha": 0.8}
         axes.plot(_on_axis(study, good, name), [t.value for t in good], linestyle="", markersize=4, label=label, **style)
     failed = [trial for trial in study.trials if trial.error is not None]
@@ -116,10 +117,6 @@ def random_against_grid_figure(random: Study, grid: Study) -> Figure:
 def _rounds(trials: Sequence[Trial]) -> list[list[Trial]]:
     numbers = sorted({trial.round for trial in trials})
     return [[trial for trial in trials if trial.round == number] for number in numbers]
-
-
-def _counted(n: int, word: str) -> str:
-    return f"{n} {word}" + ("s" if n != 1 else "")
 
 
 def _on_axis(study: Study, trials: Sequence[Trial], name: str) -> list:

@@ -179,6 +179,14 @@ def test_a_known_mistake_is_named_with_its_line_and_not_given_away(small, tmp_pa
     assert second.verdict == PASSED
 
 
+def test_the_line_named_is_a_statement_and_no_signature_docstring_or_comment(small, tmp_path):
+    file = tmp_path / "answers.py"
+    double = 'def double(\n    x,\n    /,\n):\n    """Not x / 2."""\n    y = x  # nor y / 2\n    return y / 2\n'
+    file.write_text(f"{double}\n\ndef mean(x):\n    return x.mean()\n", encoding="utf-8")
+    first, _ = check_file(small, file, seed=0)
+    assert "Look at line 7: `return y / 2`" in first.think
+
+
 def test_an_unknown_mistake_is_described_and_has_no_name(small, tmp_path):
     first, _ = verdicts_on(small, tmp_path, "return 3 * x")
     assert first.verdict == WRONG and first.diagnosis == "" and "4 of 4 values of y are wrong" in first.reason

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,24 +79,28 @@ def _answer(function: Callable | None, call: Call) -> Any:
 
 
 def _where(slip: Slip, functions: Mapping[str, Any]) -> tuple[int | None, str]:
-    """Number and text of the first line of the student's that fits the slip's pattern."""
+    """Number and text of the first statement of the student's in which the slip's pattern is found."""
     for name in slip.functions if slip.where else ():
         try:
             lines, first = inspect.getsourcelines(functions[name])
         except (KeyError, OSError, TypeError):
             continue
-        for number, line in enumerate(_without_docstring(lines), start=first):
+        for number, line in enumerate(_only_statements(lines), start=first):
             if re.search(slip.where, line):
                 return number, line.strip()
     return None, ""
 
 
-def _without_docstring(lines: list[str]) -> list[str]:
-    """The lines, those of docstrings and comments empty, so that line numbers stay."""
-    kept, inside = [], False
-    for line in lines:
-        quotes = line.count('"""')
-        is_text = inside or quotes > 0
-        inside ^= quotes % 2 == 1
-        kept.append("" if is_text else line.partition("#")[0])
+def _only_statements(lines: list[str]) -> list[str]:
+    """The lines, those of signatures, docstrings and comments empty, so that line numbers stay."""
+    kept = [line.partition("#")[0] for line in lines]
+    try:
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except SyntaxError:  # the source of a lambda is whatever stands in its line
+        return kept
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0]
+            end = first.end_lineno if ast.get_docstring(node) is not None else first.lineno - 1
+            kept[node.lineno - 1 : end] = [""] * (end - node.lineno + 1)
     return kept

@@ -712,8 +712,12 @@ WRONG[5] = [
     ("no beta", two_loops(given=lambda s, y, a, b: a * s), "The second loop lacks beta"),
     ("alphas in a list", {"lbfgs_direction": alphas_in_a_list}, "The second loop meets the alphas in the order of the first"),
     ("g changed", {"lbfgs_direction": gradient_in_place}, "An argument is changed"),
-    ("no steps, no answer", {"lbfgs_direction": fails_without_steps}, None),
-    ("the gradient itself", {"lbfgs_direction": lambda g, S, Y: -g}, None),
+    ("no steps, no answer", {"lbfgs_direction": fails_without_steps}, "With no steps remembered it breaks off"),
+    (
+        "the gradient itself",
+        {"lbfgs_direction": lambda g, S, Y: -g},
+        "The remembered steps have no effect: it is minus the gradient",
+    ),
 ]
 
 

@@ -60,6 +60,12 @@ def test_each_named_recipe_builds_its_network_and_trainer(name):
     assert varied.shape == x.shape and model.forward(trainer.prepare(varied)).shape == (20, 10)
 
 
+def test_a_recipe_may_drop_less_than_the_architecture_does():
+    x = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    dropped = {recipe: RECIPES[recipe].network(x, ["a", "b"], seed=0).layers["drop4"].p for recipe in ("clothes", "objects")}
+    assert dropped == {"clothes": 0.5, "objects": 0.2}
+
+
 def test_the_usual_recipes_are_there():
     assert set(USUAL.values()) <= set(RECIPES)
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..data.compose import Rng
 from ..data.preprocessing import Preprocessing
 from ..data.whitening import Standardization
+from ..layers import Dropout
 from ..losses import SoftmaxCrossEntropy
 from ..models import ARCHITECTURES
 from ..models.model import Model
@@ -43,6 +44,8 @@ class Recipe:
         How training pictures are varied.
     average : float
         Decay of the average of the weights that is kept; 0: none.
+    dropout : float or None
+        The probability in all dropout layers of the network; None: the architecture's own.
     """
 
     architecture: str = "vgg_small"
@@ -53,6 +56,7 @@ class Recipe:
     label_smoothing: float = 0.0
     augment: Augment | None = None
     average: float = 0.0
+    dropout: float | None = None
 
     def network(self, x: np.ndarray, classes: Sequence[str], seed: int, architecture: str | None = None) -> Model:
         """The network before training, with the preprocessing that gives the training pictures x mean 0 and variance 1.
@@ -68,6 +72,10 @@ class Recipe:
         model = build(name, len(classes), x.shape[1:], seed)
         model.preprocessing = preprocessing_of(x)
         model.classes = list(classes)
+        if self.dropout is not None:
+            for layer in model.layers.values():
+                if isinstance(layer, Dropout):
+                    layer.p = self.dropout
         return model
 
     def optimizer(self, model: Model) -> Optimizer:

@@ -95,7 +95,8 @@ def standardise(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
 
 
 def l2_penalty(w: np.ndarray, strength: float) -> float:
-    """What L2 regularisation adds to the loss: strength / 2 times the sum of all w[k, d]^2. The bias has no part in it.
+    """What L2 regularisation adds to the loss: strength / 2 times the sum of all w[k, d]^2, where strength is
+    the lesson's lambda. The bias has no part in it.
 
     w (K, D)  ->  float
     """

@@ -10,6 +10,9 @@
 # A linear classifier is the last layer of nearly every network in this course. A network with a hundred layers spends
 # ninety-nine of them on making its task easy enough for the one that we build here.
 #
+# "The lecture", here and in all lessons, is CS231n of Stanford University, *Convolutional Neural Networks for Visual
+# Recognition*, with its slides and notes.
+#
 # Run it (`python lessons/01_linear_classifiers/lesson.py`, with `--quick` for a first look), or open it as a notebook. All
 # numbers are measured as it runs, and the figures go to `out/` beside it. Then do the exercise: `minicnn check 1`.
 
@@ -58,8 +61,8 @@ rng = np.random.default_rng(1)
 # %% [markdown]
 # ## 1. A score for each class
 #
-# A picture of 28 x 28 pixels is a row of $D = 784$ numbers, $x$. The classifier has a row of as many **weights** for each of
-# $K$ classes, $w_k$, and a **bias** $b_k$. It gives the picture a **score** for each class,
+# A picture of 28 x 28 pixels is a row of $D = 784$ numbers, $x$. For each of $K$ classes the classifier has a row of as many
+# **weights**, $w_k$, and a **bias**, $b_k$. It gives the picture a **score** for each class,
 #
 # $$s_k = w_k \cdot x + b_k, \qquad\text{for N pictures at once}\quad S = X W^T + b ,$$
 #
@@ -171,8 +174,9 @@ ax.legend(loc="upper right")
 save(figure, HERE, "two_losses")
 
 # %% [markdown]
-# The first number that a training prints tells whether loss and labels are what one thinks. Scores near 0 say nothing: each of
-# the $K - 1$ wrong classes violates the margin by 1, and each class gets the probability $1/K$, whose loss is $\log K$.
+# So the first loss that a training run prints is a check: it tells whether the loss, the number of classes and the size of the
+# scores are what you think. Scores near 0 say nothing: each of the $K - 1$ wrong classes violates the margin by 1, and each
+# class gets the probability $1/K$, whose loss is $\log K$.
 #
 # ## 3. Their gradients, by hand
 #
@@ -220,7 +224,10 @@ print(f"\nby hand against minicnn's layer: dW differs by {abs(dw - layer.w.grad)
 # %% [markdown]
 # Read $dW = dS^T X$ once more, for a single picture: the template of each class changes by a multiple of *the picture
 # itself*. A step against the gradient adds the picture to the template of its own class, and subtracts it from those that
-# score too high. Learning here is nothing but adding up pictures. After the first step from zero, what is each template?
+# score too high. Learning here is nothing but adding up pictures.
+#
+# The first step from zero can be written out. All $p_k$ are $1/K$, so $-dW_k = \frac1N \sum_n ([k = t_n] - \frac1K)\, x_n$. The
+# centred pictures sum to 0, so the part with $\frac1K$ vanishes, and what is left is the sum of the class's own pictures.
 
 # %%
 means = np.stack([x[labels == k].mean(axis=0) for k in range(K)])
@@ -295,9 +302,8 @@ def descend(x, y, learning_rate, steps, sign=-1, strength=0.0):
     w, b = np.zeros((K, x.shape[1]), x.dtype), np.zeros(K, x.dtype)
     losses = []
     for _ in range(steps):
-        with np.errstate(over="ignore", invalid="ignore"):  # a rate that is too high ends in infinity
-            value, dw, db = loss_and_gradients(w, b, x, y, SoftmaxCrossEntropy(), strength)
-            w, b = w + np.float32(sign * learning_rate) * dw, b + np.float32(sign * learning_rate) * db
+        value, dw, db = loss_and_gradients(w, b, x, y, SoftmaxCrossEntropy(), strength)
+        w, b = w + np.float32(sign * learning_rate) * dw, b + np.float32(sign * learning_rate) * db
         losses.append(value)
     return np.array(losses), w, b
 
@@ -337,10 +343,10 @@ print(f"20 steps with L2, by hand and by minicnn's SGD: weights differ by {abs(w
 # ## 6. Zero mean and unit variance: why
 #
 # The lecture says that after normalisation the loss is *less sensitive to small changes of the weights*. First as a picture.
-# Two clouds of points lie far from the origin; a line separates them. We change each of its numbers by a few per cent. Far
-# away, a small turn of the line is a long way; and the bias, which has to carry the line out there, is large, so that a few
-# per cent of it are much. Then the *same* classifier for the same points, standardised: $w \cdot x + b$ with
-# $x = \mu + \sigma z$ is $(\sigma w) \cdot z + (b + w \cdot \mu)$.
+# Two clouds of points lie far from the origin; a line separates them. We change each of its numbers ($w_0$, $w_1$, $b$) by a
+# few per cent. Far from the origin a small turn of the line moves it a long way; and the bias, which has to carry the line out
+# there, is large, so that a few per cent of it are much. Then the *same* classifier for the same points, standardised:
+# $w \cdot x + b$ with $x = \mu + \sigma z$ is $(\sigma w) \cdot z + (b + w \cdot \mu)$.
 
 # %%
 section("6. Why zero mean and unit variance")
@@ -356,7 +362,7 @@ frames = {
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 4))
 mistakes = {}
 for ax, (title, (points, w, b)) in zip(axes, frames.items(), strict=True):
-    changed_by = np.random.default_rng(3).normal(1, 0.05, (1000, 3))  # the same changes, in per cent, for both
+    changed_by = np.random.default_rng(3).normal(1, 0.05, (1000, 3))  # the same factors for both
     changed = changed_by * [*w, b]
     wrong = ((points @ changed[:, :2].T + changed[:, 2] > 0) != (cloud_labels[:, None] == 1)).mean()
     mistakes[title] = wrong
@@ -366,27 +372,30 @@ for ax, (title, (points, w, b)) in zip(axes, frames.items(), strict=True):
     low, high = min(-1, points.min() - 1), points.max() + 1
     across = np.array([low, high])
     for u, v, c in changed[:25]:
-        ax.plot(across, -(u * across + c) / v, color=GREY, lw=0.6)
-    ax.plot(across, -(w[0] * across + b) / w[1], color=INK)
-    ax.plot(0, 0, "+", color=INK, markersize=12)
+        (changed_line,) = ax.plot(across, -(u * across + c) / v, color=GREY, lw=0.6)
+    (line_itself,) = ax.plot(across, -(w[0] * across + b) / w[1], color=INK)
+    (origin,) = ax.plot(0, 0, "+", color=INK, markersize=12, ls="none")
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=f"{title}: {wrong:.0%} on the wrong side")
+    ax.set(xlabel="$x_0$" if title == "raw points" else "$z_0$", ylabel="$x_1$" if title == "raw points" else "$z_1$")
+axes[0].legend([line_itself, changed_line, origin], ["the line", "changed by 5 %", "origin"], loc="center left", fontsize=8)
 figure.suptitle("The same classifier, and the same changes of its weights by 5 %", y=1.0)
 save(figure, HERE, "sensitivity")
 claim(
     "The same small changes of the weights cost more mistakes on points far from the origin than on standardised ones.",
     f"{mistakes['raw points']:.1%} against {mistakes['standardised points']:.1%}",
-    mistakes["raw points"] > 2 * mistakes["standardised points"],
+    mistakes["raw points"] > mistakes["standardised points"] + 0.05,
 )
 
 # %% [markdown]
-# Now pictures. In the direction $v$ the curvature of the softmax loss goes with the mean of $(x \cdot v)^2$ over the
-# pictures. Its largest value over all directions is the largest eigenvalue of $\frac1N X^T X$, and a learning rate above
-# about two over the curvature does not converge: the steepest direction limits the step in all of them. If the pixels have a
-# mean, that direction is the mean picture, along which all pictures are large and alike, and *it says nothing about their
-# class*.
+# Now pictures. In the direction $v$ the curvature of the softmax loss is the mean of $(x \cdot v)^2$ over the pictures, times a
+# factor that depends on the $p_k$: $1/K$ at the start, less once the answers are sure. The mean itself is largest along the
+# first eigenvector of $\frac1N X^T X$; its value there is the largest eigenvalue, $c$. Gradient descent does not settle at a
+# rate above two over the curvature, here about $2K/c$: the steepest direction limits the step in all of them. If the pixels
+# have a mean far from 0, that direction is nearly the mean picture, along which all pictures are large and alike, and which
+# *says little about their class*.
 #
 # Dividing all pixels by 255 changes nothing about this: only the unit in which the rate is measured (and the pace at which the
-# bias learns). So we compare at the best of several rates for each.
+# bias learns). So we compare at the best of seven rates for each, from $1/c$ to $64/c$.
 
 # %%
 flat = pictures[:few].reshape(few, D)
@@ -400,14 +409,14 @@ reached = {}
 figure, (left, right_ax) = plt.subplots(1, 2, figsize=(9.4, 3.6))
 for (title, data), color in zip(inputs.items(), (ORANGE, GREY, BLUE, GREEN), strict=True):
     curvatures = np.linalg.eigvalsh((data.T @ data / few).astype(np.float64))[::-1]
-    rates = 2.0 ** np.arange(-1, 6) / curvatures[0]
+    rates = 2.0 ** np.arange(7) / curvatures[0]
     trials = [descend(data, few_labels, r, 31)[0] for r in tqdm(rates, desc=title, delay=2, leave=False)]
-    ends = [losses[-1] if np.isfinite(losses[-1]) else np.inf for losses in trials]
-    best, rate = trials[int(np.argmin(ends))], rates[int(np.argmin(ends))]
+    i = int(np.argmin([losses[-1] for losses in trials]))
+    best, rate = trials[i], rates[i]
     reached[title] = best[-1]
     share = curvatures[0] / curvatures.sum()
     print(f"{title + ':':<39} {share:5.1%} of all curvature in one direction; ", end="")
-    print(f"best rate {rate:.1e}, loss after 30 steps {best[-1]:.3f}")
+    print(f"best rate {rate:.1e} = {rate * curvatures[0]:g} / c, loss after 30 steps {best[-1]:.3f}")
     left.plot(best, color=color, label=title, ls="--" if color == GREY else "-")
     right_ax.loglog(np.arange(1, 101), curvatures[:100] / curvatures.sum(), color=color, ls="--" if color == GREY else "-")
 left.set(xlabel="step", ylabel="loss", title="Each at the best of seven learning rates")
@@ -422,15 +431,16 @@ claim(
 )
 
 # %% [markdown]
-# Each pixel its own variance is what the formula says, and for pictures often too much: a pixel at the edge that is lit once
-# in a thousand pictures is divided by next to nothing, and then shouts. For pictures the mean picture and *one* number for
-# all pixels (or one for each channel) do as well.
+# The textbook formula, and the exercise, give each pixel a standard deviation of its own. On the training pictures that does
+# well, but it can be too much: a pixel at the edge that is lit once in a thousand pictures is divided by next to nothing, and
+# then shouts. For pictures one usually subtracts the mean picture and divides by *one* number for all pixels (or one for each
+# channel).
 #
 # ## 7. What the templates look like
 #
-# Now properly: all training pictures, in small batches in a new order each time (stochastic gradient descent; lesson 7 has
-# more of it), with both losses, and for softmax with and without L2. Rates go with $1/D$: the variance of each of $D$ pixels
-# is 1, and the curvature grows with their number.
+# Now properly: all training pictures, in small batches in a new order each time (stochastic gradient descent, with momentum,
+# which lesson 7 explains), with both losses, and for softmax with and without L2. The rate is set in proportion to $1/D$: $D$
+# pixels have a variance of 1 on average, so the curvature grows with their number.
 
 # %%
 section("7. Templates")
@@ -495,10 +505,13 @@ worst = np.unravel_index((confusion + confusion.T).argmax(), confusion.shape)
 print(f"most often taken for each other: {classes[worst[0]]} and {classes[worst[1]]}")
 
 # %% [markdown]
+# With L2 the gap between training and test pictures is narrower. That does not mean more test pictures right: compare the
+# printed lines. The same $\lambda$ weighs less beside the SVM's loss, whose gradients are larger. Its templates are rougher.
+#
 # A class has *one* template. If its members look different, the template must be a compromise of all. CIFAR-10 has small
 # colour pictures of ten things seen from all sides, in all colours, before all kinds of backgrounds. If you have it, look for
-# the horse: there are horses that look to the left and others that look to the right, so the template has something like a head
-# on either side. And airplane and ship are mostly blue: the background is evidence like any other.
+# the horse: some horses look to the left and others to the right, so the template is nearly its own mirror image. And airplane
+# and ship are mostly blue: the background is evidence like any other.
 
 # %%
 archive = find_data("cifar-10-binary.tar.gz") or find_data("cifar10-jpeg.zip")
@@ -612,7 +625,7 @@ print(f"softmax {by_softmax:.1%}")
 #
 # **XOR.** Four points, at the corners of a square; those on a diagonal belong together. No line has one pair on one side and
 # the other pair on the other. (If the corners $(0,0)$ and $(1,1)$ score above 0, so does their mean, the centre of the
-# square. But that is the mean of the other two as well.)
+# square. But that is the mean of the other two as well, and if both score below 0, so does the centre.)
 
 # %%
 section("9. What it cannot do")
@@ -626,7 +639,7 @@ claim("No line gets more than three of the four points of XOR right.", f"{of_lin
 # That is no curiosity. Take our pictures, and turn half of them into negatives: white on black, black on white. For you it is
 # the same task. For a linear classifier it is XOR in 784 dimensions: what speaks for a class in one half of the pictures
 # speaks against it in the other half. We train one, and beside it a network with one more layer and a bend (ReLU) between the
-# two, which lesson 2 explains.
+# two, which lesson 2 explains. Then we move the test pictures a few pixels to the right. The templates stay where they are.
 
 # %%
 
@@ -673,7 +686,8 @@ axes[0].plot(*corners[:2].T, "o", color=BLUE, markersize=12)
 axes[0].plot(*corners[2:].T, "s", color=ORANGE, markersize=12)
 axes[0].plot([-0.3, 1.3], [0.9, -0.7], color=GREY)
 axes[0].plot([-0.3, 1.3], [1.7, 0.1], color=GREY)
-axes[0].set(xlim=(-0.4, 1.4), ylim=(-0.4, 1.4), aspect="equal", title="XOR: one line is not enough, two are")
+axes[0].set(xlim=(-0.4, 1.4), ylim=(-0.4, 1.4), aspect="equal", xlabel="$x_0$", ylabel="$x_1$")
+axes[0].set_title("XOR: one line is not enough, two are")
 places = np.arange(2)
 for i, (name, color) in enumerate((("linear", BLUE), ("one hidden layer", ORANGE))):
     heights = [results[name, kind] for kind in ("as they are", "half negative")]
@@ -682,6 +696,7 @@ axes[1].set(
     xticks=places, xticklabels=["as they are", "half negative"], yticks=[0, 0.5, 1], ylabel="test accuracy", ylim=(0, 1.25)
 )
 axes[1].legend(ncols=2, loc="upper center", fontsize=8)
+axes[1].set_title("Half of the pictures turned into negatives")
 save(figure, HERE, "limits")
 
 # %% [markdown]

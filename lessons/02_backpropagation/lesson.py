@@ -91,11 +91,11 @@ squared_length = dw @ dw + db * db  # the slope of L in the direction of its own
 figure, ax = plt.subplots(figsize=(5, 3.2))
 ax.plot(steps, losses, color=BLUE, label="the loss")
 near = np.abs(steps) < 0.08
-ax.plot(steps[near], neuron_loss(w, b, x, t) + steps[near] * squared_length, color=GREY, ls="--", label="its slope")
+ax.plot(steps[near], neuron_loss(w, b, x, t) + steps[near] * squared_length, color=GREY, ls="--", label="its tangent")
 ax.plot([0], [neuron_loss(w, b, x, t)], "o", color=INK)
 ax.annotate("subtract", (-learning_rate, down), (-0.16, 0.75), color=GREEN, arrowprops={"arrowstyle": "->", "color": GREEN})
 ax.annotate("add", (learning_rate, up), (0.03, 1.75), color=ORANGE, arrowprops={"arrowstyle": "->", "color": ORANGE})
-ax.set(xlabel="how far along the gradient (in units of dL/dw, dL/db)", ylabel="loss", title="One step of a single neuron")
+ax.set(xlabel="how far along the gradient (in multiples of it)", ylabel="loss", title="One step of a single neuron")
 ax.legend(loc="upper left")
 save(figure, HERE, "one_neuron")
 
@@ -114,7 +114,9 @@ save(figure, HERE, "one_neuron")
 # $$dx = J_1^T \left( J_2^T \left( J_3^T\, dy \right)\right) .$$
 #
 # Read from the inside: **start at the loss, and hand a vector back from layer to layer.** That is all of backpropagation.
-# No product of two matrices is ever needed, and no $J$ is ever built: each layer just knows how to multiply by its own $J^T$.
+# No two Jacobians are ever multiplied, and no $J$ is ever built: each layer just knows how to multiply by its own $J^T$.
+#
+# For a batch of $N$ samples, one a row, and with ReLU (a "rectified linear unit", the bend between two linear layers):
 #
 # | layer | forward | backward: $J^T dy$ without $J$ |
 # | --- | --- | --- |
@@ -158,14 +160,14 @@ for ax, (title, (layer, shape)) in zip(axes, subjects.items(), strict=True):
     differences.append(difference)
     limit = abs(J).max()
     ax.imshow(J, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    ax.set(title=title, xlabel="input j", xticks=[], yticks=[])
+    ax.set(title=title, xlabel="input j", ylabel="output i", xticks=[], yticks=[])
 claim(
     "A backward pass multiplies by the transposed Jacobian: in a fully connected layer, in ReLU, and in a convolution.",
     f"largest difference {max(differences):.0e}",
     max(differences) < 1e-6,
 )
-axes[0].set_ylabel("output i")
-figure.suptitle("Three Jacobians: dense, diagonal, and one small filter sliding along", y=1.02)
+figure.suptitle("Three Jacobians: dense, diagonal, and one small filter sliding along (red positive, blue negative)", y=1.02)
+figure.tight_layout()
 save(figure, HERE, "jacobians")
 
 N, D, M, K = 32, 784, 100, 10
@@ -186,9 +188,9 @@ print(f"    the first layer's J for a batch of {N} would have {N * M * N * D:,} 
 # f'(a) \approx \frac{f(a+h) - f(a-h)}{2h} \;\text{(error} \sim h^2).$$
 #
 # So take $h$ as small as possible? No: $f$ is only known to about 16 digits (7 in float32). Of two almost equal numbers, the
-# difference keeps few of those, and dividing by $h$ blows the loss up: a second error of about $\epsilon |f| / h$. Somewhere
-# in between lies the best $h$. We measure the derivative of the loss of a small network with respect to one of its weights, and
-# compare it with what the backward pass says.
+# difference keeps few of those, and dividing by $h$ magnifies what is lost: a second error of about $\epsilon |f| / h$, with
+# $\epsilon \approx 10^{-16}$ ($10^{-7}$ in float32). Somewhere in between lies the best $h$. We measure the derivative of the
+# loss of a small network with respect to one of its weights, and compare it with what the backward pass says.
 
 # %%
 section("3. How small a step?")
@@ -232,7 +234,7 @@ for dtype, color in ((np.float64, BLUE), (np.float32, ORANGE)):
         best[dtype, central] = steps[i], errors[i]
         print(f"{dtype.__name__}, {sides + ':':<12} best step {steps[i]:.0e}, relative error there {errors[i]:.0e}")
 ax.axhline(1e-6, color=GREY, lw=0.8)
-ax.text(1.5, 3e-7, "what a gradient check allows", color=GREY, fontsize=8, ha="right")
+ax.text(1e-13, 2e-7, "a gradient check's limit", color=GREY, fontsize=8)
 ax.set(xlabel="step h", ylabel="relative error of the measured derivative", ylim=(1e-13, 30))
 ax.set_title("Too large: the curve bends. Too small: the digits run out.")
 ax.legend(loc="lower left", fontsize=8, bbox_to_anchor=(0.0, 0.02))
@@ -252,8 +254,8 @@ claim(
 
 # %% [markdown]
 # Rounding comes down from the left as $1/h$, the bend of the function goes up to the right as $h$ or $h^2$. In float64 with
-# both sides there is a comfortable valley, and a wrong factor of 1.001 would be noticed. In float32 the valley's floor is so
-# high that a check cannot tell a slightly wrong gradient from a right one. `minicnn.gradcheck` therefore refuses it:
+# both sides there is a comfortable valley, and a wrong factor of 1.001 would be noticed. In float32 the valley is narrow and
+# its floor high: a check could not tell a slightly wrong gradient from a right one. `minicnn.gradcheck` therefore refuses it:
 
 # %%
 try:
@@ -269,8 +271,9 @@ except TypeError as error:
 # to 1 and batch normalised outputs to 0, whatever the input: $L$ is constant, its true gradient is zero, and a backward pass
 # that forgets a term may be zero just as well. A *random* $r$ hides nothing.
 #
-# Batch normalisation without its scale: $y = (x - \mu)/\sigma$ over the batch. Its backward pass has three terms,
-# $dx = \frac1\sigma \left( dy - \overline{dy} - y\,\overline{dy\, y} \right)$. Let us forget the last one.
+# Batch normalisation (lesson 5) brings each input to mean 0 and variance 1 over the batch: $y = (x - \mu)/\sigma$. Its backward
+# pass has three terms, $dx = \frac1\sigma \left( dy - \overline{dy} - y\,\overline{dy\, y} \right)$, where a bar is the mean
+# over the batch. Let us forget the last one.
 
 # %%
 section("4. Why the projection is random")
@@ -315,12 +318,15 @@ claim(
 # %% [markdown]
 # ## 5. Convolution, as loops
 #
-# One output pixel is a sum over the window below the filter, all channels:
+# A **filter** is a small array of weights that is laid on the picture at one place after another; each time, the products of
+# its weights with the pixels below are summed. A colour picture has three **channels**, red, green and blue, and a filter has
+# weights for each. For picture $n$, filter $f$ and place $(i, j)$, summed over channels $c$ and over the filter's rows $p$ and
+# columns $q$,
 #
 # $$y_{n f i j} = b_f + \sum_{c, p, q} x_{n, c, is+p, js+q}\; w_{f c p q}$$
 #
-# (for stride $s$; with padding, $x$ has a border of zeros). Every product $x\,w$ in there takes part in one $y$, so on the
-# way back it hands $dy$ to both of its factors, each times the other:
+# where the **stride** $s$ is the distance between neighbouring places; with **padding**, $x$ has a border of zeros. Every
+# product $x\,w$ in there takes part in one $y$, so on the way back it hands $dy$ to both of its factors, each times the other:
 #
 # $$dx_{n, c, is+p, js+q} \mathrel{+}= dy_{n f i j}\, w_{f c p q}, \qquad
 #   dw_{f c p q} \mathrel{+}= dy_{n f i j}\, x_{n, c, is+p, js+q}, \qquad db_f \mathrel{+}= dy_{n f i j}.$$
@@ -363,6 +369,7 @@ claim("Conv2d gives the numbers of the plain loops.", f"largest difference {max(
 # A test that never failed proves little. So we take right layers, break their backward pass in the ways that people break
 # them, and ask the gradient check. It should say *no* each time; and as the pattern of wrong numbers often gives the fault
 # away, it also guesses. Hardly any of these faults raises an error, and with most of them a network still learns something.
+# (A *tap* is one place of a filter.)
 
 # %%
 section("6. Planted faults")
@@ -438,12 +445,13 @@ claim(
 # 1. **The first loss.** An untrained network knows nothing, gives each of $C$ classes about the probability $1/C$, and so must
 #    start near $\log C$. Far above it, the network is sure of itself without a reason: its last weights are too large. And
 #    regularisation must raise the loss a little.
-# 2. **Learn a handful by heart.** Any network should reach 100 % on 20 pictures. If yours cannot, look for a fault, not for
-#    better hyper-parameters.
+# 2. **Learn a handful by heart.** Nearly any network should reach 100 % on 20 pictures. If yours does not at a few different
+#    learning rates, look for a fault.
 # 3. **Then more data**, with pictures kept aside (validation) to see what it is worth.
 #
-# The network is LeNet-5 (LeCun et al. 1998), in the form that everyone uses today. *One more correction:* many texts give
-# LeNet max pooling; the original's subsampling added four pixels up and had a trainable factor and bias.
+# The network is LeNet-5 (LeCun et al. 1998), in the form that everyone uses today, with ReLU, max pooling (lesson 3) and
+# softmax. *One more correction:* many texts say that LeNet had max pooling from the start; the original's subsampling added
+# four pixels up and had a trainable factor and bias. An **epoch** is one pass over all training pictures.
 
 # %%
 section("7. A network that learns")
@@ -497,11 +505,11 @@ by_heart = trainer.fit(pictures[:N], labels[:N]).epochs
 perfect = next((e["epoch"] for e in by_heart if e["train_accuracy"] == 1), None)
 _, elsewhere = trainer.evaluate(test_pictures, test_labels)
 final = by_heart[-1]["loss"]
-print(f"\n{N} digits, learned by heart: all right in epoch {perfect} for the first time, and a loss of {final:.4f} at the end;")
+print(f"\n{N} digits, learned by heart: all right in epoch {perfect} for the first time, and a loss of {final:.0e} at the end;")
 print(f"    but of digits that it has not seen, {elsewhere:.0%} are right")
 claim(
     "Twenty digits are learned by heart.",
-    f"all {N} right in epoch {perfect}, loss {final:.4f} in the last",
+    f"all {N} right in epoch {perfect}, loss {final:.0e} in the last",
     perfect is not None and final < 0.1,
 )
 
@@ -522,6 +530,7 @@ right.plot([e["epoch"] for e in learned], [e["train_accuracy"] for e in learned]
 right.plot([e["epoch"] for e in learned], [e["val_accuracy"] for e in learned], "o-", label="validation")
 right.set(title=f"{split} digits", xlabel="epoch", ylabel="accuracy")
 right.legend(loc="lower right")
+figure.tight_layout()
 save(figure, HERE, "learning")
 
 # %% [markdown]
@@ -607,7 +616,7 @@ print_claims()
 #   above.
 # - LeCun, Bottou, Bengio, Haffner 1998, "Gradient-Based Learning Applied to Document Recognition", section I.C on gradients
 #   that are handed back, and II on LeNet-5.
-# - LeCun, Bottou, Orr, Müller 1998, "Efficient BackProp", sections 3 and 4: why training behaves as it does.
+# - LeCun, Bottou, Orr, Müller 1998, "Efficient BackProp", sections 3 (backpropagation) and 4 (practical tricks).
 # - Goodfellow, Bengio, Courville 2016, "Deep Learning", section 6.5: backpropagation in general graphs.
 # - Baydin, Pearlmutter, Radul, Siskind 2018, "Automatic Differentiation in Machine Learning: a Survey", section 3:
 #   backpropagation as one way of two.

@@ -206,6 +206,7 @@ for ax, (title, answer) in zip(axes.flat, {"the picture": photo, **answers}.item
     has_both_signs = title in filters and abs(filters[title].sum()) < 1e-9
     ax.imshow(inner, vmin=-limit if has_both_signs else 0, vmax=limit if title != "sharpened" else 1)
     ax.set_title(title, fontsize=9)
+figure.suptitle("Filters written by hand (Sobel and Laplace: mid-grey is 0, white positive, black negative)", y=0.98)
 save(figure, HERE, "filters_by_hand")
 
 for title, weights in filters.items():
@@ -251,6 +252,7 @@ for ax, (k, s, p, d) in zip(axes.flat, settings, strict=True):
     ax.set(xlim=(-2, n + 1), ylim=(-0.7, 3.2), aspect="equal")
     ax.axis("off")
     ax.set_title(f"size {k}, stride {s}, padding {p}, dilation {d}: {n} pixels to {windows}", fontsize=9)
+figure.suptitle("Below the pixels (dotted: padding), above the outputs; in orange the second window", y=1.0)
 save(figure, HERE, "windows")
 
 checked, right = 0, 0
@@ -273,8 +275,9 @@ claim(
 )
 
 # %% [markdown]
-# With an odd filter and a padding of $d(k-1)/2$ the size stays as it is: VGG's 3 x 3 with a padding of 1. TensorFlow's "same"
-# padding at a stride of 2 is uneven: one row more at the bottom, or the windows of converted weights lie a pixel off.
+# At a stride of 1, with an odd filter and a padding of $d(k-1)/2$, the size stays as it is: VGG's 3 x 3 with a padding of 1.
+# TensorFlow's "same" padding can be uneven: for a 3 x 3 filter with a stride of 2 on an even number of rows it adds one row at
+# the bottom and none at the top. Whoever takes over such weights must pad in the same way, or all windows lie a pixel off.
 #
 # > **Corrections.** AlexNet's paper says that its pictures are 224 x 224. Its first layer, 11 x 11 with a stride of 4, makes
 # > 55 x 55 of pictures of **227**. Slides give the last pooled map as 6 x 6 x 512; it is 6 x 6 x **256** (7 x 7 x 512 is
@@ -317,9 +320,9 @@ show(textbook.conv2d_forward)
 # Backward, $W$ and $X$ are the two factors of a fully connected layer: $dW = dY\,X^T$ and $dX = W^T dY$. What is left is the
 # way from $dX$, the gradient of the columns, to that of the picture. Copying is linear: `im2col` multiplies by a matrix $A$ of
 # zeros and ones, and its backward pass multiplies by $A^T$. In words: every number goes back to the pixel that it was
-# copied from, and there they **add up**. That is `col2im`. It is not the inverse: it makes of a picture of ones the number of
-# windows that each pixel is in. To be the transpose, it must satisfy $\langle A x, c\rangle = \langle x, A^T c\rangle$ for all
-# $x$ and $c$, which is a test that fits into one line.
+# copied from, and there they **add up**. That is `col2im`. It is not the inverse: after `im2col`, it gives each pixel times the
+# number of windows that it is in. To be the transpose, it must satisfy $\langle A x, c\rangle = \langle x, A^T c\rangle$ for
+# all $x$ and $c$, where $\langle a, b \rangle$ is the sum of the products entry by entry: a test that fits into one line.
 
 # %%
 geometry = (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)  # kernel, stride, pads (top, bottom, left, right), dilation
@@ -350,7 +353,7 @@ save(figure, HERE, "im2col")
 
 # %% [markdown]
 # **Winograd: fewer multiplications.** Two neighbouring outputs of a filter with three taps take six multiplications by the
-# definition. Four are enough:
+# definition. With the pixels $d_0 \dots d_3$ and the weights $g_0, g_1, g_2$, four are enough:
 #
 # $$\begin{aligned} m_0 &= (d_0 - d_2)\,g_0 & m_1 &= (d_1 + d_2)\,\tfrac{g_0+g_1+g_2}{2} \\
 # m_3 &= (d_1 - d_3)\,g_2 & m_2 &= (d_2 - d_1)\,\tfrac{g_0-g_1+g_2}{2} \end{aligned}
@@ -372,7 +375,7 @@ show(textbook.winograd_forward)
 # All three compute the same, and so do the fast kernels behind `Conv2d`, which chooses one of them by shape. In float32 the
 # order of the sums shows in the last digits. Larger tiles save more, F(4x4, 3x3) takes 36 multiplications where the
 # definition takes 144; but their transforms multiply by 4, 5 and 8 and subtract what is large and nearly equal, and digits get
-# lost. We measure the error against float64.
+# lost. We measure the error against float64. (`direct` is the loops themselves, compiled.)
 
 
 # %%
@@ -426,8 +429,8 @@ claim(
 # A convolution does two things at once: it looks at neighbours, and it mixes channels. **Groups** restrict the mixing: with
 # two groups, the first half of the filters sees the first half of the channels only. That halves weights and work. AlexNet's
 # groups were born of necessity: its halves lived on two GPUs (not CPUs, as some slides have it). A group for each channel is a
-# **depthwise** convolution: it mixes nothing. A 1 x 1 convolution behind it does the mixing, and looks at no neighbours. Per
-# pixel:
+# **depthwise** convolution: it mixes nothing. A 1 x 1 convolution behind it does the mixing, and looks at no neighbours. The
+# work is counted in **multiply-adds**, each a product that is added to a sum. Per pixel:
 #
 # $$\text{full: } K^2 C F, \qquad \text{depthwise and } 1 \times 1\text{: } K^2 C + C F, \qquad
 # \text{a ratio of } \frac1F + \frac1{K^2} .$$
@@ -461,7 +464,7 @@ for ax, (title, groups) in zip(axes, {"full": 1, "2 groups": 2, "4 groups": 4, "
     ax.imshow(seen > 0, cmap="Blues", vmin=0, vmax=1.5)
     ax.set(title=title, xticks=[], yticks=[], xlabel="channels of x")
 axes[0].set_ylabel("channels of y")
-figure.suptitle("Which channel of y has a gradient from which channel of x", y=1.03)
+figure.suptitle("Which channel of y depends on which channel of x (blue)", y=1.03)
 save(figure, HERE, "groups")
 
 work = {"depthwise": 0, "1x1": 0, "all": 0}
@@ -473,8 +476,8 @@ share = {title: work[title] / work["all"] for title in ("1x1", "depthwise")}
 print(f"MobileNet: {work['all'] / 1e6:.0f} million multiply-adds, of which {share['1x1']:.1%} in 1x1 convolutions;")
 print(f"    the depthwise ones, which alone look at neighbours, have {share['depthwise']:.1%}")
 claim(
-    "A depthwise 3x3 and a 1x1 convolution in the place of a full 3x3 one need between an eighth and a ninth of the work, and "
-    "of what is left in MobileNet, more than nine tenths is in the 1x1 convolutions.",
+    "With 128 filters, a depthwise 3x3 and a 1x1 convolution in the place of a full 3x3 one need between an eighth and a ninth "
+    "of the work, and of what is left in MobileNet, more than nine tenths is in the 1x1 convolutions.",
     f"{ratio:.1%} of it; then {share['1x1']:.1%}",
     1 / 9 < ratio < 1 / 8 and share["1x1"] > 0.9,
 )
@@ -489,11 +492,12 @@ claim(
 # \text{average: } dx_{hv} \mathrel{+}= dy_{ij} / \text{count everywhere}.$$
 #
 # **At the border** a max pool's padding must be $-\infty$, or zeros would win over negative values. An average has to say
-# whether the zeros of the border *count*: PyTorch counts them by default, TensorFlow does not, and so does this engine not.
+# whether the zeros of the border *count*: PyTorch counts them by default; TensorFlow does not, and neither does this engine.
 #
 # **Ties.** Where two values are equally large, the maximum has a kink, and no derivative. Whoever gets $dy$, it is a valid
-# subgradient as long as it is handed out *once*: all to the first (as here, row by row), or in shares. To hand the whole of it
-# to both, as `dy * (x == y)` does, is wrong: more gradient comes down than went up.
+# *subgradient* (the slope of a plane that touches the function there and lies nowhere above it) as long as it is handed out
+# *once*: all to the first (as here, row by row), or in shares. To hand the whole of it to both, as `dy * (x == y)` does, is
+# wrong: more gradient comes out of the pool than went into it.
 
 # %%
 section("6. Pooling")
@@ -550,8 +554,8 @@ claim(
 
 # %% [markdown]
 # **Global average pooling** averages each map to one number. A classifier above it needs a weight for each channel and class,
-# and not for each *place* as well, and takes pictures of any size. AlexNet and VGG flatten their last map instead, and that is
-# where most of their weights are (section 8).
+# and not for each *place* as well, and takes pictures of any size. AlexNet and VGG **flatten** their last map instead: they
+# write all its numbers in one row, and the layer that reads this row has most of their weights (section 8).
 #
 # **Fractional max pooling** (Graham 2014) shrinks the map by less than a half: regions of one or two rows, in an order that is
 # drawn anew in each pass. The same picture is pooled in a slightly different way each time, which regularises like a small
@@ -606,7 +610,7 @@ for ax, (sequence, seed) in zip(axes[1, 2:], (("pseudorandom", 3), ("random", 3)
     for begin in of_columns[:, 0]:
         ax.axvline(begin - 0.5, color=BLUE, lw=1)
     ax.set(xlim=(19.5, 39.5), ylim=(39.5, 19.5))  # a part, large enough to count pixels
-    ax.set_title(f"regions, {sequence}", fontsize=9)
+    ax.set_title(f"{sequence} (a part)", fontsize=9)
 save(figure, HERE, "pooling")
 
 # %% [markdown]
@@ -649,7 +653,7 @@ for title, net in (
 ):
     field = list(fields(net, (1, 64, 64)))[-1][1]
     weights = sum(p.value.size for name, p in net.parameters().items() if name.endswith("w"))
-    print(f"{title:<32} field of {field.size()[0]:>2} x {field.size()[1]:<2} pixels with {weights} weights a pair of channels")
+    print(f"{title:<32} field of {field.size()[0]:>2} x {field.size()[1]:<2} pixels, {weights} weights per pair of channels")
 
 networks = {
     "LeNet-5": lenet5(include_top=False, rng=0),
@@ -713,7 +717,7 @@ left.set_title("what units in the middle of VGG-16's maps see", fontsize=9)
 right.imshow(np.sqrt(strength), cmap="magma")
 size = bounds[1] - bounds[0] + 1
 right.add_patch(Rectangle((bounds[0] - 0.5, bounds[0] - 0.5), size, size, fill=False, ec=colours[cut], lw=1.5))
-right.set_title(f"and how much of a say each pixel has, {cut}", fontsize=9)
+right.set_title(f"how much each pixel counts for {cut} (bright: much)", fontsize=9)
 save(figure, HERE, "receptive_fields")
 outside = {"the usual kernels": strength[~seen].max()}
 set_algorithm(lower, "im2col")
@@ -813,8 +817,9 @@ save(figure, HERE, "weights_and_work")
 # another set of samples.
 #
 # What one wants of a classifier is *invariance*: the same answer. Pooling gives a little of it, over a window; global pooling
-# gives it over the picture. But a pool that thins out breaks equivariance like any stride: it takes samples without asking
-# whether something finer lies between them. Signal processing knows the cure: blur before thinning out (Zhang 2019).
+# gives it over the picture. But a pool with a stride **subsamples**, and that breaks equivariance like any stride: it takes
+# samples without asking whether something finer lies between them. Signal processing knows the cure: blur before subsampling
+# (Zhang 2019).
 
 # %%
 section("9. When the picture moves")
@@ -849,18 +854,19 @@ blur = layer_with(np.outer([1.0, 2, 1], [1.0, 2, 1]) / 16, stride=2)
 ways = {
     "every second value": lambda r: np.ascontiguousarray(r[:, :, ::2, ::2]),
     "max pool 2x2": MaxPool2d(2).forward,
-    "max 2x2, then blur and thin out": lambda r: blur.forward(MaxPool2d(2, stride=1).forward(r)),
+    "max 2x2, then blur and subsample": lambda r: blur.forward(MaxPool2d(2, stride=1).forward(r)),
 }
 changes = {}
-print("edges of the photograph, then thinned out by two; change of the map if the picture moves by one pixel:")
-for title, thin in ways.items():
-    before, after = (thin(features.forward(edges.forward(moved(pixels)))) for pixels in (0, 1))
+print("edges of the photograph, then subsampled by two; change of the map if the picture moves by one pixel:")
+for title, subsample in ways.items():
+    before, after = (subsample(features.forward(edges.forward(moved(pixels)))) for pixels in (0, 1))
     changes[title] = float((after - before).std() / before.std())
-    print(f"    {title:<32} {changes[title]:.0%} of its own size")
+    print(f"    {title:<33} {changes[title]:.0%} of its own size")
+blurred, plain_pool = changes["max 2x2, then blur and subsample"], changes["max pool 2x2"]
 claim(
-    "A blur before thinning out makes a max pool less sensitive to a shift of the picture by one pixel.",
-    f"the map changes by {changes['max 2x2, then blur and thin out']:.0%} with it and by {changes['max pool 2x2']:.0%} without",
-    changes["max 2x2, then blur and thin out"] < changes["max pool 2x2"],
+    "A blur before subsampling makes a max pool less sensitive to a shift of the picture by one pixel.",
+    f"the map changes by {blurred:.0%} with it and by {plain_pool:.0%} without",
+    blurred < 0.9 * plain_pool,
 )
 
 # %% [markdown]
@@ -926,6 +932,7 @@ figure, ax = plt.subplots(figsize=(6.2, 3.4))
 for (title, values), line_colour in zip(accuracies.items(), (GREY, ORANGE, BLUE), strict=True):
     ax.plot(shifts, [100 * value for value in values], "o-", color=line_colour, label=title)
 ax.axhline(10, color=GREY, lw=0.7, ls=":")
+ax.text(0, 11, "guessing", color=GREY, fontsize=8)
 ax.set(xlabel="pixels down and to the right", ylabel="% of test digits right", ylim=(0, 102))
 ax.set_title("Trained in the middle, tested elsewhere")
 ax.legend()
@@ -939,10 +946,10 @@ claim(
 )
 
 # %% [markdown]
-# The convolutions alone do not help: flattened, their map is read by weights that belong to places. The global average does,
-# though not completely. Its network thins out by 2 twice. Moved by 4, the product of its strides, all its maps move by whole
-# units; moved by 2, they are other samples, and its curve may dip there. And near the edge, the zeros of the padding tell it
-# where it is after all.
+# The convolutions alone help little: flattened, their map is read by weights that belong to places. The global average does
+# help, though not completely. Its network has two strides of 2. Moved by 4, their product, all its maps move by whole units;
+# moved by 2, the maps of the second stride are other samples, and its curve may dip there. And near the edge, the zeros of the
+# padding tell it where it is after all.
 #
 # ## What this lesson claims
 #
@@ -954,8 +961,8 @@ claim(
 # - Where the windows do not come out even, the last rows and columns are seen by no window, and their gradient is exactly 0.
 # - The matrix product of im2col gives what the loops give, and is more than a hundred times as fast as loops in Python.
 # - Winograd's F(4x4, 3x3) loses more digits in float32 than F(2x2, 3x3) does.
-# - A depthwise 3x3 and a 1x1 convolution in the place of a full 3x3 one need between an eighth and a ninth of the work, and of
-#   what is left in MobileNet, more than nine tenths is in the 1x1 convolutions.
+# - With 128 filters, a depthwise 3x3 and a 1x1 convolution in the place of a full 3x3 one need between an eighth and a ninth
+#   of the work, and of what is left in MobileNet, more than nine tenths is in the 1x1 convolutions.
 # - Behind a ReLU it does not matter which of several zeros a max pool hands its gradient to: below the ReLU nothing of it is
 #   left.
 # - Fractional max pooling distorts a picture more with random steps than with pseudorandom ones.
@@ -965,7 +972,7 @@ claim(
 #   work in its convolutions.
 # - Moved by as many pixels as its stride, a convolution's map moves by one unit and stays the same; moved by one pixel, a map
 #   of stride 2 is another one.
-# - A blur before thinning out makes a max pool less sensitive to a shift of the picture by one pixel.
+# - A blur before subsampling makes a max pool less sensitive to a shift of the picture by one pixel.
 # - Digits that are moved by six pixels cost a fully connected network more than three times the accuracy that they cost
 #   convolutions with a global average.
 
@@ -1012,7 +1019,8 @@ print_claims()
 # ## Further reading
 #
 # - Dumoulin, Visin 2016, "A guide to convolution arithmetic for deep learning" (arXiv 1603.07285): chapter 2, all cases drawn.
-# - Chellapilla, Puri, Simard 2006, "High Performance Convolutional Neural Networks for Document Processing": section 3, im2col.
+# - Chellapilla, Puri, Simard 2006, "High Performance Convolutional Neural Networks for Document Processing": im2col, which they
+#   call unrolling.
 # - Lavin, Gray 2016, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308): section 4, Winograd.
 # - Howard et al. 2017, "MobileNets" (arXiv 1704.04861): section 3.1, and table 2 for where the work is.
 # - Simonyan, Zisserman 2015, "Very Deep Convolutional Networks" (arXiv 1409.1556): section 2.3, why 3 x 3.

@@ -3,10 +3,11 @@
 #
 # Between two layers of weights stands a function of a single number, and without it the two layers would be one. Which function
 # it is, and how large the weights are before the first step, decides whether a deep network learns at all. Both decisions work
-# through the same thing: a product of many factors, one a layer, which must be neither much smaller than 1 nor much larger.
+# through the same thing: a product of many factors, one for each layer, which must be neither much smaller than 1 nor much
+# larger.
 #
 # **Before**: lesson 2 ($dx = J^T dy$, layer by layer); mean, variance, and that the variance of a sum of independent numbers is
-# the sum of their variances.
+# the sum of their variances; eigenvalues and eigenvectors of a symmetric matrix, for sections 2 and 7.
 #
 # **After**: you can choose an activation and say what it costs; derive how large weights must start for any activation; find
 # dead units, saturation and vanishing gradients by measuring them; and prepare inputs so that gradient descent is quick.
@@ -77,12 +78,13 @@ print(f"{n_train} of them to train on, {n_test} to test")
 # | ReLU | $\max(0, x)$ | 0 or 1 | cheap; the usual choice |
 # | leaky ReLU | $x$ or $ax$ | $a$ or 1 | never quite silent |
 # | ELU | $x$ or $\alpha(e^x-1)$ | 1 or $y + \alpha$ | smooth for $\alpha = 1$; goes to $-\alpha$ |
-# | GELU | $x\,\Phi(x)$ | $\Phi(x) + x\,\varphi(x)$ | a smooth ReLU, the choice of transformers |
+# | GELU | $x\,\Phi(x)$ | $\Phi(x) + x\,\varphi(x)$ | a smooth ReLU, the choice of many transformers |
 # | ReLU6 | $\min(\max(0, x), 6)$ | 0 or 1 | bounded, for the 8-bit arithmetic of phones |
 # | maxout | $\max_k (w_k x + b_k)$ | $w_k$ of the winner | learns its own shape, for $K$ times the weights |
 #
-# ($\sigma$ is the sigmoid; $\Phi$ and $\varphi$ are the distribution and the density of a standard normal number.) Where the
-# slope is nearly 0, we say that the unit is **saturated**: it hardly passes on a gradient, whatever comes from above.
+# ($\sigma$ is the sigmoid; $\Phi$ and $\varphi$ are the distribution function and the density of a standard normal number. The
+# engine's GELU approximates $\Phi$ by a tanh, and $y$ is off by 0.0005 at most.) Where the slope is nearly 0, we say that the
+# unit is **saturated**: it hardly passes on a gradient, whatever comes from above.
 #
 # We do not trust the table, and ask the layers: `forward(x)` is the curve, and `backward` of ones is the slope.
 
@@ -110,16 +112,16 @@ def curve(layer, x):
 
 x = np.linspace(-8, 8, 1601)
 z = rng.standard_normal(20_000)
-print(f"{'':<20}{'largest slope':>14}{'mean output':>14}{'slope < 0.01, inputs of std':>30}")
-print(f"{'':<20}{'':>14}{'(inputs std 1)':>14}{'1':>14}{'4':>8}{'16':>8}")
+print(f"{'':<20}{'largest slope':>14}{'mean output':>16}{'|slope| < 0.01 for inputs of std':>36}")
+print(f"{'':<20}{'':>14}{'(inputs std 1)':>16}{'1':>20}{'4':>8}{'16':>8}")
 largest_slope = {}
 figure, axes = plt.subplots(2, 4, figsize=(10, 4.6), sharex=True)
 for ax, (name, layer) in zip(axes.flat, EIGHT.items(), strict=True):
     y, slope = curve(layer, x)
     largest_slope[name] = slope.max()
     flat = [(np.abs(curve(layer, size * z)[1]) < 0.01).mean() for size in (1, 4, 16)]
-    shares = f"{flat[0]:>14.0%}{flat[1]:>8.0%}{flat[2]:>8.0%}"
-    print(f"{name:<20}{largest_slope[name]:>14.3f}{curve(layer, z)[0].mean():>14.2f}{shares}")
+    shares = f"{flat[0]:>20.0%}{flat[1]:>8.0%}{flat[2]:>8.0%}"
+    print(f"{name:<20}{largest_slope[name]:>14.3f}{curve(layer, z)[0].mean():>16.2f}{shares}")
     ax.plot(x, y, color=BLUE, label="y")
     ax.plot(x, slope, color=ORANGE, lw=1.2, ls="--", label="slope")
     ax.axhline(0, color=GREY, lw=0.6)
@@ -138,18 +140,20 @@ claim(
 #
 # The sigmoid has a second fault. Its outputs are all positive, and they are the inputs of the next layer. There a unit's
 # gradient for one sample is $dw = dy\, x$: a number times the inputs. If all inputs are positive, **all entries of $dw$ have
-# the sign of $dy$**, so that the weights of a unit can only go up together or down together. To turn one up and another down,
-# they must zigzag. ReLU's outputs are never negative either.
+# the sign of $dy$**, so that each sample moves all weights of a unit up together or down together. To turn one up and another
+# down, they must zigzag. ReLU's outputs are never negative either.
 #
-# The same in terms of the loss surface. For squared errors, the curvature of the loss of a linear unit is
-# $H = \mathrm{E}[x x^T]$, which is the covariance of the inputs *plus* $m m^T$, where $m$ is their mean. A mean that is far
-# from 0 adds one direction that is much steeper than all others. The learning rate must be small enough for that one, and is
-# too small for the others.
+# The same in terms of the loss surface. Let the loss of a linear unit be half the squared error. Its matrix of second
+# derivatives, the **curvature**, is $H = \mathrm{E}[x x^T]$: the covariance of the inputs *plus* $m m^T$, where $m$ is their
+# mean. Its eigenvectors are directions among the weights, and its eigenvalues say how steep the loss becomes along them. A mean
+# that is far from 0 adds one direction that is much steeper than all others. The learning rate must be small enough for that
+# one, and is too small for the others. We measure the largest eigenvalue over the mean of all of them, for the outputs as they
+# are, and for the same outputs with their mean subtracted.
 
 # %%
 section("2. Outputs that are not centred")
-behind = Linear(784, 100, initializer=xavier, rng=1).forward(x_test)  # what a hidden layer gives its activation
-print(f"{'':<12}{'mean output':>12}{'samples of one sign':>21}{'steepest direction / mean of all':>34}{'centred':>10}")
+behind = Linear(784, 100, initializer=xavier, rng=1).forward(x_test)  # what enters a hidden layer's activation
+print(f"{'':<12}{'mean output':>12}{'samples of one sign':>21}{'largest eigenvalue / mean of all':>34}{'centred':>10}")
 steepness = {}
 for name in ("sigmoid", "tanh", "ReLU", "ELU", "GELU"):
     h = EIGHT[name].eval().forward(behind).astype(np.float64)
@@ -199,12 +203,12 @@ save(figure, HERE, "zigzag")
 #
 # A ReLU has slope 1 or 0, so nothing vanishes on the way through those that are on. But a unit that is off *for every sample*
 # gets no gradient from any of them. Its weights do not move; so it stays off. It is **dead**. One step that is too long is
-# enough: it throws the bias so far down that no picture lifts the unit above 0 again.
+# enough: it throws the weights and the bias so far that no picture lifts the unit above 0 again.
 #
 # To see how many die, we train networks of two hidden layers for a short while, each at another learning rate, and then look
 # for units that are 0 on all training pictures. (Gradients longer than 10 are shortened to that, or numbers would overflow at
-# the highest rates.) For leaky ReLUs we count what corresponds: units that are on their leaky side
-# for all pictures. These still have a gradient.
+# the highest rates.) For leaky ReLUs we count what corresponds: units that are on their leaky side for all pictures. These
+# still have a gradient. (How the first weights are drawn, `msra`, is the subject of section 4.)
 
 # %%
 section("3. Dead ReLUs")
@@ -261,8 +265,8 @@ claim(
 # %% [markdown]
 # Do the dead come back if we now train on at a low rate? In the first layer the answer is exact. Its inputs are the pictures,
 # which do not change; a unit that is off for each of them has a gradient of exactly 0, in every batch. (Momentum and weight
-# decay could still move it; here there is neither.) A leaky ReLU that never crosses 0 is still a linear unit with a small
-# slope, and learns.
+# decay, of lessons 7 and 8, could still move it; here there is neither.) A leaky ReLU that never crosses 0 is still a linear
+# unit with a small slope, and learns.
 
 # %%
 moved = {}
@@ -287,9 +291,11 @@ claim(
 # ## 4. How weights start
 #
 # **All zero, or all equal.** Then all units of a layer compute the same, get the same gradient, and stay equal for ever. A
-# hundred of them are worth one. With zeros it is worse: as $dx = dy\, w$, nothing at all goes back below the last layer. Only
-# the last biases learn, and these know no more than how frequent each class is. Random weights are there to break this
-# symmetry.
+# hundred of them are worth one. With zeros it is worse: as $dx = dy\, w$, nothing at all goes back below the last layer. With
+# ReLUs, whose outputs are then all 0, only the last biases learn, and these know no more than how frequent each class is.
+# Random weights are there to break this symmetry.
+#
+# Units that are copies of each other have equal rows in $w$. So we count how many rows are linearly independent: the rank.
 
 # %%
 section("4. How weights start")
@@ -299,19 +305,20 @@ def all_equal(shape, rng, dtype=np.float32):
     return np.full(shape, 0.01, dtype)
 
 
-kinds, accuracies = {}, {}
+kinds, accuracies, copies = {}, {}, {}
 for name, initializer in {"all weights 0": normal(0.0), "all weights 0.01": all_equal, "MSRA": msra}.items():
     net = mlp(ReLU, 2, initializer=initializer)
     accuracies[name] = trained(net, 0.03, epochs=2, label=name)[1]
     w = net.parameters()["linear1.w"].value.astype(np.float64)
     sizes = np.linalg.svd(w, compute_uv=False)
     kinds[name] = int((sizes > 1e-3 * max(sizes[0], 1e-12)).sum())  # the rank, but for rounding
-    print(f"{name:<17} {accuracies[name]:>5.1%} of test digits right; independent kinds among 100 hidden units: {kinds[name]}")
+    copies[name] = np.allclose(w, w[0], rtol=0, atol=1e-4)
+    print(f"{name:<17} {accuracies[name]:>5.1%} of test digits right; rank of the weights of 100 hidden units: {kinds[name]}")
 claim(
     "If all weights start equal, the hundred units of a layer are still copies of a single one after training.",
-    f"{kinds['all weights 0.01']} independent kind of unit, MSRA's start {kinds['MSRA']}; "
+    f"rank {kinds['all weights 0.01']}, from MSRA's start {kinds['MSRA']}; "
     f"{accuracies['all weights 0.01']:.0%} of test digits right against {accuracies['MSRA']:.0%}",
-    kinds["all weights 0.01"] == 1 and accuracies["all weights 0.01"] < accuracies["MSRA"] - 0.1,
+    copies["all weights 0.01"] and not copies["MSRA"] and accuracies["all weights 0.01"] < accuracies["MSRA"] - 0.1,
 )
 
 # %% [markdown]
@@ -324,7 +331,7 @@ claim(
 # the size, $v = 1/n$. Backward, each input gets a sum of $\text{fan}_{out}$ products, and the same argument gives
 # $v = 1/\text{fan}_{out}$.
 #
-# - **Xavier** (Glorot and Bengio 2010) takes the middle of both, $v = 2 / (\text{fan}_{in} + \text{fan}_{out})$. It is right
+# - **Xavier** (Glorot and Bengio 2010) is a compromise, $v = 2 / (\text{fan}_{in} + \text{fan}_{out})$. It is right
 #   for activations that are nearly $y = x$ around 0, as tanh is. (*A name with two meanings:* many texts, slides and libraries
 #   call $v = 1/\text{fan}_{in}$ Xavier as well. In square layers it is the same.)
 # - **MSRA** (He et al. 2015) takes ReLU into account. Half of its outputs are 0, which halves the mean square: to make up for
@@ -350,7 +357,8 @@ for title, layer, shape in (
 # %% [markdown]
 # Now ten layers, each way to start, before any training. The library has this experiment (`minicnn.viz.initialization_figure`;
 # see also `docs/training.md`): a row for each start, a histogram of the outputs for each layer. Look for rows that end in a
-# spike at 0 (the signal died out), at both ends (saturated), or run away to the right.
+# spike at 0 (the signal died out), in spikes at both ends (saturated), or in one at the right end (run away: all that is beyond
+# the axis is counted there). The last two rows have batch normalisation in front of each activation, which is lesson 5.
 
 # %%
 size = {"width": 150, "samples": 300} if QUICK else {"width": 500, "samples": 1000}
@@ -374,17 +382,18 @@ claim(
 #
 # $$dx = w^T (dy \odot f'(z)), \qquad \mathrm{E}[dx^2] = \text{fan}_{out}\, v\, \mathrm{E}[f'(z)^2]\; \mathrm{E}[dy^2].$$
 #
-# With Xavier's $v$ in square layers only the slope is left. For the sigmoid, $f'^2 \le 1/16$: each layer takes away three
-# quarters of the gradient's size at least, and $L$ layers leave $4^{-L}$ at most. That is the **vanishing gradient**. It comes
-# from depth times a slope, and no learning rate mends it, because the layers at the top would need another one than those at
-# the bottom.
+# where $z$ is what enters the activation, and $\odot$ multiplies element by element. With Xavier's $v$ in square layers, only
+# the slope is left. For the sigmoid, $f'^2 \le 1/16$: each layer takes away three quarters of the gradient's size at least, and
+# $L$ layers leave about $4^{-L}$ at most. That is the **vanishing gradient**. It comes from a small slope, once for each layer,
+# and no single learning rate mends it, because the layers at the bottom would need a far larger one than those at the top.
 #
 # > **A correction.** The slides say that with weights that are too large tanh saturates, *the gradient becomes 0*, and nothing
 # > is learned. Tanh does saturate, and most units pass on next to nothing. But the weights by which gradients are multiplied
 # > are large as well, and the few units that are not saturated make up for the rest: on its way back the gradient *grows*,
 # > exponentially. Nothing is learned, because such a gradient holds for a tiny step only.
 #
-# We send noise up and other noise back through twenty layers, and measure the root of the mean square at each.
+# We send noise up and other noise back through twenty layers, and measure the root of the mean square at each. (Between the
+# first and the last of twenty there are 19 steps, so $4^{-19} = 4 \cdot 10^{-12}$ is what sigmoids may leave.)
 
 # %%
 section("5. Signals and gradients through depth")
@@ -428,8 +437,8 @@ for name, (activation, initializer, color, style) in CASES.items():
     left_over[name] = down[0] / down[-1]
     left.semilogy(layers, up, style, color=color, label=name)
     right.semilogy(layers, down, style, color=color, label=name)
-    ratios = f"signal {up[-1] / up[0]:>8.1e} upwards, gradient {left_over[name]:>8.1e} downwards"
-    print(f"{name:<17} what is left behind {depth} layers: {ratios}")
+    print(f"{name:<17} signal at layer {depth} / at layer 1: {up[-1] / up[0]:>8.1e};", end=" ")
+    print(f"gradient at layer 1 / at layer {depth}: {left_over[name]:>8.1e}")
     if name == "tanh, std 0.5":
         saturated = float((np.abs(last) > 0.99).mean())
 left.set(title="Signals, upwards", xlabel="layer", ylabel="root mean square")
@@ -502,9 +511,9 @@ left.legend(fontsize=8)
 save(figure, HERE, "deep_networks")
 claim(
     "A shortcut around each pair of layers brings the gradient to the bottom of a deep sigmoid network: without, less than a "
-    "millionth of it arrives, with them more than a thirtieth.",
+    "millionth of it arrives, with them more than half.",
     f"{shrink['sigmoid']:.0e} without, {shrink['sigmoid, residual']:.2f} with shortcuts",
-    shrink["sigmoid"] < 1e-6 and shrink["sigmoid, residual"] > 1 / 30,
+    shrink["sigmoid"] < 1e-6 and shrink["sigmoid, residual"] > 0.5,
 )
 claim(
     "Trained in the same way, the deep sigmoid network is still guessing when the ReLU network and the residual one know most "
@@ -545,26 +554,27 @@ for ax, (title, offset) in zip(axes, {"around (8, 6)": (8.0, 6.0), "centred": (0
 figure.suptitle("One classifier, and 25 whose weights are a tenth off", y=1.0)
 save(figure, HERE, "sensitivity")
 claim(
-    "The same small change of the weights costs a classifier far from the origin more than three times the accuracy that it "
-    "costs a centred one.",
+    "The same small change of the weights costs a classifier far from the origin more than three points of accuracy, and a "
+    "centred one less than half a point.",
     f"{lost['around (8, 6)']:.1%} lost against {lost['centred']:.1%}",
-    lost["around (8, 6)"] > 3 * max(lost["centred"], 0.0),
+    lost["around (8, 6)"] > 0.03 and lost["centred"] < 0.005,
 )
 
 # %% [markdown]
 # **Gradient descent becomes quicker.** The curvature of the loss of a linear layer is $\mathrm{E}[x x^T]$ again, up to a
-# factor. Let its eigenvalues be $\lambda_k$. The rate may be as large as a few times $1/\lambda_{max}$, and in direction $k$ a
-# step then takes away a part of about $\lambda_k / \lambda_{max}$ of what is left to do. Directions in which the inputs hardly
-# vary are learned last. Three remedies, each stronger than the one before:
+# factor. Let its eigenvalues be $\lambda_k$. The rate cannot be more than a small multiple of $1/\lambda_{max}$, and a step
+# then takes away a part of about $\lambda_k / \lambda_{max}$ of what is left to do in direction $k$. Directions in which the
+# inputs hardly vary are learned last. Three remedies, each stronger than the one before:
 #
 # - *zero mean*: takes the steep direction of section 2 away;
-# - *zero mean and unit variance* for each feature: as good as it gets without turning anything, if features are not correlated;
-# - **whitening**: turn to the principal components, which are not correlated, and divide each by its standard deviation. With
-#   $C = U \Lambda U^T$ the covariance of the training data,
+# - *zero mean and unit variance* for each feature: all that is needed if features are not correlated;
+# - **whitening**: turn to the **principal components**, the coordinates along the eigenvectors of the covariance, which are not
+#   correlated, and divide each by its standard deviation. With $m$ the mean and $C = U \Lambda U^T$ the covariance of the
+#   training data,
 #
 # $$y = (\Lambda + \epsilon)^{-1/2}\, U^T (x - m) .$$
 #
-# All directions are now equally steep. $\epsilon$ keeps those in which there is nothing but noise from being blown up. Pixels
+# All directions are now equally steep. $\epsilon$ keeps those with nothing but noise in them from being blown up. Pixels
 # of pictures are strongly correlated with their neighbours, so whitening changes a lot. Turned back with $U$ (ZCA), a whitened
 # picture is a picture again: its edges remain.
 #
@@ -572,8 +582,8 @@ claim(
 #
 # To see it undisturbed we take squared errors, with a target of 1 for the right class and 0 for the others; there the curvature
 # is exactly $2\,\mathrm{E}[x x^T]$, and rates up to $1/\lambda_{max}$ are stable. (With softmax each sample is weighted by how
-# uncertain the network still is about it.) Each input gets the best of three rates. The last two rows of the table are the same
-# 100 numbers for each picture, but for their scales.
+# uncertain the network still is about it.) Each input gets the best of three rates. The last two rows of the table have the
+# same 100 numbers for each picture (its first 100 principal components, of 784), but for their scales.
 
 # %%
 train_pixels, test_pixels = pixels[:n_train], pixels[n_train:]
@@ -620,8 +630,8 @@ def curvature_and_minimum(x, targets):
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
 targets, steps, needed = np.eye(10, dtype=np.float32)[y_train], 40 if QUICK else 120, {}
-print(f"\n{'':<27}{'largest / median':>18}{'way left after':>17}{'steps to':>11}{'test digits':>13}")
-print(f"{'':<27}{'eigenvalue':>18}{f'{steps} steps':>17}{'1 % left':>11}{'right':>13}")
+print(f"\n{'':<27}{'largest / median':>18}{'of the way left':>17}{'steps to':>11}{'test digits':>13}")
+print(f"{'':<27}{'eigenvalue':>18}{f'after {steps} steps':>17}{'1 % left':>11}{'right':>13}")
 for (name, prepare), color in zip(PREPARED.items(), (GREY, INK, GREEN, ORANGE, BLUE), strict=True):
     x = prepare(train_pixels)
     eigenvalues, lowest = curvature_and_minimum(x, targets)
@@ -635,8 +645,8 @@ for (name, prepare), color in zip(PREPARED.items(), (GREY, INK, GREEN, ORANGE, B
     print(f"{name:<27}{ratio:>18.1e}{left_to_go[-1]:>17.2%}{steps_needed:>11}{accuracy_there:>13.1%}")
     left.semilogy(np.arange(1, len(eigenvalues) + 1), eigenvalues, color=color, label=name)
     right.semilogy(left_to_go, color=color, label=name)
-left.set(title="Eigenvalues of the curvature", xlabel="direction", xlim=(0, 150), ylim=(1e-2, None))
-right.set(title="Part of the way to the smallest loss that is left", xlabel="step of gradient descent", ylim=(1e-4, 1.2))
+left.set(title="Eigenvalues of E[x x^T]", xlabel="direction, the steepest first", xlim=(0, 150), ylim=(1e-2, None))
+right.set(title="Share of the way to the smallest loss still to go", xlabel="step of gradient descent", ylim=(1e-4, 1.2))
 right.legend(fontsize=8)
 save(figure, HERE, "whitening")
 claim(
@@ -648,10 +658,10 @@ claim(
 )
 
 # %% [markdown]
-# Whitening is quick on the *training* loss. It also makes directions count that the data hardly uses, and what is learned there
-# may be noise: look at the accuracies on test digits before you use it. For networks on pictures, zero mean and unit variance
-# for each channel has become the rule, and batch normalisation (lesson 5) does for each layer what this section did for the
-# first.
+# Whitening is quick on the *training* loss. It also makes directions count in which the data hardly varies, and what is learned
+# there may be noise: compare the accuracies on test digits in the last column. For networks on pictures, zero mean and unit
+# variance for each channel has become the rule, and batch normalisation (lesson 5) does for each layer what this section did
+# for the first.
 #
 # ## What to use
 #
@@ -674,11 +684,11 @@ claim(
 # - With weights that are much too large more than half of the tanh units are saturated, and yet the gradient grows on its way
 #   back.
 # - A shortcut around each pair of layers brings the gradient to the bottom of a deep sigmoid network: without, less than a
-#   millionth of it arrives, with them more than a thirtieth.
+#   millionth of it arrives, with them more than half.
 # - Trained in the same way, the deep sigmoid network is still guessing when the ReLU network and the residual one know most
 #   digits.
-# - The same small change of the weights costs a classifier far from the origin more than three times the accuracy that it costs
-#   a centred one.
+# - The same small change of the weights costs a classifier far from the origin more than three points of accuracy, and a
+#   centred one less than half a point.
 # - On the same hundred numbers for each digit, gradient descent is at 99 % of the way to the smallest loss in less than a tenth
 #   of the steps if they are whitened.
 

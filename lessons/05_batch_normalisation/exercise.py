@@ -5,8 +5,8 @@ Fill in the functions, and as often as you like run
     minicnn check 5
 
 Each function is a few lines. Arrays are float64; do not change the arrays you are given, return new ones, keep nothing from one
-call to the next. N samples (or pictures), D features, C channels, H x W pixels, F filters of KH x KW. The eps of the checks are
-large, so that it shows where you put them.
+call to the next. N samples (or pictures), D features, C channels, H x W pixels, F filters of KH x KW. Most checks use a large
+eps, so that it shows where you put it.
 """
 
 import numpy as np

@@ -132,7 +132,8 @@ def trainer_of(net, rate, epochs, *, decay=0.0, seed=0, callbacks=()):
 #
 # What if the scores are not 0, but random, with a mean square of $s^2$? They still know nothing, and cost more. Let the last
 # layer have independent weights, normally distributed around 0. Both losses are convex functions of the scores, so that by
-# Jensen's inequality the mean loss is at least that of the mean scores, which are 0. From above, again by Jensen,
+# Jensen's inequality ($E[f(s)] \ge f(E[s])$ for a convex $f$) the mean loss is at least that of the mean scores, which are 0.
+# From above, again by Jensen,
 #
 # $$E[L_\text{softmax}] = E\Big[\log \sum_j e^{s_j}\Big] - E[s_y] \;\le\; \log \sum_j E[e^{s_j}] \;=\; \log C + \frac{s^2}{2},
 # \qquad
@@ -144,7 +145,7 @@ def trainer_of(net, rate, epochs, *, decay=0.0, seed=0, callbacks=()):
 # that are too large. A loss far *below* it says that the network knows the answers from somewhere.
 #
 # We put 200 random last layers on the same hidden layer, for several sizes of the weights. (To each of them belongs one with
-# all signs turned round. So the mean of the scores is exactly 0, and the lower bound holds to the last digit.)
+# all signs flipped. So the mean of the scores is exactly 0, and the lower bound holds to the last digit.)
 
 # %%
 section("2. Before the first step")
@@ -320,7 +321,7 @@ claim(
 #
 # Of all hyper-parameters the rate $\eta$ matters most, and the loss curve tells about it soon:
 #
-# - **too low**: the loss falls, hardly, in nearly a straight line;
+# - **too low**: the loss hardly falls, nearly in a straight line;
 # - **good**: it falls fast at first, then ever more slowly;
 # - **too high**: it falls and stays on a plateau, or jumps about;
 # - **far too high**: it explodes, and soon is infinite or NaN ("not a number"). `Trainer` stops there and says in which layer
@@ -331,7 +332,8 @@ claim(
 # fall may come from a rate that is too low *or* too high; section 6 tells the two apart. (The exercise makes rules of all
 # this.)
 #
-# Eleven rates, half a decade apart, from the same initial weights. A `LayerMonitor` looks on; section 6 is about what it sees.
+# Eleven rates, half a decade (a factor of 3.2) apart, from the same initial weights. A `LayerMonitor` looks on; section 6 is
+# about what it sees.
 
 # %%
 section("4. The learning rate")
@@ -355,7 +357,7 @@ class Run:
         self.losses, self.epochs = np.array(losses.values), trainer.history.epochs
         self.last = math.inf if self.error else self.epochs[-1]["loss"]
         self.accuracy = float("nan") if self.error else self.epochs[-1]["val_accuracy"]
-        hidden = net.split("relu2")[0].eval().forward(x)
+        hidden = net.split("relu2")[0].eval().forward(x)  # with the weights of the best epoch, which the Trainer keeps
         self.dead = float((hidden == 0).all(axis=0).mean())
 
 
@@ -364,7 +366,7 @@ for run in runs:
     if run.error:
         print(f"rate {run.rate:<8.2g} broke down after {len(run.losses)} steps")
     else:
-        highest = f", highest of a step {run.losses.max():.2g}" if run.losses.max() > 3 * run.first else ""
+        highest = f", highest loss of a step {run.losses.max():.2g}" if run.losses.max() > 3 * run.first else ""
         print(f"rate {run.rate:<8.2g} loss {run.first:.2f} -> {run.last:.3f}, validation {run.accuracy:.1%}{highest}")
 broken = [run for run in runs if run.error]
 if broken:
@@ -409,12 +411,12 @@ claim(
 # The last line puzzles many: the loss has hardly moved, so where does the accuracy come from? The answer is the class with the
 # *highest* score, by however little. At the start all probabilities are about $1/C$. A few steps push the right ones up a
 # little, to 0.12 say: the loss has gone from $-\log 0.10$ to $-\log 0.12$, which is little, but the right class may be ahead
-# of the others already. (The reverse you know from lesson 8's curves: there the loss rises and the accuracy stays.)
+# of the others already. (Lesson 8 has the reverse: there the loss rises and the accuracy stays.)
 #
 # ## 5. One short run for all rates: the range test
 #
-# Eleven runs were a luxury. `range_test` (Smith 2017) trains a copy of the network once, for a hundred steps, and raises the
-# rate from step to step by equal factors, until the loss explodes:
+# Eleven runs were a luxury. `range_test` (after Smith 2017, who raised the rate by equal amounts) trains a copy of the network
+# once, for a hundred steps, and raises the rate from step to step by equal factors, until the loss explodes:
 #
 # $$\eta_i = \eta_\text{low} \left( \eta_\text{high} / \eta_\text{low} \right)^{i / (n - 1)} .$$
 #
@@ -494,15 +496,15 @@ print("\n".join(map(wrapped, most_dead.monitor.text().splitlines())))
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="tight")
 for name, colour in zip(LAYERS, (BLUE, ORANGE, GREEN), strict=True):
-    left.loglog(list(medians), [ratios[name] for ratios in medians.values()], "o-", color=colour, label=name)
+    left.loglog(list(medians), [ratios[name] or np.nan for ratios in medians.values()], "o-", color=colour, label=name)
 left.axhline(1e-3, color=GREY, ls=":")
 left.axvline(good.rate, color=INK, lw=0.8, ls="--", label="suggested rate")
 left.set(xlabel="learning rate", ylabel="|dw| / |w|, median over the run", ylim=(1e-7, 1))
-left.set(title="Update ratios (where most units are dead, nothing moves)")
+left.set(title="Update ratios (none where nothing moves)")
 left.legend(fontsize=8)
 right.semilogx([run.rate for run in finite], [100 * run.dead for run in finite], "o-", color=BLUE)
 right.axvline(good.rate, color=INK, lw=0.8, ls="--")
-right.set(xlabel="learning rate", ylabel="% of hidden units", title="Dead for all training pictures, after the run")
+right.set(xlabel="learning rate", ylabel="% of hidden units", title="Dead for all training pictures, best epoch")
 save(figure, HERE, "ratios")
 claim(
     "At a rate that is too high most hidden units die, many more than at the suggested one.",
@@ -584,7 +586,8 @@ claim(
 # search goes on.
 #
 # The table is printed as it grows, in the style of the lecture's slides. The first round is **coarse**: wide ranges, one epoch.
-# The second is **fine**: three tenths of each range (on its log scale) around the best of the first, more epochs.
+# The second is **fine**: three tenths of each range (on its log scale) around the best of the first, more epochs. More epochs
+# alone would make it look better. So we compare the two rounds after one epoch of each trial.
 
 
 # %%
@@ -619,13 +622,20 @@ study = Study(objective, SPACE, seed=0)
 study.coarse_to_fine(TRIALS, BUDGETS, share=0.3)
 coarse, fine = ([trial for trial in study.trials if trial.round == k] for k in range(2))
 save(search_figure(study), HERE, "search")
-middle = [float(np.median([trial.value or 0 for trial in trials])) for trials in (coarse, fine)]
+
+
+def after_one_epoch(trial):
+    return HISTORIES.get((trial.settings["learning_rate"], trial.seed, trial.budget), [0.0])[0]  # 0 if it failed
+
+
+middle = [float(np.median([after_one_epoch(trial) for trial in trials])) for trials in (coarse, fine)]
 print(f"best: {study.best.line('val_acc', study.best.number % TRIALS + 1, TRIALS)}")
-print(f"median of the coarse round {middle[0]:.1%}, of the fine round {middle[1]:.1%}")
+print(f"median after one epoch: {middle[0]:.1%} in the coarse round, {middle[1]:.1%} in the fine round;", end=" ")
+print(f"at the end of the fine round {np.median([trial.value or 0 for trial in fine]):.1%}")
 claim(
-    "The median trial of the fine round is better than that of the coarse round by far.",
-    f"{middle[0]:.1%} and {middle[1]:.1%}",
-    middle[1] > middle[0] + 0.1,
+    "After one epoch of each, the median trial of the fine round is better than that of the coarse round.",
+    f"{middle[1]:.1%} and {middle[0]:.1%}",
+    middle[1] > middle[0] + 0.05,
 )
 
 # %% [markdown]
@@ -637,7 +647,9 @@ claim(
 # - Differences of a point or two between neighbours are noise (section 11).
 #
 # The lecture's own table is a good example: eleven trials of its coarse search and twenty-two of its fine one, as our source
-# has them.
+# has them. The accuracy follows the rate in both. (A *rank correlation* is 1 if the order by the one is that by the other, -1
+# if it is the reverse.) And the best of the fine trials has a regularisation of 0.41: near the end of the range, which seems to
+# go from 0.0001 to 1.
 
 # %%
 # val_acc, lr, reg
@@ -810,7 +822,7 @@ save(figure, HERE, "surface")
 claim(
     "On the real surface nine random trials come within three points of the highest accuracy more often than a grid of nine.",
     f"{close['random']:.0%} and {close['grid']:.0%} of {GAMES} searches",
-    close["random"] > close["grid"],
+    close["random"] > 1.2 * close["grid"],
 )
 
 # %% [markdown]
@@ -825,7 +837,7 @@ claim(
 #
 # $$n_i = \lfloor n / \eta^i \rfloor \text{ trials with } r_i = r\, \eta^i \text{ epochs}, \qquad i = 0, 1, 2, \ldots$$
 #
-# (this $\eta$ is not the learning rate; the papers call both so). Each rung costs about $n r$ epochs.
+# (this $\eta$ is not the learning rate; the papers call both so). Each of these rounds, a **rung**, costs about $n r$ epochs.
 #
 # The bet here is that **who leads early leads late**. Low rates are slow starters: they lose in the first rung, and might have
 # caught up. For once we can look: all candidates are trained to the end as well, and the two searches draw the same settings.
@@ -880,9 +892,10 @@ ax.set_title("Successive halving: trained up to the dot; grey: what the others w
 save(figure, HERE, "halving")
 better = sum(trial.value > halving.best.value for trial in succeeded)
 claim(
-    "Successive halving finds one of the best quarter of all candidates, for less than a sixth of the epochs.",
-    f"{better} of {CANDIDATES} are better; {epochs[0]} epochs in place of {epochs[1]}",
-    better < CANDIDATES / 4 and epochs[0] < epochs[1] / 6,
+    "Successive halving comes within five points of the best of all candidates, for less than a sixth of the epochs.",
+    f"{halving.best.value:.1%} and {in_full.best.value:.1%}, {better} of {CANDIDATES} are better; "
+    f"{epochs[0]} epochs in place of {epochs[1]}",
+    halving.best.value > in_full.best.value - 0.05 and epochs[0] < epochs[1] / 6,
 )
 
 # %% [markdown]
@@ -931,9 +944,7 @@ final = trainer_of(
 )
 history = final.fit(x, y, x_val, y_val)
 test_accuracy = final.evaluate(x_test, y_test)[1]
-print(
-    f"trained for longer, stopped by validation after epoch {history.best_epoch}: validation {history.best['val_accuracy']:.1%}"
-)
+print(f"trained for longer, best by validation after epoch {history.best_epoch}: {history.best['val_accuracy']:.1%} of these")
 print(f"and now, for the first and only time, the test pictures: {test_accuracy:.1%}")
 claim(
     "The chosen settings, trained for longer, get many times as many test pictures right as chance.",
@@ -968,13 +979,13 @@ claim(
 # - At a rate that is too high most hidden units die, many more than at the suggested one.
 # - Without regularisation the gap is wide; with too much of it there is none, and both accuracies are poor.
 # - Drawn uniformly from 0.0001 to 1, nine of ten rates fall into the highest decade; drawn by factors, one of four.
-# - The median trial of the fine round is better than that of the coarse round by far.
+# - After one epoch of each, the median trial of the fine round is better than that of the coarse round.
 # - In a range of rates that is too low, the best trial is the highest rate, and worse than what lies beyond.
 # - Where one parameter matters, nine random trials find its good tenth about twice as often as a grid of nine.
 # - Where both matter alike, the grid finds the good square more often than random trials do.
 # - On the real surface the learning rate explains most of the variance of the accuracy, and several times as much as L2.
 # - On the real surface nine random trials come within three points of the highest accuracy more often than a grid of nine.
-# - Successive halving finds one of the best quarter of all candidates, for less than a sixth of the epochs.
+# - Successive halving comes within five points of the best of all candidates, for less than a sixth of the epochs.
 # - The best of a hundred networks that guess looks better than chance on the pictures that chose it, and not on others.
 # - With new seeds the winner of the search reaches less, on average, than in the search that it won.
 # - The chosen settings, trained for longer, get many times as many test pictures right as chance.

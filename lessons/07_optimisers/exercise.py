@@ -154,7 +154,7 @@ def saddle_free_step(w: np.ndarray, g: np.ndarray, H: np.ndarray, damping: float
 
 
 def lbfgs_direction(g: np.ndarray, S: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Where L-BFGS goes: -H g, with H an inverse Hessian that is guessed from the last m steps. H itself is never built.
+    """Where L-BFGS goes: -B g, with B a guess at the inverse Hessian, from the last m steps. B itself is never built.
 
         rho_i = 1 / (y_i^T s_i)
         q <- g

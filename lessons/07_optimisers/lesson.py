@@ -79,13 +79,13 @@ def descend(make_optimizer, gradient, start, steps, noise=0.0, schedule=None, se
 # $$w_i \leftarrow (1 - \eta \lambda_i)\, w_i .$$
 #
 # It shrinks as long as $|1 - \eta\lambda_i| < 1$, that is $\eta < 2 / \lambda_i$. **The steepest direction sets the limit,
-# $\eta < 2 / \lambda_{\max}$, and the flattest one the time**, for it shrinks by $1 - \eta \lambda_{\min}$ only. With the
+# $\eta < 2 / \lambda_{\max}$, and the flattest one the time**, for its factor $1 - \eta \lambda_{\min}$ is near 1. With the
 # best rate both ends shrink by the factor $(\kappa - 1)/(\kappa + 1)$ in a step, where
 # $\kappa = \lambda_{\max} / \lambda_{\min}$ is the *condition number*. For $\kappa = 40$ that is five per cent
 # a step. For the loss of a network $\kappa$ may be millions.
 #
-# Below is a valley with curvatures 1 along and 40 across. Too low a rate crawls; a good one does not; just below the limit it
-# jumps from wall to wall; above it, it is thrown out.
+# Below is a valley with curvatures 1 along and 40 across. Too low a rate crawls. A good one is just below the limit: it jumps
+# from wall to wall, and gets down all the same. Above the limit it is thrown out.
 
 # %%
 section("1. Gradient descent in a valley")
@@ -119,7 +119,7 @@ rates = np.linspace(0.02, 1.15, 100) * LIMIT
 ends = [valley(descend(lambda p, rate=rate: SGD(p, rate), valley_gradient, START, 60)[-1]) for rate in rates]
 right.semilogy(rates, ends, color=BLUE, label="measured")
 theory = [0.5 * (((1 - rate * CURVATURES) ** 60 * START) ** 2 @ CURVATURES) for rate in rates]
-right.semilogy(rates, theory, color=INK, ls=":", label=r"$w_i (1 - \eta\lambda_i)^{60}$")
+right.semilogy(rates, theory, color=INK, ls=":", label=r"at $w_i (1 - \eta\lambda_i)^{60}$")
 right.axvline(LIMIT, color=GREY, lw=0.8)
 right.text(LIMIT, right.get_ylim()[1] / 10, r"$2/\lambda_{max}$ ", color=GREY, ha="right", va="top")
 right.set(title="After 60 steps", xlabel="learning rate", ylabel="loss")
@@ -159,8 +159,8 @@ claim(
 # w &\leftarrow w - \eta\, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
 # \end{aligned}$$
 #
-# All of it element by element. AdaGrad's sum only grows, and so its steps shrink for good: right for a convex problem, and too
-# early an end for a network. RMSProp forgets. Adam is RMSProp of a momentum, with a correction for its start (section 4).
+# All of it element by element. AdaGrad's sum only grows, and so its steps shrink for good: right for a convex problem, often
+# too early an end for a network. RMSProp forgets. Adam is RMSProp of a momentum, with a correction for its start (section 4).
 #
 # A rate for each *weight* helps if the valley lies along the axes. So we let all of them run in two valleys: as above, and
 # turned by 45 degrees. Each has the best of the same nine rates, in each valley anew.
@@ -203,7 +203,7 @@ def turned_valley(w):
 
 
 valleys = {
-    "along the axes": (valley, valley_gradient, START, (-3.4, 1.0, -1.4, 1.4)),
+    "along the axes": (valley, valley_gradient, START, (-3.4, 1.6, -1.4, 1.4)),
     "turned by 45 degrees": (turned_valley, turned_gradient, START @ TURN.T, (-3.2, 0.9, -2.5, 1.6)),
 }
 LEVELS = [0.05, 0.2, 0.6, 1.5, 3, 6, 12, 20]
@@ -217,11 +217,11 @@ for ax, (title, (loss, gradient, start, window)) in zip(axes, valleys.items(), s
         losses = loss(path)
         near = np.flatnonzero(losses < 0.01)
         ends[method, title] = losses[-1]
-        arrived = f"within 0.01 after {near[0]:>2} steps" if len(near) else "not within 0.01     "
+        arrived = f"first below 0.01 after {near[0]:>2} steps" if len(near) else f"{'never below 0.01':<31}"
         print(f"    {method:<9} rate {rate:<6g} {arrived}; loss after 60: {losses[-1]:.1e}")
         ax.plot(*path.T, ".-", color=color, ms=3, lw=1, label=method)
     ax.plot(*start, "o", color=INK, ms=5)
-    ax.set(title=f"The valley {title}")
+    ax.set(title=f"The valley {title}", xlabel="$w_1$", ylabel="$w_2$")
 axes[1].legend(fontsize=8, loc="lower right")
 save(figure, HERE, "valleys")
 
@@ -252,10 +252,12 @@ claim(
 # saddle the gradient is tiny, and SGD is slow. Methods that divide by the size of the gradient are not: the size cancels.
 #
 # $L = \frac12 x^2 - \frac12 y^2 + \frac14 y^4$ has a saddle at $(0, 0)$ and minima at $y = \pm 1$. From a start *exactly* on
-# the ridge, exact gradients never leave it. Batches give a gradient with **noise**, and noise is enough to fall off a ridge.
+# the ridge, $y = 0$, exact gradients never leave it. In training, each gradient is that of a **batch**, a few samples drawn at
+# random. So it has **noise**, and noise is enough to fall off a ridge.
 #
-# Noise has its price at the end: with a constant rate the weights do not come to rest. Each step adds noise of variance
-# $\eta^2 \sigma^2$ to a coordinate that shrinks by $1 - \eta\lambda$. Both balance where the variance is
+# Noise has its price at the end: with a constant rate the weights do not come to rest. The noise of a gradient has
+# the variance $\sigma^2$; each step adds noise of variance $\eta^2 \sigma^2$ to a coordinate that shrinks by the factor
+# $1 - \eta\lambda$. Both balance where the variance is
 # $\eta\sigma^2 / (\lambda (2 - \eta\lambda))$, so the loss stays at about
 #
 # $$\sum_i \frac{\eta\, \sigma^2}{2\,(2 - \eta \lambda_i)} \approx \frac{\eta\,\sigma^2}{4} \text{ per weight:}$$
@@ -296,7 +298,7 @@ middle.plot(noisy[:, :12, 1], color=BLUE, lw=0.7)
 middle.plot(exact[:, 0, 1], color=ORANGE, lw=2, label="exact gradients")
 middle.plot([], [], color=BLUE, label="noisy gradients, twelve runs")
 middle.set(title="From exactly on the ridge", xlabel="step", ylabel="y")
-middle.legend(fontsize=8, loc="center right")
+middle.legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.7))
 claim(
     "From a ridge, exact gradients never get away and noisy ones do.",
     f"of 200 runs of 200 steps, {np.mean(np.abs(exact[-1, :, 1]) > 0.5):.0%} and {left_it:.0%} are far from it",
@@ -445,13 +447,13 @@ middle.set(title="Weight decay", xlabel="step", ylabel="what is left of weights 
 middle.legend(fontsize=8)
 right.semilogy(before / before[0], ".", color=BLUE, label="gradient")
 right.semilogy(np.sort(after)[::-1], ".", color=GREEN, label="Muon's direction")
-right.set(title="Singular values, hidden layer", xlabel="number", ylabel="singular value", ylim=(1e-4, 3))
+right.set(title="Singular values, hidden layer", xlabel="number, from the largest", ylabel="singular value", ylim=(1e-4, 3))
 right.legend(fontsize=8)
 save(figure, HERE, "adam_and_muon")
 claim(
     "Of a real layer's gradient a few directions are many times as long as others; in Muon's step they are nearly alike.",
     f"the first to number {rank} as {spread[0]:.0f} to 1, and as {spread[1]:.1f} to 1",
-    spread[0] > 5 and spread[1] < spread[0] / 4,
+    spread[0] > 5 and spread[1] < 2,
 )
 
 # %% [markdown]
@@ -463,10 +465,11 @@ claim(
 # $$w \leftarrow w - H^{-1} g .$$
 #
 # No rate, and the condition number does not matter: in any valley that is a parabola, one step is enough. But look along an
-# eigenvector with the curvature $\lambda$: the step there is $-g_i / \lambda$. **Where $\lambda$ is negative it goes up**,
-# to the point where the gradient is zero, which is the saddle. Newton's method does not look for minima, it looks for zeros
-# of the gradient. Damping, $(H + \delta I)^{-1}$, helps if $\delta$ is larger than the most negative curvature, and then it
-# is nearly gradient descent. One can take $|\lambda|$ in place of $\lambda$ (Dauphin et al. 2014), and go fast and down.
+# eigenvector with the curvature $\lambda$: the step there is $-g_i / \lambda$. **Where $\lambda$ is negative it goes up**, to
+# the point where the gradient is zero, which is the saddle. Newton's method does not look for minima, it looks for zeros of
+# the gradient. Damping, $(H + \delta I)^{-1}$, helps if $\delta$ is larger than the size of the most negative curvature, and
+# if it is much larger, the step is nearly one of gradient descent. One can take $|\lambda|$ in place of $\lambda$ (Dauphin et
+# al. 2014), and go fast and down.
 #
 # The other reason why nobody trains networks so is the size of $H$.
 
@@ -510,7 +513,7 @@ for start in starts:
     ax.plot(*path.T, color=BLUE, lw=0.8)
     ax.plot(*start, "o", color=INK, ms=3)
 start, absolute = np.array([-1.5, 0.05]), []
-for _ in range(12):  # the step with |H|, which the exercise asks for
+for _ in range(12):  # the step with |H|, which the exercise asks for; here H is diagonal
     absolute.append(start)
     start = start - np.linalg.solve(np.abs(saddle_hessian(start)) + 0.05 * np.eye(2), saddle_gradient(start))
 ax.plot(*np.transpose(absolute), "s--", color=GREEN, ms=4, lw=1, label="Newton with |H|")
@@ -540,8 +543,8 @@ print(f"    and to solve for one step would take about {D**3 / 3:.0e} multiplica
 # Memory and time: $2m$ vectors as long as $w$.
 #
 # It needs gradients without noise, for $y$ is a difference of two of them. With batches that difference is mostly noise. So
-# L-BFGS is for **full-batch, deterministic problems**: a linear classifier on CNN codes (`minicnn.linear_model` uses it),
-# style transfer, fitting a curve.
+# L-BFGS is for **full-batch, deterministic problems**: a linear classifier on CNN codes (lesson 11, with
+# `minicnn.linear_model`), style transfer, fitting a curve.
 #
 # We train a softmax classifier on the pixels of a thousand pictures, $L = $ cross-entropy $+ \frac\lambda2 |w|^2$, and count
 # how often all of them are looked at. Gradient descent, momentum and SGD on batches each get six rates, and the best at the
@@ -613,14 +616,14 @@ def best_of_six(run, lowest):
 minimum = by_lbfgs(400 if QUICK else 1000)[-1]
 curves = {"L-BFGS": by_lbfgs(PASSES)}
 print(f"the minimum is {minimum:.6f}; above it, after {PASSES} looks at all pictures:")
-print(f"    {'L-BFGS':<17} {'':<12} {curves['L-BFGS'][-1] - minimum:.1e}")
+print(f"    {'L-BFGS':<18} {'':<12} {curves['L-BFGS'][-1] - minimum:.1e}")
 for title, run, lowest in (
     ("gradient descent", lambda rate: full_batch(rate, 0.0), 1e-3),
     ("momentum", lambda rate: full_batch(rate, 0.9), 3e-4),
     ("SGD, batches of 50", lambda rate: on_batches(rate), 3e-4),
 ):
     rate, curves[title], seconds = best_of_six(run, lowest)
-    print(f"    {title:<17} rate {rate:<7.2g} {curves[title][-1] - minimum:.1e}   (six rates, {seconds:.0f} s)")
+    print(f"    {title:<18} rate {rate:<7.2g} {curves[title][-1] - minimum:.1e}   (six rates, {seconds:.0f} s)")
 
 figure, ax = plt.subplots(figsize=(6.8, 3.8))
 for (title, curve), color in zip(curves.items(), (GREEN, GREY, BLUE, ORANGE), strict=True):
@@ -784,7 +787,7 @@ claim(
 # | warm restarts | cosine, again and again, each time longer; its low points make an ensemble ("snapshots") |
 # | cyclic | triangles up and down |
 # | warm-up | a straight rise at first, for the time when gradients are large and a high rate would throw the network out |
-# | one cycle | warm-up and cosine as one wave, with a higher peak |
+# | one cycle | warm-up and cosine as one wave, for a higher base rate |
 
 # %%
 section("8. Schedules")
@@ -831,9 +834,7 @@ for title, schedule in compared.items():
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=(2, 1), layout="constrained")
 for title, color in (("constant", GREY), ("down at the end", ORANGE), ("cosine", BLUE), ("1/t", GREEN)):
     left.plot(curves[title], color=color, label=title)
-left.set(
-    title=f"Momentum from a rate of {rate:.2g}, mean of {len(SEEDS)}", xlabel="step", ylabel="loss of the batches, smoothed"
-)
+left.set(title=f"Momentum from a rate of {rate:.2g}, mean over seeds", xlabel="step", ylabel="loss of the batches, smoothed")
 left.set(ylim=(0, 2.4 if QUICK else 1.3))
 left.legend(fontsize=8)
 lasts = [np.mean(final[title], axis=0)[0] for title in compared]
@@ -862,7 +863,7 @@ print(f"loss of the batches just before half time: {halfway}")
 # %% [markdown]
 # ## 9. One bad batch: gradient clipping
 #
-# A single batch with a gigantic gradient can undo a long training, because the step is as long as the gradient. Clipping
+# A single batch with a gigantic gradient can undo a long training, because the step is in proportion to the gradient. Clipping
 # bounds it and keeps its direction: if the norm of *all* gradients together is above $c$, all of them are multiplied by
 # $c / \text{norm}$. We spoil one batch in the middle of a run, by multiplying its pictures by 100 as a broken decoder might,
 # without clipping and with it.

@@ -5,7 +5,8 @@
 # small filters, look through several windows at once, add what you computed to what you had, filter channels one by one. We
 # build each network, count what it weighs and what it costs, and look for the one idea that it brought.
 #
-# **Before**: convolution, pooling and their shapes (lesson 3), initialisation (lesson 4), batch normalisation (lesson 5).
+# **Before**: Jacobians (lesson 2), convolution, pooling and their shapes (lesson 3), initialisation (lesson 4), batch
+# normalisation (lesson 5), momentum (lesson 7) and weight decay (lesson 8).
 #
 # **After**: you can read a network's table and say where its parameters, its work and its memory are; you can count a
 # grouped, a bottlenecked or a depthwise separable convolution by hand; you know why depth without shortcuts fails, from a
@@ -83,11 +84,12 @@ print(lenet5().summary())
 # wrong:
 #
 # > **A correction.** LeNet's subsampling is not max pooling. Each unit adds up the four pixels under it, multiplies the sum
-# > by a *trainable* weight and adds a *trainable* bias, one of each for every map. It is averaging, with a volume knob.
+# > by a *trainable* weight and adds a *trainable* bias, one of each for every map; a sigmoid follows. It is averaging, with a
+# > volume knob.
 #
-# And layer c3 did not see all six maps: a table said which filter sees which, most of them three or four, "to break symmetry"
-# and to save connections. With these two things put back, our count should be the paper's: 60,000 trainable parameters
-# (section II.B; its output layer, distances to drawings of the characters, was fixed).
+# And a filter of layer c3 did not see all six maps: a table said which filter sees which, all but one of them three or four,
+# to save connections and to force "a break of symmetry". With these two things put back, our count should be the paper's:
+# 60,000 trainable parameters (section II.B; its output layer, distances to drawings of the characters, was fixed).
 
 # %%
 # table I of the paper: which maps of s2 each filter of c3 sees
@@ -147,8 +149,8 @@ claim(
 #
 # > **Two corrections.** The network was split over two *GPUs*; "two CPUs", as one source has it, would have taken months. And
 # > the volume after the last pool is **6 x 6 x 256**. One source gives it as 6 x 6 x 512, which mixes it up with VGG's 7 x 7
-# > x 512. (A third thing is in the paper itself: its pictures cannot have been 224 x 224. The first map is 55 x 55, and for
-# > that they must be 227.)
+# > x 512. (A third thing is in the paper itself: it says 224 x 224, and the first map is 55 x 55. Without padding, of which
+# > the paper says nothing, that takes 227 x 227.)
 
 # %%
 section("2. AlexNet")
@@ -185,7 +187,7 @@ for ax, groups in zip(axes, (1, 2, 4, 12), strict=True):
     ax.imshow(np.ma.masked_equal(matrix, 0), cmap="RdBu_r", vmin=-limit, vmax=limit)
     ax.set(title=f"{groups} group{'s' * (groups > 1)}: {count(conv)} weights", xlabel="channel", xticks=[], yticks=[])
 axes[0].set_ylabel("filter")
-figure.suptitle("Which channels a filter sees (white: none of it)", y=1.04)
+figure.suptitle("Which channels a filter sees (weights: red above 0, blue below; white: not seen)", y=1.04)
 save(figure, HERE, "groups")
 
 # %% [markdown]
@@ -206,8 +208,9 @@ for loud in (0, 50, 200):
 # %% [markdown]
 # ## 3. VGG-16: where the parameters are, and where the work is
 #
-# VGG (Simonyan, Zisserman 2015) is nothing but 3 x 3 convolutions and 2 x 2 pools; whenever the map is halved, the channels
-# double. Why so small? Three 3 x 3 layers see as much as one 7 x 7, with fewer weights and two more ReLUs:
+# VGG (Simonyan, Zisserman 2015) has 3 x 3 convolutions and 2 x 2 pools, and fully connected layers on top; whenever the map is
+# halved, the channels double, up to 512. Why such small filters? Three 3 x 3 layers see as much as one 7 x 7, with fewer
+# weights and two more ReLUs:
 
 # %%
 section("3. VGG-16")
@@ -267,7 +270,12 @@ for ax, numbers, title in zip(axes, (values, weights, work), ("values kept", "pa
     ax.set_ylabel("% of all")
     ax.set_title(title, loc="left")
 axes[-1].set_xticks(range(len(table)), [row.path for row in table], rotation=60, ha="right", fontsize=8)
-figure.suptitle("VGG-16: memory in the first layers, work in the middle, parameters in the last", y=0.98)
+figure.suptitle(
+    "VGG-16: memory in the first layers, work in the middle, parameters in the last\n"
+    "(blue: convolutions, grey: pools, orange: fully connected)",
+    y=0.98,
+    fontsize=11,
+)
 figure.tight_layout()
 save(figure, HERE, "vgg16")
 del network
@@ -332,7 +340,7 @@ claim(
 
 # %% [markdown]
 # The other saving is at the top. In place of large fully connected layers GoogLeNet takes the **average of each map**; one
-# small layer makes scores of the averages. That alone is where most of VGG's parameters went.
+# small layer makes scores of the averages. The large layers are where VGG has most of its parameters.
 #
 # And the bottom? In 2014 there was no batch normalisation, and the gradient had a long way down. So the paper hangs two
 # **auxiliary heads** half way up: classifiers of their own, whose losses count for 0.3 each while training, and which are
@@ -370,7 +378,7 @@ del network
 
 # %% [markdown]
 # With a good initialisation enough arrives at the bottom without the heads, too. The authors came to think that the heads act
-# more as regularisers (Szegedy et al. 2016, arXiv 1512.00567, section 4), and batch normalisation made them dispensable.
+# more as regularisers (Szegedy et al. 2016, arXiv 1512.00567, section 4). Most later networks do without.
 #
 # ## 5. ResNet: add to what is there
 #
@@ -378,7 +386,7 @@ del network
 # layers come out *worse* than those of 20, and not only on test pictures but on the very pictures that they were trained on?
 # Because nobody told the additional layers to be the identity, and it is hard to find with weights that start at random.
 #
-# ResNet (He et al. 2016) makes the identity the starting point. A block computes what is to be *added*:
+# ResNet (He et al. 2016) makes the identity easy: a block computes what is to be *added*, and has only to add nothing.
 #
 # $$y = \mathrm{relu}\big(F(x) + S(x)\big), \qquad S(x) = x, \qquad\text{so that}\qquad dx = J_F^T\, dz + dz$$
 #
@@ -433,8 +441,8 @@ for case in CASES:
 # the squared signal is left, and a part of that is a mean, which the next batch norm takes away; it divides by the standard
 # deviation of what remains. On the way back the ReLU halves the squared gradient too, but the division is by less than that
 # half. In theory that is a factor of $\sqrt{\pi / (\pi - 1)} \approx 1.2$ for each layer (Yang et al. 2019), and there are
-# many layers. A shortcut carries most of the signal around them, and the growth nearly stops. Does it matter? We train all
-# four for the same number of steps.
+# many layers. A shortcut carries most of the signal around them, and the gradient grows far more slowly. Does it matter? We
+# train all four for the same number of steps.
 
 # %%
 for case in CASES:
@@ -453,8 +461,9 @@ for case, color in CASES.items():
     right.plot([e["epoch"] for e in curves[case]], [e["loss"] for e in curves[case]], "o-", color=color, label=TITLES[case])
 left.set(xlabel="place in the network (0: first layer, 1: last block)", ylabel="length of the gradient, 1 at the last block")
 left.set_title("Before training: the gradient on its way down")
-right.axhline(math.log(10), color=GREY, lw=0.8, ls=":")
+right.axhline(math.log(10), color=GREY, lw=0.8, ls=":", label="log 10: knows nothing")
 right.set(xlabel="epoch", ylabel="loss on the training pictures", title="Training")
+right.set_xticks(range(1, epochs + 1))
 right.legend(fontsize=8)
 figure.tight_layout()
 save(figure, HERE, "depth")
@@ -601,15 +610,17 @@ for ax, n in zip(axes, (None, 2, 3, 10, 30), strict=True):
     ax.scatter(*points.T, s=3, c=angles, cmap="viridis")
     ax.set(title="before" if n is None else f"through {n} dimensions", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
     ax.axis("off")
-figure.suptitle("A spiral after a random matrix and a ReLU, as well as it can be told", y=1.06)
+figure.suptitle("A spiral after a random matrix and a ReLU, as far as it can be recovered", y=1.06)
 save(figure, HERE, "linear_bottleneck")
 
 # %% [markdown]
 # ## 8. EfficientNet-Lite: grow in all directions
 #
 # EfficientNet (Tan, Le 2019) is made of the same blocks, found by a search, and then grown: deeper by a factor $d$, wider by
-# $w$, pictures larger by $r$, all three at once, because the work grows like $d\, w^2 r^2$ and no single one of them pays for
-# long. The Lite variants leave out what is slow on telephones (squeeze-and-excitation, swish), and do not grow stem and head.
+# $w$, pictures larger by $r$, all three at once, because no single one of them pays for long. The work grows like
+# $d\, w^2 r^2$, and a little faster, as numbers of layers are rounded up. The Lite variants leave out what is slow on phones
+# (squeeze-and-excitation, which weights the channels by what is in them, and the activation swish, $x\,\sigma(x)$), and do not
+# grow stem and head.
 
 # %%
 section("8. EfficientNet-Lite")
@@ -698,7 +709,8 @@ save(figure, HERE, "accuracy_and_work")
 # ## 10. What it did to the error rate
 #
 # From 2010 to 2017 the ImageNet challenge (ILSVRC) asked for one of 1,000 classes; an answer counts as right if the true
-# class is among the five most likely. The errors below are of the test pictures, of several networks together, as published:
+# class is among the five most likely. The errors below are of the test pictures, as published; from 2012 on, those of several
+# networks together:
 #
 # | year | | top-5 error, % | source |
 # | --- | --- | --- | --- |

@@ -9,9 +9,9 @@
 # **Before**: convolution and its layout (lesson 3), batch normalisation in training and evaluation (lesson 5), architectures
 # (lesson 9).
 #
-# **After**: you can read a weights file with your own hands, know the formats in which networks are handed on, bring arrays
-# from one layout to another, and prepare a picture as a network was trained to see it. You have measured what each detail is
-# worth, and you know why a file of weights from a stranger can be a program, and what to do about it.
+# **After**: you can read a weights file byte by byte, know the formats in which networks are handed on, bring arrays from one
+# layout to another, and prepare a picture as a network was trained to see it. You have measured what it costs to get a detail
+# wrong, and you know why a file of weights from a stranger can be a program, and what to do about it.
 #
 # Run it (`minicnn lesson 10`, with `--quick` for a first look), or open it as a notebook; figures go to `out/` beside it. Then
 # do the exercise: `minicnn check 10`.
@@ -166,8 +166,9 @@ claim(
 # Networks are often handed on in 16 bits instead of 32: half the size, and hardly a difference in what they answer. There are
 # two kinds. Both have a sign, an exponent $e$ and a fraction $f$ of $m$ bits, and stand for
 #
-# $$\pm 2^{e - \text{bias}} \, (1 + f / 2^m).$$
+# $$\pm 2^{e - \text{bias}} \, (1 + f / 2^m),$$
 #
+# with a bias of 127 where the exponent has 8 bits, and of 15 where it has 5.
 #
 # | | sign | exponent | fraction $m$ | largest | smallest normal number | rounded by at most |
 # | --- | --- | --- | --- | --- | --- | --- |
@@ -177,9 +178,9 @@ claim(
 #
 # (The smallest exponent stands for numbers with fewer digits and for 0, the largest for infinity and "not a number".)
 #
-# bfloat16 is the upper half of a float32. NumPy does not know the type, so a reader adds the lower half: two zero bytes, which
-# in a little-endian file belong in front of the other two. float16 is eight times as fine, but its range is small: numbers
-# below $6 \cdot 10^{-5}$ lose digits one after another, and those below $3 \cdot 10^{-8}$ become 0.
+# bfloat16 is the upper half of a float32, rounded. NumPy does not know the type, so a reader adds the lower half: two zero
+# bytes, which in a little-endian file belong in front of the other two. float16 is eight times as fine, but its range is small:
+# numbers below $6 \cdot 10^{-5}$ lose digits one after another, and those below $3 \cdot 10^{-8}$ become 0.
 #
 # Here are both, on the weights of EfficientNet-Lite0, which are real ones: a PyTorch file that a Python package carries.
 
@@ -449,7 +450,7 @@ claim(
 # $$\text{element } (i, j, \dots) \text{ is number}\quad \text{offset} + \text{stride}_0 \, i + \text{stride}_1 \, j + \cdots$$
 #
 # Look at the strides of the first one. Neighbours in memory are numbers of different *filters*: that is TensorFlow's layout,
-# (KH, KW, C, F), for there these weights were trained.
+# (KH, KW, C, F), since these weights were trained there.
 
 # %%
 section("3. Names and shapes")
@@ -562,8 +563,7 @@ claim(
 #
 # $$x = \frac{v / 255 - m}{s} = \frac{v - 255 m}{255 s} .$$
 #
-# Both forms are in use; a mean that belongs into the one and is put into the other is an old acquaintance. The usual
-# conventions:
+# Both forms are in use, and putting the mean of the one into the other is a classic mistake. The usual conventions:
 #
 # | weights of | channels | range and mean |
 # | --- | --- | --- |
@@ -613,9 +613,9 @@ save(figure, HERE, "photograph")
 # Now the main measurement. We take pictures of ImageNet and change one detail at a time, in what the network is fed or in the
 # network itself, as a careless conversion would. How many of the pictures are still named right?
 #
-# Where these pictures are not here, cuttings of the photograph take their place. What is right for them nobody has written
-# down, so there "right" means: the answer is the one that it was when nothing was wrong. Numbers are lower then, as the
-# network is unsure of this photograph and the least change tips it.
+# Where these pictures are not here, random crops of the photograph take their place. Nobody has written down what is right for
+# them, so there "right" means: the same answer as when nothing was wrong. Numbers are lower then, as the network is unsure of
+# this photograph and the least change tips it.
 #
 # (The pictures are most probably among those that the network was trained on. For a comparison of one and the same network
 # with itself that does not matter; as an estimate of its accuracy it would be of no use.)
@@ -624,7 +624,7 @@ save(figure, HERE, "photograph")
 section("5. One detail off")
 
 
-def cuttings(n):
+def random_crops(n):
     """Random windows of the photograph, 60 to 95 % of each side."""
     windows = []
     for _ in range(n):
@@ -642,8 +642,8 @@ if archive_path := find_data("imagenet-250.zip"):
     labels = np.array([int(Path(name).name.split("_")[0]) for name in names])
     print(f"{len(pictures)} pictures of ImageNet")
 else:
-    pictures = cuttings(20 if QUICK else 60)
-    print(f"there is no imagenet-250.zip in the folder that MINICNN_DATA names: {len(pictures)} cuttings of the photograph")
+    pictures = random_crops(20 if QUICK else 60)
+    print(f"there is no imagenet-250.zip in the folder that MINICNN_DATA names: {len(pictures)} crops of the photograph")
 
 
 def scores_of(network, x):
@@ -790,7 +790,7 @@ ax.axvline(100 * best, color=GREY, lw=0.8, ls="--")
 ax.set_yticks(range(len(rows)), [title for title, _ in rows], fontsize=8)
 ax.invert_yaxis()
 ax.set(xlabel="named right, %", title="One detail off: in the input (blue), in the network (orange)")
-ax.legend(loc="lower right", fontsize=8)
+ax.legend(loc="lower center", fontsize=8)
 save(figure, HERE, "one_detail_off")
 
 shown = [0, len(pixels) // 2, len(pixels) - 1]
@@ -807,7 +807,7 @@ for row, n in enumerate(shown):
         ax.imshow(of_view[row if title == "stretched" else n])
         if row == 0:
             ax.set_title(title, fontsize=9)
-figure.suptitle("What the network sees then", y=0.97)
+figure.suptitle("What the network is shown when one detail is off", y=0.97)
 save(figure, HERE, "what_it_sees")
 
 
@@ -863,9 +863,9 @@ claim(
 )
 
 # %% [markdown]
-# Read the table from above. What ruins everything is harmless, in the end: somebody notices. Dangerous are the details that
+# Read the table from the top. What ruins everything is harmless, in the end: somebody notices. Dangerous are the details that
 # cost a few points, for nobody knows what the accuracy should have been. And certainty is no guide: some of the worst mistakes
-# leave the network as sure of itself as before, or make it surer.
+# leave the network nearly as sure of itself as before, and pictures shrunk to half the size make it surer.
 #
 # Some are worth a thought:
 #
@@ -906,7 +906,7 @@ def in_training_mode(order, batch=8):
 first, second = in_training_mode(np.arange(few)), in_training_mode(np.random.default_rng(1).permutation(few))
 differ, agree = float(np.mean(first != second)), float(np.mean(first == labels[:few]))
 otherwise = float(np.mean(reference[:few].argmax(axis=1) == labels[:few]))
-print(f"batches of 8: {differ:.1%} of {few} answers change with the company; {agree:.1%} right, not {otherwise:.1%}")
+print(f"batches of 8: {differ:.1%} of {few} answers change with the company; {agree:.1%} right, in eval mode {otherwise:.1%}")
 claim(
     "In training mode the answer to a picture depends on the pictures beside it, and fewer are right.",
     f"{differ:.1%} of the answers change; {agree:.1%} right, {otherwise:.1%} in inference mode",
@@ -1017,7 +1017,9 @@ claim(
 #
 # What goes wrong in section 5 goes wrong because it is kept elsewhere: in a README, in somebody's head. This project's own
 # files carry it with them. They are HDF5, with the layers and their constants (padding, eps, strides), the preprocessing, the
-# names of the classes, the source and the licence; a model is loaded by that alone, without the code that once built it.
+# names of the classes, the source and the licence; a model is loaded by that alone, without the code that once built it. In
+# front of the HDF5 stand 512 bytes of text with the SHA-256 of the rest, so that a single flipped bit is noticed. (That is why
+# `ours.h5` above does not begin with `89 HDF`.)
 
 # %%
 section("7. This project's file")
@@ -1044,7 +1046,7 @@ damaged[len(damaged) // 2] ^= 1
 try:
     minicnn.load(FOLDER / "damaged.h5")
 except WeightsError as error:
-    print(f"one bit turned round: {str(error).removeprefix(str(FOLDER) + '/')[:100]}")
+    print(f"one bit flipped: {str(error).removeprefix(str(FOLDER) + '/')[:100]}")
 
 # %% [markdown]
 # Such a file is made of any of the formats above by `minicnn weights convert checkpoint.pth --arch resnet50 --out mine.h5`,
@@ -1065,7 +1067,7 @@ if checkpoint and cifar:
     x = resnet.preprocess(small_pictures)
     accuracy = float(np.mean(infer(resnet, len(x), lambda i: x[i]).argmax(axis=1) == answers))
     print(f"{accuracy:.1%} of {len(x)} test pictures right, {published.top1} % were published for the lossless ones:", end=" ")
-    print("these are JPEG files, which is one more detail off")
+    print("these are JPEG files, most likely the detail that is off")
 else:
     print("\nResNet-20 and CIFAR-10 are not both in the folder that MINICNN_DATA names; left out")
 
@@ -1152,8 +1154,8 @@ FILES.cleanup()
 # - PyTorch's documentation, "Serialization semantics", and `torch/serialization.py`: both formats, and `weights_only`.
 # - Jia et al. 2014, "Caffe: Convolutional Architecture for Fast Feature Embedding"; `src/caffe/proto/caffe.proto` is its
 #   format.
-# - Tan, Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", table 1, for the network used
-#   here.
+# - Tan, Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", table 1: EfficientNet-B0, of which
+#   Lite0 is a variant (ReLU6 in place of swish, no squeeze-and-excitation).
 # - Ioffe, Szegedy 2015, "Batch Normalization", section 3.1: training and inference.
 # - Recht et al. 2019, "Do ImageNet Classifiers Generalize to ImageNet?": how much an accuracy moves when only the pictures are
 #   new.

@@ -737,7 +737,7 @@ def finale_pictures(model: Model) -> tuple[list[np.ndarray], np.ndarray | None, 
             int(rng.integers(0, whole - part + 1)) for whole, part in zip(photo.shape[:2], (height, width), strict=True)
         )
         crops.append(photo[top : top + height, left : left + width].copy())
-    return crops, None, "cuttings of matplotlib's photograph of Grace Hopper"
+    return crops, None, "crops of matplotlib's photograph of Grace Hopper"
 
 
 FINALE = finale

@@ -132,7 +132,7 @@ save(figure, HERE, "first_answers")
 # average each channel of their maps over the picture.
 #
 # **Before or after the ReLU?** After it. The layer above was trained to read that; from before the ReLU come other numbers,
-# most of them negative. And what the one is cannot be computed from the other once the maps are averaged: the mean of
+# most of them negative. And the one cannot be computed from the other once the maps are averaged: the mean of
 # $\max(0, z)$ over a picture is not $\max(0, \text{mean of } z)$. (This network's ReLU is ReLU6, which also ends at 6.)
 
 # %%
@@ -393,7 +393,7 @@ for r, (i, title) in enumerate((i, title) for i in shown for title in ("pixels",
         ax.imshow(pixels[j].squeeze())
         for side in ax.spines.values():
             side.set(visible=True, color=GREEN if y[j] == y[test[i]] else ORANGE, linewidth=2.5)
-figure.suptitle("A test picture (left) and its nearest training pictures; green: same class", y=0.94)
+figure.suptitle("A test picture (left) and its nearest training pictures; green: same class, orange: the other", y=0.94)
 save(figure, HERE, "neighbours")
 
 # %% [markdown]
@@ -413,9 +413,9 @@ save(figure, HERE, "neighbours")
 #
 # (The SVM has the squared hinge, each class against the rest. With two classes the two problems are one seen from both sides,
 # and `LinearSVM` solves it once. Lesson 1's SVM has another hinge, where the right class must lead each other one.) Both
-# objectives are convex, and there is one best $w$, whoever looks for it, and however. `minicnn.linear_model` finds the SVM's
-# by dual coordinate descent, and softmax's by L-BFGS. The exercise minimises $P$ as it stands, in its primal form, step by
-# step downhill:
+# objectives are convex, and there is one best $w$, however one looks for it. `minicnn.linear_model` finds the SVM's by dual
+# coordinate descent, and softmax's by L-BFGS: neither has a learning rate. The exercise minimises $P$ as it stands, in its
+# primal form, step by step downhill:
 #
 # $$w \leftarrow w - \frac1L \frac{\partial P}{\partial w}, \qquad b \leftarrow b - \frac1L \frac{\partial P}{\partial b} .$$
 #
@@ -461,8 +461,8 @@ claim(
 
 # %% [markdown]
 # Weak regularisation makes it slow. Along a direction in which the pictures hardly vary, the objective is as flat as $\lambda$,
-# and a step shrinks what is left by a factor $1 - \lambda / L$ only. The figure shows the lesson of lesson 7: the ratio of the
-# largest to the least curvature decides.
+# and a step shrinks what is left by a factor $1 - \lambda / L$ only. It is as lesson 7 says: the ratio of the largest to the
+# least curvature decides.
 #
 # ## 7. Which regularisation, and who decides
 #
@@ -481,10 +481,11 @@ for ax, (title, x) in zip(axes, (("pixels", raw), ("codes", code)), strict=True)
         accuracy = tested[kind, title] = choice.final.score(x[test], y[test])
         print(f"{kind.__name__:<18} on {title:<6}: lambda {choice.point.regularisation:<6g} -> test accuracy {accuracy:.1%}")
         strengths = [point.regularisation for point in choice.path]
-        ax.semilogx(strengths, [point.train_accuracy for point in choice.path], ":", lw=width, color=color)
-        ax.semilogx(strengths, [point.val_accuracy for point in choice.path], "o-", lw=width, color=color, label=kind.__name__)
+        ax.semilogx(strengths, [100 * point.train_accuracy for point in choice.path], ":", lw=width, color=color)
+        validated = [100 * point.val_accuracy for point in choice.path]
+        ax.semilogx(strengths, validated, "o-", lw=width, color=color, label=kind.__name__)
     ax.set(title=f"on {title} (dotted: on the training pictures)", xlabel="regularisation $\\lambda$")
-axes[0].set_ylabel("accuracy, validation")
+axes[0].set_ylabel("validation accuracy %")
 axes[1].legend(loc="lower left")
 save(figure, HERE, "regularisation")
 claim(
@@ -495,8 +496,8 @@ claim(
 
 # %% [markdown]
 # Look at the right end of the right-hand curves: very strong regularisation does no harm to speak of. In that limit the two
-# classifiers become one. All slacks and all probabilities stay near where they are for $w = 0$, and $w$ points along the
-# difference of the two classes' mean codes. On good codes even that is a good classifier.
+# classifiers become one. All scores stay near what they are for $w = 0$, and $w$ points along the difference of the two
+# classes' mean codes. On good codes even that is a good classifier.
 #
 # **What if the test pictures decide?** Then the best of many has been picked by them, luck included, and its accuracy on them
 # says how good *and how lucky* it was. We measure it: fifty classifiers (five layers, two kinds, five strengths), all trained
@@ -557,8 +558,8 @@ for each, (_, part) in sets.items():
             )
             bar.update()
         by_depth[each, layer] = np.array(values)
-        print(f"{each:<13} {layer:<9} {x.shape[1]:>5} numbers: {by_depth[each, layer].mean():.1%} right,", end=" ")
-        print(f"from {min(values):.1%} to {max(values):.1%}")
+        accuracies = f"{np.mean(values):.1%} right, from {min(values):.1%} to {max(values):.1%}"
+        tqdm.write(f"{each:<13} {layer:<9} {x.shape[1]:>5} numbers: {accuracies}")
 bar.close()
 work = {layer: model.split(layer)[0].multiply_adds((1, *model.input_shape)) for layer in ("block8", "head")}
 print(f"multiply-adds up to block 8: {work['block8'] / work['head']:.0%} of those up to the head")
@@ -570,7 +571,7 @@ for each, color, shift in zip(sets, (BLUE, ORANGE), (-0.06, 0.06), strict=False)
         ax.plot([i + shift] * len(SPLITS), 100 * by_depth[each, layer], ".", color=color, alpha=0.4)
     ax.plot([len(means) - 1 + shift], [100 * by_depth[each, "head.norm"].mean()], "x", color=color, mew=2)
 ax.plot([], [], "x", color=INK, label="head, before its ReLU")
-ax.axhline(50, color=GREY, lw=0.8, ls="--")
+ax.axhline(50, color=GREY, lw=0.8, ls="--", label="chance")
 ax.set_xticks(range(5), [f"{layer}\n({codes[name][layer].shape[1]})" for layer in LAYERS if layer != "head.norm"])
 ax.set(ylabel="test accuracy %", title="A linear classifier on codes by depth (number of features)")
 ax.legend(fontsize=8)
@@ -600,7 +601,7 @@ if "solar cells" in sets:
     claim(
         "For solar cells, codes from block 8, in the middle of the network, get as many right as those from its top, within "
         "four points.",
-        f"the top is {difference.mean():+.1f} points better",
+        f"the difference, top minus middle, is {difference.mean():+.1f} points",
         abs(difference.mean()) < 4,
     )
 
@@ -609,8 +610,8 @@ if "solar cells" in sets:
 # the upper half of the network knows about is not in these pictures. Codes from the middle are as good there, with fewer
 # numbers and less work. That the *last* codes would be worse, as the lecture has it, we do not find here: a regularised
 # classifier can leave aside what is of no use. (`lessons/laboratory/scenarios.py` finds the rule confirmed for a smaller
-# network.) And of the two ends of the last block, the one after the ReLU is better for ants and bees; for solar cells they
-# cannot be told apart.
+# network.) And of the last layer's two codes, from before its ReLU and from after it, those from after it are better for ants
+# and bees; for solar cells the two cannot be told apart.
 #
 # ## 9. Two classes, one output
 #
@@ -731,7 +732,9 @@ for (title, values), color in zip(learning.items(), (GREY, BLUE), strict=True):
     ax.fill_between(sizes, 100 * low, 100 * high, color=color, alpha=0.15, lw=0)
 ax.set_xticks(sizes, [str(n) for n in sizes])
 ax.minorticks_off()
-ax.set(xlabel="training pictures of each class", ylabel="test accuracy %", title=f"{DRAWS} draws each (bands: all of them)")
+ax.set(
+    xlabel="training pictures of each class", ylabel="test accuracy %", title=f"A softmax classifier (bands: all {DRAWS} draws)"
+)
 ax.legend(loc="upper left")
 save(figure, HERE, "learning_curve")
 mean_of = {title: dict(zip(sizes, values.mean(axis=1), strict=True)) for title, values in learning.items()}
@@ -894,8 +897,8 @@ print_claims()
 #
 # ## Further reading
 #
-# - Donahue et al. 2014, "DeCAF: A Deep Convolutional Activation Feature for Generic Visual Recognition", section 3: codes of
-#   several depths, and linear classifiers on them.
+# - Donahue et al. 2014, "DeCAF: A Deep Convolutional Activation Feature for Generic Visual Recognition", section 4: linear
+#   classifiers on codes of several depths.
 # - Sharif Razavian et al. 2014, "CNN Features off-the-shelf: an Astounding Baseline for Recognition", section 3.
 # - Chollet 2016, "Building powerful image classification models using very little data" (the Keras blog): the recipe of
 #   section 9.

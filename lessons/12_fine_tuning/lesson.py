@@ -274,7 +274,7 @@ for until in (None, "conv2", "pool"):
 claim(
     "A step costs less computing time the more of the network is frozen, from below.",
     ", ".join(f"{1000 * s:.1f} ms" for s in seconds.values()),
-    seconds[None] > seconds["pool"],
+    min(seconds[None], seconds["conv2"]) > seconds["pool"],
 )
 
 # %% [markdown]
@@ -380,7 +380,8 @@ claim(
 # Frozen up to the head, the network is a fixed feature extractor. Frozen up to a layer in the middle, the upper, more specific
 # features are trained and the lower, general ones kept. With nothing frozen everything is fine-tuned. What is best depends on
 # how many pictures there are: every trainable weight is a chance to learn, and a chance to learn by heart. We compare, with 10
-# new pictures of each class and with 200, and put beside it the same network from a random start.
+# new pictures of each class and with 200, and put beside it the same network from a random start. (Bars are means, dots the
+# seeds; the bars begin at chance, 20 %.)
 
 # %%
 section("4. How much to train")
@@ -420,6 +421,7 @@ for ax, per_class in zip(axes, AMOUNTS, strict=True):
         ax.plot([i] * len(SEEDS), [100 * v for v in found[per_class, title]], "o", color=INK, ms=3)
     ax.set_xticks(range(len(WAYS)), [title.replace(", ", ",\n", 1) for title in WAYS], fontsize=8)
     ax.set(title=f"{per_class} new pictures of each class")
+    ax.set_xlabel("what is trained")
 axes[0].set(ylabel="test accuracy %", ylim=(100 / K, None))
 save(figure, HERE, "how_much_to_train")
 gains = {n: of[n, "everything"] - of[n, "the head"] for n in AMOUNTS}
@@ -449,7 +451,7 @@ claim(
 #
 # ## 5. Learning rates
 #
-# The pretrained weights are good where they are, and the head is random. One learning rate cannot be right for both:
+# The pretrained weights are good where they are, and the head is random. One learning rate is seldom right for both:
 #
 # - **too large** for the pretrained layers, and the first steps carry them away from what pretraining found. A few pictures
 #   cannot lead back;
@@ -497,8 +499,10 @@ for body_rate in tqdm(RATES, desc="learning rates", delay=2, leave=False):
     by_rate[body_rate] = accuracy(network, new_test)
     old_by_rate[body_rate] = accuracy(with_old_head(network), old_test)
     moved_by_rate[body_rate] = float(np.mean(list(moved(network).values())))
-    tqdm.write(f"pretrained layers at {body_rate:<6g}: moved by {moved_by_rate[body_rate]:7.2%} of their length;", end=" ")
-    tqdm.write(f"new task {by_rate[body_rate]:.1%}, old task with its old head {old_by_rate[body_rate]:.1%}")
+    tqdm.write(
+        f"pretrained layers at {body_rate:<6g}: moved by {moved_by_rate[body_rate]:7.2%} of their length; "
+        f"new task {by_rate[body_rate]:.1%}, old task with its old head {old_by_rate[body_rate]:.1%}"
+    )
 rates = list(by_rate)
 new_right, old_right, shares = ([values[r] for r in rates] for values in (by_rate, old_by_rate, moved_by_rate))
 one_small = [accuracy(tuned(10, seed, None, 1e-4, 1e-4), new_test) for seed in SEEDS]
@@ -559,18 +563,23 @@ claim(
     f"{np.mean(one_small):.1%}, and {np.mean(two_rates):.1%}",
     np.mean(two_rates) > np.mean(one_small) + 0.03,
 )
-by_depth = list(where["rates by depth, d = 1/2"].values())
+lag = {title: by_layer["conv1"] / by_layer["conv4"] for title, by_layer in where.items()}
 claim(
-    "With rates that fall by depth, each convolution moves less than the one above it.",
-    ", ".join(f"{share:.1%}" for share in by_depth),
-    all(below < above for below, above in itertools.pairwise(by_depth)),
+    "With rates that fall by depth, the lowest convolution stays further behind the highest than with one rate for all.",
+    f"conv1 moves {lag['rates by depth, d = 1/2']:.0%} as far as conv4, and {lag['one rate for all']:.0%} with one rate",
+    lag["rates by depth, d = 1/2"] < 0.6 * lag["one rate for all"],
 )
 
 # %% [markdown]
+# The new task hardly tells the three schemes apart: this is one run of each, a point or two is chance, and 0.003 for all layers
+# is not yet too large. What lower rates surely keep is the old task, in the figure on the left. Whether they also help with
+# the new one depends on the network, the rate and the data: compare on validation pictures.
+#
 # ## 6. Two phases
 #
-# While the head is random, the gradient that it hands down is $dx = ds\,w$: errors, mixed by random weights. The features are
-# pushed this way and that before the head has learned what they are good for. Hence **two phases**:
+# While the head is random, the gradient that it hands down is $dx = ds\,w$, with $ds$ the gradient of the scores: errors,
+# mixed by random weights. The features are pushed this way and that before the head has learned what they are good for. Hence
+# **two phases**:
 #
 # 1. the head alone, everything else frozen (batch norms included), until it is good;
 # 2. then more layers, or all, with lower rates; batch norms still frozen.
@@ -582,7 +591,7 @@ claim(
 #
 # **Why it matters, in the smallest case.** Two linear layers, $f(x) = v^T B x$. B is pretrained: its k features are nearly the
 # right ones. The training inputs lie in a subspace, as few pictures always do; test inputs are from there, or from anywhere.
-# Gradient descent on both layers gives
+# With half the mean squared error as the loss, the gradient of B is
 #
 # $$dB = v\, g^T, \qquad g = \frac1N \sum_n (f(x_n) - y_n)\, x_n .$$
 #
@@ -712,12 +721,12 @@ for title, color in HEADS.items():
 ax.set(
     xlabel="epoch",
     ylabel="features moved, % of their length",
-    title="Codes of pictures of the old classes, while others are learned",
+    title="Codes of old-class pictures while new classes are learned (thin: single seeds)",
 )
 ax.legend(fontsize=8, loc="upper left")
 ax.xaxis.get_major_locator().set_params(integer=True)
 save(figure, HERE, "two_phases")
-print(f"the classifier's scores and those of the network with its head: {max(apart):.0e} apart, of the largest")
+print(f"the classifier's scores and those of the network with its head: apart by {max(apart):.0e} of the largest")
 ends = {title: float(np.array(distances[title])[:, -1].mean()) for title in HEADS}
 reached = {title: float(np.mean(values)) for title, values in last_right.items()}
 claim(
@@ -732,13 +741,17 @@ claim(
 )
 claim(
     "Folded into the network, a linear classifier gives the same scores, up to rounding.",
-    f"{max(apart):.0e} of the largest score apart",
+    f"apart by {max(apart):.0e} of the largest score",
     max(apart) < 1e-4,
 )
 
 # %% [markdown]
-# The curve of the small head begins flat: what it hands down is as small as its weights. That only puts the distortion off, as
-# the head grows while the features move already. Phase 1 is not about small gradients, it is about right ones.
+# The curve of the small head begins flat: what it hands down is as small as its weights. That puts the distortion off, as the
+# head grows while the features move already; how far they get in the end differs much from seed to seed. Phase 1 is not about
+# small gradients, it is about right ones.
+#
+# Look at what was right at first, too. With ten pictures of each class the linear classifier is about as good before phase 2
+# as after it, and the random heads do not catch up with it in so few steps: phase 1 did the work, and phase 2 spoiled nothing.
 #
 # ## 7. L2-SP: a leash
 #
@@ -867,7 +880,7 @@ else:
 # - At too large a rate the pretrained layers lose what made them worth having: fewer right than with all of them frozen.
 # - At too small a rate they hardly move, and the network is no better than with all of them frozen.
 # - One small rate for all layers starves the head: with a rate of its own for the head many more are right.
-# - With rates that fall by depth, each convolution moves less than the one above it.
+# - With rates that fall by depth, the lowest convolution stays further behind the highest than with one rate for all.
 # - Fine-tuning two linear layers changes the features only along directions that the training inputs have.
 # - Fine-tuned from a random head, the error off those directions is larger than from the linear probe's head.
 # - In as many steps, fine-tuning from a linear classifier's head gets more of the new task right than from a random one.

@@ -2,11 +2,11 @@
 # # Lesson 13. When to do what: the four scenarios and the advisor
 #
 # You have a pretrained network and pictures of your own. Train a classifier on its codes, and on which ones? Fine-tune, and how
-# much of it? Or begin anew? The lecture (CS231n, "Transfer Learning") answers with a map of four fields: your pictures are few
-# or many, and like those of the pretraining or unlike them. This lesson
+# much of it? Or start from scratch? The lecture (CS231n, "Transfer Learning") answers with a map of four fields: your pictures
+# are few or many, and like those of the pretraining or unlike them. This lesson
 #
-# - measures a map of its own, small enough for two minutes, and shows where the lecture's advice holds on it and where it does
-#   not;
+# - measures a map of its own, small enough to take two minutes, and shows where the lecture's advice holds on it and where it
+#   does not;
 # - asks how sure such a measurement is, which decides how much of the map one may believe;
 # - and asks how one can know *beforehand*: what nearest neighbours, cross-validation, scores of transferability and the advisor
 #   of this library (`minicnn advise`) can say before a network is trained, and what they cannot.
@@ -225,12 +225,12 @@ print(f"{weights:,} parameters")
 #
 # $$\text{SE}(\hat p_a - \hat p_b) = \sqrt{\frac{q - (p_a - p_b)^2}{n}} .$$
 #
-# Pictures on which both agree say nothing of which is better. That is also the idea of the **sign test**: if both were equally
-# good, each picture on which they differ would be a toss of a coin, and one asks how probable so one-sided a result is.
-# (McNemar's test is the same with a chi-square in place of the binomial sum, for when there are many of them.)
+# Pictures on which both agree do not say which is better. That is also the idea of the **sign test**: if both were equally
+# good, each picture on which they differ would be a toss of a coin, and one asks how probable a result at least as one-sided
+# is. (McNemar's test is the same with a chi-square in place of the binomial sum, for when there are many of them.)
 #
-# We look whether it is true, with two linear classifiers on codes of two layers. Of all test pictures we draw small test parts,
-# a thousand times.
+# We check the formulas, with two linear classifiers on codes of two layers. We draw a thousand small test parts from all test
+# pictures, with replacement: these stand for all the pictures there could be.
 
 # %%
 section("3. How sure is an accuracy?")
@@ -302,8 +302,8 @@ claim(
 )
 
 # %% [markdown]
-# How many pictures does it take to see a difference of $\delta$? To find it significant at 5 % (two-sided) in 80 % of all test
-# parts, it has to be about $1.96 + 0.84$ standard errors long:
+# How many pictures does it take to see a difference of $\delta$? For it to be significant at 5 % (two-sided), what is measured
+# has to exceed 1.96 standard errors, and for that to happen in 80 % of all test parts, $\delta$ has to be 0.84 more:
 #
 # $$n = \Big(\frac{2.8}{\delta}\Big)^2 v, \qquad
 #   v = \begin{cases} p_a (1 - p_a) + p_b (1 - p_b) & \text{each on pictures of its own} \\
@@ -329,7 +329,7 @@ for delta in (0.01, 0.02, 0.05, 0.1):
     print(f"about {max(1.5 * delta, 0.04):.0%}, {together[1]:>6,} if about 12 %")
 
 # %% [markdown]
-# Who has 150 test pictures, as the ants and bees have, will not see two points, whatever they do. And all this is about *these
+# With 150 test pictures, as for the ants and bees, a difference of two points cannot be seen. And all this is about *these
 # two trained classifiers*. Whether one **strategy** is better than another is a larger question: another draw of training
 # pictures and another seed would have given other classifiers. For that one repeats the training, and takes the difference draw
 # by draw, since what was drawn is the same for both.
@@ -339,7 +339,8 @@ for delta in (0.01, 0.02, 0.05, 0.1):
 # Five strategies in four fields; *few* are 10 pictures of each class, *many* 200. All get the same pictures, several draws of
 # them:
 #
-# 1. a linear SVM on the last codes, those that the old classifier was trained on;
+# 1. a linear SVM on the last codes, those that the old classifier was trained on: conv5's maps averaged over the picture, which
+#    is the layer `pool`;
 # 2. a linear SVM on earlier codes: the layer, and whether its maps are averaged over the whole picture or over parts of it, is
 #    chosen by cross-validation on the training pictures;
 # 3. fine-tuning the upper layers: up to conv3 all is frozen, and conv4 and conv5 learn at 0.3 times the rate of the new
@@ -472,10 +473,10 @@ save(figure, HERE, "map")
 # Read it field by field, best with the standard errors of section 3 in mind, and with the points: each of them is a whole
 # repetition.
 #
-# - **Few, similar.** The lecture's linear classifier on the last codes is *not* the best here, by much, and not even clearly
-#   better than training from scratch. Our network has seen five digits, its last codes are 64 numbers that tell those five
-#   apart, and even from 50 pictures fine-tuning makes more of it; so do earlier codes that keep where in the picture something
-#   is. The laboratory found the same with its small network, and the opposite with EfficientNet-Lite0, whose last codes know
+# - **Few, similar.** The lecture's linear classifier on the last codes is *far* from the best here, and hardly better than
+#   training from scratch. Our network has seen five digits, its last codes are 64 numbers that tell those five apart, and even
+#   from 50 pictures fine-tuning makes more of it; so do earlier codes that keep where in the picture something is. The
+#   laboratory found the last codes behind with its small network, too, and ahead with EfficientNet-Lite0, whose last codes know
 #   more about photographs than few of these could teach ([scenarios](../../docs/laboratory/scenarios.md)). What the map leaves
 #   out, how good the network is, decides.
 # - **Few, different.** Here the lecture is right: earlier codes are better than the last ones, by much. But look at the sixth
@@ -484,7 +485,8 @@ save(figure, HERE, "map")
 # - **Many, similar.** Fine-tuning everything is as good as it gets, as the lecture says; and training from scratch comes close,
 #   at twice the epochs.
 # - **Many, different.** Fine-tuning everything is far better than the last codes, and yet nothing speaks for pretraining: from
-#   scratch the network gets as far, or farther.
+#   scratch the network gets farther, and a linear classifier on the pixels as far as that. The lead over fine-tuning is one of
+#   the recipe. Tried beside this lesson, with as many epochs and the full rate in all layers, fine-tuning was as good.
 
 # %%
 few_and_similar = {
@@ -521,7 +523,7 @@ claim(
     lead["many", "similar"] < lead["few", "similar"] / 2,
 )
 claim(
-    "Many and different: training from scratch gets at least as far as fine-tuning all layers, to within a point.",
+    "Many and different: with these recipes training from scratch gets at least as far as fine-tuning all layers, to a point.",
     f"fine-tuning is ahead by {lead['many', 'different']:+.1f} points",
     lead["many", "different"] < 1,
 )
@@ -541,8 +543,8 @@ claim(
 # %% [markdown]
 # ## 5. How deep? Accuracy by layer
 #
-# The field *few and different* rests on where the codes are taken. We have a linear classifier for each layer, once on maps
-# averaged over the whole picture, as is usual, and once averaged over each of 4 x 4 parts of it (3 x 3 where the map is
+# In the field *few and different* all depends on where the codes are taken. We have a linear classifier for each layer, once on
+# maps averaged over the whole picture, as is usual, and once averaged over each of 4 x 4 parts of it (3 x 3 where the map is
 # smaller).
 
 # %%
@@ -560,7 +562,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), layout="constrained", sharey
 for ax, kind in zip(axes, new, strict=True):
     for parts, style in ((True, "o-"), (False, "o--")):
         keys = [key for key in depth[kind] if (key[1] > 1) == parts]
-        label = "over each part of a grid" if parts else "over the whole picture"
+        label = "averaged over each part of a grid" if parts else "averaged over the picture"
         ax.plot(
             [LAYERS.index(key[0]) for key in keys],
             [depth[kind][key] for key in keys],
@@ -583,6 +585,9 @@ claim(
 )
 
 # %% [markdown]
+# On the digits the codes get better up to conv4, averaged over the picture, and on garments they do not at all. Where in the
+# picture something is counts for as much as the layer: on either kind the best codes keep it.
+#
 # And with a network that has seen the world? EfficientNet-Lite0, trained on ImageNet's thousand classes, on two collections of
 # two classes each: photographs of ants and bees, which are much like ImageNet's, and grey electroluminescence pictures of solar
 # cells, which are not. Cross-validated on training pictures; we are choosing, and the test part is not asked.
@@ -639,16 +644,17 @@ if "ants and bees" in real:
 # %% [markdown]
 # The lower layers of a large network have few channels and see small patches; averaged over the picture they know little of
 # what it shows. "An earlier layer" in the lecture's advice is therefore not the earliest. For solar cells the middle of the
-# network serves about as well as its end. Which layer it is nobody can say without trying, and trying is cheap: the pictures go
-# through the network once, for all layers.
+# network serves about as well as its end; 120 pictures are too few to say more, since most of the differences are no larger
+# than their errors. Which layer is best nobody can say without trying, and trying is cheap: the pictures go through the network
+# once, for all layers.
 #
 # ## 6. Before anything is trained: baselines, and an honest choice
 #
-# Three things can be had within seconds from the codes of the *training* pictures.
+# Three things can be had within seconds from the *training* pictures.
 #
 # - **Nearest neighbours.** If a picture and its nearest neighbour in code space are mostly of the same class, the codes have
-#   the classes in them. Nothing is trained and nothing has to be chosen, but for the number of neighbours. (On training
-#   pictures each is left out in turn: the exercise has it.)
+#   the classes in them. Nothing is trained and nothing has to be chosen, but for the number of neighbours. (Here the test
+#   pictures ask for their neighbours. Without them each training picture is left out in turn: the exercise has it.)
 # - **Cross-validation** of a linear classifier: hold out a fifth, train on the rest, and so on, until each picture has been
 #   named by a classifier that has not seen it. The accuracy is an honest estimate of what that classifier will do, with the
 #   standard error of section 3; and two kinds of codes are compared picture by picture.
@@ -656,8 +662,8 @@ if "ants and bees" in real:
 #
 # Cross-validation also *chooses* the codes. The best of several looks better than it is, since among many some are lucky. The
 # **one-standard-error rule** (Breiman, Friedman, Olshen and Stone 1984) takes the simplest candidate that is within one
-# standard error of the best: where the data cannot tell the two apart, take what is cheaper. What must not choose is the test
-# part. Chosen by the test pictures, the accuracy on them is no estimate of anything.
+# standard error of the best: where the data cannot tell the two apart, take what is cheaper, here the lowest layer. What must
+# not choose is the test part. Chosen by the test pictures, the accuracy on them is no estimate of anything.
 
 # %%
 section("6. Baselines, and an honest choice")
@@ -715,14 +721,16 @@ claim(
 # %% [markdown]
 # The promised accuracy is the highest of nine kinds of codes and five strengths of the regularisation, on fifty pictures. Such
 # a number is too high as a rule, and the spread between draws is wide. What it is good for is the choice: the codes that it
-# picks are mostly nearly as good as those that one would have picked with the test pictures in hand.
+# picks are mostly nearly as good as those that one would have picked with the test pictures in hand. (The one-standard-error
+# rule is no better at that. It saves work, not mistakes.)
 #
 # ## 7. Scores of transferability: LEEP, LogME, H
 #
-# The literature has numbers that shall say how well a network will transfer, from one pass over the pictures:
+# The literature has numbers that are meant to say how well a network will transfer, from one pass over the pictures:
 #
 # - **LEEP** (Nguyen et al. 2020) asks the *old* classifier. With $p_{iz}$ its probability of the old class $z$ for picture $i$,
-#   $P(k, z) = \frac1N \sum_{i:\, y_i = k} p_{iz}$ says which old answers go with which new labels, and
+#   $P(k, z) = \frac1N \sum_{i:\, y_i = k} p_{iz}$ says which old answers go with which new labels;
+#   with $P(k \mid z) = P(k, z) / \sum_{k'} P(k', z)$,
 #   $$\text{LEEP} = \frac1N \sum_i \log \sum_z P(y_i \mid z)\, p_{iz}$$
 #   is the mean log probability of the right label if one knew nothing but the old answers.
 # - **H-score** (Bao et al. 2019): with $F$ the centred codes, $\text{cov}(F)$ their covariance and $\text{cov}(E[F \mid y])$
@@ -805,7 +813,7 @@ claim(
 
 # %% [markdown]
 # LEEP falls with the number of classes, as the accuracy does: a guess among many is worse than one among two. But it sees
-# nothing but the old classifier's answers, and the codes can know far more than these.
+# nothing but the old classifier's answers, and the codes can know far more than these. LogME goes neither way.
 #
 # ## 8. The advisor
 #
@@ -825,9 +833,10 @@ claim(
 #
 # And it decides by the first of these rules that applies (`minicnn/advisor/rules.py`):
 #
-# 1. A small network whose higher codes are not better than pixels or its own lowest layer is of no use: from scratch if there
-#    are many pictures, earlier codes if there are few.
-# 2. Many pictures: fine-tune all layers, unless hardly a mistake is left.
+# 1. A network that is small enough to be retrained, and whose best codes are not surely better than pixels or its own lowest
+#    layer (for similar pictures: surely worse), is of no use: from scratch if there are many pictures, earlier codes if there
+#    are few.
+# 2. Many pictures: fine-tune all layers; a linear classifier on the last codes, if that makes hardly a mistake.
 # 3. Few, no earlier codes are surely better than the last ones, and these leave at most half of the mistakes that are made
 #    almost without a network: a linear classifier on the last codes.
 # 4. Few and different, but enough to retrain so small a network: fine-tune all layers.
@@ -872,8 +881,9 @@ for name, found in real.items():
         print(f"    - {reason}")
 
 # %% [markdown]
-# Where not all draws got the same advice, chance had a say: the advice rests on cross-validation, and that on fifty pictures
-# has a standard error of several points.
+# The advice rests on cross-validation, and that on fifty pictures has a standard error of several points. Few and similar: the
+# test pictures of section 4 show earlier codes well ahead of the last ones, and to the advisor, on fifty, that is mostly not
+# sure. With other draws a field may get other advice.
 #
 # Four fields are no proof. The laboratory carried out all five strategies in several dozen cases, some of which were written
 # down before they were measured, with the rules fixed. How often the advice was the best strategy or within one standard error
@@ -901,7 +911,7 @@ for name, found in real.items():
 # - Few and different: earlier codes are better than the last ones.
 # - Many: fine-tuning all layers beats a linear classifier on the last codes, on similar and on different pictures.
 # - On similar pictures the lead of fine-tuning over training from scratch shrinks as they become many.
-# - Many and different: training from scratch gets at least as far as fine-tuning all layers, to within a point.
+# - Many and different: with these recipes training from scratch gets at least as far as fine-tuning all layers, to a point.
 # - With few pictures the draw of the training pictures makes more of a difference than that of the test pictures.
 # - From the lowest layer to the last, codes averaged over the picture gain more on similar pictures than on different ones.
 # - On photographs like ImageNet's the last codes of EfficientNet-Lite0 are surely better than those of its lowest block.

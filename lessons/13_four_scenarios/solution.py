@@ -26,7 +26,7 @@ def sign_test(right_a: np.ndarray, right_b: np.ndarray) -> tuple[int, int, float
         only_a = how many pictures a has right and b has not, only_b the other way round, n = only_a + only_b
         If both are equally good, each of the n is a toss of a coin:  X ~ Binomial(n, 1/2).
 
-        p = min(1, 2 P(X <= min(only_a, only_b)))          P(X <= m) = sum over j = 0..m of (n over j) / 2^n
+        p = min(1, 2 P(X <= min(only_a, only_b)))          P(X <= m) = sum over j = 0..m of (n choose j) / 2^n
 
     Where they never differ p is 1. n may be in the thousands, and 0.5 ** 2000 is 0 in floating point: take care of the order
     of operations. (Python's whole numbers are as long as they have to be: math.comb, 2**n.)

@@ -593,7 +593,7 @@ TASKS = [
         (*ERROR_SLIPS, *SIGN_SLIPS),
         (
             "Two formulas. For the second, write down on paper which pictures say something about which classifier is better.",
-            "only_a counts pictures where a is right and b is not. Add up the whole numbers n over j first, as Python "
+            "only_a counts pictures where a is right and b is not. Add up the whole numbers (n choose j) first, as Python "
             "integers; the division by 2**n comes last.",
             "math.sqrt(p * (1 - p) / N). only_a = np.sum(right_a & ~right_b); ways = sum(math.comb(n, j) for j in range(m + "
             "1)); then min(1.0, 2 * ways / 2**n), with n and m as Python's own int.",

@@ -4,18 +4,16 @@
 # **Before**: codes and linear classifiers on them (lesson 11), fine-tuning (lesson 12), when to do what (lesson 13).
 #
 # **After**: you can take a folder of pictures that you have never seen, find out what is in it and what is wrong with it,
-# divide
-# it so that the test means something, train a classifier, say how good it is and how sure that is, look at its mistakes, and
-# hand out a file that answers as it did here.
+# divide it so that the test means something, train a classifier, say how good it is and how sure that is, look at its
+# mistakes, and hand out a file that answers as it did here.
 #
 # This is the capstone: bring your own folder, with one folder for each class in it.
 #
 #     minicnn lesson 17 --data pictures/
 #
 # Without `--data` it takes the ants and bees, if they are in the folder that `MINICNN_DATA` names, else the solar cells. What
-# it
-# claims is written so that it should hold for any collection that a pretrained network can do something with. If a claim does
-# not hold for yours, that is worth knowing: the text says what it would mean.
+# it claims is written so that it should hold for any collection that a pretrained network can do something with. If a claim
+# does not hold for yours, that is worth knowing: the text says what it would mean.
 #
 # All numbers are measured as it runs, and the figures go to `out/` beside it. Then do the exercise: `minicnn check 17`.
 
@@ -46,7 +44,7 @@ from minicnn.errors import DataError, WeightsError
 from minicnn.linear_model import SoftmaxRegression, choose_regularisation
 from minicnn.transfer import extract_features, set_head, with_new_head
 from minicnn.transfer.metrics import confusion_matrix
-from minicnn.transfer.near_duplicates import find_near_duplicates
+from minicnn.transfer.near_duplicates import find_near_duplicates, grouped
 from minicnn.transfer.surgery import default_layer
 
 HERE = Path(globals().get("__file__", "lesson.py")).resolve().parent
@@ -55,10 +53,9 @@ rng = np.random.default_rng(17)
 # %% [markdown]
 # ## 1. What have you got?
 #
-# Look before you compute. How many pictures of which class? What else is in the folder? Half of the disappointments with small
-# collections are decided here: a class with nine pictures, screenshots among the photographs, masks beside them, all pictures
-# of
-# one class made on a rainy day.
+# Look before you compute. How many pictures of which class? What else is in the folder? Many disappointments with small
+# collections are decided here: a class with nine pictures, screenshots among the photographs, drawn masks beside them, all
+# pictures of one class taken on a rainy day.
 #
 # `open_pictures` says what it found, what it left out, and what it assumed. Read that, and look at some pictures of each class,
 # drawn at random and not picked.
@@ -95,10 +92,10 @@ save(figure, HERE, "pictures")
 # ## 2. The same picture twice
 #
 # Collections from the web have the same picture under several names: saved again, cropped, mirrored. Films and burst
-# photographs
-# are full of pictures that are nearly the same. If one copy is trained on and the other tested with, the test asks what the
-# network has learned by heart. Everything that belongs together (copies, frames of one film, pictures of one patient) has to be
-# in the same part. Nobody can see that from a file; often only you know.
+# photographs are full of pictures that are nearly the same. If one copy is trained on and the other tested with, the test asks
+# what the network has learned by heart. Everything that belongs together (copies, frames of one film, pictures of one patient)
+# has to be in the same part. Nobody can see that from a file; often only you know. Pairs that look nearly the same can be
+# found, though, and are put into one part here.
 #
 # How bad is it? We plant copies: mirrored and slightly cropped versions of half of the test pictures are put among the training
 # pictures, and the classifier is the simplest that there is, the nearest neighbour in code space.
@@ -111,7 +108,8 @@ part_of = np.empty(len(labels), object)
 for part, rows in parts.items():
     part_of[rows] = part
 across = sum(part_of[a] != part_of[b] for a, b in pairs)
-print(f"{len(pairs)} pairs of pictures are nearly the same, {across} of them in different parts")
+print(f"{len(pairs)} pairs of pictures are nearly the same, {across} of them in different parts: now in one")
+parts = grouped(parts, pairs)
 
 
 def altered(picture):
@@ -156,9 +154,8 @@ claim(
 #
 # $$\sqrt{p (1 - p) / n}.$$
 #
-# Near 0 and 1, and for few pictures, the interval $p \pm 1.96$ of that is wrong: nine of nine right would be certain to the
-# last
-# digit. **Wilson's interval** asks instead which true shares $\pi$ make what was seen not too unlikely, $|p - \pi| \le z
+# Near 0 and 1, and for few pictures, the interval $p \pm 1.96$ times that is wrong: nine of nine right would be certain to the
+# last digit. **Wilson's interval** asks instead which true shares $\pi$ make what was seen not too unlikely, $|p - \pi| \le z
 # \sqrt{\pi(1 - \pi)/n}$, and solves for $\pi$:
 #
 # $$\frac{p + \frac{z^2}{2n} \pm z \sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}, \qquad z = 1.96
@@ -235,10 +232,10 @@ claim(
 # %% [markdown]
 # ## 5. Would more pictures help?
 #
-# Before you go out and make more, measure it: train on a quarter of the training pictures, on half, on all. If the curve still
-# rises, more pictures will help, about as much as the last doubling did, or less. If it is flat, they will not; then look at
-# the
-# labels, at the pictures, or at the network.
+# Before you go out and make more, measure it: train on an eighth of the training pictures, on a quarter, on half, on all. If
+# the curve still rises, more pictures will help: twice as many about as much as the last doubling did, or less. If it is flat,
+# they will not; then look at the labels, at the pictures, or at the network. (The bars say how far subsets of one size differ.
+# The validation pictures are the same for all, and their number limits what can be seen: section 3.)
 
 # %%
 section("5. Would more pictures help?")
@@ -256,7 +253,8 @@ for share in (0.125, 0.25, 0.5, 1.0):
     print(f"{sizes[-1]:>5} training pictures: {curve[-1][0]:.1%} ± {curve[-1][1]:.1%} of the validation pictures")
 figure, ax = plt.subplots(figsize=(4.6, 3), layout="tight")
 ax.errorbar(sizes, [100 * mean for mean, _ in curve], [100 * std for _, std in curve], marker="o", color=BLUE, capsize=3)
-ax.axhline(100 * by["the most frequent class"], color=GREY, lw=0.8, ls="--")
+ax.axhline(100 * by["the most frequent class"], color=GREY, lw=0.8, ls="--", label="the most frequent class")
+ax.legend(fontsize=8)
 ax.set(xscale="log", xlabel="training pictures", ylabel="accuracy %, validation", title="Would more pictures help?")
 ax.set_xticks(sizes, [str(size) for size in sizes])
 ax.minorticks_off()
@@ -271,10 +269,9 @@ claim(
 # ## 6. A rare class
 #
 # Where one class is rare, accuracy deceives: who never finds it is right nearly always. **Balanced accuracy** is the mean of
-# the
-# classes' recalls $r_k$ (the share of class $k$ that was found), so that each class counts the same; F1 of a class weighs
-# recall
-# against precision. And the loss can be told that the rare ones matter: each sample gets the weight of its class,
+# the classes' recalls $r_k$ (the share of class $k$ that was found), so that each class counts the same; F1 of a class is the
+# harmonic mean of its recall and its precision (the share of the answers $k$ that are right). And the loss can be told that
+# the rare ones matter: each sample gets the weight of its class,
 #
 # $$L = \frac{\sum_n c_{y_n} \ell_n}{\sum_n c_{y_n}}, \qquad c_k = \frac{N}{K N_k}.$$
 #
@@ -312,10 +309,9 @@ claim(
 # ## 7. The test, once
 #
 # Now, and only now, the test pictures. With the chosen regularisation the classifier is trained again on training and
-# validation
-# pictures together. Then the numbers, with their interval, and then the part that is worth most: **look at the mistakes**. The
-# surest ones first. Some labels will be wrong, some pictures show both classes or neither, and some show what the network
-# looks at instead of what you mean.
+# validation pictures together. Then the numbers, with their interval, and then the part that is worth most: **look at the
+# mistakes**. The surest ones first. Some labels may be wrong, some pictures may show two classes or none, and some may show
+# what the network looks at instead of what you mean.
 
 # %%
 section("7. The test, once")
@@ -325,8 +321,7 @@ answers = probabilities.argmax(axis=1)
 right = answers == labels[test]
 confusion = confusion_matrix(labels[test], answers, K)
 low, high = wilson(right.sum(), len(test))
-print(f"{right.sum()} of {len(test)} test pictures right: {right.mean():.1%}; the true share is probably", end=" ")
-print(f"{low:.1%} to {high:.1%}")
+print(f"{right.sum()} of {len(test)} test pictures right: {right.mean():.1%}; 95 % interval {low:.1%} to {high:.1%}")
 print(f"balanced accuracy {recalls(answers, labels[test]).mean():.1%}")
 for k in np.argsort(recalls(answers, labels[test]))[:10]:
     print(f"  {classes[k]:<20} {confusion[k, k]} of {confusion[k].sum()} found")
@@ -337,11 +332,14 @@ wrong = wrong[np.argsort(-sure[wrong])][:6]
 figure, axes = picture_grid(1, 7, 1.5)
 axes[0, 0].imshow(confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
 axes[0, 0].set(xlabel="said", ylabel="true", title="confusion")
+if K <= 6:
+    axes[0, 0].set_xticks(range(K), [name[:4] for name in classes], fontsize=7)
+    axes[0, 0].set_yticks(range(K), [name[:4] for name in classes], fontsize=7)
 for ax, i in zip(axes[0, 1:], wrong, strict=False):
     ax.imshow(pixels[test[i]].squeeze())
     ax.set_title(f"said {classes[answers[i]][:12]}\n{100 * sure[i]:.0f} % sure", fontsize=7)
     ax.set_xlabel(classes[labels[test[i]]][:12], fontsize=8)
-figure.suptitle("The surest mistakes (below: the label)", y=1.12)
+figure.suptitle("The surest mistakes (below: the label)", y=1.2)
 save(figure, HERE, "mistakes")
 
 # %% [markdown]
@@ -414,8 +412,7 @@ claim(
 # ## 10. What the one command adds
 #
 # `minicnn transfer --data pictures/` does all this: it looks for copies, divides, tries linear classifiers and fine-tuning in
-# two
-# phases, chooses on validation pictures, tests once, and writes a report with curves, confusion matrix and worst mistakes.
+# two phases, chooses on validation pictures, tests once, and writes a report with curves, confusion matrix and worst mistakes.
 # `minicnn advise` says beforehand what is worth trying, `minicnn predict MODEL.h5 new/ --reject` answers "none of these" for
 # pictures unlike all that it was trained on. You have now written or measured each part of it.
 #
@@ -461,8 +458,7 @@ print_claims()
 # <details><summary>Answer</summary>
 #
 # The best of twelve noisy numbers is too good: the test pictures were used for a choice. Choose on validation pictures, and
-# look
-# at the test with the chosen one only. If the test pictures have been used already, only new ones can say how good it is.
+# look at the test with the chosen one only. If the test pictures have been used already, only new ones can say how good it is.
 #
 # </details>
 #
@@ -476,6 +472,5 @@ print_claims()
 #
 # ## Next
 #
-# The exercise: fill in `exercise.py`, and run `minicnn check 17`. It is the last one. After that, take pictures that matter
-# to you,
-# and train a network that somebody uses.
+# The exercise: fill in `exercise.py`, and run `minicnn check 17`. It is the last one. After that, take pictures that matter to
+# you, and train a network that somebody uses.

@@ -442,7 +442,8 @@ TASKS = [
         hints=(
             "Look at what the weights of all samples add up to.",
             "A weighted mean is divided by the sum of its weights, and its gradient as well.",
-            "weights = c[y] / c[y].sum(); the loss is their sum with -log p; each row of p - 1 is multiplied by its weight.",
+            "weights = c[y] / c[y].sum(); the loss is their sum with -log p; each row of p, less 1 at the class, is "
+            "multiplied by its weight.",
         ),
         points=3,
     ),

@@ -20,7 +20,7 @@ FLOORS = (
     ("linear_model", "gradcheck", "training", "models"),
     ("pretrained", "viz"),
     ("transfer", "recipes"),
-    ("advisor", "experiment", "from_scratch", "course"),
+    ("advisor", "experiment", "explorer", "from_scratch", "course"),
     ("cli",),
 )
 

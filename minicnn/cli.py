@@ -26,6 +26,8 @@ EXAMPLES = """examples:
   minicnn predict transfer-report/model.h5 a.jpg  with what it trained
   minicnn predict transfer-report/model.h5 new/ --reject --csv new.csv
   minicnn predict --model efficientnet_lite0 a.jpg
+  minicnn explore transfer-report/model.h5 --data pictures/      a page to look inside, from its mistakes on
+  minicnn explore --live convolution              a page to play with, for the lessons
   minicnn lesson 1                                a lesson of the course; minicnn check 1 judges its exercise
   minicnn weights list                            published weights that minicnn can load
   minicnn weights convert net.pth --arch resnet50 --out net.h5
@@ -106,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", nargs="+", metavar="PICTURE",
                          help="[MODEL.h5] PICTURE ...: files, folders, .zip archives, patterns such as '*.jpg'")  # fmt: skip
 
+    _add_explore(commands.add_parser("explore", help="make a page in which a network can be explored on pictures"))
     _add_course(commands)
     _add_weights(commands.add_parser("weights", help="trained weights: list, fetch, convert, export, verify, show"))
     return parser
@@ -152,6 +155,22 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--resume", action="store_true", help="go on with the unfinished run in the folder")
     train.add_argument("--out", type=_path, default=Path("train-report"), metavar="FOLDER",
                        help="where report, figures and model go (default: %(default)s)")  # fmt: skip
+
+
+def _add_explore(explore: argparse.ArgumentParser) -> None:
+    explore.add_argument("model", type=_file, nargs="?", metavar="MODEL", help="an .h5 file or a known name")
+    explore.add_argument("pictures", nargs="*", metavar="PICTURE", help="files, folders, .zip archives, patterns; or --data")
+    explore.add_argument("--data", type=_file, metavar="FOLDER|ZIP",
+                         help="labelled pictures, as in transfer: those to test on are explored, beside the nearest of those "
+                         "to train on; with PICTUREs, the ones to train on")  # fmt: skip
+    explore.add_argument("--before", type=_file, metavar="MODEL", help="the network before it was fine-tuned, to switch to")
+    explore.add_argument("--pictures", dest="most", type=_positive, default=24, metavar="N",
+                         help="how many the page holds, mistakes first (default: %(default)s)")  # fmt: skip
+    explore.add_argument("--title", help="of the page")
+    explore.add_argument("--live", metavar="NAME",
+                         help="without a model, a small page to play with: optimisers, convolution, receptive-field, "
+                         "boundary")  # fmt: skip
+    explore.add_argument("--out", type=_path, metavar="FILE", help="(default: explore.html, or the live page's NAME.html)")
 
 
 def _add_course(commands: argparse._SubParsersAction) -> None:
@@ -232,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
     arguments, others = parser.parse_known_args(words)
-    if arguments.command == "predict" and not any(word.startswith("-") for word in others):
+    if arguments.command in ("predict", "explore") and not any(word.startswith("-") for word in others):
         arguments.pictures += others  # argparse takes no more of them after an option
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
@@ -323,6 +342,8 @@ def _say_results(results: dict, out: Path) -> None:
 
     print(f"\n{table(results)}\n")
     print(f"Use it:     minicnn predict {out / results['model_file']} PICTURES...")
+    if results.get("explorer"):
+        print(f"Explore:    {out / results['explorer']}")
     print(f"The report: {out / 'report.html'}")
 
 
@@ -404,6 +425,18 @@ def _predict(arguments: argparse.Namespace) -> int:
     return EXIT_ERROR if unreadable else 0
 
 
+def _explore(arguments: argparse.Namespace) -> int:
+    from .explorer.command import run, run_live
+
+    if arguments.live:
+        return run_live(arguments)
+    if not arguments.model:
+        raise ValueError("no model: minicnn explore MODEL.h5 PICTURE ..., or --live NAME for a page that needs none")
+    if not arguments.pictures and not arguments.data:
+        raise ValueError(f"no pictures: minicnn explore {arguments.model} PICTURE ... or --data FOLDER")
+    return run(arguments)
+
+
 def _weights(arguments: argparse.Namespace) -> int:
     from .models.predict import expand_patterns
     from .pretrained.command import run
@@ -459,6 +492,7 @@ COMMANDS = {
     "search": _search,
     "advise": _advise,
     "predict": _predict,
+    "explore": _explore,
     "check": _course,
     "lessons": _course,
     "lesson": _course,

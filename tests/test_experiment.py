@@ -319,6 +319,8 @@ def test_the_full_mode_ends_with_validation_pictures_and_lower_layers_in_trainin
     names = list(small_model().layers)
     assert names.index(last["frozen_until"]) <= names.index(chosen[-1]["frozen_until"])
     assert strategy["frozen"] == f"{names[0]} to {last['frozen_until']}"
+    page = (out / "explore.html").read_text(encoding="utf-8")
+    assert '"name":"before"' in page and '<a href="explore.html">' in (out / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_full_mode_ends_with_larger_pictures_and_the_saved_model_wants_such(folder, model_file, tmp_path, cache, capsys):

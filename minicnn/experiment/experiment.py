@@ -19,6 +19,7 @@ from ..models.model import save_model
 from ..transfer.metrics import classification_metrics
 from ..transfer.strategies import STRATEGIES, TRANSFERABLE
 from . import unfinished
+from .exploration import write_page
 from .fine_tuning import train_layers
 from .linear_classifiers import LINEAR_CLASSIFIERS, train_classifier
 from .preparation import describe_augmentation, prepare
@@ -148,6 +149,7 @@ class Experiment:
         results["novelty"] = prepare_rejection(task, key, chosen, self.log, self.interrupted)
         try:
             save_model(chosen.model, self.settings.out / results["model_file"])
+            results["explorer"] = None if self.interrupted else write_page(task, key, chosen, self.log)
         finally:  # if the model does not fit on the disk, the results are written all the same
             write_report(results, self.settings.out, task.pictures)
         return results

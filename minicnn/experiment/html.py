@@ -41,7 +41,7 @@ def html(results: dict, drawings: list[Drawing]) -> str:
         if untested := untested_classes(results):
             text += f"; there were none of {named(untested)}"
         parts.append(f"<h2>Mistakes</h2><p>{escape(text)}.</p>")
-    parts += [_novelty(results), _model(results["model"]), _use(results), _machine(results)]
+    parts += [_novelty(results), _model(results["model"]), _use(results), _machine(results), _explorer(results)]
     body = "\n".join(part for part in parts if part)
     return _PAGE.format(title=escape(title), style=_STYLE, body=body)
 
@@ -193,6 +193,16 @@ def _use(results: dict) -> str:
         "<p>The model lies beside this page; its file holds the preprocessing and the class names too.</p>\n"
         f"<pre>minicnn predict {escape(results['model_file'])} PICTURES...{reject}</pre>"
     )
+
+
+def _explorer(results: dict) -> str:
+    if not results.get("explorer"):
+        return ""
+    text = (
+        "the page beside this one, goes from the mistakes down to a single multiplication: what the network looks at, which "
+        "training pictures it takes for similar, its feature maps, and the arithmetic behind any of their numbers."
+    )
+    return f'<h2>Looking inside</h2>\n<p><a href="{escape(results["explorer"])}">The explorer</a>, {text}</p>'
 
 
 def _machine(results: dict) -> str:

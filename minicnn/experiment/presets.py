@@ -56,6 +56,8 @@ class Preset:
         turned cells that is eight times the work.
     pictures : int or None
         At most so many, drawn at random within each class; None: all.
+    explored : int
+        How many test pictures the page for exploring the model holds; 0: there is no such page.
     """
 
     linear_seeds: int
@@ -67,6 +69,7 @@ class Preset:
     quarter_turns: bool = False
     test_time_views: bool = False
     pictures: int | None = None
+    explored: int = 24
 
 
 PRESETS = {
@@ -76,6 +79,7 @@ PRESETS = {
         upper=Stage(epochs=2, views=1, learning_rate=2e-3),
         more=Stage(epochs=1, views=1, learning_rate=1e-3),
         pictures=600,
+        explored=0,
     ),
     "default": Preset(
         linear_seeds=3,

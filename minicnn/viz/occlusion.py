@@ -50,6 +50,18 @@ def occlusion(
         If patch_size or stride is not from 1 to the picture's short side, and for classes as in `minicnn.viz.saliency`.
     """
     indices = class_indices(model, x, classes)
+    covered, uncovered = occluded_probabilities(model, x, patch_size, stride, progress)
+    n, k = np.arange(len(x)), uncovered.argmax(1) if indices is None else indices
+    return covered[n, :, :, k], uncovered[n, k]
+
+
+def occluded_probabilities(
+    model: Model, x: np.ndarray, patch_size: int | None = None, stride: int | None = None, progress: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities of all K classes with the patch on each cell, (N, rows, columns, K), and with nothing covered, (N, K).
+
+    Arguments, cells and errors as in `occlusion`.
+    """
     N, _, H, W = x.shape
     short = min(H, W)
     patch_size = max(round(short / 5), 1) if patch_size is None else patch_size
@@ -59,10 +71,6 @@ def occlusion(
             raise ValueError(
                 f"occlusion: {name} is a number of pixels from 1 to the picture's short side, {short}; got {value!r}"
             )
-    fused = model.fuse()
-    p_uncovered = infer(fused, N, lambda n: x[n], finish=probabilities, dtype=x.dtype)
-    k = p_uncovered.argmax(1) if indices is None else indices
-
     rows, columns = -(-H // stride), -(-W // stride)
     cells = rows * columns
 
@@ -74,7 +82,8 @@ def occlusion(
             picture[:, max(top, 0) : top + patch_size, max(left, 0) : left + patch_size] = 0
         return pictures
 
+    fused = model.fuse()
+    uncovered = infer(fused, N, lambda n: x[n], finish=probabilities, dtype=x.dtype)
     label = "occlusion" if progress else None
-    p_covered = infer(fused, N * cells, covered_pictures, finish=probabilities, label=label, dtype=x.dtype)
-    p_covered = p_covered[np.arange(N * cells), np.repeat(k, cells)]
-    return p_covered.reshape(N, rows, columns), p_uncovered[np.arange(N), k]
+    covered = infer(fused, N * cells, covered_pictures, finish=probabilities, label=label, dtype=x.dtype)
+    return covered.reshape(N, rows, columns, -1), uncovered

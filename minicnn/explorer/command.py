@@ -1,0 +1,116 @@
+"""``minicnn explore``: a model file and pictures become a page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ..data.findings import findings_table
+from ..data.folders import open_pictures
+from ..data.picture_set import PictureSet
+from ..data.preprocessing import Preprocessing
+from ..errors import DataError, PictureError
+from ..models import Model
+from ..models.predict import expand_patterns, find_pictures
+from ..pretrained import load
+from ..text import counted, named
+from .content import explore
+from .live import NAMES, live_page
+
+MARK = b"<!-- made by minicnn explore -->"  # in the first lines of a page, which may be replaced
+
+
+def run(arguments: argparse.Namespace, log: Callable[[str], None] = print) -> int:
+    out = arguments.out or Path("explore.html")
+    check_target(out)
+    model = load(arguments.model)
+    before = load(arguments.before) if arguments.before else None
+    preprocessing = model.required_preprocessing()
+    given: dict[str, Any] = {}
+    if arguments.data:
+        pixels, collection = open_pictures(arguments.data).fitted(preprocessing)
+        log(findings_table(collection))
+        labels, names = labels_of(collection, model), [collection.file_name(i) for i in range(len(collection))]
+        shown, fitted = parts(collection)
+        if arguments.pictures:
+            fitted = np.arange(len(collection))
+        given["training"], given["training_labels"] = pixels[fitted], [labels[i] for i in fitted]
+        given["training_names"] = [names[i] for i in fitted]
+        if not arguments.pictures:
+            given["labels"], given["names"] = [labels[i] for i in shown], [names[i] for i in shown]
+            pixels = given["training"] if np.array_equal(shown, fitted) else pixels[shown]
+    if arguments.pictures:
+        pixels, given["names"] = read_named(arguments.pictures, preprocessing, log)
+    about = collection.name if arguments.data else counted(len(pixels), "picture")
+    title = arguments.title or f"{model.architecture} on {about}"
+    page = explore(model, pixels, before=before, most=arguments.most, title=title, log=log, **given)
+    path = page.save(out)
+    log(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
+    return 0
+
+
+def run_live(arguments: argparse.Namespace, log: Callable[[str], None] = print) -> int:
+    """A page to play with, which takes no model and no pictures. Raises ValueError if some are given."""
+    if arguments.model or arguments.pictures or arguments.data or arguments.before:
+        raise ValueError("--live makes a page of its own: give it a model or pictures, or --live, not both")
+    page = live_page(arguments.live)
+    out = arguments.out or Path(f"{arguments.live}.html")
+    check_target(out)
+    log(f"{page.save(out)}: {NAMES[arguments.live]}; open it in a browser")
+    return 0
+
+
+def parts(collection: PictureSet) -> tuple[np.ndarray, np.ndarray]:
+    """Which pictures are explored, and which the network was trained on; all and all, of a collection without parts."""
+    splits = collection.splits
+    if splits is None:
+        return np.arange(len(collection)), np.arange(len(collection))
+    return splits["test"], np.concatenate([splits["train"], splits.get("val", np.empty(0, np.int64))])
+
+
+def read_named(words: list[str], preprocessing: Preprocessing, log: Callable[[str], None]) -> tuple[np.ndarray, list[str]]:
+    """Pixels and names of files, folders, archives and patterns as `minicnn predict` takes them; names without the way to them.
+
+    Raises
+    ------
+    DataError
+        If none of them can be read.
+    """
+    pixels, names, errors = [], [], []
+    sources = find_pictures(expand_patterns(words), log)
+    for source in tqdm(sources, "reading pictures", delay=2, leave=False):
+        try:
+            fitted = preprocessing.fit_picture(source.read(), name=source.name)
+        except PictureError as error:
+            errors.append(str(error))
+            continue
+        pixels.append(fitted)
+        names.append(Path(source.name).name)
+    if not pixels:
+        raise DataError(f"none of {counted(len(sources), 'picture')} can be read: {named(errors, 3)}")
+    for error in errors:
+        log(f"left out: {error}")
+    return np.stack(pixels), names
+
+
+def labels_of(pictures: PictureSet, model: Model) -> list[str | None]:
+    """The name of each picture's class, None where the model has no class of this name."""
+    names = [pictures.classes[label] for label in pictures.labels]
+    return [name if name in (model.classes or ()) else None for name in names]
+
+
+def check_target(path: Path) -> None:
+    """Refuse to replace what is no page of this command, before anything is computed. Raises DataError."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name the file that the page goes to")
+    if path.exists() and path.stat().st_size and MARK not in path.read_bytes()[:500]:
+        raise DataError(f"{path} is there, and was not made by minicnn explore; it is not replaced. Name another file: --out")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise DataError(f"{path} cannot be written: {folder} is not a folder that you may write to; name another file: --out")

@@ -702,7 +702,8 @@ save(figure, HERE, "limits")
 # %% [markdown]
 # A linear classifier has one template for each class, fixed to its place: no "this *or* that", no "anywhere". Two lines and a
 # rule for combining them solve XOR, and that is a hidden layer. A template that is small and moves over the picture is a
-# convolution. Both need gradients through more than one layer: lesson 2.
+# convolution. Both need gradients through more than one layer: lesson 2. To see a hidden layer do it,
+# `minicnn explore --live boundary` makes a page in which a two-layer network learns XOR, and points that you add.
 #
 # ## What this lesson claims
 #

@@ -22,6 +22,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+import minicnn
 from minicnn.course.workbench import (
     BLUE,
     GREEN,
@@ -35,9 +36,11 @@ from minicnn.course.workbench import (
     picture_grid,
     print_claims,
     save,
+    save_page,
     section,
 )
 from minicnn.data import load_mnist
+from minicnn.explorer import explore
 from minicnn.gradcheck import check_layer
 from minicnn.kernels import reference
 from minicnn.layers import Conv2d, Linear, ReLU, Sequential
@@ -554,6 +557,17 @@ for ax, feature_map in zip(axes[2, 1:], maps, strict=True):
 figure.suptitle("The six filters of the first layer, and what they see in a digit (after ReLU)", y=0.97)
 save(figure, HERE, "filters")
 print(f"the filters moved by {np.linalg.norm(filters - filters_before) / np.linalg.norm(filters_before):.0%} of their length")
+
+# %% [markdown]
+# Now look at it. The next cell makes a page with the LeNet-5 that comes with minicnn and a dozen of these digits. The page
+# computes forward and backward passes by itself, in your browser. Under *Backward* the gradient of a class's score goes down
+# from layer to layer to the picture, one step at a time; under *Network* any number can be opened, down to the products that
+# make it.
+
+# %%
+few = slice(0, 12)
+page = explore(minicnn.load("lenet5_mnist"), test_pictures[few], test_labels[few], most=12, progress=False)
+save_page(page, HERE, "backpropagation")
 
 # %% [markdown]
 # ## What this lesson claims

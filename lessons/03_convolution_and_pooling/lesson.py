@@ -232,6 +232,9 @@ print(f"the blur as a 1x5 and a 5x1 filter: 10 multiplications a pixel, not 25; 
 # spans $d(k-1)+1$ places. The first begins at the start of the padding, and there are as many as fit:
 #
 # $$\left\lfloor \frac{n + 2p - d(k-1) - 1}{s} \right\rfloor + 1 .$$
+#
+# To try it: `minicnn explore --live convolution` makes a page in which a filter slides over a picture that you draw, with all
+# four numbers to change, and each sum written out.
 
 # %%
 section("3. How large is the map?")
@@ -628,6 +631,9 @@ save(figure, HERE, "pooling")
 # sees, with $27 C^2$ weights in place of $49 C^2$, and two nonlinearities more: VGG's argument. A **stride** (or a pool) makes
 # everything above it see in larger steps. And **dilations** of 1, 2, 4, 8 double the field with each layer, without making the
 # map smaller.
+#
+# To try it: `minicnn explore --live receptive-field` makes a page in which you stack layers and point at a unit, to see what it
+# sees in each layer below.
 
 # %%
 section("7. What a unit sees")

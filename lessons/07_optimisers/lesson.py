@@ -163,7 +163,8 @@ claim(
 # too early an end for a network. RMSProp forgets. Adam is RMSProp of a momentum, with a correction for its start (section 4).
 #
 # A rate for each *weight* helps if the valley lies along the axes. So we let all of them run in two valleys: as above, and
-# turned by 45 degrees. Each has the best of the same nine rates, in each valley anew.
+# turned by 45 degrees. Each has the best of the same nine rates, in each valley anew. (To try other rates, angles and
+# surfaces: `minicnn explore --live optimisers` makes a page in which the six race.)
 
 # %%
 section("2. Two valleys")

@@ -37,6 +37,7 @@ from minicnn.course.workbench import (
     find_data,
     print_claims,
     save,
+    save_page,
     section,
 )
 from minicnn.data import (
@@ -48,6 +49,7 @@ from minicnn.data import (
     stratified_split,
 )
 from minicnn.errors import DataError, TrainingError, WeightsError
+from minicnn.explorer import explore
 from minicnn.inference import fuse, infer
 from minicnn.initializers import normal
 from minicnn.layers import BatchNorm2d, GlobalAvgPool2d, Linear
@@ -853,8 +855,15 @@ else:
     changed = {name.split(".")[0] for name in after if not np.array_equal(after[name], before[name])}
     print(f"arrays changed in {', '.join(sorted(changed))} alone; the {len(lower.layers)} layers below stayed as they were")
     print(network.summary())
+    few = slice(0, None, max(len(labels["test"]) // 4, 1))
+    test = parts["test"][0][few], labels["test"][few]
+    save_page(explore(network, *test, before=model, most=4, progress=False), HERE, "before_and_after")
 
 # %% [markdown]
+# The page that was made just now has the network before and after fine-tuning: a switch keeps picture, layer and neuron, and
+# *Network* shows how far each layer moved. `minicnn explore MODEL.h5 PICTURES --before efficientnet_lite0` does the same for
+# yours.
+#
 # ## 9. What to do
 #
 # | | |

@@ -43,10 +43,12 @@ from minicnn.course.workbench import (
     picture_grid,
     print_claims,
     save,
+    save_page,
     section,
 )
 from minicnn.data import load_mnist
 from minicnn.errors import WeightsError
+from minicnn.explorer import explore
 from minicnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.models import Model, lenet5
@@ -1168,7 +1170,28 @@ save(figure, HERE, "fooling_steps")
 #
 # Use two ways that can fail differently, test each against a network that has learned nothing, and say what you would have
 # concluded had the map looked otherwise.
+
+# %% [markdown]
+# ## 13. All of it in one page
 #
+# `minicnn explore MODEL PICTURES` makes a page of any network and any pictures: maps and filters of every layer, saliency,
+# occlusion, Grad-CAM, the nearest training pictures, and the arithmetic behind each number. It begins with the mistakes. The
+# next cell makes one of this LeNet-5, with pictures that it gets wrong and some that it gets right.
+
+# %%
+section("13. All of it in one page")
+shown, known = slice(0, 200 if QUICK else 600), slice(0, 1000)
+page = explore(
+    model,
+    pixels[shown].astype(np.uint8),
+    labels[shown],
+    training=train_pixels[known].astype(np.uint8),
+    training_labels=train_labels[known],
+    progress=False,
+)
+save_page(page, HERE, "explore")
+
+# %% [markdown]
 # ## What this lesson claims
 #
 # - In trained filters neighbouring weights are alike, and in untrained ones they are not.

@@ -6,10 +6,14 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from ..explorer import Page
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
 if not IN_NOTEBOOK:
@@ -41,12 +45,27 @@ def section(title: str) -> None:
 
 def save(figure: plt.Figure, lesson: Path, name: str) -> None:
     """Write the figure to ``LESSON/out/NAME.png`` and say so; a notebook shows it as well."""
-    path = lesson / "out" / f"{name}.png"
-    path.parent.mkdir(exist_ok=True)
+    path = _in_out(lesson, f"{name}.png")
     figure.savefig(path)
-    print(f"figure: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    print(f"figure: {_shortest(path)}")
     if not IN_NOTEBOOK:
         plt.close(figure)
+
+
+def save_page(page: Page, lesson: Path, name: str) -> None:
+    """Write an explorer's page to ``LESSON/out/NAME.html`` and say so."""
+    path = page.save(_in_out(lesson, f"{name}.html"))
+    print(f"to open in a browser: {_shortest(path)}")
+
+
+def _in_out(lesson: Path, name: str) -> Path:
+    folder = lesson / "out"
+    folder.mkdir(exist_ok=True)
+    return folder / name
+
+
+def _shortest(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 @dataclass(frozen=True)

@@ -113,9 +113,12 @@ def unpacked(pack_text, entries):
     content = zlib.decompress(base64.b64decode(pack_text))
     arrays = []
     for entry in entries:
-        count = int(np.prod(entry["shape"]))
-        array = np.frombuffer(content, entry["dtype"], count, entry["offset"]).reshape(entry["shape"])
-        arrays.append(np.cumsum(array, axis=1, dtype=np.uint8) if entry["coding"] else array)
+        dtype, start = np.dtype(entry["dtype"]), entry["offset"]
+        stored = content[start : start + int(np.prod(entry["shape"])) * dtype.itemsize]
+        if entry["coding"] == "byte-planes":
+            stored = np.frombuffer(stored, np.uint8).reshape(2, -1).T.tobytes()
+        array = np.frombuffer(stored, dtype).reshape(entry["shape"])
+        arrays.append(np.cumsum(array, axis=1, dtype=np.uint8) if entry["coding"] == "horizontal-differences" else array)
     return arrays
 
 

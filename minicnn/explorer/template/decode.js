@@ -27,7 +27,7 @@ const Decode = (() => {
   const decoders = {
     uint8: (buffer, offset, count) => new Uint8Array(buffer, offset, count),
     float32: (buffer, offset, count) => new Float32Array(buffer, offset, count),
-    float16: (buffer, offset, count) => fromHalf(new Uint16Array(buffer, offset, count)),
+    float16: (buffer, offset, count) => fromHalf(new Uint8Array(buffer, offset, 2 * count)),
   };
 
   function oneArray({ shape, dtype, offset, coding }, buffer) {
@@ -47,10 +47,11 @@ const Decode = (() => {
 
   let values = null; // of all 65,536 halves
 
-  function fromHalf(halves) {
+  /** Numbers of two bytes: first the low bytes of all of them, then the high ones. */
+  function fromHalf(bytes) {
     values = values || Float32Array.from({ length: 65536 }, (_, bits) => valueOfHalf(bits));
-    const floats = new Float32Array(halves.length);
-    for (let i = 0; i < floats.length; i++) floats[i] = values[halves[i]];
+    const floats = new Float32Array(bytes.length / 2);
+    for (let i = 0; i < floats.length; i++) floats[i] = values[bytes[i] | bytes[i + floats.length] << 8];
     return floats;
   }
 

@@ -5,7 +5,7 @@ const Words = {
   language: "en",
 
   // the page
-  summary: "{pictures} pictures, {classes} classes. The network: {nodes} steps, {parameters} parameters, "
+  summary: "Pictures: {pictures}. Classes: {classes}. The network: {nodes} steps, {parameters} parameters, "
     + "{operations} multiply-adds a picture. Everything is computed in this page.",
   made: "Made on {date} with minicnn {version}. The page holds the network's filters and matrices in half "
     + "precision; {same} of its {of} pictures get the same class in full precision.",

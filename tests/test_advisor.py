@@ -215,6 +215,13 @@ def test_rules(case, strategy):
     assert choose(measurements(**case)).strategy == strategy
 
 
+def test_the_reason_for_fine_tuning_says_what_was_found_of_earlier_codes():
+    without, beside = choose(measurements(last=0.75)), choose(measurements(last=0.75, earlier=0.9))
+    assert without.strategy == beside.strategy == "finetune-upper"
+    assert "no earlier codes avoid them" in without.reasons[-1]
+    assert "earlier codes avoid some, though the pictures are similar" in beside.reasons[-1]
+
+
 def test_the_smallest_class_counts_where_classes_are_uneven():
     even = measurements(per_class=MANY)
     uneven = Measurements(**{**vars(even), "counts": (MANY * 4 - 34, 4, 15, 15)})

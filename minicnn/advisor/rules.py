@@ -135,8 +135,10 @@ def choose(measurements: Measurements) -> Choice:
     if not similar and earlier_is_better:
         why = "The upper layers are too specific for these pictures, and few pictures cannot retrain them."
         return decided("svm-earlier", why)
-    why = "There are mistakes left, and no earlier codes avoid them: the upper layers have to learn, at a low rate."
-    return decided("finetune-upper", why)
+    avoided = (
+        "earlier codes avoid some, though the pictures are similar" if earlier_is_better else "no earlier codes avoid them"
+    )
+    return decided("finetune-upper", f"There are mistakes left, and {avoided}: the upper layers have to learn, at a low rate.")
 
 
 def _percent(share: float) -> str:

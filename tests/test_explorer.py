@@ -144,8 +144,8 @@ def test_mistakes_come_first_and_leave_room_for_other_pictures():
 
 def test_the_confusion_matrix_counts_pictures_whose_class_is_known():
     scores = np.array([[1.0, 0], [0, 1], [0, 1], [1, 0]])
-    assert confusion(scores, [0, 0, 1, None], 2) == [[1, 1], [0, 1]]
-    assert confusion(scores, [None] * 4, 2) is None
+    assert confusion(scores, [0, 0, 1, None]) == [[0, 0, 1], [0, 1, 1], [1, 1, 1]]
+    assert confusion(scores, [None] * 4) is None
 
 
 # ---- the whole page
@@ -256,6 +256,7 @@ def test_what_the_page_cannot_compute_is_computed_for_it(network, pictures):
         ({"most": 0}, "at least 1, got 0"),
         ({"names": ["a"]}, "a name for each of 10 pictures"),
         ({"before": models.lenet5()}, "takes 1 channels and this one 3"),
+        ({"before": models.resnet20()}, "resnet20 has no layer like those of small"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, said, network, pictures):
@@ -283,7 +284,12 @@ def test_the_command_makes_a_page_of_a_folder_and_says_where_it_is(network, fold
     out = tmp_path / "page.html"
     assert main(["explore", str(tmp_path / "model.h5"), "--data", str(folder), "--out", str(out), "--pictures", "4"]) == 0
     said = capsys.readouterr().out
-    assert "wasps" in said and "the page will take about" in said and f"{out}: " in said and "open it in a browser" in said
+    assert (
+        "the network has no class wasps" in said
+        and "the page will take about" in said
+        and f"{out}: " in said
+        and "open it in a browser" in said
+    )
     html = out.read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.S)[1])
     assert len(data["pictures"]) == 4 and len(data["pictures"][0]["neighbours"]) == 5

@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace, log: Callable[[str], None] = print) -> in
         pixels, collection = open_pictures(arguments.data).fitted(preprocessing)
         log(findings_table(collection))
         labels, names = labels_of(collection, model), [collection.file_name(i) for i in range(len(collection))]
+        if strangers := [name for name in collection.classes if name not in (model.classes or ())]:
+            log(f"note: the network has no class {named(strangers)}; of pictures with these the page knows no mistakes")
         shown, fitted = parts(collection)
         if arguments.pictures:
             fitted = np.arange(len(collection))
@@ -57,8 +59,8 @@ def run(arguments: argparse.Namespace, log: Callable[[str], None] = print) -> in
 
 def run_live(arguments: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     """A page to play with, which takes no model and no pictures. Raises ValueError if some are given."""
-    if arguments.model or arguments.pictures or arguments.data or arguments.before:
-        raise ValueError("--live makes a page of its own: give it a model or pictures, or --live, not both")
+    if arguments.model or arguments.pictures or arguments.data or arguments.before or arguments.title:
+        raise ValueError("--live makes a page of its own: give it a model, pictures and a title, or --live, not both")
     page = live_page(arguments.live)
     out = arguments.out or Path(f"{arguments.live}.html")
     check_target(out)

@@ -97,6 +97,10 @@ def explore(
     described = [_describe(node, pack) for node in nodes]
     if before is not None:
         _add_before(described, nodes, nodes_of(networks[1], shape), pack)
+        if not any(node["parameters"] and node["arrays"][1] is not None for node in described):
+            raise ValueError(
+                f"{before.architecture} has no layer like those of {model.architecture}: it is not what was fine-tuned"
+            )
     log(_announcement(shape, min(most, len(given.labels)), pack))
 
     scores = measurements.scores_of(networks[0], given.inputs, "scores" if progress else None)
@@ -104,7 +108,7 @@ def explore(
     pixels = given.inputs.pixels(np.array(chosen))
     x = given.inputs.preprocessing.normalise(pixels)
     p = probabilities(scores[chosen])
-    counts = measurements.confusion(scores, given.labels, K)
+    cells = measurements.confusion(scores, given.labels)
     followed = [measurements.named_classes(row, given.labels[i]) for row, i in zip(p, chosen, strict=True)]
     entries = [
         {"name": given.names[i], "label": given.labels[i], "pixels": pack.add_pixels(picture), "neighbours": None}
@@ -132,7 +136,8 @@ def explore(
         "arrays": pack.entries,
         "pictures": entries,
         "training": neighbours,
-        "confusion": None if counts is None else {"counts": counts, "of": int(np.sum(counts))},
+        "same_collection": training is pictures,  # the neighbours are pictures of the same collection
+        "confusion": None if cells is None else {"cells": cells, "of": sum(n for _, _, n in cells)},
         "rounding": {"same": _same_in_full_precision(model, x, p), "of": len(chosen)},
     }
     return build_page(data, pack)

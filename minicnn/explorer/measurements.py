@@ -52,18 +52,18 @@ def choose_pictures(scores: np.ndarray, labels: Sequence[int | None], most: int)
     for i in others:
         turn[i] = seen[predicted[i]] = seen.get(predicted[i], -1) + 1
     others.sort(key=lambda i: (turn[i], predicted[i]))
-    room = max(most - len(others), 2 * most // 3)
+    room = max(most - len(others), -(-2 * most // 3))
     return (wrong[:room] + others)[:most]
 
 
-def confusion(scores: np.ndarray, labels: Sequence[int | None], K: int) -> list[list[int]] | None:
-    """How many pictures of each class (row) got each class (column); None where no class is known."""
+def confusion(scores: np.ndarray, labels: Sequence[int | None]) -> list[list[int]] | None:
+    """[class, answer, number of pictures], where there are any; None where no class is known."""
     known = [i for i, label in enumerate(labels) if label is not None]
     if not known:
         return None
-    counts = np.zeros((K, K), np.int64)
-    np.add.at(counts, ([labels[i] for i in known], probabilities(scores)[known].argmax(1)), 1)
-    return counts.tolist()
+    pairs = np.stack([[labels[i] for i in known], probabilities(scores)[known].argmax(1)], axis=1)
+    cells, counts = np.unique(pairs, axis=0, return_counts=True)
+    return np.column_stack([cells, counts]).tolist()
 
 
 def named_classes(p: np.ndarray, label: int | None) -> list[int]:

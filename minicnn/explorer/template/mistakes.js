@@ -18,7 +18,7 @@ const MistakesView = (() => {
     panel.append(
       element("h3", { id: "pictures-heading", tabindex: -1 }, say("pictures_heading")),
       element("div", { class: "controls" },
-        Dom.choice("filter", say("show"), filters, filter,
+        counts && Dom.choice("filter", say("show"), filters, filter,
           (value) => { [filter, cell] = [value, null]; fill(); }),
         element("p", { class: "cell-chosen", "aria-live": "polite" })),
       list);
@@ -34,12 +34,10 @@ const MistakesView = (() => {
   }
 
   function confusion() {
-    if (App.data.confusion) return App.data.confusion.counts;
+    if (!App.data.confusion) return null;
     const counts = App.data.classes.map(() => App.data.classes.map(() => 0));
-    App.data.pictures.forEach(({ label }, k) => {
-      if (label !== null) counts[label][App.answer(k).predicted] += 1;
-    });
-    return counts.some((row) => row.some(Boolean)) ? counts : null;
+    for (const [i, j, n] of App.data.confusion.cells) counts[i][j] = n;
+    return counts;
   }
 
   function sentence(counts) {
@@ -48,11 +46,13 @@ const MistakesView = (() => {
     return say("accuracy", { right: count(right), all: count(all), percent: percent(right / all) });
   }
 
-  /** The classes with most mistakes, in their order. */
+  /** The classes with most mistakes, in their order; of many, those that no picture has or gets are left out. */
   function shownClasses(counts) {
     const errorsOf = (row, k) => row.reduce((sum, n, j) => sum + (j === k ? 0 : n + counts[j][k]), 0);
     const errors = counts.map(errorsOf);
-    const ranked = counts.map((_, k) => k).sort((a, b) => errors[b] - errors[a] || a - b);
+    const isEmpty = (k) => !errors[k] && !counts[k][k];
+    const some = counts.map((_, k) => k).filter((k) => counts.length <= MOST_CLASSES || !isEmpty(k));
+    const ranked = some.sort((a, b) => errors[b] - errors[a] || a - b);
     return ranked.slice(0, MOST_CLASSES).sort((a, b) => a - b);
   }
 
@@ -113,7 +113,7 @@ const MistakesView = (() => {
     const note = panel.querySelector(".cell-chosen");
     const [i, j] = cell || [0, 0];
     const values = { true: App.className(i), predicted: App.className(j), shown: shown.length };
-    note.textContent = say(cell ? "cell_chosen" : "pictures_shown", values);
+    note.textContent = say(cell ? "cell_chosen" : App.data.confusion ? "pictures_shown" : "pictures_unlabelled", values);
     const showOthers = () => {
       cell = null;
       fill();

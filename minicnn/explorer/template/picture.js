@@ -20,7 +20,7 @@ const PictureView = (() => {
         element("div", {},
           element("h3", {}, say("scores_heading")), parts.scores,
           element("h3", {}, say("overlay_heading")), parts.controls,
-          element("h3", {}, say("neighbours_heading")), parts.neighbours)));
+          element("h3", {}, say(App.data.same_collection ? "others_heading" : "neighbours_heading")), parts.neighbours)));
     parts.hint = hint;
     const target = stage.element;
     target.addEventListener("pointermove", (event) => cover(patchUnder(event)));

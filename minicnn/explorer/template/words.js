@@ -5,7 +5,7 @@ const Words = {
   language: "en",
 
   // the page
-  summary: "Pictures: {pictures}. Classes: {classes}. The network: {nodes} steps, {parameters} parameters, "
+  summary: "Pictures in this page: {pictures}. Classes: {classes}. The network: {nodes} steps, {parameters} parameters, "
     + "{operations} multiply-adds a picture. Everything is computed in this page.",
   made: "Made on {date} with minicnn {version}. The page holds the network's filters and matrices in half "
     + "precision; {same} of its {of} pictures get the same class in full precision.",
@@ -33,8 +33,8 @@ const Words = {
 
   // mistakes
   mistakes_heading: "Mistakes",
-  accuracy: "{right} of {all} pictures with a label get their class: {percent}.",
-  no_labels: "The pictures have no labels, so nothing is known of mistakes.",
+  accuracy: "{right} of {all} pictures whose class is known to the network get it: {percent}.",
+  no_labels: "No picture has a label that is a class of this network, so nothing is known of mistakes.",
   confusion_caption: "Rows are the true classes, columns the answers. Choose a number to see its pictures.",
   confusion_left: "These are the classes with most mistakes; {left} more are left out.",
   confusion_corner: "true \\ answer",
@@ -45,6 +45,7 @@ const Words = {
   filter_right: "right",
   filter_all: "all",
   pictures_shown: "{shown} in this page, the surest mistakes first.",
+  pictures_unlabelled: "{shown} in this page, the surest answers first.",
   cell_chosen: "True class {true}, answer {predicted}: {shown} in this page.",
   cell_off: "Show others, too",
   no_pictures: "There are none in this page.",
@@ -79,9 +80,10 @@ const Words = {
   uncovered: "as it is",
   covered_aloud: "Patch in row {row}, column {column} covered: {name} {p}, as it is {before}.",
   neighbours_heading: "Nearest training pictures",
+  others_heading: "Nearest other pictures",
   neighbours_text: "Those with the most similar code before the last layer ({network}). ≠ marks another "
     + "class than this picture's.",
-  no_neighbours: "No training pictures were given.",
+  no_neighbours: "No training pictures were given; minicnn explore takes them with --data.",
   distance: "distance {distance}",
 
   // the network
@@ -91,9 +93,9 @@ const Words = {
   reads: ", reads {names}",
   parameters: "{count} parameters",
   multiply_adds: "{count} multiply-adds",
-  trainable_yes: "trained",
+  trainable_yes: "trainable",
   trainable_no: "frozen",
-  trainable_partly: "partly trained",
+  trainable_partly: "partly trainable",
   unmoved: "unmoved",
   new_layer: "new",
   moved: "moved {percent}",

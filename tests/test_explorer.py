@@ -11,6 +11,7 @@ from PIL import Image
 
 from minicnn import models
 from minicnn.cli import main
+from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.explorer import explore
 from minicnn.explorer.arrays import ArrayPack, stored_type
@@ -196,6 +197,23 @@ def test_a_page_holds_network_and_pictures_and_what_the_engine_says_of_them(netw
     conv = data["nodes"][1]
     np.testing.assert_array_equal(arrays[conv["arrays"][0]["w"]], network.layers["conv"].w.value.astype(np.float16))
     assert conv["config"]["pads"] == [1, 1, 1, 1] and conv["trainable"] == "yes"
+
+
+def test_codes_that_are_known_give_the_same_neighbours_as_those_that_are_computed(network, pictures):
+    shown, training = pictures[:3], pictures[3:]
+    codes = network.forward(network.preprocess(training), ["pool"])["pool"]
+    computed, given = (
+        content_of(explore(network, shown, training=training, training_codes=known))[0]["pictures"] for known in (None, codes)
+    )
+    assert [entry["neighbours"] for entry in computed] == [entry["neighbours"] for entry in given]
+
+
+def test_labels_that_are_given_come_before_those_of_a_picture_set(network, folder):
+    collection = open_pictures(folder)
+    labels = [k % 3 for k in range(len(collection))]
+    data, _ = content_of(explore(network, collection, labels, most=len(collection)))
+    numbers = {collection.file_name(i): label for i, label in enumerate(labels)}
+    assert {entry["name"]: entry["label"] for entry in data["pictures"]} == numbers
 
 
 def test_names_cannot_become_markup(network, pictures):

@@ -26,18 +26,14 @@ def write_page(task: TransferTask, strategy: str, run: Run, log: Callable[[str],
     if not task.preset.explored:
         return None
     model, parts, pictures = run.model, task.split(run.record["seed"]), task.pictures
-    pixels = task.fitted_for(model)
-    names = [pictures.file_name(i) for i in range(len(pictures))]
+    is_linear = strategy in LINEAR_CLASSIFIERS
     try:
         page = explore(
             model,
-            pixels[parts["test"]],
-            pictures.labels[parts["test"]],
-            names=[names[i] for i in parts["test"]],
-            training=pixels[parts["train"]],
-            training_labels=pictures.labels[parts["train"]],
-            training_names=[names[i] for i in parts["train"]],
-            before=None if strategy in LINEAR_CLASSIFIERS else load(task.settings.model),
+            pictures.subset(parts["test"]),
+            training=pictures.subset(parts["train"]),
+            training_codes=task.codes[parts["train"]] if is_linear else None,
+            before=None if is_linear else load(task.settings.model),
             most=task.preset.explored,
             title=f"{model.architecture} transferred to {pictures.name}",
             progress=task.settings.progress,

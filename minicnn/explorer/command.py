@@ -16,7 +16,6 @@ from ..data.folders import open_pictures
 from ..data.picture_set import PictureSet
 from ..data.preprocessing import Preprocessing
 from ..errors import DataError, PictureError
-from ..models import Model
 from ..models.predict import expand_patterns, find_pictures
 from ..pretrained import load
 from ..text import counted, named
@@ -34,24 +33,16 @@ def run(arguments: argparse.Namespace, log: Callable[[str], None] = print) -> in
     preprocessing = model.required_preprocessing()
     given: dict[str, Any] = {}
     if arguments.data:
-        pixels, collection = open_pictures(arguments.data).fitted(preprocessing)
+        _, collection = open_pictures(arguments.data).fitted(preprocessing)  # without those that cannot be read
         log(findings_table(collection))
-        labels, names = labels_of(collection, model), [collection.file_name(i) for i in range(len(collection))]
         if strangers := [name for name in collection.classes if name not in (model.classes or ())]:
             log(f"note: the network has no class {named(strangers)}; of pictures with these the page knows no mistakes")
-        shown, fitted = parts(collection)
-        if arguments.pictures:
-            fitted = np.arange(len(collection))
-        given["training"], given["training_labels"] = pixels[fitted], [labels[i] for i in fitted]
-        given["training_names"] = [names[i] for i in fitted]
-        if not arguments.pictures:
-            given["labels"], given["names"] = [labels[i] for i in shown], [names[i] for i in shown]
-            pixels = given["training"] if np.array_equal(shown, fitted) else pixels[shown]
+        pictures, given["training"] = (collection, collection) if arguments.pictures else parts(collection)
     if arguments.pictures:
-        pixels, given["names"] = read_named(arguments.pictures, preprocessing, log)
-    about = collection.name if arguments.data else counted(len(pixels), "picture")
+        pictures, given["names"] = read_named(arguments.pictures, preprocessing, log)
+    about = collection.name if arguments.data else counted(len(pictures), "picture")
     title = arguments.title or f"{model.architecture} on {about}"
-    page = explore(model, pixels, before=before, most=arguments.most, title=title, log=log, **given)
+    page = explore(model, pictures, before=before, most=arguments.most, title=title, log=log, **given)
     path = page.save(out)
     log(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
     return 0
@@ -68,12 +59,13 @@ def run_live(arguments: argparse.Namespace, log: Callable[[str], None] = print) 
     return 0
 
 
-def parts(collection: PictureSet) -> tuple[np.ndarray, np.ndarray]:
-    """Which pictures are explored, and which the network was trained on; all and all, of a collection without parts."""
+def parts(collection: PictureSet) -> tuple[PictureSet, PictureSet]:
+    """The pictures that are explored, and those that the network was trained on; of a collection without parts, all and all."""
     splits = collection.splits
     if splits is None:
-        return np.arange(len(collection)), np.arange(len(collection))
-    return splits["test"], np.concatenate([splits["train"], splits.get("val", np.empty(0, np.int64))])
+        return collection, collection
+    fitted = np.concatenate([splits["train"], splits.get("val", np.empty(0, np.int64))])
+    return collection.subset(splits["test"]), collection.subset(fitted)
 
 
 def read_named(words: list[str], preprocessing: Preprocessing, log: Callable[[str], None]) -> tuple[np.ndarray, list[str]]:
@@ -99,12 +91,6 @@ def read_named(words: list[str], preprocessing: Preprocessing, log: Callable[[st
     for error in errors:
         log(f"left out: {error}")
     return np.stack(pixels), names
-
-
-def labels_of(pictures: PictureSet, model: Model) -> list[str | None]:
-    """The name of each picture's class, None where the model has no class of this name."""
-    names = [pictures.classes[label] for label in pictures.labels]
-    return [name if name in (model.classes or ()) else None for name in names]
 
 
 def check_target(path: Path) -> None:

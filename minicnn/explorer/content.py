@@ -18,6 +18,7 @@ from ..inference.fusion import fuse
 from ..models import Model
 from ..models.predictions import number_of_classes, probabilities
 from ..text import counted, named
+from ..transfer.features import extract_features
 from ..transfer.inputs import Inputs, inputs_of
 from . import measurements
 from .arrays import ArrayPack, stored_type
@@ -39,6 +40,7 @@ def explore(
     training: PictureSet | Sequence[Any] | np.ndarray | None = None,
     training_labels: Sequence[int | str | None] | None = None,
     training_names: Sequence[str] | None = None,
+    training_codes: np.ndarray | None = None,
     before: Model | None = None,
     most: int = PICTURES,
     title: str | None = None,
@@ -62,6 +64,8 @@ def explore(
     training, training_labels, training_names : optional
         The pictures that the network was trained on, in the same forms: of each picture, the nearest of them are shown. If it
         is ``pictures`` itself, of each the nearest others.
+    training_codes : (M, D), optional
+        Their codes right below the classifier, where they are known already.
     before : Model, optional
         The network before it was fine-tuned, to switch to.
     most : int
@@ -116,7 +120,11 @@ def explore(
     ]
     _add_attribution(entries, networks[0], x, followed, pack, progress)
     _add_outputs(entries, described, networks, x, pack)
-    neighbours = _add_neighbours(entries, model, given, chosen, known, pack, progress) if known else []
+    neighbours = []
+    if known is not None:
+        codes = training_codes if training_codes is not None else extract_features(model, training, progress=progress)
+        of_chosen = codes[chosen] if training is pictures else extract_features(model, x, progress=progress)
+        neighbours = _add_neighbours(entries, known, codes, of_chosen, chosen if training is pictures else None, pack)
     preprocessing = given.inputs.preprocessing
     data = {
         "format": FORMAT,
@@ -147,7 +155,6 @@ def explore(
 class Gallery:
     """Pictures in any form, each with a name and the number of its class, None where unknown or none of the network's."""
 
-    pictures: Any
     inputs: Inputs
     labels: list[int | None]
     names: Sequence[str]
@@ -160,15 +167,16 @@ def _gallery(
     if inputs.count == 0 or inputs.preprocessing is None:
         raise ValueError("explore needs at least one picture, in a form that the model's preprocessing takes")
     if isinstance(pictures, PictureSet):
-        labels = [pictures.classes[label] for label in pictures.labels] if labels is None else labels
-        labels = [name if name in classes else None for name in labels]
+        if labels is None:
+            known = [name if name in classes else None for name in pictures.classes]
+            labels = [known[label] for label in pictures.labels]
         names = [pictures.file_name(i) for i in range(len(pictures))] if names is None else names
     labels = [None] * inputs.count if labels is None else labels
     names = [f"picture {i + 1}" for i in range(inputs.count)] if names is None else names
     for what, values in (("label", labels), ("name", names)):
         if len(values) != inputs.count:
             raise ValueError(f"expected a {what} for each of {inputs.count} pictures, got {len(values)}")
-    return Gallery(pictures, inputs, [_class_number(label, classes) for label in labels], names)
+    return Gallery(inputs, [_class_number(label, classes) for label in labels], names)
 
 
 def _class_number(label: int | str | None, classes: Sequence[str]) -> int | None:
@@ -280,10 +288,10 @@ def _add_outputs(entries: list[dict], described: list[dict], networks: list[Mode
 
 
 def _add_neighbours(
-    entries: list[dict], model: Model, given: Gallery, chosen: Sequence[int], known: Gallery, pack: ArrayPack, progress: bool
+    entries: list[dict], known: Gallery, codes: np.ndarray, of_chosen: np.ndarray, rows: Sequence[int] | None, pack: ArrayPack
 ) -> list[dict]:
     """Number and distance of each picture's nearest training pictures; returns those that are some picture's."""
-    nearest, distances = measurements.neighbours(model, given.pictures, chosen, known.pictures, progress)
+    nearest, distances = measurements.neighbours(codes, of_chosen, rows)
     shown = np.unique(nearest)
     for entry, row, of_row in zip(entries, np.searchsorted(shown, nearest).tolist(), distances.tolist(), strict=True):
         entry["neighbours"] = [{"training": i, "distance": round(far, 4)} for i, far in zip(row, of_row, strict=True)]

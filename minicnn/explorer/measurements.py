@@ -11,7 +11,6 @@ from ..inference.batches import infer
 from ..inference.fusion import fuse
 from ..models import Model
 from ..models.predictions import probabilities
-from ..transfer.features import extract_features
 from ..transfer.inputs import Inputs
 from ..viz import grad_cam, nearest_neighbours
 from ..viz.occlusion import occluded_probabilities
@@ -94,16 +93,14 @@ def occlusions(model: Model, x: np.ndarray, classes: Sequence[Sequence[int]], pr
     }
 
 
-def neighbours(
-    model: Model, pictures: Any, chosen: Sequence[int], training: Any, progress: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest training pictures of those chosen, (Q, k), and their distances; of one collection, the nearest others."""
-    codes = extract_features(model, training, progress=progress)
-    queries, among = list(chosen), np.arange(len(codes))
-    if training is not pictures:
-        queries = range(len(codes), len(codes) + len(chosen))
-        codes = np.concatenate([codes, extract_features(model, pictures, progress=progress)[list(chosen)]])
-    k = min(NEIGHBOURS, len(among) - (training is pictures))
+def neighbours(known: np.ndarray, codes: np.ndarray, rows: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest known codes of each code, (Q, k), and their distances.
+
+    Where the codes are themselves among the known ones, ``rows`` are their places, and each gets the nearest others.
+    """
+    among = np.arange(len(known))
+    k = min(NEIGHBOURS, len(known) - (rows is not None))
     if k < 1:
-        return np.zeros((len(chosen), 0), np.int64), np.zeros((len(chosen), 0))
-    return nearest_neighbours(codes, queries, k, among=among)
+        return np.zeros((len(codes), 0), np.int64), np.zeros((len(codes), 0))
+    queries = range(len(known), len(known) + len(codes)) if rows is None else rows
+    return nearest_neighbours(np.concatenate([known, codes]), queries, k, among=among)

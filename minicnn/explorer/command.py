@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ..data.folders import open_pictures
 from ..data.picture_set import PictureSet
 from ..data.preprocessing import Preprocessing
 from ..errors import DataError, PictureError
-from ..models.predict import expand_patterns, find_pictures
+from ..models.predict import check_target, expand_patterns, find_pictures
 from ..pretrained import load
 from ..text import counted, named
 from .content import explore
@@ -27,7 +26,7 @@ MARK = b"<!-- made by minicnn explore -->"  # in the first lines of a page, whic
 
 def run(arguments: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     out = arguments.out or Path("explore.html")
-    check_target(out)
+    _check_page(out)
     model = load(arguments.model)
     before = load(arguments.before) if arguments.before else None
     preprocessing = model.required_preprocessing()
@@ -54,7 +53,7 @@ def run_live(arguments: argparse.Namespace, log: Callable[[str], None] = print) 
         raise ValueError("--live makes a page of its own: give it a model, pictures and a title, or --live, not both")
     page = live_page(arguments.live)
     out = arguments.out or Path(f"{arguments.live}.html")
-    check_target(out)
+    _check_page(out)
     log(f"{page.save(out)}: {NAMES[arguments.live]}; open it in a browser")
     return 0
 
@@ -93,12 +92,6 @@ def read_named(words: list[str], preprocessing: Preprocessing, log: Callable[[st
     return np.stack(pixels), names
 
 
-def check_target(path: Path) -> None:
+def _check_page(path: Path) -> None:
     """Refuse to replace what is no page of this command, before anything is computed. Raises DataError."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; name the file that the page goes to")
-    if path.exists() and path.stat().st_size and MARK not in path.read_bytes()[:500]:
-        raise DataError(f"{path} is there, and was not made by minicnn explore; it is not replaced. Name another file: --out")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise DataError(f"{path} cannot be written: {folder} is not a folder that you may write to; name another file: --out")
+    check_target(path, "page of minicnn explore", lambda beginning: MARK in beginning)

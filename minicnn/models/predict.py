@@ -253,24 +253,38 @@ def write_json(path: Path, predictions: Sequence[Prediction], model: str) -> Non
     _write(path, json.dumps({"model": model, "predictions": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def check_target(path: Path) -> None:
-    """Raise a DataError for a file that a table must not replace, or cannot be written: before any picture is read."""
+def check_target(path: Path, kind: str = "table of predictions", is_one: Callable[[bytes], bool] | None = None) -> None:
+    """Raise a DataError for a file that must not be replaced, or cannot be written: before any picture is read.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        What will be written there, and may be replaced.
+    is_one : function, optional
+        Whether a file that begins with these bytes is one; by default whether it is a table of predictions.
+    """
     if path.is_dir():
-        raise DataError(f"{path} is a folder; name the file that the table goes to")
-    if path.exists() and not _is_table_of_predictions(path):
-        raise DataError(f"{path} is there, and is no table of predictions; it is not replaced. Name another file")
+        raise DataError(f"{path} is a folder; name the file that the {kind.split()[0]} goes to")
+    if path.exists() and not _begins(path, is_one or _is_table_of_predictions):
+        raise DataError(f"{path} is there, and is no {kind}; it is not replaced. Name another file")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise DataError(f"{path} cannot be written: {folder} is not a folder that you may write to; name another file")
 
 
-def _is_table_of_predictions(path: Path) -> bool:
-    """Whether a file begins as `write_csv` and `write_json` begin theirs, or is empty."""
+def _begins(path: Path, is_one: Callable[[bytes], bool]) -> bool:
+    """Whether the beginning of an ordinary file is of this kind, or the file is empty."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        beginning = file.read(64)
-    return not beginning or beginning.startswith((codecs.BOM_UTF8 + b"picture,answer,", b'{\n "model": '))
+        beginning = file.read(512)
+    return not beginning or is_one(beginning)
+
+
+def _is_table_of_predictions(beginning: bytes) -> bool:
+    """Whether this is how `write_csv` and `write_json` begin."""
+    return beginning.startswith((codecs.BOM_UTF8 + b"picture,answer,", b'{\n "model": '))
 
 
 def _write(path: Path, text: str, encoding: str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from importlib.resources import files
 
-from .page import Page, fill
+from .page import Page, framed
 
 NAMES = {
     "optimisers": "SGD, momentum, Nesterov, AdaGrad, RMSProp and Adam race down a surface",
@@ -27,9 +26,6 @@ def live_page(name: str) -> Page:
         raise ValueError(f"there is no live page {name!r}; there are {', '.join(NAMES)}")
     template, live = (files(__package__) / folder for folder in ("template", "live"))
     scripts = [template / "dom.js", template / "paint.js", live / "live.js", live / f"{name}.js"]
-    parts = {
-        "title": escape(f"minicnn: {name}"),
-        "style": "\n".join(sheet.read_text(encoding="utf-8") for sheet in (template / "style.css", live / "live.css")),
-        "scripts": "\n".join(script.read_text(encoding="utf-8") for script in scripts),
-    }
-    return Page(fill((live / "live.html").read_text(encoding="utf-8"), parts))
+    style = "\n".join(sheet.read_text(encoding="utf-8") for sheet in (template / "style.css", live / "live.css"))
+    parts = {"scripts": "\n".join(script.read_text(encoding="utf-8") for script in scripts)}
+    return framed(f"minicnn: {name}", style, (live / "live.html").read_text(encoding="utf-8"), parts)

@@ -44,14 +44,16 @@ def build_page(data: dict, pack: ArrayPack) -> Page:
     scripts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in (*SCRIPTS, *views, "main")]
     # "<" cannot begin a tag in there, whatever the names of classes and files are
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    parts = {
-        "title": escape(data["title"]),
-        "style": (folder / "style.css").read_text(encoding="utf-8"),
-        "scripts": "\n".join(scripts),
-        "data": text,
-        "arrays": pack.as_text(),
-    }
-    return Page(fill((folder / "index.html").read_text(encoding="utf-8"), parts))
+    style = (folder / "style.css").read_text(encoding="utf-8")
+    parts = {"scripts": "\n".join(scripts), "data": text, "arrays": pack.as_text()}
+    return framed(data["title"], style, (folder / "index.html").read_text(encoding="utf-8"), parts)
+
+
+def framed(title: str, style: str, body: str, parts: Mapping[str, str]) -> Page:
+    """The page with this body, in which parts and title are filled in. One head, which forbids all requests, serves all."""
+    title = escape(title)
+    frame = (files(__package__) / "template" / "frame.html").read_text(encoding="utf-8")
+    return Page(fill(frame, {"title": title, "style": style, "body": fill(body, {"title": title, **parts})}))
 
 
 def fill(template: str, parts: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ def test_every_file_is_the_one_in_the_manifest_and_carries_its_origin(entry):
     assert (hashlib.sha256(content).hexdigest(), len(content)) == (entry["sha256"], entry["bytes"])
     origin = minicnn.load(entry["name"]).provenance
     assert {key: entry[key] for key in ("data", "seed", "command", "date", "licence")}.items() <= origin.items()
+    assert not re.search(r"(^|[\s(])[/~\\]", json.dumps(origin)), "a folder of the machine that trained it"
 
 
 LOADERS = {"MNIST": load_mnist, "Fashion-MNIST": load_fashion_mnist, "CIFAR-10": load_cifar10}
 FOLDERS = {"MNIST": "mnist", "Fashion-MNIST": "fashion-mnist", "CIFAR-10": "."}
-LEAST = {"lenet5_mnist": 0.993, "vgg_small_fashion_mnist": 0.935}
+LEAST = {"lenet5_mnist": 0.993, "vgg_small_fashion_mnist": 0.935, "speed_net_cifar10": 0.86}
 
 
 @pytest.mark.parametrize("entry", MANIFEST, ids=[entry["name"] for entry in MANIFEST])

@@ -45,10 +45,11 @@ class Cifar10Files:
         return self.form == "jpeg"
 
     def describe(self) -> str:
-        """One line for reports."""
+        """One line for reports, which may be shown to others: without the folder."""
+        name = os.path.basename(self.path)
         if self.is_lossy:
-            return f"CIFAR-10 as JPEGs, which are lossy: accuracies may differ from those on the official files ({self.path})"
-        return f"CIFAR-10, official {self.form} version ({self.path})"
+            return f"CIFAR-10 as JPEGs, which are lossy: accuracies may differ from those on the official files ({name})"
+        return f"CIFAR-10, official {self.form} version ({name})"
 
     def load(self, progress: bool = True) -> LabelledPictures:
         """What `load_cifar10` returns."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -12,11 +11,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from minicnn.cache import write_atomically
 from minicnn.runtime.workers import get_threads, set_threads
 
-from . import accuracy, augmentation, layers, networks, outliers, startup, students
-from .machine import describe, matrix_product_gflops, torch_is_here
+from . import accuracy, augmentation, layers, networks, outliers, processors, startup, students
+from .limits import measure_limits
+from .machine import describe, older_baselines, summary_of, torch_is_here
 from .rows import COLUMNS, Case, Row, Settings, make_row
 from .summary import summarise
 from .table import HEADINGS, format_table
@@ -29,6 +28,11 @@ TABLES: dict[str, Callable[[Settings], list[dict[str, Any]]]] = {  # with column
     "augmentation": augmentation.table,
 }
 SECONDS, QUICK_SECONDS = 0.7, 0.1  # of each side, in each row
+LEGEND = (
+    "ratio: PyTorch's / ours, above 1 is in our favour",
+    "of limit: the time that the definition's operations take at the FMA peak, or inputs, weights and outputs at the memory's",
+    "bandwidth, whichever is longer, / our time; above 1 where Winograd does fewer operations or data is still in a cache",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,11 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [case for case in cases if case.quick or not options.quick] or cases
     settings = settings_of(options)
     results: dict[str, Any] = {
-        "machine": describe(settings.threads, settings.peak_gflops),
+        "machine": describe(settings.threads, settings.limits),
         "quick": options.quick,
+        "complete": not (options.quick or options.only),
         "columns": COLUMNS,
     }
-    results["notes"] = _notes(settings, len(cases) - len(chosen))
+    results["notes"] = _notes(settings, len(cases) - len(chosen)) + older_baselines(results["machine"]["versions"])
     print(_introduction(results))
     rows, failures = results.setdefault("rows", []), []
     try:
@@ -62,12 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             except Exception as error:  # the rows above are still to be saved
                 failures.append(f"{name}: {type(error).__name__}: {error}")
     except KeyboardInterrupt:
+        results["complete"] = False
         results["notes"].append("interrupted: what comes after the last row was not measured")
         print("\ninterrupted; what was measured so far:")
     results["summary"] = summarise(rows)
     if results["summary"]:
         print(f"\n{format_table(results['summary'], HEADINGS['summary'])}")
-    _save(results, options.json)
+    _save(results, options)
     for failure in failures:
         print(f"could not be measured: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -80,10 +86,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the essentials, in about three minutes instead of forty")
     parser.add_argument("--only", metavar="NAME", help="only groups and rows with NAME in their name, in capitals or not")
     parser.add_argument("--json", metavar="FILE", type=Path, help="save the results, with the machine they were measured on")
+    parser.add_argument("--keep", action="store_true", help="save the results as this kind of processor's, for docs/speed.md")
     parser.add_argument("--threads", metavar="N", type=int, help="of both sides; as many as there are cores if not given")
     options = parser.parse_args(arguments)
     if options.threads is not None and options.threads < 1:
         parser.error(f"--threads is a number of at least 1, got {options.threads}")
+    if options.keep and (options.quick or options.only):
+        parser.error("--keep is for the results of a full run: leave out --quick and --only")
     return options
 
 
@@ -100,7 +109,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
         engine.set_num_threads(threads)
     seconds = QUICK_SECONDS if options.quick else SECONDS
-    return Settings(options.quick, threads, seconds, matrix_product_gflops(threads, 5 if options.quick else 20), torch)
+    return Settings(options.quick, threads, seconds, measure_limits(threads, 5 if options.quick else 20), torch)
 
 
 def _notes(settings: Settings, left_out: int) -> list[str]:
@@ -115,9 +124,7 @@ def _notes(settings: Settings, left_out: int) -> list[str]:
 def _introduction(results: dict[str, Any]) -> str:
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
-    peak = f"{machine['matrix_product_gflops']:.0f} GFLOP/s in float32 matrix products"
-    lines = [f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads: {peak}", versions]
-    return "\n".join([*lines, *results["notes"], "ratio: PyTorch's / ours, above 1 is in our favour"])
+    return "\n".join([summary_of(machine), versions, *results["notes"], *LEGEND])
 
 
 def _measure(cases: list[Case], settings: Settings, rows: list[Row], failures: list[str]) -> list[Row]:
@@ -135,13 +142,15 @@ def _measure(cases: list[Case], settings: Settings, rows: list[Row], failures: l
     return rows[before:]
 
 
-def _save(results: dict[str, Any], path: Path | None) -> None:
-    if path is None:
+def _save(results: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.json:
+        processors.save(results, options.json)
+        print(f"\nsaved in {options.json}")
+    if options.keep and results["complete"]:
+        print(f"\nkept in {processors.keep(results)}")
+        processors.write_page()
+    if not (options.json or options.keep):
         print("\n--json FILE would save this")
-        return
-    with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(f"\nsaved in {path}")
 
 
 if __name__ == "__main__":

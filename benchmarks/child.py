@@ -79,20 +79,20 @@ def torch_compile(path: str, shape: list[int], threads: int, seconds: float) -> 
     return {"ms": interleaved({"": inference_call(torch.compile(module), torch.randn(shape))}, seconds)[""]}
 
 
-def onnxruntime(path: str, shape: list[int], threads: int, seconds: float) -> dict[str, float]:
-    """Milliseconds of an inference with ONNX Runtime."""
-    import onnxruntime
-    import torch
+# ---- code
 
-    from .timing import interleaved
 
-    module, x = torch.load(path, weights_only=False).eval(), torch.randn(shape)
-    torch.onnx.export(module, (x,), f"{path}.onnx", input_names=["x"], dynamo=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(f"{path}.onnx", options, providers=["CPUExecutionProvider"])
-    feed = {"x": x.numpy()}
-    return {"ms": interleaved({"": lambda: session.run(None, feed)}, seconds)[""]}
+def assembly(loops: list[list[str]]) -> dict[str, str]:
+    """The assembly of compiled functions, by their place; each is a place, "module:function", and types of arguments."""
+    import importlib
+
+    texts = {}
+    for place, arguments in loops:
+        module, name = place.split(":")
+        function = getattr(importlib.import_module(module), name)
+        function.compile(f"({arguments},)")
+        (texts[place],) = function.inspect_asm().values()
+    return texts
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ from minicnn.recipes.speed_run import SpeedRun, six_view_scores
 from minicnn.runtime.workers import get_threads, set_threads
 from minicnn.training.callbacks import Callback
 
-from .machine import describe, matrix_product_gflops, torch_is_here
+from .limits import measure_limits
+from .machine import describe, summary_of, torch_is_here
 from .table import format_table
 
 INGREDIENTS = ("whitening", "dirac", "fast_biases", "lookahead", "alternating_flip")
@@ -87,9 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     x, x_test = (np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)) for pictures in (x, x_test))
     if options.quick:
         x, y, x_test, y_test, options.epochs = *_some(x, y), *_some(x_test, y_test), 1
-    machine = describe(get_threads(), matrix_product_gflops(get_threads(), 5))
+    machine = describe(get_threads(), measure_limits(get_threads(), 5))
     print(f"{found.describe()}; {len(x):,} pictures to train on, {len(x_test):,} to test")
-    print(f"{machine['processor']}, {get_threads()} threads, {machine['matrix_product_gflops']:.0f} GFLOP/s, {machine['date']}")
+    print(f"{summary_of(machine)}, {machine['date']}")
 
     if options.in_turns:
         seconds = in_turns(SpeedRun(epochs=1), x, y, options.in_turns)

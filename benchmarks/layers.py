@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers as ours
+from minicnn.kernels.layout import channels_first, channels_last
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.optim import SGD
 
 from .checks import largest_difference
-from .rows import Case, Row, Settings, make_row, speed
+from .rows import Case, Row, Settings, bytes_of, make_row, speed
 from .shapes import all_convolutions
 from .timing import race
-from .workloads import LEARNING_RATE, MOMENTUM, NETWORKS
+from .workloads import LEARNING_RATE, MOMENTUM, NETWORKS, weights_of
 
 GROUP = "layers"
 BATCH = {"forward": (1, 64), "forward + backward": (8, 64)}  # of large and of small networks
@@ -106,10 +107,14 @@ def _other_layers() -> Iterator[Case]:
 
 
 def measure_layer(run: LayerRun, name: str, settings: Settings) -> Row:
-    """A row: the layer on white noise, in both frameworks."""
+    """A row: the layer on white noise, in both frameworks.
+
+    Both get maps in the order of memory in which the layer below gives them; a network's first layer gets pictures from us.
+    """
     rng, layer = np.random.default_rng(0), run.make()
     x = rng.standard_normal(run.shape, np.float32)
     dy = rng.standard_normal(layer.output_shape(run.shape), np.float32)
+    x, dy = (as_below(it) for it in (x, dy)) if not run.is_first else (x, as_below(dy))
     multiply_adds = layer.multiply_adds(run.shape)
     if run.what == "forward":
         layer.eval()
@@ -120,10 +125,17 @@ def measure_layer(run: LayerRun, name: str, settings: Settings) -> Row:
         our_call = partial(gradients, layer, x, dy)
         multiply_adds *= 2 if run.is_first else 3  # y, dw and dx take as many each
     torch_calls = _torch_calls(layer, x, dy, run) if settings.torch else {}
-    difference = largest_difference(our_call(), torch_calls["NCHW"]()) if torch_calls else None
+    result = our_call()
+    difference = largest_difference(result, torch_calls["NCHW"]()) if torch_calls else None
+    moved = bytes_of(x, *weights_of(layer), *([result] if run.what == "forward" else [dy, *result]))
     times = race({"": our_call}, torch_calls, settings.seconds)
-    columns = times | speed(multiply_adds, times["ours_ms"], settings)
+    columns = times | speed(multiply_adds, moved, times["ours_ms"], settings.limits)
     return make_row(GROUP, name, **columns, difference=difference, networks=run.networks)
+
+
+def as_below(maps: np.ndarray) -> np.ndarray:
+    """The same numbers in the order of memory in which our layers give maps; other arrays as they are."""
+    return channels_first(channels_last(maps)) if maps.ndim == 4 else maps
 
 
 def gradients(layer: ours.Layer, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -156,7 +168,7 @@ def _measure_loss(name: str, settings: Settings) -> Row:
         loss.forward(scores, targets)
         return loss.backward()
 
-    calls, difference = {}, None
+    calls, difference, moved = {}, None, bytes_of(scores, targets, our_call())
     if settings.torch:
         import torch
 
@@ -167,7 +179,7 @@ def _measure_loss(name: str, settings: Settings) -> Row:
 
         calls, difference = {"": torch_call}, largest_difference(our_call(), torch_call())
     times = race({"": our_call}, calls, settings.seconds)
-    return make_row(GROUP, name, **times, difference=difference)
+    return make_row(GROUP, name, **times, **speed(0, moved, times["ours_ms"], settings.limits), difference=difference)
 
 
 def _measure_sgd(name: str, settings: Settings) -> Row:
@@ -187,4 +199,5 @@ def _measure_sgd(name: str, settings: Settings) -> Row:
                 copy.grad = torch.from_numpy(parameter.grad)
             calls[how] = sgd_step(copies, fused)
     times = race({"": SGD(model.parameters(), LEARNING_RATE, MOMENTUM).step}, calls, settings.seconds)
-    return make_row(GROUP, name, **times)
+    moved = 5 * bytes_of(*weights_of(model))  # gradients are read, weights and their momentum read and written
+    return make_row(GROUP, name, **times, **speed(0, moved, times["ours_ms"], settings.limits))

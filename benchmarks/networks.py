@@ -1,23 +1,25 @@
 """Whole networks: inference and training steps, time and memory.
 
 Inference on our side is what the documentation recommends, ``model.fuse()``, which folds batch norm and ReLU into the
-convolutions; PyTorch's is eager mode under ``inference_mode``, which has no such step. A training step is forward, loss,
-backward and the optimiser's step on both sides. That both compute the same is checked first.
+convolutions; PyTorch's is eager mode under ``inference_mode``, which has no such step; ONNX Runtime and OpenVINO fold what
+they can. A training step is forward, loss, backward and the optimiser's step on both sides. That all compute the same is
+checked first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
 
 from .checks import largest_difference
-from .engines import engine_columns
+from .engines import compile_columns, other_engines
 from .memory import memory_columns
-from .rows import Case, Row, Settings, make_row, speed
+from .rows import Case, Row, Settings, bytes_of, make_row, speed
 from .timing import race
-from .workloads import WORKLOADS, Workload, inference_calls, prepare, training_call
+from .workloads import WORKLOADS, Workload, inference_calls, prepare, training_call, weights_of
 
 GROUP = "networks"
 
@@ -37,24 +39,29 @@ def _measure(workload: Workload, settings: Settings) -> Row:
         module = twin(model, x.shape)
         their_scores = inference_call(module, _tensor(x))()
         torch_calls = calls_in_torch(module, x, targets, workload.training)
-    if workload.training:
-        scores = model.eval().forward(x)
-        our_calls = {"": training_call(model, x, targets)}
-        # the gradients of inputs and of weights take as many as the forward pass each; of a frozen part it is hard to say
-        multiply_adds = None if workload.frozen_until else 3 * multiply_adds
-    else:
-        model = model.fuse()
-        our_calls = inference_calls(model, x)
-        scores = model.forward(x)
-    if settings.torch:
-        columns["difference"] = largest_difference(scores, their_scores)
-    columns |= race(our_calls, torch_calls, settings.seconds)
-    columns |= speed(multiply_adds, columns["ours_ms"], settings)
-    del our_calls, torch_calls, model
-    notes = []
+    engines = nullcontext(({}, [])) if workload.training else other_engines(model, x, settings.threads)
+    with engines as (engine_calls, notes):
+        if workload.training:
+            scores = model.eval().forward(x)
+            our_calls = {"": training_call(model, x, targets)}
+            # the gradients of inputs and of weights take as many as the forward pass each; of a frozen part it is hard to say
+            multiply_adds = None if workload.frozen_until else 3 * multiply_adds
+            moved = bytes_of(x, targets, *4 * weights_of(model))  # they and their momentum are read and written
+        else:
+            model = model.fuse()
+            our_calls = inference_calls(model, x)
+            scores = model.forward(x)
+            moved = bytes_of(x, scores, *weights_of(model))
+        if settings.torch:
+            columns["difference"] = largest_difference(scores, their_scores)
+        for engine in engine_calls:
+            largest_difference(scores, engine_calls[engine]())
+        columns |= race(our_calls, torch_calls, settings.seconds, engine_calls)
+    columns |= speed(multiply_adds, moved, columns["ours_ms"], settings.limits)
+    del our_calls, torch_calls, engine_calls, engines, model
     for more in (
         memory_columns(workload, module, x.shape, columns, settings),
-        engine_columns(workload, module, x.shape, settings),
+        compile_columns(workload, module, x.shape, settings),
     ):
         notes += more.pop("note", [])
         columns |= more

@@ -31,12 +31,11 @@ from minicnn.inference.fusion import fuse
 from minicnn.layers import Sequential
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.optim import AdamW
-from minicnn.text import counted
 from minicnn.transfer.finetune import Phase
 from minicnn.transfer.surgery import UPPER_FROZEN, freeze_point
 
 from .__main__ import settings_of
-from .machine import describe
+from .machine import describe, summary_of
 from .table import format_table
 from .timing import race
 
@@ -89,9 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = []
     for work in works():
         rows.append(_row(work, race(_our_calls(work), _calls_in_torch(work) if settings.torch else {}, settings.seconds)))
-    machine = describe(settings.threads, settings.peak_gflops)
-    threads = counted(settings.threads, "thread")
-    print(f"{machine['processor']}, {threads}, {settings.peak_gflops:.0f} GFLOP/s, {machine['date']}")
+    machine = describe(settings.threads, settings.limits)
+    print(f"{summary_of(machine)}, {machine['date']}")
     print(format_table([*rows, _total(rows)], HEADINGS))
     return 0
 

@@ -22,17 +22,42 @@ COLUMNS = {
     "torch_extra_mb": "the same with PyTorch",
     "extra_ratio": "torch_extra_mb / ours_extra_mb",
     "gflops": "our effective speed, 10^9 operations a second: 2 * multiply-adds of the definition / time",
-    "share_of_peak": "gflops / this machine's measured matrix-product peak; above 1 is possible, as Winograd saves products",
+    "moved_mb": "10^6 bytes that must move at least once: inputs, weights and outputs, what a step updates twice",
+    "limit": "arithmetic or memory: which of the processor's limits is nearer, the peak of the definition's operations or the "
+    "bandwidth for moved_mb",
+    "share_of_limit": "time at that limit / ours_ms; above 1 where Winograd does fewer operations than the definition has, or "
+    "where data is still in a cache",
     "difference": "largest difference between both sides' results, divided by the largest result",
     "ours_how": "which of our ways counted, where there are two",
     "torch_how": "which of PyTorch's memory layouts counted",
     "compile_ms": "torch.compile, with weights frozen; outside the comparison",
-    "onnxruntime_ms": "ONNX Runtime; outside the comparison",
+    "onnxruntime_ms": "inference with ONNX Runtime, in turns with ours",
+    "onnxruntime_ratio": "onnxruntime_ms / ours_ms",
+    "openvino_ms": "inference with OpenVINO, in turns with ours",
+    "openvino_ratio": "openvino_ms / ours_ms",
     "ours_mb": "size on disk of the installation with all that it depends on, megabytes",
     "torch_mb": "the same of PyTorch",
     "networks": "the networks that have this layer",
     "note": "what a reader should know, and why a number is missing",
 }  # a column that does not apply to a row, or was not measured, is null
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the processor can do at most, with the threads of the benchmark and with one.
+
+    Attributes
+    ----------
+    gflops, gflops_one_thread : float
+        Fused multiply-adds of float32 in registers, 10^9 operations a second, two for each.
+    bandwidth, bandwidth_one_thread : float
+        10^9 bytes read from memory a second.
+    """
+
+    gflops: float
+    gflops_one_thread: float
+    bandwidth: float
+    bandwidth_one_thread: float
 
 
 @dataclass(frozen=True)
@@ -47,8 +72,8 @@ class Settings:
         Of both sides.
     seconds : float
         About how long each side is measured in a row.
-    peak_gflops : float
-        This machine's matrix products in float32, 10^9 operations a second.
+    limits : Limits
+        This machine's.
     torch : bool
         Whether PyTorch is here.
     """
@@ -56,7 +81,7 @@ class Settings:
     quick: bool
     threads: int
     seconds: float
-    peak_gflops: float
+    limits: Limits
     torch: bool
 
 
@@ -71,7 +96,7 @@ class Case:
 
 
 def make_row(group: str, name: str, **measured: Any) -> Row:
-    """A row with every column, None where nothing is given, and PyTorch's numbers divided by ours."""
+    """A row with every column, None where nothing is given, and other engines' numbers divided by ours."""
     unknown = set(measured) - set(COLUMNS)
     if unknown:
         raise ValueError(f"a row has no column {', '.join(sorted(unknown))}; the columns are {', '.join(COLUMNS)}")
@@ -80,15 +105,43 @@ def make_row(group: str, name: str, **measured: Any) -> Row:
         ours, torch = row[f"ours_{unit}"], row[f"torch_{unit}"]
         if ours and torch:
             row[ratio] = torch / ours
+    for engine in ("onnxruntime", "openvino"):
+        if row["ours_ms"] and row[f"{engine}_ms"]:
+            row[f"{engine}_ratio"] = row[f"{engine}_ms"] / row["ours_ms"]
     return row
 
 
-def speed(multiply_adds: int | None, milliseconds: float, settings: Settings) -> dict[str, float]:
-    """The columns ``gflops`` and ``share_of_peak`` of so many multiply-adds, two operations each, in this time."""
-    if not multiply_adds:
-        return {}
-    gflops = 2 * multiply_adds / (milliseconds * 1e6)
-    return {"gflops": gflops, "share_of_peak": gflops / settings.peak_gflops}
+def speed(multiply_adds: int | None, moved: int | None, milliseconds: float, limits: Limits) -> dict[str, Any]:
+    """The columns about speed of a row that took this time: what it reached, and its share of the nearer of both limits.
+
+    Parameters
+    ----------
+    multiply_adds : int, optional
+        Of the definition, two operations each: an algorithm may do with fewer. None if they were not counted.
+    moved : int, optional
+        Bytes that must move at least once.
+
+    >>> columns = speed(10**9, 10**6, 20.0, Limits(200.0, 100.0, 20.0, 10.0))
+    >>> [columns[name] for name in ("gflops", "limit", "share_of_limit")]
+    [100.0, 'arithmetic', 0.5]
+    >>> speed(0, 10**8, 20.0, Limits(200.0, 100.0, 20.0, 10.0))
+    {'moved_mb': 100.0, 'limit': 'memory', 'share_of_limit': 0.25}
+    """
+    columns: dict[str, Any] = {}
+    if multiply_adds:
+        columns["gflops"] = 2 * multiply_adds / (milliseconds * 1e6)
+    if moved is not None:
+        columns["moved_mb"] = moved / 1e6
+    if multiply_adds is not None and moved is not None:
+        times = {"arithmetic": 2 * multiply_adds / (limits.gflops * 1e6), "memory": moved / (limits.bandwidth * 1e6)}
+        columns["limit"] = max(times, key=times.get)
+        columns["share_of_limit"] = times[columns["limit"]] / milliseconds
+    return columns
+
+
+def bytes_of(*arrays: Any) -> int:
+    """Bytes of all the arrays together."""
+    return sum(array.nbytes for array in arrays)
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:

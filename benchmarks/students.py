@@ -66,14 +66,14 @@ def convolution(x: np.ndarray, w: np.ndarray, torch: bool) -> Ways:
         conv.w.value = w
         return conv
 
-    conv, im2col, winograd2, winograd4 = map(ours, (None, "im2col", "winograd2", "winograd4"))
+    conv, direct, winograd2, winograd4 = map(ours, (None, "direct", "winograd2", "winograd4"))
     ways: Ways = {
         "seven loops in Python": lambda: reference.conv2d_forward(x, w, None, *WINDOW, 1),
         "loops over places, NumPy inside": lambda: loops_over_places(x, w),
         "scipy.signal.correlate2d, channel by channel": lambda: by_correlate2d(x, w),
         "textbook: im2col and one matrix product": lambda: textbook.conv2d_forward(x, w, None, *WINDOW, 1),
         "textbook: Winograd F(2x2, 3x3)": lambda: textbook.winograd_forward(x, w, None, WINDOW[1]),
-        "minicnn: im2col in blocks that stay in cache": lambda: im2col.forward(x),
+        "minicnn: direct": lambda: direct.forward(x),
         "minicnn: Winograd, tiles of 2x2": lambda: winograd2.forward(x),
         "minicnn: Winograd, tiles of 4x4": lambda: winograd4.forward(x),
         "minicnn": lambda: conv.forward(x),

@@ -1,9 +1,9 @@
-"""Timing two sides so that neither disturbs the other, and both meet the same machine.
+"""Timing several sides so that none disturbs another, and all meet the same machine.
 
-Both run in one process, in turns: some calls of ours, some of PyTorch's, ours again, so that a machine that slows down slows
-both down. OpenMP's threads, PyTorch's, go on spinning for a moment after a call, waiting for more work, and take the cores away
-from whoever comes next. So the sides change places after a block of calls and not after each call, there is a short pause
-between blocks, and the first call of a block, with the other side's data in the caches, does not count.
+All run in one process, in turns: some calls of ours, some of PyTorch's, ours again, so that a machine that slows down slows
+all down. The threads of other engines go on spinning for a moment after a call, waiting for more work, and take the cores away
+from whoever comes next. So the sides change places after a block of calls and not after each call, there is a pause between
+blocks until nobody spins any more, and the first call of a block, with another side's data in the caches, does not count.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 PAUSE = 0.03  # seconds between blocks: longer than OpenMP's threads spin in PyTorch's builds
+PAUSES = 10  # at most, until the process is idle: ONNX Runtime's threads spin for longer
+IDLE = 0.1  # the share of a pause that an idle process may be busy
 BLOCKS = 5
 FEW_BLOCKS = 3  # where two calls take as long as all of the blocks should
 LONG = 0.1  # seconds of a call for which its first milliseconds make no difference
@@ -36,7 +38,7 @@ def interleaved(sides: dict[Hashable, Callable[[], object]], seconds: float) -> 
     times: dict[Hashable, list[float]] = {name: [] for name in sides}
     for _ in range(FEW_BLOCKS if max(once.values()) > seconds / 2 else BLOCKS):
         for name, call in sides.items():
-            time.sleep(PAUSE)
+            _rest()
             if once[name] < LONG:
                 call()
             for _ in range(min(max(round(seconds / BLOCKS / once[name]), 1), 100)):
@@ -44,21 +46,39 @@ def interleaved(sides: dict[Hashable, Callable[[], object]], seconds: float) -> 
     return {name: 1000 * statistics.median(values) for name, values in times.items()}
 
 
-def race(ours: dict[str, Callable[[], object]], torch: dict[str, Callable[[], object]], seconds: float) -> dict[str, Any]:
-    """Both sides' times, as columns of a row; where a side has several ways of doing it, its fastest counts, and is named.
+def race(
+    ours: dict[str, Callable[[], object]],
+    torch: dict[str, Callable[[], object]],
+    seconds: float,
+    engines: dict[str, Callable[[], object]] | None = None,
+) -> dict[str, Any]:
+    """All sides' times, as columns of a row; where a side has several ways of doing it, its fastest counts, and is named.
 
     Parameters
     ----------
     ours, torch : dict of the way's name to function without arguments
         The name is "" where there is only one. ``torch`` is empty where PyTorch is not installed.
+    seconds : float
+        About how long each is measured.
+    engines : dict of engine to function without arguments
+        More sides.
     """
     sides = {("ours", how): call for how, call in ours.items()} | {("torch", how): call for how, call in torch.items()}
-    times = interleaved(sides, seconds)
+    times = interleaved(sides | {(name, ""): call for name, call in (engines or {}).items()}, seconds)
     columns: dict[str, Any] = {}
     for (side, how), milliseconds in sorted(times.items(), key=lambda item: item[1]):
         if f"{side}_ms" not in columns:
             columns |= {f"{side}_ms": milliseconds} | ({f"{side}_how": how} if how else {})
     return columns
+
+
+def _rest() -> None:
+    """Wait until no thread of this process is busy, the workers of the last side included."""
+    for _ in range(PAUSES):
+        before = time.process_time()
+        time.sleep(PAUSE)
+        if time.process_time() - before < IDLE * PAUSE:
+            return
 
 
 def _warm_up(call: Callable[[], object]) -> float:

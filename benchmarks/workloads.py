@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import models
 from minicnn.inference.batches import infer
-from minicnn.layers import BatchNorm2d
+from minicnn.layers import BatchNorm2d, Layer
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import Model
 from minicnn.optim import SGD
@@ -86,6 +86,11 @@ def prepare(workload: Workload, settled: bool = False) -> tuple[Model, np.ndarra
     classes = model.output_shape((1, *model.input_shape))[1]
     x = rng.standard_normal((workload.batch, *model.input_shape), np.float32)
     return model, x, rng.integers(0, classes, workload.batch)
+
+
+def weights_of(layer: Layer) -> list[np.ndarray]:
+    """All parameters, trained or not."""
+    return [parameter.value for parameter in layer.parameters().values()]
 
 
 def settle(model: Model, x: np.ndarray) -> None:

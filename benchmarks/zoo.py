@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from .checks import largest_difference
 from .children import ROOT
 from .machine import describe
 from .networks import calls_in_torch
+from .pages import filled, markdown
 from .rows import Settings
 from .table import format_table
 from .timing import race
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = settings_of(options)
         rows = measured(networks, settings, failures)
         print(format_table(rows, HEADINGS))
-        parts["times"] = lambda: times_table(rows, describe(settings.threads, settings.peak_gflops))
+        parts["times"] = lambda: times_table(rows, describe(settings.threads, settings.limits))
     if not (options.quick or options.only or failures):
         write_page(parts)
         print(f"written: {PAGE.relative_to(ROOT)} and its figures")
@@ -108,33 +109,7 @@ def write_page(parts: dict[str, Callable[[], str]], page: Path = PAGE) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def filled(page: str, name: str, text: str) -> str:
-    """The page with this text between the comments that begin and end a part.
-
-    >>> filled("a <!-- x -->old<!-- end of x --> b", "x", "new")
-    'a <!-- x -->\\nnew\\n<!-- end of x --> b'
-    """
-    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, has_start, rest = page.partition(start)
-    _, has_end, after = rest.partition(end)
-    if not (has_start and has_end):
-        raise ValueError(f"the page has no place for {name}: it lacks {start} or, after that, {end}")
-    return f"{before}{start}\n{text}\n{end}{after}"
-
-
 # ---- tables of facts and counts
-
-
-def markdown(heading: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A table; columns whose place is in ``numbers`` are aligned to the right.
-
-    >>> print(markdown(["a", "b"], [["x", "1"]], numbers=[1]))
-    | a | b |
-    | --- | ---: |
-    | x | 1 |
-    """
-    rule = ["---:" if k in numbers else "---" for k in range(len(heading))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [heading, rule, *rows])
 
 
 def winners_table() -> str:
@@ -231,7 +206,7 @@ def times_table(rows: Sequence[dict[str, Any]], machine: dict[str, Any]) -> str:
     torch = machine["versions"]["torch"]
     measured_on = (
         f"`{COMMAND}`, {machine['date'].split(' ')[0]}: {machine['processor']}, {machine['threads']} threads, "
-        f"{machine['matrix_product_gflops'] / 2:.0f} * 10^9 multiply-adds a second in large matrix products; "
+        f"{machine['limits']['gflops'] / 2:.0f} * 10^9 multiply-adds a second at most; "
         + (f"PyTorch {torch}." if torch else "PyTorch is not installed.")
     )
     return f"{measured_on}\n\n{markdown(heading, cells, numbers=[1, 2, 3, 4, 5])}"

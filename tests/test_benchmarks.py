@@ -14,24 +14,42 @@ import numpy as np
 import pytest
 
 from minicnn import layers as ours
+from minicnn import models
+from minicnn.kernels.simd.vectors import VECTOR_WIDTH
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import __main__ as command
-from benchmarks import accuracy, outliers, recipe, rows, shapes, students, table, timing
+from benchmarks import (
+    accuracy,
+    engines,
+    limits,
+    machine,
+    networks,
+    outliers,
+    recipe,
+    rows,
+    shapes,
+    students,
+    table,
+    timing,
+    workloads,
+)
 from benchmarks.checks import largest_difference
 from benchmarks.children import in_new_process
+from benchmarks.engines import ENGINES
 from benchmarks.installation import installed_megabytes
 from benchmarks.layers import LayerRun
 from benchmarks.memory import STATUS, peak_while
-from benchmarks.rows import COLUMNS, Case, Settings, geometric_mean, make_row
-from benchmarks.summary import summarise
+from benchmarks.rows import COLUMNS, Case, Limits, Settings, geometric_mean, make_row
+from benchmarks.summary import TARGETS, summarise
 from benchmarks.table import HEADINGS, format_table
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, Workload
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-SETTINGS = Settings(quick=True, threads=1, seconds=1e-3, peak_gflops=100.0, torch=HAS_TORCH)
+LIMITS = Limits(gflops=100.0, gflops_one_thread=50.0, bandwidth=10.0, bandwidth_one_thread=5.0)
+SETTINGS = Settings(quick=True, threads=1, seconds=1e-3, limits=LIMITS, torch=HAS_TORCH)
 TINY = LayerRun(partial(ours.Conv2d, 4, 8, 3, pad=1, rng=0), (2, 4, 9, 7), "forward + backward", ["made up"])
 
 
@@ -39,7 +57,7 @@ TINY = LayerRun(partial(ours.Conv2d, 4, 8, 3, pad=1, rng=0), (2, 4, 9, 7), "forw
 def run(monkeypatch, tmp_path):
     """The command on some cases of its group "layers" instead of all that there are; gives exit status and saved results."""
     monkeypatch.setattr(command, "TABLES", {})
-    monkeypatch.setattr(command, "matrix_product_gflops", lambda threads, products: 100.0)
+    monkeypatch.setattr(command, "measure_limits", lambda threads, repetitions: LIMITS)
 
     def run(cases, *arguments):
         monkeypatch.setattr(command, "GROUPS", [SimpleNamespace(GROUP="layers", cases=lambda: cases)])
@@ -65,7 +83,9 @@ def test_a_row_has_every_column_and_times_of_both_sides(run, capsys):
     (row,) = results["rows"]
     assert status == 0 and list(row) == list(COLUMNS) and row["name"] == "tiny, batch 2, forward + backward"
     assert row["ours_ms"] > 0 and row["gflops"] == pytest.approx(2 * 3 * 2 * 8 * 4 * 9 * 63 / row["ours_ms"] / 1e6)
-    assert row["share_of_peak"] == pytest.approx(row["gflops"] / 100)
+    moved = 4 * (2 * 2 * 4 * 63 + 2 * 8 * 4 * 9 + 2 * 8 + 2 * 2 * 8 * 63)  # x, filters, biases, y, and the gradient of each
+    assert row["moved_mb"] == pytest.approx(moved / 1e6) and row["limit"] == "arithmetic"
+    assert row["share_of_limit"] == pytest.approx(row["gflops"] / 100)
     if HAS_TORCH:
         assert row["torch_ms"] > 0 and row["ratio"] == pytest.approx(row["torch_ms"] / row["ours_ms"])
         assert row["difference"] < 1e-5 and row["torch_how"] in ("NCHW", "channels_last")
@@ -106,6 +126,19 @@ def test_a_name_that_nothing_has_is_an_error_that_says_what_there_is(run, capsys
     assert status == 2 and results is None and "'alexnet'" in capsys.readouterr().err
 
 
+def test_a_full_run_is_kept_and_shown_on_the_page_and_an_interrupted_one_is_not(run, monkeypatch):
+    def interrupt(settings):
+        raise KeyboardInterrupt
+
+    done = []
+    monkeypatch.setattr(command.processors, "keep", lambda results: done.append(results["rows"]))
+    monkeypatch.setattr(command.processors, "write_page", lambda: done.append("page"))
+    whole = Case("layers", "whole", lambda settings: make_row("layers", "whole"))
+    _, results = run([whole], "--keep")
+    assert done == [results["rows"], "page"] and results["complete"]
+    assert not run([whole, Case("layers", "the next", interrupt)], "--keep")[1]["complete"] and len(done) == 2
+
+
 def test_an_interrupted_run_saves_what_it_has(run):
     def interrupt(settings):
         raise KeyboardInterrupt
@@ -132,35 +165,75 @@ def test_the_summary_takes_the_rows_that_the_targets_are_about():
     def layer(name, ratio, networks):
         return make_row("layers", name, ours_ms=1.0, torch_ms=ratio, networks=networks)
 
+    def inference(name, ratio, onnxruntime, openvino=None, **columns):
+        others = {"onnxruntime_ms": onnxruntime, "openvino_ms": openvino}
+        return make_row("networks", f"{name} inference, batch 1", ours_ms=1.0, torch_ms=ratio, **others, **columns)
+
     measured = [
         layer("3x3 64-64 at 32x32, batch 64, forward", 4.0, ["CIFAR net"]),
         layer("3x3 64-64 at 224x224, batch 1, forward", 1.0, ["VGG-16"]),
-        layer("3x3 64-64 at 56x56, batch 1, forward", 9.0, ["ResNet-18"]),
         layer("3x3/2 64-64 at 56x56, batch 1, forward", 9.0, ["VGG-16"]),
+        layer("3x3 depthwise 64 at 56x56, batch 1, forward", 9.0, ["MobileNetV2"]),
         layer("3x3 64-64 at 32x32, batch 64, forward + backward", 0.5, ["CIFAR net"]),
-        make_row("networks", "VGG-16 inference, batch 1", ours_ms=1.0, torch_ms=1.9, ours_peak_mb=2.0, torch_peak_mb=1.0),
-        make_row("networks", "VGG-16 inference, batch 8", ours_ms=1.0, torch_ms=1.4),
+        inference("VGG-16", 1.9, 1.0, ours_peak_mb=2.0, torch_peak_mb=1.0),
+        make_row("networks", "VGG-16 inference, batch 8", ours_ms=1.0, torch_ms=1.4, ours_peak_mb=1.0, torch_peak_mb=8.0),
         make_row("networks", "ResNet-18 inference, batch 1", note="failed"),
-        make_row("startup", "import minicnn", ours_ms=500.0),
+        inference("MobileNetV2", 2.0, 0.25, 3.0),
+        make_row("networks", "CIFAR net training step, batch 64", ours_ms=1.0, torch_ms=2.0),
+        make_row("networks", "ResNet-18 for CIFAR training step, batch 64", ours_ms=1.0, torch_ms=1.7),
+        make_row("startup", "first CIFAR net training step, batch 64, cold cache", ours_ms=9_000.0),
+        make_row("startup", "first CIFAR net training step, batch 64, warm cache", ours_ms=1_600.0),
     ]
-    forward, both, vgg, memory, imports = summarise(measured)
-    assert forward["mean"] == pytest.approx(2) and (forward["rows"], forward["lowest"], forward["met"]) == (2, 1.0, "aim")
-    assert both["mean"] == pytest.approx(0.5) and both["met"] == "no"
-    assert vgg["what"].startswith("VGG-16") and vgg["met"] == "no"  # on average it would do, at batch 8 it does not
-    assert memory["what"] == "peak memory" and memory["lowest"] == 0.5
-    assert imports["seconds"] == 0.5 and imports["met"] == "no"
+    lines = {line["what"]: line for line in summarise(measured)}
+    results = {what: (pytest.approx(line["measured"]), line["rows"], line["met"]) for what, line in lines.items()}
+    assert results == {
+        "3x3 layers at stride 1, forward, mean": (2, 2, "aim"),
+        "3x3 layers at stride 1, forward + backward, mean": (0.5, 1, "no"),
+        "VGG-16 inference": (1.4, 2, "no"),  # on average it would do, at batch 8 it does not
+        "CIFAR net and ResNet-18 for CIFAR, training step": (1.7, 2, "yes"),
+        "EfficientNet-Lite0 and MobileNetV2 inference": (2, 1, "yes"),
+        "every layer alone": (0.5, 5, "no"),
+        "ONNX Runtime / ours, all inference, mean": (0.5, 2, "no"),
+        "ONNX Runtime / ours, all inference, lowest": (0.25, 2, "no"),
+        "OpenVINO / ours, all inference, mean": (3, 1, None),
+        "OpenVINO / ours, all inference, lowest": (3, 1, None),
+        "peak memory, lowest": (0.5, 2, "no"),
+        "peak memory, mean": (2, 2, "aim"),
+        "first CIFAR net training step, nothing compiled, seconds at most": (9, 1, "aim"),
+        "first CIFAR net training step, compiled before, seconds at most": (1.6, 1, "no"),
+    }
+
+
+def test_every_target_is_about_rows_that_there_are(without_vgg):
+    everything = [make_row(case.group, case.name) for group in command.GROUPS for case in group.cases()]
+    count = {what: sum(map(target.concerns, everything)) for what, target in TARGETS.items()}
+    assert min(count.values()) > 0
+    assert count["VGG-16 inference"] == 3 and count["ONNX Runtime / ours, all inference, mean"] == 11
+    assert count["EfficientNet-Lite0 and MobileNetV2 inference"] == count["ResNet-18 and SqueezeNet v1.1 inference"] == 4
 
 
 def test_a_table_shows_what_is_missing_and_a_common_note_once():
     same = [make_row("layers", name, ours_ms=1.5, note="cold") for name in ("one", "two")]
     text = format_table(same, HEADINGS["layers"])
-    assert text.splitlines()[2].split() == ["one", "1.5", "-", "-", "-", "-", "-", "-"]
+    assert text.splitlines()[2].split() == ["one", "1.5", "-", "-", "-", "-", "-", "-", "-"]
     assert text.splitlines()[-1] == "2 rows: cold"
 
 
-@pytest.mark.parametrize("module", [rows, table, timing])
+@pytest.mark.parametrize("module", [machine, rows, table, timing])
 def test_examples(module):
     assert doctest.testmod(module).failed == 0
+
+
+def test_nobody_is_timed_while_threads_of_the_last_side_are_busy(monkeypatch):
+    clock, busy = [0.0], iter([0.03, 0.03, 0.0005, 1.0])
+
+    def sleep(seconds):
+        clock[0] += next(busy)
+
+    monkeypatch.setattr(timing.time, "sleep", sleep)
+    monkeypatch.setattr(timing.time, "process_time", lambda: clock[0])
+    timing._rest()
+    assert list(busy) == [1.0]
 
 
 def test_sides_take_turns_and_the_first_call_of_a_block_does_not_count(monkeypatch):
@@ -182,10 +255,10 @@ def test_sides_take_turns_and_the_first_call_of_a_block_does_not_count(monkeypat
 
 
 def test_where_a_side_has_several_ways_the_fastest_counts_and_is_named(monkeypatch):
-    times = {("ours", "forward"): 3.0, ("ours", "infer"): 2.0, ("torch", ""): 5.0}
+    times = {("ours", "forward"): 3.0, ("ours", "infer"): 2.0, ("torch", ""): 5.0, ("openvino", ""): 4.0}
     monkeypatch.setattr(timing, "interleaved", lambda sides, seconds: {side: times[side] for side in sides})
-    columns = timing.race({"forward": None, "infer": None}, {"": None}, 1.0)
-    assert columns == {"ours_ms": 2.0, "ours_how": "infer", "torch_ms": 5.0}
+    columns = timing.race({"forward": None, "infer": None}, {"": None}, 1.0, {"openvino": None})
+    assert columns == {"ours_ms": 2.0, "ours_how": "infer", "torch_ms": 5.0, "openvino_ms": 4.0}
 
 
 # ---- what is measured
@@ -242,10 +315,10 @@ def test_students_ways_all_compute_the_same(monkeypatch):
 def test_one_bad_pixel_reaches_further_in_winograds_tiles_than_in_the_definition(monkeypatch):
     monkeypatch.setattr(outliers, "PLACES", range(4, 6))
     rows = {row["algorithm"]: row for row in outliers.table(SETTINGS)}
-    assert set(rows["im2col"]) == set(table.HEADINGS["outliers"])
-    assert rows["im2col"]["nan_outputs"] == 9 < rows["winograd4"]["nan_outputs"]
-    assert rows["im2col"]["error"] < 1e-5 < rows["winograd4"]["error"]
-    assert rows["im2col"]["finite_up_to"] == 1 < rows["winograd2"]["finite_up_to"] < rows["winograd4"]["finite_up_to"]
+    assert set(rows["direct"]) == set(table.HEADINGS["outliers"])
+    assert rows["direct"]["nan_outputs"] == 9 < rows["winograd4"]["nan_outputs"]
+    assert rows["direct"]["error"] < 1e-5 < rows["winograd4"]["error"]
+    assert rows["direct"]["finite_up_to"] == 1 < rows["winograd2"]["finite_up_to"] < rows["winograd4"]["finite_up_to"]
 
 
 def test_rounding_of_every_algorithm_is_small_and_not_zero(monkeypatch):
@@ -253,12 +326,12 @@ def test_rounding_of_every_algorithm_is_small_and_not_zero(monkeypatch):
     tiny = [shapes.Found("tiny", config, (16, 8, 8), False, ["CIFAR net"])]
     monkeypatch.setattr(accuracy, "all_convolutions", lambda: tiny)
     errors = {row.pop("algorithm"): row for row in accuracy.table(SETTINGS)}
-    assert set(errors) == {"winograd4", "winograd2", "direct", "im2col"} | ({"PyTorch"} if HAS_TORCH else set())
+    assert set(errors) == {"winograd4", "winograd2", "direct"} | ({"PyTorch"} if HAS_TORCH else set())
     for row in errors.values():
         assert row.pop("layer") == "tiny, batch 64"
         assert all(0 < error < 1e-4 for error in row.values()) and row["y_rms"] < row["y_max"]
-    assert set(errors["direct"]) == {"y_max", "y_rms", "dw_max", "dw_rms"} and len(errors["im2col"]) == 6
-    assert errors["im2col"]["y_rms"] < errors["winograd4"]["y_rms"]
+    assert set(errors["direct"]) == {"y_max", "y_rms", "dw_max", "dw_rms", "dx_max", "dx_rms"}
+    assert errors["direct"]["y_rms"] < errors["winograd4"]["y_rms"]
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="memory is measured on Linux only")
@@ -270,6 +343,95 @@ def test_an_array_that_lives_during_the_work_is_in_the_peak():
 
 def test_the_size_of_an_installation_includes_what_it_needs():
     assert installed_megabytes("minicnn") > installed_megabytes("numba") > installed_megabytes("llvmlite") > 10
+
+
+# ---- limits
+
+
+def test_multiply_adds_of_the_peak_are_all_made():
+    start, result = np.arange(limits.SUMS * VECTOR_WIDTH, dtype=np.float32), np.empty(limits.SUMS * VECTOR_WIDTH, np.float32)
+    limits.multiply_and_add(start, 3, np.float32(2), np.float32(1), result)
+    np.testing.assert_array_equal(result, 8 * start + 7)
+
+
+def test_all_of_the_array_is_read():
+    x, total = np.arange(8 * VECTOR_WIDTH, dtype=np.float32), np.empty(VECTOR_WIDTH, np.float32)
+    limits.add_up(x, total)
+    np.testing.assert_array_equal(total, x.reshape(-1, VECTOR_WIDTH).sum(axis=0))
+
+
+def test_limits_are_measured_with_one_thread_and_with_all(monkeypatch):
+    for name, value in {"ROUNDS": 10, "LEAST_BYTES": 2**16, "MOST_BYTES": 2**16}.items():
+        monkeypatch.setattr(limits, name, value)
+    measured = limits.measure_limits(2, 1)
+    assert min(measured.gflops, measured.gflops_one_thread, measured.bandwidth, measured.bandwidth_one_thread) > 0
+
+
+def test_the_last_cache_is_the_largest(tmp_path):
+    for k, size in enumerate(("48K", "2048K", "32M")):
+        (tmp_path / f"index{k}").mkdir()
+        (tmp_path / f"index{k}" / "size").write_text(f"{size}\n")
+    assert limits.last_cache_bytes(tmp_path) == 2**25 and limits.last_cache_bytes(tmp_path / "none") == 0
+
+
+def test_where_operations_or_bytes_are_not_known_there_is_no_limit():
+    assert rows.speed(None, 100, 1.0, LIMITS) == {"moved_mb": 1e-4}
+    assert set(rows.speed(100, None, 1.0, LIMITS)) == {"gflops"}
+
+
+# ---- networks, and other engines
+
+
+@pytest.fixture
+def small_network(monkeypatch):
+    """A workload's name for a network that takes no time, and no process that measures its memory."""
+    monkeypatch.setitem(workloads.NETWORKS, "small", models.lenet5)
+    for name in ("memory_columns", "compile_columns"):
+        monkeypatch.setattr(networks, name, lambda *arguments: {})
+
+
+def test_inference_is_raced_against_every_engine_that_is_installed(small_network):
+    row = networks._measure(Workload("small", 2), SETTINGS)
+    model = models.lenet5(rng=0)
+    moved = 4 * (2 * 28 * 28 + sum(parameter.value.size for parameter in model.parameters().values()) + 2 * 10)
+    assert row["moved_mb"] == pytest.approx(moved / 1e6) and row["share_of_limit"] > 0
+    for engine in ENGINES:
+        if importlib.util.find_spec(engine):
+            assert row[f"{engine}_ratio"] == pytest.approx(row[f"{engine}_ms"] / row["ours_ms"])
+        else:
+            assert row[f"{engine}_ms"] is None and f"{engine} is not installed" in row["note"]
+
+
+def test_a_training_step_moves_weights_and_momentum_twice_and_meets_no_other_engine(small_network):
+    row = networks._measure(Workload("small", 2, training=True), SETTINGS)
+    weights = sum(parameter.value.size for parameter in models.lenet5(rng=0).parameters().values())
+    assert row["moved_mb"] == pytest.approx((4 * (2 * 28 * 28 + 4 * weights) + 2 * 8) / 1e6)
+    assert all(row[f"{engine}_ms"] is None for engine in ENGINES)
+
+
+def test_an_engine_that_computes_something_else_is_not_timed(small_network, monkeypatch):
+    monkeypatch.setattr(engines, "ENGINES", {"openvino": lambda path, x, threads: lambda: np.zeros((len(x), 10))})
+    with pytest.raises(ValueError, match="do not compute the same"):
+        networks._measure(Workload("small", 2), SETTINGS)
+
+
+def test_engines_that_fail_are_noted_and_the_others_run(monkeypatch):
+    def missing(path, x, threads):
+        raise ImportError
+
+    def broken(path, x, threads):
+        raise RuntimeError("no such node")
+
+    works = {"a": missing, "b": broken, "c": lambda path, x, threads: lambda: Path(path).stat().st_size * threads}
+    monkeypatch.setattr(engines, "ENGINES", works)
+    with engines.other_engines(models.lenet5(rng=0), np.zeros((1, 1, 28, 28), np.float32), 2) as (calls, notes):
+        assert notes == ["a is not installed", "b: RuntimeError: no such node"] and calls["c"]() > 0
+
+
+def test_baselines_that_are_not_the_newest_are_noted():
+    versions = {"torch": "2.0.1+cpu", "onnxruntime": "99.0", "openvino": None}
+    (note,) = machine.older_baselines(versions)
+    assert note.startswith("torch 2.0.1+cpu is installed, and the comparison is with torch>=")
 
 
 # ---- processes of their own

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from convolution_cases import Case, check, is_channels_last, random_case, threads
 
 from minicnn.kernels import reference
-from minicnn.kernels.convolution import depthwise
+from minicnn.kernels.convolution import choice, depthwise
 from minicnn.kernels.convolution import dispatch as conv
 from minicnn.kernels.geometry import ConvGeometry, same_pads
-from minicnn.kernels.simd.vectors import LANES
-from minicnn.runtime.workers import get_threads, set_threads
+from minicnn.kernels.simd.vectors import VECTOR_WIDTH
 
 
 def gradients(dy, x, w, *how):
@@ -40,22 +40,6 @@ def test_backward_worked_by_hand_at_stride_two():
     np.testing.assert_array_equal(dw.ravel(), [2 * 1 + 3 * 3, 2 * 2 + 3 * 4, 2 * 3 + 3 * 5])
 
 
-def test_a_stride_of_two_deals_even_and_odd_rows_and_columns_to_four_pictures():
-    plan = depthwise.plan_forward(ConvGeometry((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 8, 8, LANES)
-    picture = 5 * 5  # vectors: a row and a column more than y has, for the filter's last taps
-    places, offsets = plan.x.places.reshape(8, 8) // LANES, plan.offsets[:9].reshape(3, 3) // LANES
-    assert plan.shape == (4, 4) and plan.sizes[0] == 4 * picture * LANES
-    assert places[0, :4].tolist() == [0, picture, 1, picture + 1]  # even, odd, even, odd column of the even rows
-    assert places[3, :2].tolist() == [2 * picture + 5, 3 * picture + 5]  # the second odd row
-    assert offsets.tolist() == [[0, 25, 1], [50, 75, 51], [5, 30, 6]]  # as the taps go
-
-
-def test_the_gradient_of_stride_two_is_made_in_four_pictures_of_the_taps_that_reach_them():
-    plan = depthwise.plan_backward(ConvGeometry((3, 3), (2, 2), (0, 1, 0, 1), (1, 1)), 8, 8, LANES)
-    assert plan.shape == (4, 4)
-    assert np.argsort(plan.w.places).tolist() == [0, 2, 6, 8, 1, 7, 3, 5, 4] and plan.first_taps.tolist() == [0, 4, 6, 8, 9]
-
-
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(7, 7), (8, 8), (5, 9), (1, 1), (2, 3)])
@@ -79,26 +63,70 @@ def test_any_kernel_stride_padding_and_dilation(seed):
     compare(x, w, rng.standard_normal(C) if seed % 2 else None, *how, C)
 
 
-@pytest.mark.parametrize("channels", [1, LANES - 1, LANES, LANES + 1, 2 * LANES, 3 * LANES - 3])
+@pytest.mark.parametrize("channels", [1, 15, 16, 17, 32, 40, 65, 130])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [(3, 5), (4, 4), (9, 7)])  # fewer pixels than a block of the transposition, as many, more
-def test_full_blocks_of_channels_and_what_is_left_of_them(channels, stride, size):
+@pytest.mark.parametrize("size", [(3, 5), (4, 4), (9, 7), (2, 1)])  # fewer pixels than have sums together, as many, more
+def test_whole_vectors_of_channels_and_what_is_left_of_them(channels, stride, size):
     rng = np.random.default_rng(channels)
     x, w, b = (rng.standard_normal(shape) for shape in ((3, channels, *size), (channels, 1, 3, 3), (channels,)))
-    compare(x, w, b, (stride, stride), (1, 1, 1, 1), (1, 1), channels)
+    check(Case(x, w, b, ((stride, stride), (1, 1, 1, 1), (1, 1), channels)), "depthwise")
 
 
-def test_more_samples_than_groups_that_add_up_the_gradient():
-    rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((depthwise.GROUPS + 3, 2, 5, 5)), rng.standard_normal((2, 1, 3, 3))
-    compare(x, w, None, (1, 1), (1, 1, 1, 1), (1, 1), 2)
+@pytest.mark.parametrize("seed", range(20))
+def test_vectors_of_channels_and_any_geometry(seed):
+    case = random_case(seed, 1, 1, groups=(2, 17, 33)[seed % 3])
+    check(case, "depthwise")
+    check(case.astype(np.float32), "depthwise", tolerance=1e-4)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"NUMBERS_PER_PIECE": 1},
+        {"NUMBERS_PER_PIECE": 300},
+        {"NUMBERS_PER_PIECE": 1 << 30},
+        {"PIXELS_PER_SUM": 1},
+        {"PIXELS_PER_SUM": 1 << 30},
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_results_do_not_depend_on_how_the_work_is_divided(limits, count, monkeypatch):
+    monkeypatch.setattr(choice, "SHORT", dict.fromkeys(choice.SHORT, 0))  # nothing is too short to share
+    for limit, value in limits.items():
+        monkeypatch.setattr(depthwise, limit, value)
+    with threads(count):
+        for seed, C in enumerate((3, 17, 40)):
+            for N in (1, 5):
+                case = random_case(30 + seed, 1, 1, groups=C)
+                check(case._replace(x=np.concatenate([case.x[:1]] * N)), "depthwise")
+
+
+def test_a_range_of_channels_is_filled_and_nothing_beside_it():
+    for C in (3, 17, 32):
+        x, w, b, how = random_case(7, 1, 1, groups=C)
+        geometry = ConvGeometry(w.shape[2:], *how[:3])
+        y = reference.conv2d_forward(x, w, b, *how)
+        maps = np.full((*y.shape[:1], *y.shape[2:], C + 9), np.nan)
+        depthwise.prepare(x.shape, w, b, geometry, (-1, 1))(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), maps, 4)
+        np.testing.assert_allclose(maps[..., 4 : 4 + C].transpose(0, 3, 1, 2), np.clip(y, -1, 1), atol=1e-12)
+        assert np.isnan(maps[..., :4]).all() and np.isnan(maps[..., 4 + C :]).all()
+
+
+def test_one_wrong_pixel_spoils_the_windows_that_see_it_and_no_others():
+    for C in (2, 18):
+        x, w = np.zeros((1, C, 6, 9)), np.ones((C, 1, 2, 2))
+        x[0, C - 1, 2, 3] = np.nan
+        y = conv.conv2d_forward(x, w, None, (1, 1), (1, 1, 1, 1), (1, 1), C)
+        spoiled = np.zeros(y.shape, bool)
+        spoiled[:, C - 1, 2:4, 3:5] = True
+        np.testing.assert_array_equal(np.isnan(y), spoiled)
 
 
 def test_the_clip_is_applied_and_nan_stays_in_every_lane():
-    x = np.zeros((1, LANES + 2, 4, 4), np.float32)
-    x[0, :, 1, 1] = np.arange(LANES + 2) - 5
+    x = np.zeros((1, VECTOR_WIDTH + 2, 4, 4), np.float32)
+    x[0, :, 1, 1] = np.arange(VECTOR_WIDTH + 2) - 5
     x[0, 3, 2, 2] = np.nan
-    w, how = np.ones((LANES + 2, 1, 1, 1), np.float32), ((1, 1), (0, 0, 0, 0), (1, 1), LANES + 2)
+    w, how = np.ones((VECTOR_WIDTH + 2, 1, 1, 1), np.float32), ((1, 1), (0, 0, 0, 0), (1, 1), VECTOR_WIDTH + 2)
     y = conv.conv2d_forward(x, w, None, *how, clip=(0, 6))
     np.testing.assert_array_equal(y, np.where(np.isnan(x), x, np.clip(x, 0, 6)))
     assert np.isnan(y).sum() == 1
@@ -111,7 +139,9 @@ def test_the_fast_kernel_is_really_taken(monkeypatch):
         monkeypatch.setattr(depthwise, name, lambda *args, name=name, original=original: taken.append(name) or original(*args))
     x, w = np.ones((1, 4, 3, 3)), np.ones((4, 1, 3, 3))
     how = (1, 1), (1, 1, 1, 1), (1, 1), 4
-    gradients(conv.conv2d_forward(x, w, None, *how), x, w, *how)
+    y = conv.conv2d_forward(x, w, None, *how)
+    dx, _ = gradients(y, x, w, *how)
+    assert is_channels_last(y) and is_channels_last(dx)
     assert taken == ["prepare", "backward_input", "backward_weights"]
 
 
@@ -121,21 +151,21 @@ def test_several_filters_a_channel_are_a_grouped_convolution():
 
 
 @pytest.mark.parametrize("N", [1, 5])
-def test_results_do_not_depend_on_the_number_of_threads_to_the_bit(N):
-    rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((N, 7, 13, 11), np.float32), rng.standard_normal((7, 1, 3, 3), np.float32)
-    how = (2, 2), (0, 1, 1, 1), (1, 1), 7
-    before, results = get_threads(), []
-    try:
-        for threads in (1, 2, 3, 2):
-            set_threads(threads)
+@pytest.mark.parametrize("C", [7, 40])
+def test_the_number_of_threads_changes_no_bit_of_maps_and_dw_repeats(N, C, monkeypatch):
+    monkeypatch.setattr(choice, "SHORT", dict.fromkeys(choice.SHORT, 0))
+    rng, results = np.random.default_rng(0), []
+    x, w = rng.standard_normal((N, C, 13, 11), np.float32), rng.standard_normal((C, 1, 3, 3), np.float32)
+    how = (2, 2), (0, 1, 1, 1), (1, 1), C
+    for count in (1, 2, 3, 8):
+        with threads(count):
             y = conv.conv2d_forward(x, w, None, *how)
             results.append((y, *gradients(y, x, w, *how)))
-    finally:
-        set_threads(before)
-    for other in results[1:]:
-        for a, b in zip(results[0], other, strict=True):
-            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(gradients(y, x, w, *how)[1], results[-1][2])
+    for y, dx, dw in results[1:]:
+        np.testing.assert_array_equal(y, results[0][0])
+        np.testing.assert_array_equal(dx, results[0][1])
+        np.testing.assert_allclose(dw, results[0][2], rtol=1e-4, atol=1e-4)
 
 
 def test_nothing_of_an_earlier_call_is_left_in_the_workspace():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from minicnn.gradcheck import check_layer
-from minicnn.kernels import norm, reference
+from minicnn.kernels import norm, reference, textbook
 from minicnn.layers import BatchNorm1d, BatchNorm2d
+from minicnn.runtime.workers import get_threads, set_threads
 
 rng = np.random.default_rng(0)
 PICTURES = 3 + 2 * rng.standard_normal((3, 4, 5, 2))
@@ -164,6 +165,51 @@ def test_float32_statistics_are_those_of_the_numbers_and_not_of_rounded_sums():
     _, mean, variance = norm.batch_norm_forward(x, np.ones(1, np.float32), np.zeros(1, np.float32), 1e-5)
     assert mean == pytest.approx(x.mean(dtype=np.float64), rel=1e-12)
     assert variance == pytest.approx(x.var(dtype=np.float64), rel=1e-9)
+
+
+def test_a_first_value_far_from_all_others_does_not_spoil_the_variance():
+    x = np.random.default_rng(1).standard_normal((1000, 1))
+    x[0] = 1e8
+    _, mean, variance = norm.batch_norm_forward(x, np.ones(1), np.zeros(1), 1e-5)
+    assert np.allclose(mean, x.mean(), rtol=1e-13) and np.allclose(variance, x.var(), rtol=1e-12)
+    x[0] = 1000  # more than all others together, and not so much that nothing else counts
+    _, mean, variance = norm.batch_norm_forward(x, np.ones(1), np.zeros(1), 1e-5)
+    assert np.allclose(mean, x.mean(), rtol=1e-12) and np.allclose(variance, x.var(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16, 200])
+def test_any_number_of_threads_gives_the_same_bits(channels):
+    x, dy = np.random.default_rng(1).standard_normal((2, 6, channels, 25, 31), np.float32)
+    results, before = [], get_threads()
+    try:
+        for count in (1, 2, 3):
+            set_threads(count)
+            layer = BatchNorm2d(channels).train()
+            arrays = (
+                layer.forward(x),
+                layer.backward(dy),
+                layer.gamma.grad,
+                layer.beta.grad,
+                layer.running_mean,
+                layer.running_var,
+            )
+            results.append([array.tobytes() for array in arrays])
+    finally:
+        set_threads(before)
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("pixels", [1, 2, norm.BLOCK_ROWS - 1, norm.BLOCK_ROWS, 8 * norm.BLOCK_ROWS + 3, 64 * norm.BLOCK_ROWS])
+@pytest.mark.parametrize("channels", [1, 24, norm.SHORT_ROW])
+def test_short_rows_and_last_blocks_count_like_all_others(pixels, channels):
+    x, dy = np.random.default_rng(pixels).standard_normal((2, 2, channels, 1, pixels))
+    gamma, beta = np.random.default_rng(2).standard_normal((2, channels))
+    fast, simple = (module.batch_norm_forward(x, gamma, beta, 1e-5) for module in (norm, textbook))
+    for ours, theirs in zip(fast, simple, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+    fast, simple = (module.batch_norm_backward(dy, x, gamma, *simple[1:], 1e-5) for module in (norm, textbook))
+    for ours, theirs in zip(fast, simple, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 def test_a_constant_channel_becomes_beta():

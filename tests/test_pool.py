@@ -9,8 +9,9 @@ import pytest
 
 from minicnn.gradcheck import check_layer
 from minicnn.kernels import pool, reference
-from minicnn.kernels.simd.vectors import LANES
-from minicnn.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from minicnn.kernels.layout import channels_last
+from minicnn.layers import AdaptiveAvgPool2d, AvgPool2d, FractionalMaxPool2d, GlobalAvgPool2d, MaxPool2d
+from minicnn.runtime import get_threads, set_threads
 
 
 def picture(*rows):
@@ -187,10 +188,10 @@ def test_nan_survives_averages(layer):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("channels", [3, LANES, LANES + 5])
+@pytest.mark.parametrize("channels", [3, 16, 37])
 @pytest.mark.parametrize("size", [(2, 2), (6, 8), (7, 8), (9, 35)])
-def test_many_channels_have_loops_of_their_own(size, channels, dtype):
-    """They find the same winners: of equals the first, and a NaN before all others."""
+def test_any_number_of_channels_has_the_same_winners(size, channels, dtype):
+    """Of equals the first, and a NaN before all others: with channels that fill vectors and with the rest."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 4, (2, channels, *size)).astype(dtype)
     x[0, 1, 1, 0], x[1, 2, 0, 1], x[1, -1, :2, :2] = np.nan, np.nan, np.nan
@@ -219,7 +220,7 @@ def test_gradients_match_numeric_ones(kernel, stride, pad, ceil_mode, shape):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_fast_kernels_agree_with_the_reference_loops(dtype):
     for number, (kernel, stride, pad, ceil_mode, (N, C, H, W)) in enumerate(geometries()):
-        shape = (N, C if number % 2 else LANES + C, H, W)
+        shape = (N, C if number % 2 else 16 + C, H, W)
         x = np.random.default_rng(1).integers(-4, 5, shape).astype(dtype)  # many ties
         layer = MaxPool2d(kernel, stride, pad, ceil_mode)
         where, size, picture_size = (kernel, stride, layer.geometry(shape).pads), layer.output_shape(shape)[2:], shape[2:]
@@ -246,10 +247,61 @@ def test_a_window_of_more_places_than_a_byte_can_count():
     assert layer.backward(np.ones((1, 1, 1, 1))).argmax() == x.argmax()
 
 
-def test_arrays_that_are_not_contiguous_are_read_right():
-    x = distinct((3, 2, 6, 8)).transpose(0, 1, 3, 2)
-    for layer in (MaxPool2d(2), AvgPool2d(3, 2, 1), GlobalAvgPool2d()):
-        assert np.array_equal(layer.forward(x), layer.forward(x.copy()))
+def name_of(layer):
+    return "-".join(map(str, (type(layer).__name__, *layer.config().values())))
+
+
+def is_channels_last(x):
+    return np.shares_memory(channels_last(x), x)
+
+
+def every_other(a):
+    """The same numbers with gaps between them."""
+    return np.repeat(a, 2, axis=-1)[..., ::2]
+
+
+def some_pools():
+    return [MaxPool2d(3, 2, 1), MaxPool2d(1, 2), AvgPool2d(3, 2, 1), AdaptiveAvgPool2d(3), FractionalMaxPool2d(1.5, rng=0)]
+
+
+@pytest.mark.parametrize("layer", [*some_pools(), GlobalAvgPool2d()], ids=name_of)
+def test_arrays_are_read_right_in_any_order_of_memory(layer):
+    x, results = distinct((3, 5, 7, 8)), []
+    dy = np.random.default_rng(1).standard_normal(layer.output_shape(x.shape))
+    for order in (lambda a: a, np.asfortranarray, lambda a: np.moveaxis(np.moveaxis(a, 1, -1).copy(), -1, 1), every_other):
+        layer.rng = np.random.default_rng(0)
+        y = layer.train().forward(order(x))
+        results.append((y, layer.backward(order(dy)), layer.eval().forward(order(x))))
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("layer", some_pools(), ids=name_of)
+def test_maps_and_their_gradients_lie_in_memory_with_channels_last(layer):
+    x = distinct((2, 5, 7, 8))
+    y = layer.train().forward(x)
+    assert is_channels_last(y) and is_channels_last(layer.backward(y))
+    assert is_channels_last(layer.eval().forward(x))
+
+
+def test_the_gradient_below_a_global_average_has_channels_last():
+    layer = GlobalAvgPool2d().train()
+    assert is_channels_last(layer.backward(layer.forward(distinct((2, 5, 7, 8)))))
+
+
+@pytest.mark.parametrize("layer", [*some_pools(), GlobalAvgPool2d()], ids=name_of)
+def test_one_picture_is_shared_among_threads_without_a_difference(layer):
+    x, results, before = distinct((1, 5, 7, 8)), [], get_threads()
+    try:
+        for threads in (1, 3, 7):
+            set_threads(threads)
+            layer.rng = np.random.default_rng(0)
+            y = layer.train().forward(x)
+            results.append((y, layer.backward(np.cos(y))))
+    finally:
+        set_threads(before)
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
 def test_nothing_is_remembered_in_inference_and_one_byte_an_output_in_training():

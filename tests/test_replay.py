@@ -215,7 +215,7 @@ def test_another_shape_type_algorithm_or_number_of_threads_is_no_case_for_the_re
         check(x)
     assert is_recorded(net)
     usual = net.forward(small[0])
-    set_algorithm(net, "reference")  # im2col is what some processors choose here by themselves
+    set_algorithm(net, "reference")  # which no network chooses by itself
     for x in small[:PASSES]:
         check(x)
     assert not np.array_equal(net.forward(small[0]), usual)  # other sums: the recording has not been run

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from convolution_cases import CHANNELS, Case, check, everything, threads
 
 from minicnn.kernels import reference
 from minicnn.kernels.convolution import choice as algorithm
@@ -13,7 +14,6 @@ from minicnn.kernels.convolution.choice import choose_algorithm
 from minicnn.kernels.convolution.winograd_transforms import F2, F4
 from minicnn.kernels.geometry import ConvGeometry
 from minicnn.layers import Conv2d
-from minicnn.runtime.workers import get_threads, set_threads
 
 TRANSFORMS = {"winograd2": F2, "winograd4": F4}
 
@@ -59,6 +59,9 @@ def test_in_one_dimension_and_in_fractions_it_is_the_convolution_exactly(transfo
         {"C": 16, "F": 24, "H": 7, "W": 21},  # channels eight at a time
         {"N": 1, "C": 600, "F": 3, "H": 5, "W": 6},  # more channels than go through a transform at a time
         {"N": 1, "C": 1, "F": 1, "H": 70, "W": 130},
+        {"N": 2, "C": 17, "F": 15, "H": 1, "W": 1},  # one pixel, in the corner of its tile
+        {"N": 2, "C": 16, "F": 16, "H": 1, "W": 12, "pads": (2, 0, 0, 2)},
+        {"N": 1, "C": 17, "F": 18, "H": 10, "W": 10, "pads": (0, 0, 0, 0)},  # windows that need no copy
     ],
 )
 def test_it_agrees_with_the_definition(name, shape):
@@ -85,33 +88,58 @@ def test_in_float32_it_loses_few_digits(name, bound):
         assert np.abs(gradient - expected).max() < bound * np.abs(expected).max()
 
 
-def test_results_do_not_depend_on_how_the_work_is_cut_into_blocks(monkeypatch):
-    x, w, b, how = case(N=3, C=20, F=18, H=13, W=22)
-    y = conv.conv2d_forward(x, w, b, *how, algorithm="winograd4")
-    before = y, *backward(y, x, w, how, algorithm="winograd4")
-    monkeypatch.setattr(winograd, "BLOCK", 1)
-    monkeypatch.setattr(winograd, "CORRELATED", 1)
-    for array, same in zip(
-        (conv.conv2d_forward(x, w, b, *how, algorithm="winograd4"), *backward(y, x, w, how, algorithm="winograd4")),
-        before,
-        strict=True,
-    ):
-        np.testing.assert_allclose(array, same, rtol=1e-10, atol=1e-10)
+@pytest.mark.parametrize("C", CHANNELS)
+@pytest.mark.parametrize("F", CHANNELS)
+def test_any_number_of_channels_and_filters(C, F):
+    rng = np.random.default_rng(C + F)
+    x, w, b, how = case(N=1, C=C, F=F, H=6, W=7, pads=tuple(rng.integers(0, 4, 4).tolist()), seed=C + F)
+    check(Case(x, w, b, how), "winograd4" if (C + F) % 2 else "winograd2", tolerance=1e-10)
 
 
-def test_the_weight_gradient_repeats_to_the_bit_and_any_number_of_threads_gives_the_same_numbers(monkeypatch):
+LIMITS = {
+    "a tile at a time": {"NUMBERS_PER_BLOCK": 1, "TILES_PER_BLOCK": 1, "TILES_PER_SUM": 1},
+    "some tiles at a time": {"NUMBERS_PER_BLOCK": 1, "TILES_PER_BLOCK": 7, "TILES_PER_SUM": 7},
+    "all tiles at a time": {"NUMBERS_PER_BLOCK": 1 << 20, "TILES_PER_SUM": 1 << 30},
+    "threads share filters, not tiles": {"TILES_PER_BLOCK": 1 << 30, "NARROW": 0},
+    "filters are not kept": {"LARGE": 0, "MANY": 0, "TILES_PER_BLOCK": 1},
+    "filters are not kept, and shared": {"LARGE": 0, "MANY": 0, "TILES_PER_BLOCK": 1 << 30, "NARROW": 0},
+}
+
+
+@pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_results_do_not_depend_on_how_the_work_is_divided(name, limits, count, monkeypatch):
     monkeypatch.setattr(algorithm, "SHORT", dict.fromkeys(algorithm.SHORT, 0))  # nothing is too short to share
-    x, w, _, how = case(N=4, C=24, F=16, H=17, W=16, dtype=np.float32)
-    threads, results = get_threads(), []
-    try:
-        for n in (1, 2, 3):
-            set_threads(n)
-            results.append(backward(x[:, :16].copy(), x, w, how, algorithm="winograd4")[1])
-            np.testing.assert_array_equal(backward(x[:, :16].copy(), x, w, how, algorithm="winograd4")[1], results[-1])
-    finally:
-        set_threads(threads)
-    for other in results[1:]:
-        np.testing.assert_allclose(other, results[0], rtol=1e-4, atol=1e-4 * np.abs(results[0]).max())
+    for limit, value in limits.items():
+        monkeypatch.setattr(winograd, limit, value)
+    with threads(count):
+        for N, C, F, H, W in ((3, 20, 18, 13, 22), (1, 3, 70, 5, 6), (1, 17, 150, 3, 9)):
+            x, w, b, how = any_case = Case(*case(N, C, F, H, W))
+            check(any_case, name, tolerance=1e-10)
+            planned = conv.PlannedConvolution(w, b, 1, (-1, 1), name)
+            convolve = planned.plan(x, ConvGeometry((3, 3), *how[:3]))
+            for _ in range(2):  # with filters that are made, and that are kept
+                maps = np.full((N, H, W, F + 3), np.nan)
+                y = convolve(x, maps, 2)
+                np.testing.assert_allclose(
+                    y, np.clip(conv.conv2d_forward(x, w, b, *how, algorithm="textbook"), -1, 1), atol=1e-11
+                )
+                assert np.isnan(maps[..., :2]).all() and np.isnan(maps[..., 2 + F :]).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 24, 16, 17, 16), (1, 17, 40, 9, 9)])
+def test_the_number_of_threads_changes_no_bit_of_maps_and_the_weight_gradient_repeats(shape, monkeypatch):
+    monkeypatch.setattr(algorithm, "SHORT", dict.fromkeys(algorithm.SHORT, 0))
+    any_case, results = Case(*case(*shape, dtype=np.float32)), []
+    for count in (1, 2, 3, 8):
+        with threads(count):
+            results.append(everything(any_case, "winograd4"))
+            np.testing.assert_array_equal(everything(any_case, "winograd4")[2], results[-1][2])
+    for y, dx, dw, _ in results[1:]:
+        np.testing.assert_array_equal(y, results[0][0])
+        np.testing.assert_array_equal(dx, results[0][1])
+        np.testing.assert_allclose(dw, results[0][2], rtol=1e-4, atol=1e-4 * np.abs(results[0][2]).max())
 
 
 def test_bias_and_clip_are_applied_on_the_way_out_and_nan_is_not_hidden():
@@ -149,9 +177,9 @@ def test_depthwise_is_chosen_where_each_channel_has_its_own_filter():
 
 def test_an_algorithm_that_is_wanted_is_taken_where_it_is_able_and_nowhere_else():
     assert choice(wanted="winograd2", dtype=np.float64) == "winograd2"
-    assert choice(wanted="winograd2", stride=2) == "im2col"
-    assert choice(wanted="im2col") == choice(wanted="im2col", groups=64) == "im2col"
-    assert choice(wanted="direct", step="dx") == "winograd4"
+    assert choice(wanted="winograd2", stride=2) == choice(wanted="depthwise", stride=2) == "direct"
+    assert choice(wanted="winograd2", groups=64) == "depthwise" and choice(wanted="depthwise") == "winograd4"
+    assert choice(wanted="direct") == choice(wanted="direct", groups=64) == choice(wanted="direct", step="dx") == "direct"
     assert choice(wanted="reference") == "reference" and choice(wanted="textbook") == "textbook"
     assert choice() == "winograd4"
 
@@ -159,5 +187,5 @@ def test_an_algorithm_that_is_wanted_is_taken_where_it_is_able_and_nowhere_else(
 def test_a_layer_in_float64_keeps_to_the_exact_path():
     layer, x = Conv2d(16, 16, 3, pad=1, rng=0).astype(np.float64), np.random.default_rng(1).standard_normal((4, 16, 32, 32))
     y = layer.forward(x)
-    layer.algorithm = "im2col"
+    layer.algorithm = "direct"
     np.testing.assert_array_equal(layer.forward(x), y)

@@ -46,7 +46,7 @@ from minicnn.training import LayerMonitor, Trainer, range_test, sanity_check
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))  # for the benchmarks, which are not installed
-from benchmarks.zoo import filled  # noqa: E402
+from benchmarks.pages import filled  # noqa: E402
 
 PAGE = HERE.parent / "training.md"
 FIGURES = HERE.parent / "figures"

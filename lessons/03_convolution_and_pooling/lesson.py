@@ -415,7 +415,7 @@ pictures = rng.standard_normal((2, channels, side, side)).astype(np.float32)
 exact = Conv2d(channels, channels, 3, pad=1, rng=1).astype(np.float64).eval().forward(pictures.astype(np.float64))
 errors = {}
 print(f"\n2 x {channels} maps of {side} x {side} to {channels} maps, float32:")
-for name in ("textbook", "im2col", "direct", "winograd2", "winograd4"):
+for name in ("textbook", "direct", "winograd2", "winograd4"):
     layer.algorithm = name
     milliseconds = 1000 * seconds(lambda: layer.forward(pictures))
     errors[name] = float(np.sqrt(np.mean((layer.forward(pictures) - exact) ** 2)) / exact.std())
@@ -726,8 +726,8 @@ right.add_patch(Rectangle((bounds[0] - 0.5, bounds[0] - 0.5), size, size, fill=F
 right.set_title(f"how much each pixel counts for {cut} (bright: much)", fontsize=9)
 save(figure, HERE, "receptive_fields")
 outside = {"the usual kernels": strength[~seen].max()}
-set_algorithm(lower, "im2col")
-outside["im2col"] = gradients_of_a_unit()[~seen].max()
+set_algorithm(lower, "direct")
+outside["direct"] = gradients_of_a_unit()[~seen].max()
 order = np.sort(strength[seen])[::-1].cumsum() / strength.sum()
 half = (np.searchsorted(order, 0.5) + 1) / seen.sum()
 print(f"\n{cut}: half of the squared gradient lies in {half:.0%} of the field")
@@ -736,7 +736,7 @@ for title, largest in outside.items():
 
 # %% [markdown]
 # Outside of the field there should be nothing. With the usual kernels there is a trace: those for 3 x 3 filters are Winograd's,
-# whose tiles are sums and differences that cancel but for rounding. With im2col it is exactly 0.
+# whose tiles are sums and differences that cancel but for rounding. With direct convolution it is exactly 0.
 #
 # Inside, it looks like a bell, and it is one for the reason that makes sums of dice bell-shaped: the field of $n$ layers is the
 # convolution of $n$ small boxes. The boxes' widths add up, but only their *variances* make the bell, so the bell widens with

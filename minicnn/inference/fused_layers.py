@@ -20,6 +20,7 @@ from ..kernels.convolution import inverted_residual
 from ..kernels.convolution.choice import is_short_work
 from ..kernels.convolution.dispatch import PlannedConvolution
 from ..kernels.elementwise import NO_CLIP
+from ..kernels.layout import channels_first, channels_last
 from ..layers.base import Layer, Parameter
 from ..layers.containers import Concat, Sequential
 from ..layers.conv import Conv2d
@@ -49,20 +50,21 @@ class FusedConv2d(Conv2d):
         if norm is not None:
             scale = norm.gamma.value / np.sqrt(norm.running_var.astype(np.float64) + norm.eps)
             w, b = w * scale[:, None, None, None], (b - norm.running_mean) * scale + norm.beta.value
-        self.w.value = w.astype(conv.w.value.dtype)
+        side_by_side = np.ascontiguousarray(w.transpose(2, 3, 1, 0), conv.w.value.dtype)  # as vectors of filters want them
+        self.w.value = side_by_side.transpose(3, 2, 0, 1)
         self.b.value = np.broadcast_to(b, self.out_channels).astype(conv.w.value.dtype)
         self.clip = clip
         self.freeze()
         self._convert(self.w.value.dtype)
 
-    def forward(self, x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-        """``y``, if given, is a contiguous array for the result; within `gathering` it is filled only when the block ends."""
+    def forward(self, x: np.ndarray, maps: np.ndarray | None = None, first: int = 0) -> np.ndarray:
+        """With ``maps`` (N, OH, OW, channels), y becomes their channels from ``first`` on: `PlannedConvolution.plan`."""
         _refuse_training(self)
         convolve = self._planned.cached_plan(x)
         if convolve is None:
             self.check_input(x, ndim=4)
             convolve = self._planned.plan(x, self.geometry(x.shape))
-        return convolve(x, y)
+        return convolve(x, maps, first)
 
     @Conv2d.algorithm.setter
     def algorithm(self, name: str | None) -> None:
@@ -94,14 +96,15 @@ class FusedConcat(Concat):
         y_shape, is_short = self._plans.get(plan_key(x)) or self._plan(x)
         if y_shape is None:
             return super().forward(x)
-        y = new_array(y_shape, x.dtype)
+        N, C, H, W = y_shape
+        x, maps = channels_last(x), new_array((N, H, W, C), x.dtype)
         with serial_if(is_short):
-            if len(x) == 1:
+            if N == 1:
                 with gathering():
-                    self._fill(y, x)
+                    self._fill(maps, x)
             else:
-                parallel_for(len(x), lambda start, stop: [self._fill(y[n : n + 1], x[n : n + 1]) for n in range(start, stop)])
-        return y
+                parallel_for(N, lambda start, stop: [self._fill(maps[n : n + 1], x[n : n + 1]) for n in range(start, stop)])
+        return channels_first(maps)
 
     def _plan(self, x: np.ndarray) -> tuple[tuple[int, ...] | None, bool]:
         """The shape of y, and whether the work is too short for several threads.
@@ -113,16 +116,18 @@ class FusedConcat(Concat):
         self._plans[plan_key(x)] = plan = shape, is_short_work(self.multiply_adds(x.shape))
         return plan
 
-    def _fill(self, y: np.ndarray, x: np.ndarray) -> None:
-        """Write y (1, C_1 + C_2 + ..., H, W) of one picture x."""
-        end = 0
+    def _fill(self, maps: np.ndarray, x: np.ndarray) -> None:
+        """Write the maps (1, H, W, C_1 + C_2 + ...) of one picture x, both channels last."""
+        first = 0
         for conv in self.branches.values():
-            begin, end = end, end + conv.out_channels
-            conv.forward(x, y[:, begin:end])
+            conv.forward(channels_first(x), maps, first)
+            first += conv.out_channels
 
 
 class FusedInvertedResidual(Layer):
     """An inverted residual block in one kernel, ``kernels.convolution.inverted_residual``: y = project(depthwise(expand(x))).
+
+    With a shortcut x is added, and ``project`` clips nothing.
 
     Parameters
     ----------
@@ -143,7 +148,7 @@ class FusedInvertedResidual(Layer):
         _refuse_training(self)
         is_short, run = self._plans.get(plan_key(x)) or self._plan(x)
         with serial_if(is_short):
-            return run(np.ascontiguousarray(x))
+            return channels_first(run(channels_last(x)))
 
     def _plan(self, x: np.ndarray) -> tuple[bool, Callable[[np.ndarray], np.ndarray]]:
         """Whether the work is too short for several threads, and the function from x to y."""

@@ -97,6 +97,8 @@ def _as_one_layer(layer: Layer) -> Layer:
     if any(conv.algorithm for conv in convolutions):  # somebody wants to see them one by one
         return layer
     *expand, depthwise, project = convolutions
+    if shortcut and project.clip != NO_CLIP:  # which the shortcut is not to be part of
+        return layer
     is_pointwise = all(
         conv.groups == 1 and conv.geometry((1, conv.in_channels, 1, 1)).is_pointwise for conv in (*expand, project)
     )

@@ -117,7 +117,7 @@ class Replayer:
         else:
             recorded = latest["recorded"]
             has_run = recorded is not None and recorded.run(steps, x)
-        return (recorded.y.copy(), steps[len(recorded.steps) :]) if has_run else (x, steps)
+        return (recorded.y.copy(order="K"), steps[len(recorded.steps) :]) if has_run else (x, steps)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _record(steps: list[Step], x: np.ndarray) -> _RecordedSteps | None:
         lowest.append(step)
     if not lowest or multiply_adds > MAX_MULTIPLY_ADDS:
         return None
-    x, size = x.copy(order="C"), 0
+    x, size = x.copy(order="K"), 0
     for _ in range(2):  # the first time shows how large the tape's buffers must be
         tape, y = Tape(size), x
         with using(Taping(current(), tape)):

@@ -4,6 +4,8 @@ Each computes the equation in its docstring, a line of NumPy; what is added to t
 threads. Backward works from y = f(x), not from x: y is what the layer above remembers anyway, and each slope but that of GELU
 can be read from it. The comparisons are arranged so that a NaN in x fails them and is passed on to y, and from y to dx, and no
 ``fastmath`` lets the compiler assume that there are none. Where the slope is 0 by definition, dx is 0 whatever dy is.
+
+Maps are gone through in the order of their memory; results lie channels last if any of the inputs does (see ``layout``).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 
 from ..runtime.compilation import loop
 from ..runtime.parallel import new_array, parallel_for, serial_if
+from .layout import channels_first, channels_last, contiguous, is_channels_last
 
 NO_CLIP = (-math.inf, math.inf)  # (low, high) of min(max(y, low), high)
 
@@ -26,86 +29,87 @@ CACHED_ELEMENTS = 1 << 12  # what is gone over several times stays in the first-
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
     """y = max(x, 0), of x's shape and dtype."""
-    return _forward(_relu, x)
+    return _apply(_relu, x)
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy where y > 0, else 0."""
-    return _backward(_relu_gradient, dy, y)
+    return _apply(_relu_gradient, dy, y)
 
 
 def relu6_forward(x: np.ndarray) -> np.ndarray:
     """y = min(max(x, 0), 6)."""
-    return _forward(_relu6, x, 6)
+    return _apply(_relu6, x, constants=(6,))
 
 
 def relu6_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy where 0 < y < 6, else 0."""
-    return _backward(_relu6_gradient, dy, y, 6)
+    return _apply(_relu6_gradient, dy, y, constants=(6,))
 
 
 def leaky_relu_forward(x: np.ndarray, slope: float) -> np.ndarray:
     """y = x where x > 0, else slope * x."""
-    return _forward(_leaky_relu, x, slope)
+    return _apply(_leaky_relu, x, constants=(slope,))
 
 
 def leaky_relu_backward(dy: np.ndarray, y: np.ndarray, slope: float) -> np.ndarray:
     """dx = dy where y > 0, else slope * dy; y > 0 exactly where x > 0, as slope >= 0."""
-    return _backward(_leaky_relu_gradient, dy, y, slope)
+    return _apply(_leaky_relu_gradient, dy, y, constants=(slope,))
 
 
 def elu_forward(x: np.ndarray, alpha: float) -> np.ndarray:
     """y = x where x > 0, else alpha * (exp(x) - 1)."""
-    return _forward(_elu, x, alpha)
+    return _apply(_elu, x, constants=(alpha,))
 
 
 def elu_backward(dy: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
     """dx = dy where y > 0, else dy * (y + alpha); y + alpha = alpha * exp(x), the slope there."""
-    return _backward(_elu_gradient, dy, y, alpha)
+    return _apply(_elu_gradient, dy, y, constants=(alpha,))
 
 
 def sigmoid_forward(x: np.ndarray) -> np.ndarray:
     """y = 1 / (1 + exp(-x)), without overflow."""
-    return _forward(_sigmoid, x)
+    return _apply(_sigmoid, x)
 
 
 def sigmoid_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy * y * (1 - y)."""
-    return _backward(_sigmoid_gradient, dy, y)
+    return _apply(_sigmoid_gradient, dy, y)
 
 
 def tanh_forward(x: np.ndarray) -> np.ndarray:
     """y = tanh(x)."""
-    return _forward(_tanh, x)
+    return _apply(_tanh, x)
 
 
 def tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy * (1 - y^2)."""
-    return _backward(_tanh_gradient, dy, y)
+    return _apply(_tanh_gradient, dy, y)
 
 
 def gelu_forward(x: np.ndarray) -> np.ndarray:
     """y = x (1 + t) / 2, with t = tanh(sqrt(2 / pi) (x + 0.044715 x^3))."""
-    return _forward(_gelu, x, *GELU_CONSTANTS)
+    return _apply(_gelu, x, constants=GELU_CONSTANTS)
 
 
 def gelu_backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     """dx = dy ((1 + t) + x (1 - t^2) sqrt(2 / pi) (1 + 3 * 0.044715 x^2)) / 2. It works from x: two x can have the same y."""
-    return _backward(_gelu_gradient, dy, np.ascontiguousarray(x), *GELU_CONSTANTS)
+    return _apply(_gelu_gradient, dy, x, constants=GELU_CONSTANTS)
 
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a + b, of equal shapes."""
-    a, total = np.ascontiguousarray(a), new_array(a.shape, a.dtype)
-    run_over(_add, (a, np.ascontiguousarray(b), total))
-    return total
+    return _apply(_add, a, b)
 
 
 def join_channels(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """np.concatenate(parts, axis=1): (N, C_1 + C_2 + ..., ...) of parts (N, C_i, ...), whose other sizes are equal."""
+    """np.concatenate(parts, axis=1): (N, C_1 + C_2 + ..., ...) of parts (N, C_i, ...), whose other sizes are equal.
+
+    It lies channels last, whatever the parts do.
+    """
     ends = np.cumsum([part.shape[1] for part in parts]).tolist()
     N, _, *picture = parts[0].shape
-    y = new_array((N, ends[-1], *picture), parts[0].dtype)
+    y = np.moveaxis(new_array((N, *picture, ends[-1]), parts[0].dtype), -1, 1)
 
     def copy(start: int, stop: int) -> None:
         for index in range(start, stop):
@@ -117,17 +121,13 @@ def join_channels(parts: Sequence[np.ndarray]) -> np.ndarray:
     return y
 
 
-def _forward(loop: Callable, x: np.ndarray, *constants: float) -> np.ndarray:
-    x = np.ascontiguousarray(x)
-    y = new_array(x.shape, x.dtype)
-    run_over(loop, (x, y), constants)
-    return y
-
-
-def _backward(loop: Callable, dy: np.ndarray, y: np.ndarray, *constants: float) -> np.ndarray:
-    dx = np.empty_like(y)
-    run_over(loop, (np.ascontiguousarray(dy), y, dx), constants)
-    return dx
+def _apply(loop: Callable, *inputs: np.ndarray, constants: tuple[float, ...] = ()) -> np.ndarray:
+    """What the loop makes of each element of the inputs, which have one shape."""
+    order = channels_last if any(map(is_channels_last, inputs)) else contiguous
+    arrays = [order(array) for array in inputs]
+    y = new_array(arrays[0].shape, arrays[0].dtype)
+    run_over(loop, (*arrays, y), constants)
+    return channels_first(y) if order is channels_last else y
 
 
 def run_over(loop: Callable, arrays: tuple[np.ndarray, ...], constants: tuple[float, ...] = ()) -> None:

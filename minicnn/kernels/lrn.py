@@ -1,8 +1,8 @@
-"""Local response normalisation: ``reference.local_response_norm_forward`` and ``_backward``, in blocks and in all threads.
+"""Local response normalisation: ``reference.local_response_norm_forward`` and ``_backward``, in all threads.
 
-A thread takes a block of pixels and goes through all channels of it while it is in cache. The sum over each window of channels
-is made anew: from one channel to the next, subtracting the channel that leaves the window would be cheaper, but one large value
-(or NaN) would spoil the sums of all channels after it. Beside the input and the output, only some rows of a block are stored.
+A pixel is a row of channels (see ``layout``), beside each other as in the equation, and stays in the first-level cache. The sum
+over each window of channels is made anew: from one channel to the next, subtracting the channel that leaves the window would be
+cheaper, but one large value (or NaN) would spoil the sums of all channels after it.
 """
 
 from __future__ import annotations
@@ -11,141 +11,86 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..runtime.compilation import loop
+from ..runtime.compilation import inlined, loop
 from ..runtime.parallel import new_array, parallel_for, serial_if
 from .elementwise import SERIAL_BELOW_ELEMENTS
-
-BLOCK_PIXELS = 256  # their rows of a window's channels stay in the first-level cache
+from .layout import channel_rows, from_channel_rows
 
 
 def local_response_norm_forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
     """y (N, C, H, W), of x's dtype."""
-    planes = _planes(x)
-    y = new_array(planes.shape, planes.dtype)
-    _over_blocks(_forward, planes, size, alpha, beta, k, y)
-    return y.reshape(x.shape)
+    return _over_rows(_forward, x, size, alpha, beta, k)
 
 
 def local_response_norm_backward(dy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
     """dx (N, C, H, W); the scales are computed again from x, which costs less than keeping them."""
-    planes, upstream = _planes(x), _planes(dy)
-    dx = np.empty_like(planes)
-    _over_blocks(_backward, planes, size, alpha, beta, k, upstream, dx)
-    return dx.reshape(x.shape)
+    return _over_rows(_backward, x, size, alpha, beta, k, channel_rows(dy))
 
 
-def _planes(x: np.ndarray) -> np.ndarray:
-    """(N, C, pixels) in memory order."""
-    return np.ascontiguousarray(x).reshape(*x.shape[:2], x.shape[2] * x.shape[3])
-
-
-def _over_blocks(loop: Callable, x: np.ndarray, size: int, alpha: float, beta: float, k: float, *arrays: np.ndarray) -> None:
-    (N, C, pixels), number = x.shape, x.dtype.type
-    half = min(size // 2, max(C - 1, 0))  # a window may be wider than there are channels
-    blocks = -(-pixels // BLOCK_PIXELS)
-    constants = blocks, half, number(alpha / size), number(beta), number(k)  # else float32 would be computed in float64
-
-    def body(start: int, stop: int) -> None:
-        loop(start, stop, x, *constants, *arrays)
-
+def _over_rows(
+    loop: Callable, x: np.ndarray, size: int, alpha: float, beta: float, k: float, *others: np.ndarray
+) -> np.ndarray:
+    """What the loop makes of each pixel, in the shape of x."""
+    rows, number = channel_rows(x), x.dtype.type
+    result = new_array(rows.shape, rows.dtype)
+    half = min(size // 2, max(rows.shape[1] - 1, 0))  # a window may be wider than there are channels
+    constants = half, number(alpha / size), number(beta), number(k)  # else float32 would be computed in float64
     with serial_if(x.size < SERIAL_BELOW_ELEMENTS):
-        parallel_for(N * blocks, body)
+        parallel_for(len(rows), lambda start, stop: loop(start, stop, rows, *constants, *others, result))
+    return from_channel_rows(result, x.shape)
 
 
-@loop
-def _add_squares(row, total):
-    for i in range(total.size):
-        total[i] += row[i] * row[i]
+@inlined
+def _window_sums(padded, sums):
+    """sums[c] = padded[c] + padded[c + 1] + ..., as many as padded is longer than sums, and one."""
+    sums[:] = 0
+    for m in range(padded.size - sums.size + 1):
+        for c in range(sums.size):
+            sums[c] += padded[c + m]
 
 
-@loop
-def _scales(x, n, c, first, half, a, k, scale):
-    """k + a * (sum of x^2 over the window of channel c), for the pixels of picture n from ``first`` on."""
-    scale[:] = 0
-    last = first + scale.size
-    for other in range(max(c - half, 0), min(c + half + 1, x.shape[1])):
-        _add_squares(x[n, other, first:last], scale)
-    for i in range(scale.size):
-        scale[i] = k + a * scale[i]
+@inlined
+def _scales_and_powers(row, half, a, beta, k, squares, scale, power):
+    """scale = k + a * (sum of x^2 over each channel's window), and power = scale^-beta. Around the squares are half zeros.
 
-
-@loop
-def _powers(scale, beta, power):
-    """scale^-beta; for 3/4, which all published networks have, by two roots: several times faster."""
+    For a beta of 3/4, which all published networks have, the power is made of two roots: several times faster.
+    """
+    for c in range(row.size):
+        squares[half + c] = row[c] * row[c]
+    _window_sums(squares, scale)
+    for c in range(row.size):
+        scale[c] = k + a * scale[c]
     if beta == 0.75:
         one = beta / beta  # in the dtype of the arrays
-        for i in range(scale.size):
-            root = np.sqrt(scale[i])
-            power[i] = one / (root * np.sqrt(root))
+        for c in range(row.size):
+            root = np.sqrt(scale[c])
+            power[c] = one / (root * np.sqrt(root))
     else:
-        for i in range(scale.size):
-            power[i] = scale[i] ** -beta
+        for c in range(row.size):
+            power[c] = scale[c] ** -beta
 
 
 @loop
-def _multiply(row, power, y):
-    for i in range(y.size):
-        y[i] = row[i] * power[i]
-
-
-@loop
-def _forward(start, stop, x, blocks, half, a, beta, k, y):
-    C, pixels = x.shape[1:]
-    scales, powers = np.empty(BLOCK_PIXELS, x.dtype), np.empty(BLOCK_PIXELS, x.dtype)
-    for index in range(start, stop):
-        n, first = index // blocks, index % blocks * BLOCK_PIXELS
-        last = min(first + BLOCK_PIXELS, pixels)
-        scale, power = scales[: last - first], powers[: last - first]
+def _forward(start, stop, x, half, a, beta, k, y):
+    C = x.shape[1]
+    squares, scale, power = np.zeros(C + 2 * half, x.dtype), np.empty(C, x.dtype), np.empty(C, x.dtype)
+    for p in range(start, stop):
+        _scales_and_powers(x[p], half, a, beta, k, squares, scale, power)
         for c in range(C):
-            _scales(x, n, c, first, half, a, k, scale)
-            _powers(scale, beta, power)
-            _multiply(x[n, c, first:last], power, y[n, c, first:last])
+            y[p, c] = x[p, c] * power[c]
 
 
 @loop
-def _direct_and_share(dy, x, scale, power, dx, share):
-    """dx = dy / scale^beta, what comes through the numerator, and share = dy * y / scale, for what comes through the scales."""
-    for i in range(dx.size):
-        direct = dy[i] * power[i]
-        dx[i] = direct
-        share[i] = direct * x[i] / scale[i]
-
-
-@loop
-def _add(row, total):
-    for i in range(total.size):
-        total[i] += row[i]
-
-
-@loop
-def _take_away(x, total, factor, dx):
-    for i in range(dx.size):
-        dx[i] -= factor * x[i] * total[i]
-
-
-@loop
-def _backward(start, stop, x, blocks, half, a, beta, k, dy, dx):
-    C, pixels = x.shape[1:]
-    window = 2 * half + 1
-    scales, powers, sums = np.empty(BLOCK_PIXELS, x.dtype), np.empty(BLOCK_PIXELS, x.dtype), np.empty(BLOCK_PIXELS, x.dtype)
-    shares = np.empty((window, BLOCK_PIXELS), x.dtype)  # of the latest channels, as many as are in a window
-    factor = (a + a) * beta
-    for index in range(start, stop):
-        n, first = index // blocks, index % blocks * BLOCK_PIXELS
-        last = min(first + BLOCK_PIXELS, pixels)
-        width = last - first
-        scale, power, total = scales[:width], powers[:width], sums[:width]
-        for ahead in range(C + half):  # dx of a channel can be finished when the last channel of its window is known
-            if ahead < C:
-                _scales(x, n, ahead, first, half, a, k, scale)
-                _powers(scale, beta, power)
-                here = slice(first, last)
-                _direct_and_share(
-                    dy[n, ahead, here], x[n, ahead, here], scale, power, dx[n, ahead, here], shares[ahead % window, :width]
-                )
-            c = ahead - half
-            if c >= 0:
-                total[:] = 0
-                for other in range(max(c - half, 0), min(c + half + 1, C)):
-                    _add(shares[other % window, :width], total)
-                _take_away(x[n, c, first:last], total, factor, dx[n, c, first:last])
+def _backward(start, stop, x, half, a, beta, k, dy, dx):
+    """dx = dy / scale^beta, what comes through the numerator, less what comes through the scales of the channels around it."""
+    C, factor = x.shape[1], (a + a) * beta
+    squares, scale, power = np.zeros(C + 2 * half, x.dtype), np.empty(C, x.dtype), np.empty(C, x.dtype)
+    shares, total = np.zeros(C + 2 * half, x.dtype), np.empty(C, x.dtype)
+    for p in range(start, stop):
+        _scales_and_powers(x[p], half, a, beta, k, squares, scale, power)
+        for c in range(C):
+            dx[p, c] = dy[p, c] * power[c]
+            shares[half + c] = dx[p, c] * x[p, c] / scale[c]  # dy * y / scale
+        _window_sums(shares, total)
+        for c in range(C):
+            dx[p, c] -= factor * x[p, c] * total[c]

@@ -1,33 +1,42 @@
 """Batch normalisation: ``textbook.batch_norm_forward`` and ``batch_norm_backward``, in all threads and few passes over memory.
 
-With given statistics it is ``reference.running_norm_forward`` and ``running_norm_backward``. There are two sweeps over each
-channel, one that sums and one that writes, the second while the channel is still in cache; the clip of a ReLU may be part of
-the second. Sums are kept in float64, also for float32 inputs. Inputs are (N, C) or (N, C, H, W); threads take whole channels
-(or, with given statistics, whole planes).
+With given statistics it is ``reference.running_norm_forward`` and ``running_norm_backward``. Inputs (N, C) and (N, C, H, W) are
+rows of channels here, x[p, c] for pixel or sample p (see ``layout``), and the innermost loop is over c. One pass over memory
+sums and one writes; the clip of a ReLU may be part of both. Each block of rows has sums of its own, in float64 also for float32
+inputs, and these are added in order: results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
-from ..runtime.compilation import loop, sum_loop
-from ..runtime.parallel import parallel_for
-from .elementwise import NO_CLIP
-from .simd.vectors import LANES, prefetch
+from ..runtime.compilation import inlined, loop
+from ..runtime.parallel import new_array, parallel_for, serial_if
+from .elementwise import NO_CLIP, SERIAL_BELOW_ELEMENTS
+from .layout import channel_rows, from_channel_rows
 
-PREFETCH_UP_TO_PIXELS = 256  # of a plane; of longer ones, the processor itself prefetches most
+BLOCK_ROWS = 256  # that are summed by one thread
+SHORT_ROW = 128  # a loop over fewer channels spends its time on beginning and ending
 
 
 def batch_norm_forward(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, clip: tuple[float, float] = NO_CLIP
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y, and the batch's mean and (biased) variance (C,) in float64. With ``clip``, y = min(max(norm(x), low), high)."""
-    planes = _planes(x)
-    C = planes.shape[1]
-    y, mean, variance = np.empty_like(planes), np.empty(C), np.empty(C)
-    low, high = map(x.dtype.type, clip)
-    parallel_for(C, lambda start, stop: _forward(start, stop, planes, gamma, beta, eps, mean, variance, low, high, y))
-    return _like(x, y), mean, variance
+    """y, and the batch's mean and (biased) variance (C,) in float64. With ``clip``, y = min(max(norm(x), low), high).
+
+    With d = x - x[0]:  mean = x[0] + average of d;  variance = average of d^2 - (average of d)^2. Both are summed in one pass,
+    and as x[0] is one of the M values, hardly any digits cancel: (mean - x[0])^2 <= M * variance.
+
+    Chan, Golub, LeVeque 1983, "Algorithms for Computing the Sample Variance", section 3 (shifted data).
+    """
+    rows, C = _rows(x), x.shape[1]
+    first = rows[0, :C].astype(np.float64)
+    d, d_squared = _sums(_deviations, C, rows, *_for_columns(rows, np.float64, first)) / (x.size // C)
+    mean, variance = first + d, d_squared - d * d
+    return _normalised(x, rows, gamma, beta, mean, variance, eps, clip), mean, variance
 
 
 def batch_norm_backward(
@@ -46,17 +55,17 @@ def batch_norm_backward(
 
     Of a forward pass with a ``clip``, ``y`` is the result: dy passes only where y is strictly between low and high.
     """
-    planes, upstream = _planes(x), _planes(dy)
-    dx = np.empty_like(planes if needs_dx or y is not None else planes[:0])
-    dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
-    is_clipped, y_planes, (low, high) = y is not None, (planes if y is None else _planes(y)), map(x.dtype.type, clip)
-    clipping, statistics, results = (is_clipped, y_planes, low, high), (mean, variance, eps), (dx, dgamma, dbeta)
-
-    def body(start: int, stop: int) -> None:
-        _backward(start, stop, upstream, planes, *clipping, gamma, *statistics, needs_dx, *results)
-
-    parallel_for(planes.shape[1], body)
-    return _like(x, dx) if needs_dx else None, dgamma, dbeta
+    rows, count, number = _rows(x), x.size // x.shape[1], x.dtype.type
+    upstream = _rows(dy), None if y is None else _rows(y), number(clip[0]), number(clip[1])
+    total, product = _sums(_gradients, x.shape[1], rows, *upstream, *_for_columns(rows, np.float64, mean))
+    inverse_std = 1 / np.sqrt(variance + eps)
+    dx, dgamma, dbeta = None, (product * inverse_std).astype(gamma.dtype), total.astype(gamma.dtype)
+    if needs_dx:
+        dx, a = new_array(rows.shape, rows.dtype), gamma * inverse_std
+        b, shift = -a * inverse_std * inverse_std * product / count, -a * total / count
+        _over(len(rows), _combine, rows, *upstream, *_for_columns(rows, rows.dtype, mean, a, b, shift), dx)
+        dx = from_channel_rows(dx, x.shape)
+    return dx, dgamma, dbeta
 
 
 def running_norm_forward(
@@ -69,14 +78,7 @@ def running_norm_forward(
     clip: tuple[float, float] = NO_CLIP,
 ) -> np.ndarray:
     """y for a given mean and variance; ``clip`` as in `batch_norm_forward`."""
-    planes = _planes(x)
-    y = np.empty_like(planes)
-    scale = gamma / np.sqrt(variance + eps).astype(x.dtype, copy=False)
-    mean = mean.astype(x.dtype, copy=False)
-    N, C, _ = planes.shape
-    low, high = map(x.dtype.type, clip)
-    parallel_for(N * C, lambda start, stop: _scale_planes(start, stop, planes, mean, scale, beta, low, high, y))
-    return _like(x, y)
+    return _normalised(x, _rows(x), gamma, beta, mean, variance, eps, clip)
 
 
 def running_norm_backward(
@@ -90,14 +92,7 @@ def running_norm_backward(
     needs_dx: bool = True,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """dx (None unless needed), dgamma, dbeta, for a given mean and variance."""
-    planes, upstream = _planes(x), _planes(dy)
-    dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
-    mean = mean.astype(np.float64, copy=False)
-
-    def body(start: int, stop: int) -> None:
-        _parameter_gradients(start, stop, upstream, planes, mean, variance, eps, dgamma, dbeta)
-
-    parallel_for(planes.shape[1], body)
+    _, dgamma, dbeta = batch_norm_backward(dy, x, gamma, mean, variance.astype(np.float64), eps, needs_dx=False)
     return running_norm_dx(dy, gamma, variance, eps) if needs_dx else None, dgamma, dbeta
 
 
@@ -107,147 +102,99 @@ def running_norm_dx(dy: np.ndarray, gamma: np.ndarray, variance: np.ndarray, eps
     return running_norm_forward(dy, gamma, zero, zero, variance, eps)
 
 
-def _planes(x: np.ndarray) -> np.ndarray:
-    """x (N, C, H, W) as (N, C, pixels) in memory order, and x (N, C) as (1, C, N): a channel's values must lie side by side."""
-    if x.ndim == 2:
-        return np.ascontiguousarray(x.T)[None]
-    return np.ascontiguousarray(x).reshape(*x.shape[:2], x.shape[2] * x.shape[3])
+def _normalised(
+    x: np.ndarray,
+    rows: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    eps: float,
+    clip: tuple[float, float],
+) -> np.ndarray:
+    """y in the shape of x, whose rows are given."""
+    y, (low, high) = new_array(rows.shape, rows.dtype), map(x.dtype.type, clip)
+    columns = _for_columns(rows, rows.dtype, mean, gamma / np.sqrt(variance + eps), beta)
+    _over(len(rows), _scale, rows, *columns, low, high, y)
+    return from_channel_rows(y, x.shape)
 
 
-def _like(x: np.ndarray, planes: np.ndarray) -> np.ndarray:
-    """The inverse of `_planes`: planes in the shape of x."""
-    return np.ascontiguousarray(planes[0].T) if x.ndim == 2 else planes.reshape(x.shape)
-
-
-@sum_loop
-def _mean_and_variance(x, c):
-    """Of channel c, from the mean and the sum of squared deviations of each plane: one sweep over memory, and no cancellation.
-
-    Chan, Golub, LeVeque 1983, "Algorithms for Computing the Sample Variance", equation 2.1 (joining two samples).
-    """
-    count, mean, squares = 0, 0.0, 0.0
-    for n in range(x.shape[0]):
-        plane = x[n, c]
-        total = np.float64(0)
-        for i in range(plane.size):
-            total += plane[i]
-        plane_mean = total / plane.size
-        plane_squares = np.float64(0)
-        for i in range(plane.size):
-            deviation = plane[i] - plane_mean
-            plane_squares += deviation * deviation
-        apart = plane_mean - mean
-        joined = count + plane.size
-        mean += apart * plane.size / joined
-        squares += plane_squares + apart * apart * count * plane.size / joined
-        count = joined
-    return mean, squares / count
-
-
-@sum_loop
-def _sums(dy, x, c, mean):
-    """Over channel c: of dy, and of dy * (x - mean)."""
-    total, product = np.float64(0), np.float64(0)
-    for n in range(x.shape[0]):
-        upstream, plane = dy[n, c], x[n, c]
-        for i in range(plane.size):
-            total += upstream[i]
-            product += upstream[i] * (plane[i] - mean)
-    return total, product
-
-
-@loop
-def _scale(x, mean, scale, shift, low, high, y):
-    """y = min(max((x - mean) * scale + shift, low), high), in the arrays' own dtype. A NaN fails both comparisons and stays."""
-    for i in range(x.size):
-        value = (x[i] - mean) * scale + shift
-        value = low if value < low else value
-        y[i] = high if value > high else value
-
-
-@loop
-def _combine(dy, x, mean, a, b, shift, dx):
-    """dx = a * dy + b * (x - mean) + shift"""
-    for i in range(x.size):
-        dx[i] = a * dy[i] + (b * (x[i] - mean) + shift)
-
-
-@loop
-def _ask_for(x, y, z, c):
-    """Prefetch the planes of channel c, which are soon to be read, or written.
-
-    There is one in each sample. They lie far apart, and where they are short, waiting for the first numbers of each takes
-    longer than the arithmetic.
-    """
-    N, C, pixels = x.shape
-    if pixels <= PREFETCH_UP_TO_PIXELS and c < C:
-        for n in range(N):
-            for at in range((n * C + c) * pixels, (n * C + c + 1) * pixels, LANES):
-                prefetch(x, at)
-                prefetch(y, at)
-                prefetch(z, at)
-
-
-@loop
-def _forward(start, stop, x, gamma, beta, eps, mean, variance, low, high, y):
-    number = x.dtype.type  # float32 arithmetic for float32 arrays: twice as many at a time
-    for c in range(start, stop):
-        _ask_for(x, y, y, c + 1)  # y twice does no harm, and one function for both passes is compiled once
-        mean[c], variance[c] = _mean_and_variance(x, c)
-        scale = gamma[c] / np.sqrt(variance[c] + eps)
-        for n in range(x.shape[0]):
-            _scale(x[n, c], number(mean[c]), number(scale), beta[c], low, high, y[n, c])
-
-
-@loop
-def _pass_between(dy, y, low, high, dx):
-    """dx = dy where y is strictly between low and high, else 0."""
-    zero = dx.dtype.type(0)
-    for i in range(dy.size):
-        dx[i] = dy[i] if y[i] > low and y[i] < high else zero
-
-
-@loop
-def _combine_in_place(x, mean, a, b, shift, dx):
-    """dx = a * dx + b * (x - mean) + shift"""
-    for i in range(x.size):
-        dx[i] = a * dx[i] + (b * (x[i] - mean) + shift)
-
-
-@loop
-def _backward(start, stop, dy, x, between, y, low, high, gamma, mean, variance, eps, needs_dx, dx, dgamma, dbeta):
-    """If ``between``, dy counts only where y is strictly between low and high (dx holds it at first); else y is not read."""
-    number = x.dtype.type
-    count = x.shape[0] * x.shape[2]
-    for c in range(start, stop):
-        _ask_for(x, dy, dx, c + 1)
-        if between:
-            for n in range(x.shape[0]):
-                _pass_between(dy[n, c], y[n, c], low, high, dx[n, c])
-        total, product = _sums(dx if between else dy, x, c, mean[c])
-        inverse_std = 1 / np.sqrt(variance[c] + eps)
-        dgamma[c], dbeta[c] = product * inverse_std, total
-        if needs_dx:
-            a = gamma[c] * inverse_std
-            b, shift = -a * inverse_std * inverse_std * product / count, -a * total / count
-            how = number(mean[c]), number(a), number(b), number(shift)
-            for n in range(x.shape[0]):
-                if between:
-                    _combine_in_place(x[n, c], *how, dx[n, c])
-                else:
-                    _combine(dy[n, c], x[n, c], *how, dx[n, c])
-
-
-@loop
-def _parameter_gradients(start, stop, dy, x, mean, variance, eps, dgamma, dbeta):
-    for c in range(start, stop):
-        dbeta[c], product = _sums(dy, x, c, mean[c])
-        dgamma[c] = product / np.sqrt(variance[c] + eps)
-
-
-@loop
-def _scale_planes(start, stop, x, mean, scale, shift, low, high, y):
+def _rows(x: np.ndarray) -> np.ndarray:
+    """x as rows of channels; short ones are joined, 2, 4, 8, ... to a row, as far as that divides the number of pixels."""
     C = x.shape[1]
-    for plane in range(start, stop):
-        n, c = plane // C, plane % C
-        _scale(x[n, c], mean[c], scale[c], shift[c], low, high, y[n, c])
+    joined = math.gcd(x.size // C, 1 << (SHORT_ROW // C).bit_length())
+    return channel_rows(x).reshape(-1, joined * C)
+
+
+def _for_columns(rows: np.ndarray, dtype: np.dtype | type, *arrays: np.ndarray) -> list[np.ndarray]:
+    """A number for each column of the rows, from arrays (C,): where rows are joined, each channel has several columns."""
+    return [np.resize(array, rows.shape[1]).astype(dtype, copy=False) for array in arrays]
+
+
+def _over(n: int, loop: Callable, rows: np.ndarray, *others: object) -> None:
+    """``loop(start, stop, rows, *others)`` on ranges that together make up range(n)."""
+    with serial_if(rows.size < SERIAL_BELOW_ELEMENTS):
+        parallel_for(n, lambda start, stop: loop(start, stop, rows, *others))
+
+
+def _sums(loop: Callable, C: int, rows: np.ndarray, *others: object) -> np.ndarray:
+    """The two sums (2, C) that the loop makes of each block of rows and column, over all rows and the columns of a channel."""
+    sums = np.zeros((-(-len(rows) // BLOCK_ROWS), 2, rows.shape[1]))
+    _over(len(sums), loop, rows, *others, sums)
+    return sums.sum(axis=0).reshape(2, -1, C).sum(axis=1)
+
+
+@inlined
+def _rows_of_block(block, x):
+    return range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(x)))
+
+
+@inlined
+def _passed(dy, y, low, high, p, c):
+    """dy[p, c] where y[p, c] is strictly between low and high, else 0; without y, dy[p, c] everywhere."""
+    passed = dy[p, c]
+    if y is not None:
+        zero = dy.dtype.type(0)
+        passed = passed if y[p, c] > low else zero  # one choice after the other: that the vector unit can do
+        passed = passed if y[p, c] < high else zero
+    return passed
+
+
+@loop
+def _deviations(start, stop, x, shift, sums):
+    """sums[block] = the block's sums of d and of d^2, with d = x - shift."""
+    for block in range(start, stop):
+        for p in _rows_of_block(block, x):
+            for c in range(x.shape[1]):
+                d = x[p, c] - shift[c]
+                sums[block, 0, c] += d
+                sums[block, 1, c] += d * d
+
+
+@loop
+def _gradients(start, stop, x, dy, y, low, high, mean, sums):
+    """sums[block] = the block's sums of dy and of dy * (x - mean); dy as far as `_passed`."""
+    for block in range(start, stop):
+        for p in _rows_of_block(block, x):
+            for c in range(x.shape[1]):
+                passed = _passed(dy, y, low, high, p, c)
+                sums[block, 0, c] += passed
+                sums[block, 1, c] += passed * (x[p, c] - mean[c])
+
+
+@loop
+def _scale(start, stop, x, mean, scale, shift, low, high, y):
+    """y = min(max((x - mean) * scale + shift, low), high), in the arrays' own dtype. A NaN fails both comparisons and stays."""
+    for p in range(start, stop):
+        for c in range(x.shape[1]):
+            value = (x[p, c] - mean[c]) * scale[c] + shift[c]
+            value = low if value < low else value
+            y[p, c] = high if value > high else value
+
+
+@loop
+def _combine(start, stop, x, dy, y, low, high, mean, a, b, shift, dx):
+    """dx = a * dy + b * (x - mean) + shift; dy as far as `_passed`."""
+    for p in range(start, stop):
+        for c in range(x.shape[1]):
+            dx[p, c] = a[c] * _passed(dy, y, low, high, p, c) + (b[c] * (x[p, c] - mean[c]) + shift[c])

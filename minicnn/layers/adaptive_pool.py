@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ..kernels import pool as kernels
 from .arguments import pair
 from .base import Layer
 
@@ -44,27 +44,19 @@ class AdaptiveAvgPool2d(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)
-        y = np.empty(self.output_shape(x.shape), x.dtype)
-        for i, j, rows, columns in self._windows(x.shape):
-            y[:, :, i, j] = x[:, :, rows, columns].mean(axis=(2, 3))
+        y = kernels.region_avg_pool2d_forward(x, *self.regions(x.shape))
         self.remember(input_shape=x.shape, dtype=x.dtype)
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         saved = self.recall()
         self.check_gradient(dy, self.output_shape(saved.input_shape), saved.dtype)
-        dx = np.zeros(saved.input_shape, saved.dtype)
-        for i, j, rows, columns in self._windows(saved.input_shape):
-            window = dx[:, :, rows, columns]
-            window += (dy[:, :, i, j] / (window.shape[2] * window.shape[3]))[:, :, None, None]
-        return dx
+        return kernels.region_avg_pool2d_backward(dy, *self.regions(saved.input_shape), saved.input_shape[2:])
 
-    def _windows(self, input_shape: tuple[int, ...]) -> Iterator[tuple[int, int, slice, slice]]:
-        """i, j, and which rows and columns of the picture y[:, :, i, j] averages."""
-        (H, W), (OH, OW) = input_shape[2:], self.output_size
-        for i in range(OH):
-            for j in range(OW):
-                yield i, j, slice(i * H // OH, -(-(i + 1) * H // OH)), slice(j * W // OW, -(-(j + 1) * W // OW))
+    def regions(self, input_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """(OH, 2): the first row of each window, and the one after its last; and (OW, 2), the columns."""
+        _, _, OH, OW = self.output_shape(input_shape)
+        return _windows_along(input_shape[2], OH), _windows_along(input_shape[3], OW)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != 4 or min(input_shape[2:]) < 1:
@@ -73,3 +65,13 @@ class AdaptiveAvgPool2d(Layer):
 
     def config(self) -> dict[str, Any]:
         return {"output_size": list(self.output_size)}
+
+
+def _windows_along(length: int, count: int) -> np.ndarray:
+    """floor(i length / count) and ceil((i + 1) length / count) for each of so many windows i, (count, 2).
+
+    >>> _windows_along(5, 2).tolist()
+    [[0, 3], [2, 5]]
+    """
+    i = np.arange(count)
+    return np.stack([i * length // count, -(-(i + 1) * length // count)], axis=1)

@@ -47,7 +47,8 @@ class Parameter:
 class Layer:
     """The contract: ``y = layer.forward(x)`` and ``dx = layer.backward(dy)``.
 
-    Neither changes its argument. ``backward`` assigns the gradients of the layer's own parameters and returns the gradient
+    Neither changes its argument, which may lie in memory in any order; maps that are returned usually lie channels last
+    (`minicnn.kernels.layout`). ``backward`` assigns the gradients of the layer's own parameters and returns the gradient
     with respect to ``x`` (None where it is not needed). It belongs to the latest ``forward`` and can be called once.
 
     A new layer writes ``forward``, ``backward`` and ``output_shape``. Where its forward pass contains multiply-adds it also

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.layout import channels_first
 from .arguments import is_whole
 from .base import Layer
 from .receptive_field import ReceptiveField
@@ -42,7 +43,8 @@ class PadChannels(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x, ndim=4)
-        y = np.zeros(self.output_shape(x.shape), x.dtype)
+        N, C, H, W = self.output_shape(x.shape)
+        y = channels_first(np.zeros((N, H, W, C), x.dtype))
         y[:, self.before : self.before + x.shape[1]] = x
         self.remember(input_shape=x.shape, dtype=x.dtype)
         return y
@@ -50,7 +52,7 @@ class PadChannels(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         saved = self.recall()
         self.check_gradient(dy, self.output_shape(saved.input_shape), saved.dtype)
-        return np.ascontiguousarray(dy[:, self.before : self.before + saved.input_shape[1]])
+        return dy[:, self.before : self.before + saved.input_shape[1]].copy(order="K")  # in the order of dy's memory
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != 4:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -238,8 +239,9 @@ class Concat(Layer):
         self.check_gradient(dy, saved.y_shape, saved.dtype)
         parts = np.split(dy, np.cumsum(saved.channels)[:-1], axis=1)
         branches = zip(self.branches.values(), parts, strict=True)
-        gradients = [branch.backward(np.ascontiguousarray(dy_i)) for branch, dy_i in branches if branch.remembers]
-        return sum(gradients[1:], start=gradients[0]) if self.needs_dx else None
+        # copies in the order of dy's memory, so that the branch's layers need not make them
+        gradients = [branch.backward(dy_i.copy(order="K")) for branch, dy_i in branches if branch.remembers]
+        return reduce(add, gradients) if self.needs_dx else None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         shapes = [branch.output_shape(input_shape) for branch in self.branches.values()]

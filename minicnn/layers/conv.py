@@ -62,14 +62,13 @@ class Conv2d(Layer):
         Where the random numbers come from; an int is a seed.
     algorithm : str, optional
         How to compute it, if not in the fastest way: "reference" (the equations above as plain loops), "textbook" (im2col in
-        NumPy), "im2col", "direct", "winograd4", "winograd2", "pointwise" or "depthwise". For finite numbers the results are
-        equal up to rounding. With an infinite or NaN pixel they are not: Winograd's algorithms, which are often the fastest,
-        may give NaN in neighbouring outputs too, and so may finite inputs beyond a hundredth of float32's range, as sums of
-        them overflow. Beside a pixel a million times larger than the others, outputs that do not see it may be off by some
-        tenths of what the others add to them ("winograd4"). "im2col" and "direct" do none of this. It is an attribute that
-        may be changed at any time, and is not saved with the model; `set_algorithm` sets it in a whole network. If the
-        algorithm cannot compute this convolution at all, ValueError is raised. A step that it lacks is computed as usual:
-        "direct" has no dx, and dw only where a group has at least four filters, each with at least three weights.
+        NumPy), "direct", "winograd4", "winograd2" or "depthwise". For finite numbers the results are equal up to rounding. With
+        an infinite or NaN pixel they are not: Winograd's algorithms, which are often the fastest, may give NaN in neighbouring
+        outputs too, and so may finite inputs beyond a hundredth of float32's range, as sums of them overflow. Beside a pixel a
+        million times larger than the others, outputs that do not see it may be off by some tenths of what the others add to
+        them ("winograd4"). "direct" does none of this. It is an attribute that may be changed at any time, and is not saved
+        with the model; `set_algorithm` sets it in a whole network. If the algorithm cannot compute this convolution at all,
+        ValueError is raised.
 
     Input (N, C, H, W), output (N, F, OH, OW) with OH = floor((H + top + bottom - dil_h*(KH-1) - 1) / sh) + 1, OW likewise, both
     float32 or float64. Parameters w (F, C / groups, KH, KW) and b (F,).
@@ -137,15 +136,13 @@ class Conv2d(Layer):
             raise ValueError(
                 f"{self} cannot be computed by {name!r}: kernel {self.kernel_size}, stride {self.stride}, dilation "
                 f"{self.dilation}, pad {self.pad}, {self.in_channels} channels to {self.out_channels}, groups {self.groups}. "
-                "'winograd4' and 'winograd2' are for 3x3 filters with stride, dilation and groups 1, 'pointwise' for 1x1 "
-                "filters with stride and groups 1 and no padding, 'depthwise' for one filter a channel; 'im2col', 'direct', "
-                "'textbook' and 'reference' compute all"
+                "'winograd4' and 'winograd2' are for 3x3 filters with stride, dilation and groups 1, 'depthwise' for one "
+                "filter a channel; 'direct', 'textbook' and 'reference' compute all"
             )
         self._algorithm = name
 
     def can_use(self, algorithm: str) -> bool:
         """Whether the algorithm can compute this convolution."""
-        # for pictures of any size: padding matters to "pointwise" only, and "same" never pads for a 1x1 filter
         geometry, _ = _padded_geometry(self.pad, (1, 1), self.kernel_size, self.stride, self.dilation)
         return can_compute(algorithm, geometry, self.groups, self.in_channels, self.out_channels)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..initializers import Initializer, xavier
+from ..kernels.layout import contiguous
 from ..kernels.linear import product
 from .arguments import is_whole
 from .base import Layer, Parameter
@@ -100,7 +101,7 @@ class Linear(Layer):
 class Flatten(Layer):
     """Everything of a sample in one row, channel after channel, row after row: (N, C, H, W) -> (N, C*H*W).
 
-    Backward, dy is given x's shape again.
+    Backward, dy is given x's shape again. Maps that lie channels last in memory are copied.
 
     Raises
     ------
@@ -113,7 +114,7 @@ class Flatten(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x)
-        y = x.reshape(self.output_shape(x.shape))
+        y = contiguous(x).reshape(self.output_shape(x.shape))
         self.remember(input_shape=x.shape, dtype=x.dtype)
         return y
 

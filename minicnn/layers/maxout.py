@@ -49,19 +49,19 @@ class Maxout(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.check_input(x)
-        y_shape = self.output_shape(x.shape)
-        groups = x.reshape(*y_shape[:2], self.pieces, *y_shape[2:])
-        winners = groups.argmax(axis=2)
-        self.remember(winners=winners.astype(np.uint8 if self.pieces <= 256 else np.int32), input_shape=x.shape, dtype=x.dtype)
-        return np.take_along_axis(groups, winners[:, :, None], axis=2)[:, :, 0]
+        N, C, *picture = y_shape = self.output_shape(x.shape)
+        groups = np.moveaxis(x, 1, -1).reshape(N, *picture, C, self.pieces)  # a pixel's channels side by side, as maps lie
+        winners = groups.argmax(axis=-1)
+        self.remember(winners=winners.astype(np.uint8 if self.pieces <= 256 else np.int32), y_shape=y_shape, dtype=x.dtype)
+        return np.moveaxis(np.take_along_axis(groups, winners[..., None], axis=-1)[..., 0], -1, 1)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         saved = self.recall()
-        winners, y_shape = saved.winners, saved.winners.shape
-        self.check_gradient(dy, y_shape, saved.dtype)
-        groups = np.zeros((*y_shape[:2], self.pieces, *y_shape[2:]), saved.dtype)
-        np.put_along_axis(groups, winners[:, :, None].astype(np.intp), dy[:, :, None], axis=2)
-        return groups.reshape(saved.input_shape)
+        self.check_gradient(dy, saved.y_shape, saved.dtype)
+        N, C, *picture = saved.y_shape
+        groups = np.zeros((*saved.winners.shape, self.pieces), saved.dtype)
+        np.put_along_axis(groups, saved.winners[..., None].astype(np.intp), np.moveaxis(dy, 1, -1)[..., None], axis=-1)
+        return np.moveaxis(groups.reshape(N, *picture, C * self.pieces), -1, 1)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) not in (2, 4) or input_shape[1] % self.pieces or not input_shape[1]:

@@ -66,7 +66,7 @@ class Pool(threading.local):
         """Uninitialised; its memory comes back when neither it nor a view of it is there any more."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size < LARGE:
-            return np.empty(shape, dtype)
+            return aligned(shape, dtype)
         memory = self._take(size)
         lent = (ctypes.c_ubyte * size).from_buffer(memory)
         weakref.finalize(lent, self.free.append, memory).atexit = False
@@ -78,14 +78,15 @@ class Pool(threading.local):
         too_small = max((memory for memory in self.free if len(memory) < size), key=len, default=None)
         gone = too_small if found is None else found
         self.free[:] = [memory for memory in self.free if memory is not gone]
-        return np.empty(size, np.uint8) if found is None else found
+        return aligned((size,), np.uint8) if found is None else found
 
 
-def aligned(size: int, dtype: np.dtype) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     """An uninitialised array that starts with a line of the cache: a vector that crosses lines takes twice as long."""
-    memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
-    return memory[start : start + size * dtype.itemsize].view(dtype)
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def workspace(use: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
@@ -102,7 +103,7 @@ def workspace(use: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.nd
     size, key = math.prod(shape), (use, dtype)
     flat = thread.workspaces.get(key)
     if flat is None or flat.size < size:
-        flat = thread.workspaces[key] = aligned(size, np.dtype(dtype))
+        flat = thread.workspaces[key] = aligned((size,), dtype)
     return flat[:size] if len(shape) == 1 else flat[:size].reshape(shape)
 
 

@@ -23,7 +23,7 @@ from typing import TypeVar
 import numpy as np
 
 from .blas import one_blas_thread
-from .memory import Pool
+from .memory import Pool, aligned
 from .process import process, thread
 from .workers import run_together
 
@@ -56,8 +56,8 @@ class Executor:
         raise NotImplementedError(f"{type(self).__name__} must write execute(tasks_by_thread)")
 
     def new_array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-        """An uninitialised array, for the result of a loop."""
-        return np.empty(shape, dtype)
+        """An uninitialised array, for the result of a loop; it starts with a line of the cache."""
+        return aligned(shape, dtype)
 
     def serial(self) -> Executor:
         """The executor that takes this one's place in a `serial` block: it runs loops in the calling thread alone."""

@@ -47,7 +47,7 @@ class Tape:
 
     def __init__(self, size: int = 0):
         self.loops: list[list[Tasks]] = []
-        self.buffers = [aligned(size, np.dtype(np.uint8)) for _ in range(2)] if size else None
+        self.buffers = [aligned((size,), np.uint8) for _ in range(2)] if size else None
         self.size = self.used = self.buffer = 0
 
     def switch_buffer(self, x: np.ndarray) -> None:

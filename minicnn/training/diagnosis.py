@@ -28,7 +28,7 @@ def first_non_finite(model: Layer, x: np.ndarray) -> str | None:
     if found is None and (found := _first_in_a_pass(model, x)):
         found += (
             ", which is finite by definition, but too large for the sums of Winograd's algorithm: "
-            'minicnn.layers.set_algorithm(model, "im2col") computes it without them'
+            'minicnn.layers.set_algorithm(model, "direct") computes it without them'
         )
     return found
 
@@ -62,7 +62,7 @@ def _first_in_a_pass(model: Layer, x: np.ndarray) -> str | None:
 def _exact_convolutions(model: Layer) -> Iterator[None]:
     """In the block no convolution is computed by Winograd's algorithm."""
     before = {layer: layer.algorithm for _, layer in model.walk() if isinstance(layer, Conv2d)}
-    set_algorithm(model, "im2col")
+    set_algorithm(model, "direct")
     try:
         yield
     finally:

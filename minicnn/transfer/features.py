@@ -22,6 +22,7 @@ from ..cache import cache_folder
 from ..data.picture_set import PictureSet
 from ..data.preprocessing import Preprocessing
 from ..inference.fusion import fuse
+from ..kernels.pool import global_avg_pool_forward
 from ..layers import Sequential
 from ..models.activations import activations, check_names
 from ..models.model import Model
@@ -69,7 +70,7 @@ def pool_features(output: np.ndarray, pool: str = "mean") -> np.ndarray:
     >>> pool_features(maps), pool_features(maps, "flatten").shape
     (array([[1.5, 5.5]]), (1, 8))
     """
-    return output.mean(axis=(2, 3)) if output.ndim == 4 and pool == "mean" else output.reshape(len(output), -1)
+    return global_avg_pool_forward(output) if output.ndim == 4 and pool == "mean" else output.reshape(len(output), -1)
 
 
 Codes = np.ndarray | h5py.Dataset

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..data.pictures import read_picture
 from ..data.preprocessing import Preprocessing
+from ..kernels.pool import global_avg_pool_forward
 from ..models.model import Model
 from ..models.predictions import probabilities
 from ..models.receptive_field import receptive_field
@@ -121,7 +122,7 @@ def dense_probabilities(
         for short_side in short_sides:
             x = preprocessing.normalise(_whole(pictures[i], preprocessing, short_side)[None])
             for view in [x, x[..., ::-1]] if mirror else [x]:
-                views.append(probabilities(network.forward(view).mean(axis=(2, 3))))
+                views.append(probabilities(global_avg_pool_forward(network.forward(view))))
         return np.concatenate(views).mean(axis=0)
 
     return _of_each(len(pictures), of_picture, "dense" if progress else None)

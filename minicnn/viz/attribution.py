@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..kernels.pool import global_avg_pool_forward
 from ..models import Model
 from .hooks import (
     Classes,
@@ -110,7 +111,7 @@ def grad_cam(model: Model, x: np.ndarray, classes: Classes = None, layer: str | 
             try:
                 model.backward(class_score_gradient(scores, k))
             except GradientReached:
-                alpha = captured.dy.mean(axis=(2, 3))
+                alpha = global_avg_pool_forward(captured.dy)
                 maps.append(np.maximum(np.einsum("nc,nchw->nhw", alpha, A), 0))
     return np.concatenate(maps)
 

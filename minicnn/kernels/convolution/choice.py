@@ -14,17 +14,15 @@ import numpy as np
 from ...runtime.parallel import current, serial_if
 from ..geometry import ConvGeometry
 
-FAST = ("depthwise", "pointwise", "winograd4", "winograd2", "direct", "im2col")
+FAST = ("depthwise", "winograd4", "winograd2", "direct")
 ALGORITHMS = (*FAST, "textbook", "reference")
 
 CHANNELS = 16  # on both sides; with fewer, the transforms cost more than the products save
 TILES = {"forward": 32, "inference": 32, "dx": 32, "dw": 16}  # of 4x4 in the batch; with fewer, filters take too long
-TAPS = 512  # of a filter; with more, the inner dimension of im2col's product is long enough for BLAS to be at its best
-PIXELS = 64  # of an output; with fewer, the lines of the direct sum are too short
 FEW_TILES = {"forward": 16, "inference": 4}  # of 4x4, from which on tiles of 2x2 pay; in inference transformed filters are kept
 
 # multiply-adds in 0.06 ms: the time that it takes to give another thread work and to wait for it
-SHORT = {"depthwise": 800_000, "direct": 2_000_000, "im2col": 3_000_000}
+SHORT = {"depthwise": 800_000, "direct": 2_000_000, "winograd2": 3_000_000, "winograd4": 3_000_000}
 
 
 @lru_cache(maxsize=4096)  # every layer asks in every pass, and always for the same
@@ -43,36 +41,26 @@ def choose_algorithm(
     cannot compute this step: then the choice is as without it.
 
     - "depthwise": each channel has a filter of its own. No matrix product in it: vectors of channels.
-    - "pointwise": 1x1 filters with a stride of 1, a plain matrix product.
     - "winograd4", "winograd2": 3x3 filters with a stride of 1 in float32, tiles of 4x4 or 2x2 outputs. Worth it where there
       are enough channels to pay for the transforms, and enough tiles to pay for transforming the filters. With few tiles, those
       of 2x2, whose filters take 16 / 9 of the memory, not 36 / 9; with very few, in inference only, where they are kept.
-    - "direct": y and dw with few channels, as in first layers: the definition's sums, for some filters and taps at a time.
+    - "direct": everything else, the definition's sums. In float64 Winograd's is never chosen, so that gradient checks test
+      mathematics and not rounding.
     - "textbook", "reference": only if wanted, to be read and stepped through: plain NumPy, and the definition's loops.
-    - "im2col": everything else. In float64, Winograd's is never chosen: the other sums are the definition's, so that gradient
-      checks test mathematics and not rounding.
     """
     (_, C, _, _), (N, F, OH, OW) = x_shape, y_shape
-    taps = C // groups * math.prod(geometry.kernel)  # of a filter
-    is_depthwise, is_pointwise, is_winograd = (
-        can_compute(name, geometry, groups, C, F) for name in ("depthwise", "pointwise", "winograd4")
-    )
-    is_direct = step != "dx" and (step != "dw" or (F // groups >= 4 and taps >= 3))
-    if wanted and can_compute(wanted, geometry, groups, C, F) and (wanted != "direct" or is_direct) and N > 0:
+    is_depthwise, is_winograd = (can_compute(name, geometry, groups, C, F) for name in ("depthwise", "winograd4"))
+    if wanted and can_compute(wanted, geometry, groups, C, F) and N > 0:
         return wanted
     if is_depthwise:
         return "depthwise"
-    if is_pointwise:
-        return "pointwise"
     if is_winograd and N > 0 and dtype == np.float32 and min(C, F) >= CHANNELS:
         tiles = N * -(-OH // 4) * -(-OW // 4)
         if tiles >= TILES[step]:
             return "winograd4"
         if tiles >= FEW_TILES.get(step, math.inf):
             return "winograd2"
-    if is_direct and geometry.kernel != (1, 1) and taps <= TAPS and OH * OW >= PIXELS:
-        return "direct"
-    return "im2col"
+    return "direct"
 
 
 def can_compute(algorithm: str, geometry: ConvGeometry, groups: int, C: int, F: int) -> bool:
@@ -84,8 +72,6 @@ def can_compute(algorithm: str, geometry: ConvGeometry, groups: int, C: int, F: 
     """
     if algorithm == "depthwise":
         return groups == C == F
-    if algorithm == "pointwise":
-        return groups == 1 and geometry.is_pointwise
     if algorithm in ("winograd4", "winograd2"):
         return groups == 1 and geometry.kernel == (3, 3) and geometry.stride == geometry.dilation == (1, 1)
     return True
@@ -98,9 +84,9 @@ def is_too_short(
     return is_short_work(math.prod(y_shape) * x_shape[1] // groups * math.prod(geometry.kernel), algorithm)
 
 
-def is_short_work(multiply_adds: int, algorithm: str = "im2col") -> bool:
+def is_short_work(multiply_adds: int, algorithm: str = "direct") -> bool:
     """Whether so many multiply-adds take less time than waking another thread, which gathered loops need not do one by one."""
-    return multiply_adds < SHORT.get(algorithm, SHORT["im2col"]) and not current().defers_loops
+    return multiply_adds < SHORT[algorithm] and not current().defers_loops
 
 
 def threads_for(

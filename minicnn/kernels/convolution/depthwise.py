@@ -1,191 +1,125 @@
 """Depthwise convolution: ``textbook.depthwise_forward`` and ``depthwise_backward`` with vectors of channels, and threads.
 
-y[n, c, i, j] = b[c] + sum over p, q of w[c, p, q] * x_padded[n, c, i*sh + p*dil_h, j*sw + q*dil_w]
+y[n, i, j, c] = b[c] + sum over p, q of w[p, q, c] * x_padded[n, i*sh + p*dil_h, j*sw + q*dil_w, c]
 
-All channels do the same with different numbers, so LANES of them make a vector (``simd.vectors``), and x is a picture of them:
-LANES planes are transposed when they come into the core's cache, padding around them, and those of y when they leave it. A tap
-of the filter is then a vector, too, that multiplies a shifted copy of the picture:
+All channels do the same with different numbers, and lie side by side (``kernels.layout``): a vector of channels of a pixel is
+multiplied with the same channels of a tap, and the sums of some neighbouring pixels stay in registers until all taps are added.
+Some rows of a picture go through all their channels while they are in the core's cache.
 
-y[i, j] = b + sum over taps t of w[t] * x[offset[t] + (i, j)]
+The gradient to x is the same kind of sum from dy, a phase of x after another (``phases``), and the gradient to the filters
 
-A stride of (sh, sw) deals the rows and columns of x out to sh * sw smaller pictures (its phases), so that what neighbours in y
-read of it for one tap are neighbours again: row r of the padded picture is row r // sh of a phase r % sh, columns likewise.
-The gradient to x is the same kind of sum, one for each phase of x: over those taps that read it, shifted the other way.
+dw[p, q, c] = sum over n, i, j of dy[n, i, j, c] * x_padded[n, i*sh + p*dil_h, j*sw + q*dil_w, c]
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
-from ...runtime.memory import workspace
-from ...runtime.parallel import parallel_for
+from ...runtime.parallel import parallel_for, parallel_sum, threads_per_item
 from ..geometry import ConvGeometry
-from ..simd.layout import Planes, starts
-from ..simd.vectors import LANES
+from ..simd.vectors import VECTOR_WIDTH
 from . import depthwise_loops as loops
-from .depthwise_loops import TAPS, TILE
+from .phases import Phase, forward_phase, gradient_phases
+from .rows import Source, source_of
 
-GROUPS = 8  # of samples, at most, whose weight gradients threads make each for itself: there may be few blocks of channels
-
-
-class Plan(NamedTuple):
-    """y[phase, i, j] = sum over taps t of the phase of w[t] * x[offsets[t] + (i, j)], for i, j within ``shape``.
-
-    Attributes
-    ----------
-    x, y : Planes
-    w : Planes
-        Filters (KH*KW,), whose taps come to lie in the order in which the phases take them.
-    shape : (rows, columns)
-        Of a phase of y.
-    sizes : (int, int)
-        Numbers in the pictures of vectors that x and y are.
-    offsets : int64 (taps,)
-        In that order; repeats of the last fill up to a multiple of TAPS.
-    first_taps : int64 (phases + 1,)
-        Where in it those of each phase begin.
-    """
-
-    x: Planes
-    y: Planes
-    w: Planes
-    shape: tuple[int, int]
-    sizes: tuple[int, int]
-    offsets: np.ndarray
-    first_taps: np.ndarray
-
-
-@lru_cache(maxsize=256)
-def plan_forward(geometry: ConvGeometry, H: int, W: int, channels: int) -> Plan:
-    """From planes x (H, W) to their y, ``channels`` at a time."""
-    (KH, KW), (sh, sw), (top, _, left, _), (dil_h, dil_w) = geometry
-    OH, OW = geometry.count(H, W)
-    r, s = _pixels(H, W, top, left)
-    p, q = _pixels(KH, KW)
-    rows = max(OH + (KH - 1) * dil_h // sh, (top + H - 1) // sh + 1)
-    columns = max(_tiled(OW) + (KW - 1) * dil_w // sw, (left + W - 1) // sw + 1)
-    return Plan(
-        x=Planes(starts(channels, H * W), _deal(r, s, geometry, rows, columns) * LANES, columns * LANES),
-        y=_picture(channels, OH, OW, _tiled(OW)),
-        w=_picture(channels, KH, KW, KW),
-        shape=(OH, OW),
-        sizes=(sh * sw * rows * columns * LANES, OH * _tiled(OW) * LANES),
-        first_taps=np.array([0, KH * KW]),
-        offsets=_filled_up(_deal(p * dil_h, q * dil_w, geometry, rows, columns) * LANES),
-    )
-
-
-@lru_cache(maxsize=256)
-def plan_backward(geometry: ConvGeometry, H: int, W: int, channels: int) -> Plan:
-    """From dy to the planes dx (H, W); the plan calls dy "x" and dx "y", and dx has the phases."""
-    (KH, KW), (sh, sw), (top, _, left, _), (dil_h, dil_w) = geometry
-    OH, OW = geometry.count(H, W)
-    r, s = _pixels(H, W, top, left)
-    p, q = _pixels(KH, KW)
-    phase = p * dil_h % sh * sw + q * dil_w % sw
-    taps = np.argsort(phase, kind="stable")
-    up, back = (p * dil_h // sh)[taps], (q * dil_w // sw)[taps]  # rows and columns of dy before those of dx
-
-    row, column = top // sh, left // sw  # the first of a phase that are not all padding
-    rows, columns = (top + H - 1) // sh + 1 - row, (left + W - 1) // sw + 1 - column
-    above, before = max(up.max() - row, 0), max(back.max() - column, 0)  # zeros around dy
-    below = max(OH, row + rows)
-    pitch = before + max(OW, column + _tiled(columns))
-    place = _deal(r, s, geometry, rows, _tiled(columns)) - row * _tiled(columns) - column
-    return Plan(
-        x=_picture(channels, OH, OW, pitch, above, before),
-        y=Planes(starts(channels, H * W), place * LANES, _tiled(columns) * LANES),
-        w=Planes(starts(channels, KH * KW), np.argsort(taps) * LANES, LANES),
-        shape=(rows, columns),
-        sizes=((above + below) * pitch * LANES, sh * sw * rows * _tiled(columns) * LANES),
-        first_taps=np.searchsorted(phase[taps], np.arange(sh * sw + 1)),
-        offsets=_filled_up(((row + above - up) * pitch + column + before - back) * LANES),
-    )
-
-
-def _deal(r: np.ndarray, s: np.ndarray, geometry: ConvGeometry, rows: int, columns: int) -> np.ndarray:
-    """Where row r and column s of a picture are among its phases (phases, rows, columns)."""
-    sh, sw = geometry.stride
-    return ((r % sh * sw + s % sw) * rows + r // sh) * columns + s // sw
-
-
-def _pixels(H: int, W: int, top: int = 0, left: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column of each pixel in the padded picture, int64 (H*W,)."""
-    r, s = np.divmod(np.arange(H * W), W)
-    return r + top, s + left
-
-
-def _picture(channels: int, H: int, W: int, pitch: int, above: int = 0, before: int = 0) -> Planes:
-    """Planes (H, W) as a picture of one phase, with zeros before the first row and column."""
-    r, s = _pixels(H, W, above, before)
-    return Planes(starts(channels, H * W), (r * pitch + s) * LANES, pitch * LANES)
-
-
-def _tiled(columns: int) -> int:
-    return -(-columns // TILE) * TILE
-
-
-def _filled_up(offsets: np.ndarray) -> np.ndarray:
-    return np.pad(offsets, (0, -len(offsets) % TAPS), mode="edge")
+NUMBERS_PER_PIECE = 1 << 16  # of x, about: they stay in the core's second-level cache
+PIXELS_PER_SUM = 1024  # in the weight gradient, about, before they are added to the others: long sums are inexact
 
 
 def prepare(
     x_shape: tuple[int, ...], w: np.ndarray, b: np.ndarray | None, geometry: ConvGeometry, clip: tuple[float, float]
-) -> Callable[[np.ndarray, np.ndarray], None]:
-    """A function that fills y (N, C, OH, OW) with min(max(b + w * x, low), high), of x (N, C, H, W), both contiguous.
+) -> Callable[[np.ndarray, np.ndarray, int], None]:
+    """A function run(x, y, first): the channels of y from ``first`` on become min(max(b + w * x, low), high).
 
-    w (C, 1, KH, KW), b (C,).
+    x (N, H, W, C) and y (N, OH, OW, C or more) are contiguous. ``x_shape`` is (N, C, H, W), w (C, 1, KH, KW), b (C,).
     """
-    _, C, H, W = x_shape
-    plan = plan_forward(geometry, H, W, min(C, LANES))
-    return lambda x, y: _filter(x, w, b, plan, clip, y)
+    N, C, H, W = x_shape
+    bias = np.zeros(max(C, VECTOR_WIDTH), w.dtype)
+    bias[:C] = 0 if b is None else b
+    phase = forward_phase(geometry, (H, W))
+    return _prepare(phase, (N, H, W), pack(w, phase), bias, clip, geometry.count(H, W), C)
 
 
 def backward_input(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, dx: np.ndarray) -> None:
-    """Fill dx (N, C, H, W)."""
-    _, C, H, W = dx.shape
-    no_clip = tuple(map(dy.dtype.type, (-math.inf, math.inf)))
-    _filter(dy, w, None, plan_backward(geometry, H, W, min(C, LANES)), no_clip, dx)
+    """Fill dx (N, H, W, C) from dy (N, OH, OW, C)."""
+    (N, OH, OW, C), (H, W) = dy.shape, dx.shape[1:3]
+    no_clip, zeros = (-np.inf, np.inf), np.zeros(max(C, VECTOR_WIDTH), dy.dtype)
+    phases = gradient_phases(geometry, (H, W))
+    if not all(phase.taps for phase in phases):
+        dx[...] = 0
+    for phase in phases:
+        if phase.taps:
+            _prepare(phase, (N, OH, OW), pack(w, phase), zeros, no_clip, (H, W), C)(dy, dx, 0)
 
 
-def _filter(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, plan: Plan, clip: tuple[float, float], y: np.ndarray) -> None:
-    (N, C), blocks, (low, high) = x.shape[:2], -(-x.shape[1] // LANES), clip
-    bias = np.zeros(max(C, LANES), x.dtype)
-    bias[:C] = 0 if b is None else b
-
-    def body(start: int, stop: int) -> None:
-        lanes_x, lanes_y = _workspaces(plan, x.dtype)
-        lanes_w = workspace("lanes w", (blocks, len(plan.w.places) * LANES), x.dtype)
-        how = *plan.x, *plan.y, plan.w.rows, plan.w.places, *plan.shape, plan.offsets, plan.first_taps
-        loops.filter_planes(start, stop, C, x.ravel(), w.ravel(), bias, low, high, *how, lanes_x, lanes_w, lanes_y, y.ravel())
-
-    parallel_for(N * blocks, body, deferrable=True)
+def pack(w: np.ndarray, phase: Phase) -> np.ndarray:
+    """w (C, 1, KH, KW) as (taps of the phase, C), flat, with zeros up to a whole vector."""
+    C = len(w)
+    packed = np.zeros((len(phase.taps), max(C, VECTOR_WIDTH)), w.dtype)
+    packed[:, :C] = w.reshape(C, -1).T[list(phase.taps)]
+    return packed.reshape(-1)
 
 
-def _workspaces(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    lanes_x, lanes_y = (workspace(f"lanes {name}", (size,), dtype) for name, size in zip("xy", plan.sizes, strict=True))
-    lanes_x[:] = 0  # the padding; the rest is written anew for each unit
-    return lanes_x, lanes_y
+def _prepare(
+    phase: Phase,
+    input_shape: tuple[int, int, int],
+    w: np.ndarray,
+    bias: np.ndarray,
+    clip: tuple[float, float],
+    output_size: tuple[int, int],
+    C: int,
+) -> Callable[[np.ndarray, np.ndarray, int], None]:
+    """A function run(x, y, first) for a phase of y (N, *output_size, C or more), of x (N, H, W, C)."""
+    (N, H, W), (rows, columns), (sh, sw), (th, tw), (a, b) = input_shape, phase.count, phase.stride, phase.step, phase.first
+    (OH, OW), source, clip = output_size, source_of(phase, (H, W)), tuple(map(bias.dtype.type, clip))
+    offsets = source.place(np.array(phase.offsets)) * C
+    x_steps = sh * source.columns * C, sw * C
+    pieces = _divide(N, rows, source, C)
+
+    def run(x: np.ndarray, y: np.ndarray, first: int) -> None:
+        pitch, y_flat = y.shape[3], y.reshape(-1)
+        y_steps = th * OW * pitch, tw * pitch
+
+        def body(start: int, stop: int) -> None:
+            for n, row, count in pieces[start:stop]:
+                of_x = source.read(x, n, 1, row, count)
+                of_y = y_flat[((n * OH + row * th + a) * OW + b) * pitch + first :]
+                loops.filter_channels(of_x, offsets, w, C, bias, clip, (count, columns), x_steps, of_y, y_steps)
+
+        parallel_for(len(pieces), body, deferrable=True)
+
+    return run
+
+
+def _divide(N: int, rows: int, source: Source, C: int, most_pixels: int | None = None) -> list[tuple[int, int, int]]:
+    """The pieces of the work, (sample, first row, rows of y): their pixels stay in the cache, and each thread has some."""
+    most = max(NUMBERS_PER_PIECE // (source.columns * C * source.row_step), 1)
+    if most_pixels:
+        most = max(min(most, most_pixels // source.columns), 1)
+    cuts = min(max(-(-rows // most), threads_per_item(N)), rows)
+    return [(n, rows * i // cuts, rows * (i + 1) // cuts - rows * i // cuts) for n in range(N) for i in range(cuts)]
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, dw: np.ndarray) -> None:
-    """Fill dw (C, 1, KH, KW): dw[t] = sum over samples, i and j of dy[i, j] * x[offset[t] + (i, j)]."""
-    (N, C, H, W), taps = x.shape, math.prod(geometry.kernel)
-    plan, blocks, groups = plan_forward(geometry, H, W, min(C, LANES)), -(-C // LANES), min(N, GROUPS)
-    sums = np.zeros((groups, blocks, len(plan.offsets) * LANES), x.dtype)
+    """Fill dw (C, 1, KH, KW) from dy (N, OH, OW, C) and x (N, H, W, C)."""
+    (N, OH, OW, C), (H, W), taps = dy.shape, x.shape[1:3], dw[0].size
+    phase, (sh, sw) = forward_phase(geometry, (H, W)), geometry.stride
+    source = source_of(phase, (H, W))
+    offsets = source.place(np.array(phase.offsets)) * C
+    offsets = np.pad(offsets, (0, -taps % loops.TAPS), mode="edge")
+    x_steps, y_steps, pieces = (sh * source.columns * C, sw * C), (OW * C, C), _divide(N, OH, source, C, PIXELS_PER_SUM)
+    shape = -(-C // VECTOR_WIDTH), len(offsets), VECTOR_WIDTH
 
-    def body(start: int, stop: int) -> None:
-        lanes_x, lanes_dy = _workspaces(plan, x.dtype)
-        how = *plan.x, *plan.y, *plan.shape, plan.offsets
-        loops.backward_weights(start, stop, C, N, x.ravel(), dy.ravel(), *how, lanes_x, lanes_dy, sums)
+    def add(start: int, stop: int, total: np.ndarray) -> None:
+        for n, row, count in pieces[start:stop]:
+            of_x, of_dy = source.read(x, n, 1, row, count), dy[n, row:].reshape(-1)
+            loops.add_gradients(of_x, offsets, of_dy, C, (count, OW), x_steps, y_steps, total)
 
-    parallel_for(groups * blocks, body)
-    by_channel = sums.sum(axis=0).reshape(blocks, -1, LANES)[:, :taps].transpose(0, 2, 1).reshape(-1, taps)
-    last = C - LANES * (blocks - 1)  # channels of the last block that are not in the one before, its last lanes
-    dw.reshape(C, taps)[: C - last] = by_channel[: C - last]
-    dw.reshape(C, taps)[C - last :] = by_channel[-last:] if blocks > 1 else by_channel[:last]
+    sums = parallel_sum(len(pieces), add, shape, x.dtype)[:, :taps]
+    by_channel = sums.transpose(0, 2, 1).reshape(-1, taps)
+    overlap = max(len(by_channel) - C, 0) if C > VECTOR_WIDTH else 0  # lanes of the last vector that the one before has, too
+    last = len(by_channel) - VECTOR_WIDTH
+    dw.reshape(C, taps)[:last] = by_channel[:last]
+    dw.reshape(C, taps)[last:] = by_channel[last + overlap :][: C - last]

@@ -1,116 +1,117 @@
-"""The Numba loops of ``depthwise``: ``textbook.depthwise_forward`` and dw of its backward for some channels, in one thread.
+"""The Numba loops of ``depthwise``: ``textbook.depthwise_forward`` and dw of its backward for some rows, in one thread.
 
-A unit of work is a block of up to LANES channels of one sample. Its planes are transposed, a pixel's channels side by side:
-then a vector is a pixel, its neighbours in all directions are whole vectors away, and no row ends in the middle of one.
-``inverted_residual`` uses ``filter_picture`` as well.
+A pixel's channels lie side by side, so that the same channels of its neighbours in all directions are whole pixels away.
 """
 
 from __future__ import annotations
 
 from ...runtime.compilation import loop
-from ..simd.layout import first_channel, pack, to_lanes, to_planes
-from ..simd.vectors import LANES, add, clamp, load, multiply_add, prefetch, spread, store
+from ..simd.vectors import VECTOR_WIDTH, add, clamp, load, load_part, multiply_add, spread, store, store_part
 
-TILE = 4  # neighbouring pixels of y whose sums are made together, in registers
+PIXELS = 4  # neighbours whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient
-NEAR = 1024  # pixels of which they are made before they are added to the others: long sums of float32 are inexact
 
 
 @loop
-def filter_picture(x, offsets, w, b, low, high, rows, columns, x_pitch, y, y_pitch, y_step, ahead):
-    """y[i, j] = min(max(b + sum over t of w[t] * x[offsets[t] + (i, j)], low), high), all of them vectors.
+def filter_rows(x, offsets, w, c, bias, clip, size, x_steps, y, y_steps):
+    """y[i, j] = clip(bias[c] + sum over t of w[t, c] * x[offsets[t] + (i, j)]), for the vector of channels from c on.
 
-    (i, j) begins at i * x_pitch + j * LANES in x and at i * y_pitch + j * y_step in y. A row is made TILE columns at a time,
-    from left to right; what that makes beyond its end is overwritten by the next row, or there is room for it. ``ahead`` is
-    what will be read next: asked for a row at a time, it has come from the memory by then.
+    ``size`` is (rows, columns), the steps are numbers from a row to the next and from a pixel to the next; x, y and w
+    (taps, len(bias)) are flat.
     """
+    (rows, columns), (x_row, x_step), (y_row, y_step), width = size, x_steps, y_steps, len(bias)
+    low, high, b = spread(clip[0]), spread(clip[1]), load(bias, c)
     for i in range(rows):
-        for k in range(len(ahead) * i // rows, len(ahead) * (i + 1) // rows, LANES):
-            prefetch(ahead, k)
-        for j in range(0, columns, TILE):
-            y0, here = b, i * x_pitch + j * LANES
+        for first in range(0, columns, PIXELS):
+            j = min(first, max(columns - PIXELS, 0))  # the last pixels overlap those before
+            y0, here = b, i * x_row + j * x_step + c
             y1, y2, y3 = y0, y0, y0
+            there = i * y_row + j * y_step + c
+            if columns >= PIXELS:
+                for t in range(len(offsets)):
+                    w_t, at = load(w, t * width + c), here + offsets[t]
+                    y0 = multiply_add(w_t, load(x, at), y0)
+                    y1 = multiply_add(w_t, load(x, at + x_step), y1)
+                    y2 = multiply_add(w_t, load(x, at + 2 * x_step), y2)
+                    y3 = multiply_add(w_t, load(x, at + 3 * x_step), y3)
+                store(clamp(y0, low, high), y, there)
+                store(clamp(y1, low, high), y, there + y_step)
+                store(clamp(y2, low, high), y, there + 2 * y_step)
+                store(clamp(y3, low, high), y, there + 3 * y_step)
+            else:
+                for k in range(columns):
+                    total = b
+                    for t in range(len(offsets)):
+                        total = multiply_add(load(w, t * width + c), load(x, here + k * x_step + offsets[t]), total)
+                    store(clamp(total, low, high), y, there + k * y_step)
+
+
+@loop
+def filter_few_channels(x, offsets, w, channels, bias, clip, size, x_steps, y, y_steps):
+    """`filter_rows` where there are fewer channels than a vector has lanes."""
+    (rows, columns), (x_row, x_step), (y_row, y_step) = size, x_steps, y_steps
+    low, high, b = spread(clip[0]), spread(clip[1]), load(bias, 0)
+    for i in range(rows):
+        for j in range(columns):
+            total = b
             for t in range(len(offsets)):
-                w_t, at = load(w, t * LANES), here + offsets[t]
-                y0 = multiply_add(w_t, load(x, at), y0)
-                y1 = multiply_add(w_t, load(x, at + LANES), y1)
-                y2 = multiply_add(w_t, load(x, at + 2 * LANES), y2)
-                y3 = multiply_add(w_t, load(x, at + 3 * LANES), y3)
-            there = i * y_pitch + j * y_step
-            store(clamp(y0, low, high), y, there)
-            store(clamp(y1, low, high), y, there + y_step)
-            store(clamp(y2, low, high), y, there + 2 * y_step)
-            store(clamp(y3, low, high), y, there + 3 * y_step)
+                x_t = load_part(x, i * x_row + j * x_step + offsets[t], channels)
+                total = multiply_add(load(w, t * VECTOR_WIDTH), x_t, total)
+            store_part(clamp(total, low, high), y, i * y_row + j * y_step, channels)
 
 
 @loop
-def filter_planes(
-    start, stop, C, x, w, b, low, high, x_rows, x_places, x_pitch, y_rows, y_places, y_pitch, w_rows, w_places, rows, columns,
-    offsets, first_taps, lanes_x, lanes_w, lanes_y, y
-):  # fmt: skip
-    """Units ``start`` to ``stop`` - 1 of y = min(max(b + the sums of a `Plan`, low), high); x, w and y are flat."""
-    blocks, phases = len(lanes_w), len(first_taps) - 1
-    low, high = spread(low), spread(high)
-    pack(w, C, w_rows, w_places, lanes_w)
-    for unit in range(start, stop):
-        n, block = unit // blocks, unit % blocks
-        channel = n * C + first_channel(block, C)
-        to_lanes(x[channel * len(x_places) :], x_rows, lanes_x, x_places)
-        ahead = x[(channel + LANES) * len(x_places) :][: LANES * len(x_places)]
-        for phase in range(phases):
-            first, last = first_taps[phase], first_taps[phase + 1]
-            w_phase, y_phase = lanes_w[block, first * LANES :], lanes_y[phase * rows * y_pitch :]
-            some = ahead[len(ahead) * phase // phases : len(ahead) * (phase + 1) // phases]
-            filter_picture(
-                lanes_x, offsets[first:last], w_phase, load(b, first_channel(block, C)), low, high, rows, columns,
-                x_pitch, y_phase, y_pitch, LANES, some
-            )  # fmt: skip
-        to_planes(lanes_y, y_places, y[channel * len(y_places) :], y_rows)
+def filter_channels(x, offsets, w, channels, bias, clip, size, x_steps, y, y_steps):
+    """`filter_rows` for all channels, a vector after another; where they are no multiple, the last overlaps the one before."""
+    if channels < VECTOR_WIDTH:
+        filter_few_channels(x, offsets, w, channels, bias, clip, size, x_steps, y, y_steps)
+        return
+    for first in range(0, channels, VECTOR_WIDTH):
+        c = min(first, channels - VECTOR_WIDTH)
+        filter_rows(x, offsets, w, c, bias, clip, size, x_steps, y, y_steps)
 
 
 @loop
-def _add_inner_products(x, offsets, y, rows, columns, x_pitch, y_pitch, sums):
-    """sums[t] += sum over i, j of y[i, j] * x[offsets[t] + (i, j)], all of them vectors; TAPS offsets"""
+def _add_inner_products(x, offsets, dy, lanes, size, x_steps, y_steps, sums):
+    """sums[t] += sum over i, j of dy[i, j] * x[offsets[t] + (i, j)] for TAPS offsets, which lie VECTOR_WIDTH apart in sums."""
+    (rows, columns), (x_row, x_step), (y_row, y_step) = size, x_steps, y_steps
     at0, at1, at2, at3, at4 = offsets[0], offsets[1], offsets[2], offsets[3], offsets[4]
-    near = max(NEAR // columns, 1)
-    for first in range(0, rows, near):
-        s0 = spread(sums.dtype.type(0))
-        s1, s2, s3, s4 = s0, s0, s0, s0
-        for i in range(first, min(first + near, rows)):
-            here, there = i * x_pitch, i * y_pitch
-            for _ in range(columns):
-                y_k = load(y, there)
-                s0 = multiply_add(y_k, load(x, at0 + here), s0)
-                s1 = multiply_add(y_k, load(x, at1 + here), s1)
-                s2 = multiply_add(y_k, load(x, at2 + here), s2)
-                s3 = multiply_add(y_k, load(x, at3 + here), s3)
-                s4 = multiply_add(y_k, load(x, at4 + here), s4)
-                here += LANES
-                there += LANES
-        store(add(load(sums, 0), s0), sums, 0)
-        store(add(load(sums, LANES), s1), sums, LANES)
-        store(add(load(sums, 2 * LANES), s2), sums, 2 * LANES)
-        store(add(load(sums, 3 * LANES), s3), sums, 3 * LANES)
-        store(add(load(sums, 4 * LANES), s4), sums, 4 * LANES)
+    s0 = spread(sums.dtype.type(0))
+    s1, s2, s3, s4 = s0, s0, s0, s0
+    for i in range(rows):
+        here, there = i * x_row, i * y_row
+        for _ in range(columns):
+            if lanes == VECTOR_WIDTH:
+                d = load(dy, there)
+                s0 = multiply_add(d, load(x, at0 + here), s0)
+                s1 = multiply_add(d, load(x, at1 + here), s1)
+                s2 = multiply_add(d, load(x, at2 + here), s2)
+                s3 = multiply_add(d, load(x, at3 + here), s3)
+                s4 = multiply_add(d, load(x, at4 + here), s4)
+            else:
+                d = load_part(dy, there, lanes)
+                s0 = multiply_add(d, load_part(x, at0 + here, lanes), s0)
+                s1 = multiply_add(d, load_part(x, at1 + here, lanes), s1)
+                s2 = multiply_add(d, load_part(x, at2 + here, lanes), s2)
+                s3 = multiply_add(d, load_part(x, at3 + here, lanes), s3)
+                s4 = multiply_add(d, load_part(x, at4 + here, lanes), s4)
+            here += x_step
+            there += y_step
+    store(add(load(sums, 0), s0), sums, 0)
+    store(add(load(sums, VECTOR_WIDTH), s1), sums, VECTOR_WIDTH)
+    store(add(load(sums, 2 * VECTOR_WIDTH), s2), sums, 2 * VECTOR_WIDTH)
+    store(add(load(sums, 3 * VECTOR_WIDTH), s3), sums, 3 * VECTOR_WIDTH)
+    store(add(load(sums, 4 * VECTOR_WIDTH), s4), sums, 4 * VECTOR_WIDTH)
 
 
 @loop
-def backward_weights(
-    start, stop, C, N, x, dy, x_rows, x_places, x_pitch, y_rows, y_places, y_pitch, rows, columns, offsets, lanes_x, lanes_dy,
-    sums
-):  # fmt: skip
-    """sums[g, block, t] += sum over i, j of dy[n, i, j] * x[n, offsets[t] + (i, j)] for the samples n of group g.
+def add_gradients(x, offsets, dy, channels, size, x_steps, y_steps, sums):
+    """sums[v, t] += sum over i, j of dy[i, j] * x[offsets[t] + (i, j)] for each vector v of channels; a multiple of TAPS taps.
 
-    Units ``start`` to ``stop`` - 1; a unit is a block of the channels of one group. sums (groups, blocks, taps * LANES), with a
-    multiple of TAPS taps.
+    sums (vectors, taps, VECTOR_WIDTH); the last vector overlaps the one before as in `filter_channels`.
     """
-    groups, blocks, _ = sums.shape
-    for unit in range(start, stop):
-        group, block = unit // blocks, unit % blocks
-        for n in range(N * group // groups, N * (group + 1) // groups):
-            channel = n * C + first_channel(block, C)
-            to_lanes(x[channel * len(x_places) :], x_rows, lanes_x, x_places)
-            to_lanes(dy[channel * len(y_places) :], y_rows, lanes_dy, y_places)
-            for t in range(0, len(offsets), TAPS):
-                near = sums[group, block, t * LANES :]
-                _add_inner_products(lanes_x, offsets[t:], lanes_dy, rows, columns, x_pitch, y_pitch, near)
+    for v in range(len(sums)):
+        c = max(min(v * VECTOR_WIDTH, channels - VECTOR_WIDTH), 0)
+        for t in range(0, len(offsets), TAPS):
+            some = sums[v, t:].ravel()
+            _add_inner_products(x[c:], offsets[t:], dy[c:], min(channels, VECTOR_WIDTH), size, x_steps, y_steps, some)

@@ -1,126 +1,119 @@
-"""The Numba loops of ``inverted_residual``: its three convolutions for some rows, or some channels, in one thread.
-
-A pixel's channels are made side by side from the beginning, so that nothing needs to be transposed between the three.
-"""
+"""The Numba loops of ``inverted_residual``: its three convolutions for some rows, or some channels, in one thread."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ...runtime.compilation import loop
-from ..simd.layout import first_channel, to_lanes, to_planes
-from ..simd.products import ROWS, multiply_tile, multiply_two_tiles
-from ..simd.vectors import LANES, load, spread, store
-from .depthwise_loops import filter_picture
+from ..simd.products import ROWS, multiply
+from ..simd.vectors import VECTOR_WIDTH
+from .depthwise_loops import filter_channels, filter_rows
 
 
 @loop
-def _widen(x, w, v, b, c, low, high, places, first, pixels, nowhere, y, z, both):
-    """y[places[first + p]] = clamp(b + sum over k of x[k, p] * w[k]) for p < pixels; x has room for more.
+def _pad(x, above, rows, left, sizes, h):
+    """h[i, left + j] = x[above + i, j] for ``rows`` rows of pixels, with zeros around them."""
+    H, W, C, columns = sizes
+    for i in range(rows):
+        row, target = above + i, h[i * columns * C : (i + 1) * columns * C]
+        if row < 0 or row >= H:
+            target[:] = 0
+            continue
+        target[: left * C] = 0
+        target[(left + W) * C :] = 0
+        source, inside = x[row * W * C :], target[left * C :]
+        for k in range(W * C):
+            inside[k] = source[k]
 
-    If ``both``, z likewise with v and c.
+
+@loop
+def _places_of_pixels(rows, W, C, columns, first, width):
+    """Where pixels lie in x, rows of W, and in h, rows of ``columns``, from ``first`` on; see `products.multiply`."""
+    pixels = rows * W
+    places = np.empty((3, (pixels + ROWS - 1) // ROWS * ROWS), np.int64)
+    for k in range(places.shape[1]):
+        pixel = min(k, pixels - 1)
+        places[0, k], places[1, k] = pixel * C, 0
+        places[2, k] = (first + pixel // W * columns + pixel % W) * width
+    return places
+
+
+@loop
+def _places_of_sums(pixels, width, F, first):
+    """Where pixels lie in d, in the shortcut and in y, there from ``first`` on; see `products.multiply`."""
+    places = np.empty((3, (pixels + ROWS - 1) // ROWS * ROWS), np.int64)
+    for k in range(places.shape[1]):
+        pixel = min(k, pixels - 1)
+        places[0, k] = pixel * width
+        places[1, k] = places[2, k] = (first + pixel) * F
+    return places
+
+
+@loop
+def add_channels(first_row, last_row, sizes, x, panels_of_h, panels_of_y, filters, clips, offsets, z, y, h, d):
+    """y = clip(w3 d + b3 + z), with d = clip(w2 * h + b2) and h = clip(w1 x + b1), ``rows`` of its rows at a time.
+
+    That is, the rows ``first_row`` to ``last_row`` - 1 of y (OH, OW, F), of one picture x (H, W, C). The filters as in a
+    `ChannelSlice`; without w1, h is x. h and d are workspaces: h ((rows - 1)*sh + KH, columns, width_of_h), a panel of
+    channels with zeros around it, and d (rows, OW, width_of_d). All of it is flat.
     """
-    K, pitch = x.shape
-    flat, offsets, some_places = x.ravel(), np.arange(K) * pitch, np.empty(ROWS, np.int64)
-    for p in range(0, pixels, ROWS):
-        where, at = places, first + p
-        if p + ROWS > pixels:
-            for i in range(ROWS):
-                some_places[i] = places[first + p + i] if p + i < pixels else nowhere
-            where, at = some_places, 0
-        if both:
-            multiply_two_tiles(flat, p, offsets, 1, w, v, b, c, low, high, y, z, where, at)
-        else:
-            multiply_tile(flat, p, offsets, 1, w, b, low, high, y, where, at)
-
-
-@loop
-def _narrow(x, pitch, w, v, K, pixels, places, y, z, both):
-    """y[places[p]] = sum over k < K of x[p * pitch + k] * w[k] for p < pixels; x has room for more. If ``both``, z with v."""
-    zero, low, high = spread(x.dtype.type(0)), spread(x.dtype.type(-np.inf)), spread(x.dtype.type(np.inf))
-    offsets = np.arange(K)
-    for p in range(0, pixels, ROWS):
-        if both:
-            multiply_two_tiles(x, p * pitch, offsets, pitch, w, v, zero, zero, low, high, y, z, places, p)
-        else:
-            multiply_tile(x, p * pitch, offsets, pitch, w, zero, low, high, y, places, p)
-
-
-@loop
-def add_channels(
-    first_row, last_row, x, H, W, w1, b1, low1, high1, w2, b2, low2, high2, w3, F, KH, sh, top, OW, rows, x_rows, places,
-    x_pitch, offsets, y_rows, y_places, d_pitch, tile_x, lanes_h, d, lanes_y, product
-):  # fmt: skip
-    """product (F * OH*OW,) = w3^T d, with d = clamp(w2 * h + b2) and h = clamp(w1 x + b1), ``rows`` of its rows at a time.
-
-    That is, its rows ``first_row`` to ``last_row`` - 1. x (C, H*W), and by blocks of channels, see `layout.in_lanes`, w1
-    (blocks, C * LANES), w2 (blocks, taps * LANES), w3 (blocks of F, E * LANES), b1 and b2 (blocks, LANES). Without blocks in
-    w1, h is x, and x_rows are those of its planes. ``places``, of the pixels of the (rows - 1)*sh + KH rows under ``rows`` of
-    y, ``x_pitch`` and ``offsets`` as in a `Plan`; y_rows and y_places those of y's planes. tile_x (C, pixels), lanes_h
-    (2, numbers), d (pixels * d_pitch) and lanes_y (2, pixels * LANES) are workspaces; what lies at the end of lanes_h is not
-    looked at.
-    """
-    C, E, blocks, OH = len(tile_x), w3.shape[1] // LANES, len(w2), len(product) // (F * OW)
-    low1, high1, low2, high2 = spread(low1), spread(high1), spread(low2), spread(high2)
-    zero = spread(x.dtype.type(0))
-    nowhere, nothing = lanes_h.shape[1] - LANES, x[0, :0]
-    lanes_h[:] = 0  # the padding at the sides
+    H, W, C, F, KH, sh, sw, top, left, OW, rows, columns, width_of_h, width_of_d = sizes
+    w1, b1, w2, b2, w3, b3 = filters
+    clip1, clip2, clip3 = (clips[0], clips[1]), (clips[2], clips[3]), (clips[4], clips[5])
+    widens, nothing, start_of_run = len(w1) > 0, z[:0], np.zeros(1, np.int64)
+    taps, channels = len(offsets), len(w3) // (panels_of_y[-1, 4] + panels_of_y[-1, 0]) // VECTOR_WIDTH  # of this slice
+    if widens:
+        h[:] = 0  # the padding at the sides
     for i in range(first_row, last_row, rows):
-        some = min(rows, last_row - i)
-        above = i * sh - top  # the row of h, or of the padding, under the first tap
-        r, end = min(max(above, 0), H), max(min(above + (some - 1) * sh + KH, H), 0)
-        pixels = max(end - r, 0) * W
-        if len(w1) > 0:
-            for c in range(C):
-                source, target = x[c, r * W : r * W + pixels], tile_x[c]
-                for k in range(pixels):
-                    target[k] = source[k]
-        first = (r - above) * W  # of the places
-        for k in range(len(places)):
-            if k < first or k >= first + pixels:
-                store(zero, lanes_h[0], places[k])
-                store(zero, lanes_h[1], places[k])
-        for block in range(0, blocks, 2):
-            other = min(block + 1, blocks - 1)
-            if len(w1) > 0:
-                _widen(
-                    tile_x, w1[block], w1[other], load(b1[block], 0), load(b1[other], 0), low1, high1, places, first, pixels,
-                    nowhere, lanes_h[0], lanes_h[1], other > block
-                )  # fmt: skip
-            elif pixels > 0:
-                for e in range(block, other + 1):
-                    plane = first_channel(e, E) * H * W + r * W
-                    to_lanes(x.ravel()[plane:], x_rows, lanes_h[e - block], places[first : first + pixels])
-            for e in range(block, other + 1):
-                filter_picture(
-                    lanes_h[e - block], offsets, w2[e], load(b2[e], 0), low2, high2, some, OW, x_pitch,
-                    d[first_channel(e, E) :], OW * d_pitch, d_pitch, nothing
-                )  # fmt: skip
-        for block in range(0, len(w3), 2):
-            other = min(block + 1, len(w3) - 1)
-            _narrow(d, d_pitch, w3[block], w3[other], E, some * OW, y_places, lanes_y[0], lanes_y[1], other > block)
-            for f in range(block, other + 1):
-                plane = first_channel(f, F) * OH * OW + i * OW
-                to_planes(lanes_y[f - block], y_places[: some * OW], product[plane:], y_rows)
+        count = min(rows, last_row - i)
+        above, rows_of_h = i * sh - top, (count - 1) * sh + KH  # the row of h, or of the padding, under the first tap
+        first, end = min(max(above, 0), H), max(min(above + rows_of_h, H), 0)
+        size, steps, steps_of_d = (count, OW), (sh * columns * width_of_h, sw * width_of_h), (OW * width_of_d, width_of_d)
+        if not widens:
+            _pad(x, above, rows_of_h, left, (H, W, C, columns), h)
+            filter_channels(h, offsets, w2, channels, b2, clip2, size, steps, d, steps_of_d)
+        else:
+            h[: (first - above) * columns * width_of_h] = 0
+            h[max(end - above, 0) * columns * width_of_h :] = 0
+            places = _places_of_pixels(max(end - first, 0), W, C, columns, (first - above) * columns + left, width_of_h)
+            for vectors, first_c, last_c, _, before in panels_of_h:
+                width = vectors * VECTOR_WIDTH
+                how = C, 1, width, width - VECTOR_WIDTH
+                within = 0, width - VECTOR_WIDTH, VECTOR_WIDTH
+                bias = b1[before * VECTOR_WIDTH :]
+                w_at = before * VECTOR_WIDTH * C
+                multiply(x[first * W * C :], places, start_of_run, how, w1, w_at, vectors, bias, clip1, nothing, h, within)
+                for v in range(vectors):
+                    c, vector = last_c if v == vectors - 1 else first_c + v * VECTOR_WIDTH, before + v
+                    w2_v = w2[vector * taps * VECTOR_WIDTH :]
+                    b2_v = b2[vector * VECTOR_WIDTH : (vector + 1) * VECTOR_WIDTH]
+                    filter_rows(h[v * VECTOR_WIDTH :], offsets, w2_v, 0, b2_v, clip2, size, steps, d[c:], steps_of_d)
+        places = _places_of_sums(count * OW, width_of_d, F, i * OW)
+        for vectors, first_f, last_f, lanes, before in panels_of_y:
+            width = vectors * VECTOR_WIDTH
+            how, at = (channels, 1, width, width - VECTOR_WIDTH), before * VECTOR_WIDTH * channels
+            multiply(d, places, start_of_run, how, w3, at, vectors, b3, clip3, z, y, (first_f, last_f, lanes))
 
 
 @loop
-def collect(products, bias, low, high, shortcut, begin, end, y):
-    """y (F, pixels) = min(max(sum of products (parts, F, pixels) + bias, low), high), and + shortcut (1, F, pixels) if any.
+def collect(products, bias, clip, shortcut, begin, end, y):
+    """y (OH, OW, F) = clip(sum of products (parts, OH*OW*F) + bias, and + shortcut (1, OH*OW*F) if any).
 
     For the pixels ``begin`` to ``end`` - 1.
     """
-    for f in range(len(y)):
-        row, total, b = y[f, begin:end], products[0, f, begin:end], bias[f]
+    (low, high), F, flat = clip, len(bias), y.ravel()
+    for pixel in range(begin, end):
+        at = pixel * F
+        row, total = flat[at : at + F], products[0, at : at + F]
         for part in range(1, len(products)):
-            term = products[part, f, begin:end]
-            for k in range(len(total)):
-                total[k] += term[k]
-        for k in range(len(row)):
-            value = total[k] + b
-            value = low if value < low else value
-            row[k] = high if value > high else value
+            term = products[part, at : at + F]
+            for f in range(F):
+                total[f] += term[f]
         if len(shortcut):
-            x = shortcut[0, f, begin:end]
-            for k in range(len(row)):
-                row[k] += x[k]
+            x = shortcut[0, at : at + F]
+            for f in range(F):
+                total[f] += x[f]
+        for f in range(F):
+            value = total[f] + bias[f]
+            value = low if value < low else value
+            row[f] = high if value > high else value

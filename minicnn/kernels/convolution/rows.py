@@ -1,34 +1,88 @@
-"""A row of ``x_padded[at]`` in ``textbook.im2col``: padded, and thinned out by the stride. Inlined into loops of other files.
-
-The textbook slices the padded picture anew for each tap. Here a row is dealt out once, like cards, to as many phases as the
-stride has: phase b holds the elements j*sw + b, so that every tap is a contiguous part of a phase.
-"""
+"""The rows of pixels that a part of a convolution reads: where they lie or, at the borders, in a copy with zeros around it."""
 
 from __future__ import annotations
 
-from ...runtime.compilation import inlined
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ...runtime.compilation import loop
+from ...runtime.memory import workspace
+from .phases import Phase
 
 
-@inlined
-def _deal(row, phases, first, i, sw):
-    """phases[first + b, i, j] = row[j*sw + b] for b < sw"""
-    pitch = phases.shape[2]
-    if sw == 2:
-        even, odd = phases[first, i], phases[first + 1, i]
-        for j in range(pitch):
-            even[j] = row[2 * j]
-            odd[j] = row[2 * j + 1]
-    else:
-        for b in range(sw):
-            phase = phases[first + b, i]
-            for j in range(pitch):
-                phase[j] = row[j * sw + b]
+class Source(NamedTuple):
+    """What the outputs of a phase read.
+
+    Attributes
+    ----------
+    is_padded : bool
+        Whether any of them reads what is not there; then rows are copied, with zeros around them.
+    row, column : int
+        The first that is read, of the picture; 0 without padding.
+    height, columns : int
+        Of the picture, or the columns of the copy.
+    row_step, reach : int
+        Rows between those that neighbouring outputs begin with, and how many one output reads.
+    """
+
+    is_padded: bool
+    row: int
+    column: int
+    height: int
+    columns: int
+    row_step: int
+    reach: int
+
+    def rows_under(self, rows: int) -> int:
+        """How many rows are read by so many rows of outputs."""
+        return (rows - 1) * self.row_step + self.reach
+
+    def pitch(self, rows: int) -> int:
+        """From a sample to the next, in rows, where so many rows of outputs are computed."""
+        return self.rows_under(rows) if self.is_padded else self.height
+
+    def place(self, offsets: np.ndarray) -> np.ndarray:
+        """The pixel, counted from the first of `read`, at each of the (row, column) offsets of taps."""
+        return (offsets[:, 0] - self.row) * self.columns + offsets[:, 1] - self.column
+
+    def read(self, x: np.ndarray, n: int, samples: int, row: int, rows: int) -> np.ndarray:
+        """The pixels of x (N, H, W, C), flat, that ``rows`` rows of outputs read, from ``row`` on; a copy is a workspace."""
+        _, H, W, C = x.shape
+        if not self.is_padded:
+            return x.reshape(-1)[(n * H + row * self.row_step) * W * C :]
+        padded = workspace("padded", (samples, self.rows_under(rows), self.columns, C), x.dtype)
+        pad_rows(x[n : n + samples], row * self.row_step + self.row, self.column, padded)
+        return padded.reshape(-1)
 
 
-@inlined
-def pad_and_deal(source, left, reached, padded, phases, sw):
-    """The row, as far as it is ``reached``, put into padded behind ``left`` zeros, and from there into the phases."""
-    target = padded[left:]
-    for j in range(reached):
-        target[j] = source[j]
-    _deal(padded, phases, 0, 0, sw)
+@lru_cache(maxsize=1024)
+def source_of(phase: Phase, input_size: tuple[int, int]) -> Source:
+    """What a phase reads of a picture (H, W)."""
+    (H, W), rows, columns = input_size, *zip(*phase.offsets, strict=True)
+    (sh, sw), (OH, OW), (row, column) = phase.stride, phase.count, (min(rows), min(columns))
+    last_row, last_column = (OH - 1) * sh + max(rows), (OW - 1) * sw + max(columns)
+    if row >= 0 and column >= 0 and last_row < H and last_column < W:
+        return Source(False, 0, 0, H, W, sh, max(rows) + 1)
+    return Source(True, row, column, H, last_column - column + 1, sh, max(rows) - row + 1)
+
+
+@loop
+def pad_rows(x, first_row, first_column, padded):
+    """padded[n, i, j, c] = x[n, first_row + i, first_column + j, c], and 0 outside of x; both (N, rows, columns, C)."""
+    samples, rows, columns, C = padded.shape
+    H, W = x.shape[1:3]
+    begin = min(max(-first_column, 0), columns) * C  # of what lies in x, along a row
+    end = max(min(W - first_column, columns) * C, begin)
+    for n in range(samples):
+        for i in range(rows):
+            row, target = first_row + i, padded[n, i].ravel()
+            if row < 0 or row >= H:
+                target[:] = 0
+                continue
+            target[:begin] = 0
+            source, inside = x[n, row].ravel()[begin + first_column * C :], target[begin:]
+            for k in range(end - begin):
+                inside[k] = source[k]
+            target[end:] = 0

@@ -177,7 +177,7 @@ class _Plan(NamedTuple):
     work: tuple[tuple[Piece, np.ndarray, np.ndarray], ...]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _plan(
     phase: Phase,
     input_shape: tuple[int, int, int],

@@ -171,7 +171,7 @@ def _prepare(
             packed_filters[K] = U
         return U
 
-    size = max(NUMBERS_PER_BLOCK // (K * (C + widest)) // ROWS * ROWS, TILES_PER_BLOCK)
+    size = min(max(NUMBERS_PER_BLOCK // (K * (C + widest)) // ROWS * ROWS, TILES_PER_BLOCK), max(tiles, 1))
     by_tiles = tiles >= TILES_PER_BLOCK * loop_threads() and (tiles > MANY_TILES or is_kept)
     if by_tiles or C * F <= NARROW:
 

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...runtime.memory import workspace
-from ...runtime.parallel import loop_threads, parallel_for, parallel_sum, threads_per_item
+from ...runtime.parallel import loop_threads, parallel_for, parallel_sum, serial_if, threads_per_item
 from ..geometry import ConvGeometry
 from ..simd.products import ROWS, flat_filters, pack, panels
 from ..simd.vectors import VECTOR_WIDTH
@@ -44,6 +44,7 @@ PIXELS_PER_PIECE = 192  # of small maps, samples are taken together up to so man
 NUMBERS_PER_PART = 1 << 15  # of a panel of filters, about: they stay in the second-level cache while all pixels see them
 PIXELS_PER_SUM = 128  # of a row of sums in the weight gradient: what they read stays in the first-level cache
 FEW_CHANNELS = VECTOR_WIDTH // 2
+SHORT_PACKING = 1 << 18  # weights that are packed or gathered in less time than it takes to wake another thread
 SMALL_GRADIENT = 1 << 16  # numbers in dw, up to which each thread has one of its own
 
 
@@ -147,7 +148,8 @@ def _pack(w: np.ndarray, groups: int, phase: Phase, is_gradient: bool) -> np.nda
             g, panel = divmod(piece, len(of_columns))
             pack(w_flat[g * F * f_step :], taps, channels, steps, of_columns[panel : panel + 1], packed[g])
 
-    parallel_for(groups * len(of_columns), body)
+    with serial_if(packed.size < SHORT_PACKING):
+        parallel_for(groups * len(of_columns), body)
     return packed
 
 
@@ -318,4 +320,5 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, grou
     else:
         sums = parallel_sum(len(pieces), lambda start, stop, total: add(pieces[start:stop], places, total), shape, dtype)
     by_group = dw.reshape(groups, F_group, channels, -1)
-    parallel_for(vectors, lambda start, stop: loops.gather_gradients(start, stop, sums, channels, by_group))
+    with serial_if(dw.size < SHORT_PACKING):
+        parallel_for(vectors, lambda start, stop: loops.gather_gradients(start, stop, sums, channels, by_group))

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn.kernels.simd.products import HAS_AVX512
 from minicnn.kernels.simd.vectors import VECTOR_WIDTH, add, load, multiply_add, spread, store
 from minicnn.runtime.compilation import inlined, loop
 from minicnn.runtime.parallel import parallel_for
 
-from .machine import vector_set
 from .rows import Limits
 
 GROUP_OF_SUMS = 6
 # with AVX-512 a sum is one of 32 registers, otherwise two of 16 or four of 32
-SUMS = (2 if vector_set() == "AVX-512" else 1) * GROUP_OF_SUMS
+SUMS = (2 if HAS_AVX512 else 1) * GROUP_OF_SUMS
 ROUNDS = 3_000_000  # about ten milliseconds
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 TIMES_THE_CACHE = 8

@@ -13,7 +13,6 @@ from minicnn.kernels.simd.vectors import (
     load,
     load_part,
     multiply_add,
-    prefetch,
     spread,
     store,
     store_part,
@@ -25,7 +24,6 @@ DTYPES = [np.float32, np.float64]
 @njit
 def arithmetic(x, y):
     a, b, c = load(x, 1), load(x, 2 + VECTOR_WIDTH), spread(x[0])
-    prefetch(x, 10**9)  # far beyond the end, and harmless
     store(clamp(multiply_add(a, b, add(b, c)), spread(x[3]), spread(x[4])), y, 3)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..runtime.compilation import loop
 from ..runtime.parallel import new_array, parallel_for
-from .simd.vectors import PIECE, VECTOR_WIDTH, transpose
+from .simd.vectors import PIECE, VECTOR_WIDTH, first_of_vector, transpose, vectors_of
 
 PIXELS_AT_ONCE = 16  # a line of the cache of float32
 
@@ -49,8 +49,8 @@ def _turn_rows(start, stop, x, H, W, C, y):
     planes, pixels = np.arange(VECTOR_WIDTH) * (H * W), np.arange(W) * C
     for row in range(start, stop):
         n, i = row // H, row % H
-        for first in range(0, C, VECTOR_WIDTH):
-            c = min(first, C - VECTOR_WIDTH)
+        for v in range(vectors_of(C)):
+            c = first_of_vector(v, C)
             for some in range(0, W, PIECE):
                 j = min(some, W - PIECE)
                 transpose(x, (n * C + c) * H * W + i * W + j, planes, y, row * W * C + c, pixels, j)

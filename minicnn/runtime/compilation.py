@@ -18,6 +18,7 @@ from numba.core.caching import FunctionCache
 SHARED = (
     "runtime/compilation.py",
     "kernels/convolution/depthwise_loops.py",
+    "kernels/convolution/rows.py",
     "kernels/convolution/winograd_transforms.py",
     "kernels/simd/products.py",
     "kernels/simd/vectors.py",

@@ -335,22 +335,3 @@ def run_tasks(tasks: Tasks) -> None:
 def threads_per_item(items: int) -> int:
     """How many threads must share an item so that all are busy: 1, unless there are fewer items than threads."""
     return -(-loop_threads() // max(items, 1))
-
-
-def work_items(N: int, groups: int, blocks: int) -> np.ndarray:
-    """The pieces into which a batch is divided, for ``parallel_for`` to share out: one for each sample and group.
-
-    With fewer of them than threads, each is divided further. ``blocks`` is into how many parts the caller could divide it
-    (channels, for instance); a piece gets a range of them.
-
-    Returns
-    -------
-    items : (count, 4), int
-        A row for each piece: sample, group, first block, end of blocks.
-
-    >>> work_items(max(loop_threads(), 2), 1, 5)[:2].tolist()
-    [[0, 0, 0, 5], [1, 0, 0, 5]]
-    """
-    parts = min(blocks, threads_per_item(N * groups))
-    n, g, part = np.indices((N, groups, parts)).reshape(3, -1)
-    return np.stack([n, g, blocks * part // parts, blocks * (part + 1) // parts], axis=1)

@@ -18,9 +18,11 @@ from collections.abc import Callable
 import numpy as np
 
 from ...runtime.parallel import parallel_for, parallel_sum, threads_per_item
+from ..elementwise import NO_CLIP
 from ..geometry import ConvGeometry
-from ..simd.vectors import VECTOR_WIDTH
+from ..simd.vectors import VECTOR_WIDTH, vectors_of
 from . import depthwise_loops as loops
+from .direct_loops import gather_gradients
 from .phases import Phase, forward_phase, gradient_phases
 from .rows import Source, source_of
 
@@ -45,13 +47,13 @@ def prepare(
 def backward_input(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, dx: np.ndarray) -> None:
     """Fill dx (N, H, W, C) from dy (N, OH, OW, C)."""
     (N, OH, OW, C), (H, W) = dy.shape, dx.shape[1:3]
-    no_clip, zeros = (-np.inf, np.inf), np.zeros(max(C, VECTOR_WIDTH), dy.dtype)
+    zeros = np.zeros(max(C, VECTOR_WIDTH), dy.dtype)
     phases = gradient_phases(geometry, (H, W))
     if not all(phase.taps for phase in phases):
         dx[...] = 0
     for phase in phases:
         if phase.taps:
-            _prepare(phase, (N, OH, OW), pack(w, phase), zeros, no_clip, (H, W), C)(dy, dx, 0)
+            _prepare(phase, (N, OH, OW), pack(w, phase), zeros, NO_CLIP, (H, W), C)(dy, dx, 0)
 
 
 def pack(w: np.ndarray, phase: Phase) -> np.ndarray:
@@ -110,16 +112,13 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, dw: 
     offsets = source.place(np.array(phase.offsets)) * C
     offsets = np.pad(offsets, (0, -taps % loops.TAPS), mode="edge")
     x_steps, y_steps, pieces = (sh * source.columns * C, sw * C), (OW * C, C), _divide(N, OH, source, C, PIXELS_PER_SUM)
-    shape = -(-C // VECTOR_WIDTH), len(offsets), VECTOR_WIDTH
+    shape = vectors_of(C), len(offsets), VECTOR_WIDTH
 
     def add(start: int, stop: int, total: np.ndarray) -> None:
         for n, row, count in pieces[start:stop]:
             of_x, of_dy = source.read(x, n, 1, row, count), dy[n, row:].reshape(-1)
             loops.add_gradients(of_x, offsets, of_dy, C, (count, OW), x_steps, y_steps, total)
 
-    sums = parallel_sum(len(pieces), add, shape, x.dtype)[:, :taps]
-    by_channel = sums.transpose(0, 2, 1).reshape(-1, taps)
-    overlap = max(len(by_channel) - C, 0) if C > VECTOR_WIDTH else 0  # lanes of the last vector that the one before has, too
-    last = len(by_channel) - VECTOR_WIDTH
-    dw.reshape(C, taps)[:last] = by_channel[:last]
-    dw.reshape(C, taps)[last:] = by_channel[last + overlap :][: C - last]
+    sums = parallel_sum(len(pieces), add, shape, x.dtype)
+    by_tap = sums.swapaxes(0, 1).reshape(1, len(offsets), -1)  # as those of C filters of one channel
+    gather_gradients(0, len(sums), by_tap, 1, dw.reshape(1, C, 1, taps))

@@ -6,7 +6,19 @@ A pixel's channels lie side by side, so that the same channels of its neighbours
 from __future__ import annotations
 
 from ...runtime.compilation import loop
-from ..simd.vectors import VECTOR_WIDTH, add, clamp, load, load_part, multiply_add, spread, store, store_part
+from ..simd.vectors import (
+    VECTOR_WIDTH,
+    add,
+    clamp,
+    first_of_vector,
+    load,
+    load_part,
+    multiply_add,
+    spread,
+    store,
+    store_part,
+    vectors_of,
+)
 
 PIXELS = 4  # neighbours whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient
@@ -66,9 +78,8 @@ def filter_channels(x, offsets, w, channels, bias, clip, size, x_steps, y, y_ste
     if channels < VECTOR_WIDTH:
         filter_few_channels(x, offsets, w, channels, bias, clip, size, x_steps, y, y_steps)
         return
-    for first in range(0, channels, VECTOR_WIDTH):
-        c = min(first, channels - VECTOR_WIDTH)
-        filter_rows(x, offsets, w, c, bias, clip, size, x_steps, y, y_steps)
+    for v in range(vectors_of(channels)):
+        filter_rows(x, offsets, w, first_of_vector(v, channels), bias, clip, size, x_steps, y, y_steps)
 
 
 @loop
@@ -111,7 +122,7 @@ def add_gradients(x, offsets, dy, channels, size, x_steps, y_steps, sums):
     sums (vectors, taps, VECTOR_WIDTH); the last vector overlaps the one before as in `filter_channels`.
     """
     for v in range(len(sums)):
-        c = max(min(v * VECTOR_WIDTH, channels - VECTOR_WIDTH), 0)
+        c = first_of_vector(v, channels)
         for t in range(0, len(offsets), TAPS):
             some = sums[v, t:].ravel()
             _add_inner_products(x[c:], offsets[t:], dy[c:], min(channels, VECTOR_WIDTH), size, x_steps, y_steps, some)

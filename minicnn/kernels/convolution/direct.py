@@ -32,9 +32,10 @@ import numpy as np
 
 from ...runtime.memory import workspace
 from ...runtime.parallel import loop_threads, parallel_for, parallel_sum, serial_if, threads_per_item
+from ..elementwise import NO_CLIP
 from ..geometry import ConvGeometry
-from ..simd.products import ROWS, flat_filters, pack, panels
-from ..simd.vectors import VECTOR_WIDTH
+from ..simd.products import ROWS, flat_filters, pack, pack_matrix, panels
+from ..simd.vectors import VECTOR_WIDTH, vectors_of
 from . import direct_loops as loops
 from .phases import Phase, forward_phase, gradient_phases, runs
 from .rows import Source, source_of
@@ -96,10 +97,10 @@ def backward_input(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, groups
     if groups == 1 and channels <= FEW_CHANNELS and geometry.kernel != (1, 1):
         _scatter(dy, w, geometry, dx)
         return
-    F_group, no_clip = F // groups, tuple(map(dx.dtype.type, (-np.inf, np.inf)))
+    F_group = F // groups
     zeros = np.zeros((groups, max(channels, VECTOR_WIDTH)), dx.dtype)
     phases = gradient_phases(geometry, (H, W))
-    if sum(len(phase.taps) == 0 for phase in phases):
+    if not all(phase.taps for phase in phases):
         dx[...] = 0
     for phase in phases:
         if phase.taps:
@@ -107,18 +108,16 @@ def backward_input(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, groups
             def packed(phase: Phase = phase) -> np.ndarray:
                 return _pack(w, groups, phase, is_gradient=True)
 
-            _prepare(phase, (N, OH, OW), (groups, F_group, channels), packed, zeros, no_clip, (H, W))(dy, dx, 0)
+            _prepare(phase, (N, OH, OW), (groups, F_group, channels), packed, zeros, NO_CLIP, (H, W))(dy, dx, 0)
 
 
 def _scatter(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, dx: np.ndarray) -> None:
     """`backward_input` by way of columns. Threads take samples, or rows of one; some rows of dy then reach two parts."""
     (N, OH, OW, F), (H, _, C), dtype = dy.shape, dx.shape[1:], dy.dtype
     (KH, KW), (sh, _), (top, _, _, _), (dil_h, _) = geometry
-    by_column = np.ascontiguousarray(w.transpose(2, 3, 1, 0)).reshape(-1)  # (p, q, c, f)
     size = KH * KW * C
-    of_columns, width = panels(size, dtype), -(-size // VECTOR_WIDTH) * VECTOR_WIDTH
-    packed = np.empty(width * F, dtype)
-    pack(by_column, np.zeros(1, np.int64), F, (F, 1, 1), of_columns, packed)
+    of_columns, width = panels(size, dtype), vectors_of(size) * VECTOR_WIDTH
+    packed = pack_matrix(w.transpose(2, 3, 1, 0).reshape(size, F), of_columns)  # the columns are (p, q, c)
     parts = min(threads_per_item(N), H)
     pieces = [(n, row, row + rows) for n in range(N) for row, rows in _split(H, parts)]
     at_once = min(max(PIXELS_PER_PIECE // OW, 1), OH)  # rows of dy
@@ -140,7 +139,7 @@ def _pack(w: np.ndarray, groups: int, phase: Phase, is_gradient: bool) -> np.nda
     F, C = len(w) // groups, w.shape[1]
     columns, channels, steps = (C, F, (c_step, f_step, t_step)) if is_gradient else (F, C, (f_step, c_step, t_step))
     of_columns, taps = panels(columns, w.dtype), np.array(phase.taps)
-    size = -(-columns // VECTOR_WIDTH) * VECTOR_WIDTH * len(taps) * channels
+    size = vectors_of(columns) * VECTOR_WIDTH * len(taps) * channels
     packed = np.empty((groups, size), w.dtype)
 
     def body(start: int, stop: int) -> None:
@@ -192,7 +191,7 @@ def _plan(
     (N, H, W), (groups, channels, columns) = input_shape, sizes
     source, (offsets, length) = source_of(phase, (H, W)), runs(phase, channels, groups == 1)
     of_columns, width = panels(columns, dtype), max(columns, VECTOR_WIDTH)
-    size = -(-columns // VECTOR_WIDTH) * VECTOR_WIDTH * len(offsets) * length
+    size = vectors_of(columns) * VECTOR_WIDTH * len(offsets) * length
     pieces = _divide(phase, N, source.columns * groups * channels, len(of_columns), threads)
     places = {  # the same for most pieces
         size: _places(phase, source, groups * channels, output_shape, width, *size)
@@ -292,7 +291,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, grou
         dw[...] = transposed.swapaxes(0, 1)
         return
     phase, F_group, dtype, (sh, sw) = forward_phase(geometry, (H, W)), F // groups, x.dtype, geometry.stride
-    source, of_columns, vectors = source_of(phase, (H, W)), panels(F_group, dtype), -(-F_group // VECTOR_WIDTH)
+    source, of_columns, vectors = source_of(phase, (H, W)), panels(F_group, dtype), vectors_of(F_group)
     taps = (source.place(np.array(phase.offsets))[:, None] * C + np.arange(channels)).ravel()
     taps = np.pad(taps, (0, -len(taps) % ROWS), mode="edge")
     in_sums = np.arange(len(taps)) * (vectors * VECTOR_WIDTH)

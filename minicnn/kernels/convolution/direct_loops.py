@@ -6,7 +6,7 @@ import numpy as np
 
 from ...runtime.compilation import loop
 from ..simd.products import matrix_rows, multiply
-from ..simd.vectors import VECTOR_WIDTH
+from ..simd.vectors import VECTOR_WIDTH, first_of_vector, vectors_of
 
 
 @loop
@@ -81,7 +81,7 @@ def gather_gradients(start, stop, sums, channels, dw):
     """
     count, F, _, taps = dw.shape
     for vector in range(start, stop):
-        first, lanes = max(min(vector * VECTOR_WIDTH, F - VECTOR_WIDTH), 0), min(F, VECTOR_WIDTH)
+        first, lanes = first_of_vector(vector, F), min(F, VECTOR_WIDTH)
         for g in range(count):
             for c in range(channels):
                 for t in range(taps):
@@ -100,7 +100,7 @@ def scatter(dy, rows_of_dy, at_once, w, panels, columns, geometry, rows, dx):
     (_, W, C), (_, OW, F), flat = dx.shape, dy.shape, dy.ravel()
     KH, KW, sh, sw, top, left, dil_h, dil_w = geometry
     size, start_of_run = KH * KW * C, np.zeros(1, np.int64)
-    width = (size + VECTOR_WIDTH - 1) // VECTOR_WIDTH * VECTOR_WIDTH
+    width = vectors_of(size) * VECTOR_WIDTH
     zeros, no_clip = np.zeros(width, dy.dtype), (dy.dtype.type(-np.inf), dy.dtype.type(np.inf))
     dx[rows[0] : rows[1]] = 0
     for first in range(rows_of_dy[0], rows_of_dy[1], at_once):

@@ -100,7 +100,7 @@ def _plan(
 ) -> Callable[..., np.ndarray]:
     """A function convolve(x, maps, first) for an x of this shape; see `PlannedConvolution.plan`."""
     N, F, (OH, OW), dtype = x_shape[0], len(w), geometry.count(*x_shape[2:]), w.dtype
-    y_shape, clip = (N, F, OH, OW), tuple(map(dtype.type, clip))
+    y_shape = N, F, OH, OW
     algorithm = choose_algorithm(step, x_shape, y_shape, geometry, groups, dtype, wanted)
     if algorithm in READABLE:
         # in this thread, for a reader with a debugger

@@ -29,8 +29,9 @@ import numpy as np
 
 from ...runtime.memory import workspace
 from ...runtime.parallel import new_array, parallel_for, serial, threads_per_item
+from ..elementwise import NO_CLIP
 from ..geometry import ConvGeometry
-from ..simd.products import pack, panels, vectors_at_once
+from ..simd.products import pack_matrix, panels, vectors_at_once
 from ..simd.vectors import VECTOR_WIDTH
 from . import inverted_residual_loops as loops
 
@@ -73,7 +74,7 @@ def _channel_slice(expand: Step | None, depthwise: Step, project: Step, channels
     """``is_whole`` if these are all channels; the bias and clip of y are added only where all are summed up."""
     (E, taps), F, dtype = depthwise.w[channels].shape, len(project.b), project.w.dtype
     of_h, of_y = panels(E, dtype), panels(F, dtype)
-    w3, b3 = _packed(project.w[:, channels], of_y), np.zeros(max(F, VECTOR_WIDTH), dtype)
+    w3, b3 = pack_matrix(project.w[:, channels], of_y), np.zeros(max(F, VECTOR_WIDTH), dtype)
     if is_whole:
         b3[:F] = project.b
     if expand is None:
@@ -81,21 +82,15 @@ def _channel_slice(expand: Step | None, depthwise: Step, project: Step, channels
         w2, b2 = np.zeros((taps, width), dtype), np.zeros(width, dtype)
         w2[:, :E], b2[:E] = depthwise.w.T, depthwise.b
         return ChannelSlice(of_h, of_y, (nothing, nothing, w2.reshape(-1), b2, w3, b3))
-    w1, b1, b2 = (_packed(some, of_h) for some in (expand.w[channels], expand.b[channels, None], depthwise.b[channels, None]))
-    w2, before = _packed(depthwise.w[channels], of_h).reshape(-1, VECTOR_WIDTH), 0
+    w1, b1, b2 = (
+        pack_matrix(some, of_h) for some in (expand.w[channels], expand.b[channels, None], depthwise.b[channels, None])
+    )
+    w2, before = pack_matrix(depthwise.w[channels], of_h).reshape(-1, VECTOR_WIDTH), 0
     for vectors in of_h[:, 0]:  # from (panel, taps, vectors) to (vectors, taps)
         some = w2[before * taps : (before + vectors) * taps]
         some[:] = some.reshape(taps, vectors, VECTOR_WIDTH).swapaxes(0, 1).reshape(some.shape)
         before += vectors
     return ChannelSlice(of_h, of_y, (w1, b1, w2.reshape(-1), b2, w3, b3))
-
-
-def _packed(w: np.ndarray, of_columns: np.ndarray) -> np.ndarray:
-    """w (columns, K) in panels."""
-    columns, K = w.shape
-    packed = np.empty(-(-columns // VECTOR_WIDTH) * VECTOR_WIDTH * K, w.dtype)
-    pack(np.ascontiguousarray(w).reshape(-1), np.zeros(1, np.int64), K, (K, 1, 1), of_columns, packed)
-    return packed
 
 
 def prepare(
@@ -131,9 +126,9 @@ def prepare(
     if parts not in packed_filters:
         ranges = [slice(E * part // parts, E * (part + 1) // parts) for part in range(parts)]
         packed_filters[parts] = [_channel_slice(expand, depthwise, project, some, parts == 1) for some in ranges]
-    slices, no_clip = packed_filters[parts], (-np.inf, np.inf)
+    slices = packed_filters[parts]
     clip1, clip2, clip3 = (depthwise if expand is None else expand).clip, depthwise.clip, project.clip
-    clips = tuple(map(dtype.type, (*clip1, *clip2, *(clip3 if parts == 1 else no_clip))))
+    clips = tuple(map(dtype.type, (*clip1, *clip2, *(clip3 if parts == 1 else NO_CLIP))))
     width_of_h = vectors_at_once(dtype) * VECTOR_WIDTH if expand else C
     columns = max(W + left + right, (OW - 1) * sw + KW)
     width_of_d = -(-E // (parts * VECTOR_WIDTH)) * VECTOR_WIDTH + VECTOR_WIDTH  # a power of 2 would put neighbours in one place
@@ -145,7 +140,6 @@ def prepare(
     offsets = (p * columns + q) * width_of_h
     size_of_h, size_of_d = ((rows - 1) * sh + KH) * columns * width_of_h, rows * OW * width_of_d
     pieces = [(part, OH * i // by_rows, OH * (i + 1) // by_rows) for part in range(parts) for i in range(by_rows)]
-
     nothing = np.zeros(0, dtype)
 
     def run(x: np.ndarray) -> np.ndarray:
@@ -164,12 +158,11 @@ def prepare(
 
         parallel_for(N * len(pieces), body)
         if parts > 1:
-            bias = project.b
             clip = tuple(map(dtype.type, clip3))
 
             def collect(start: int, stop: int) -> None:
                 for n in range(N):
-                    loops.collect(products[:, n], bias, clip, x_flat[n : n + shortcut], start * OW, stop * OW, y[n])
+                    loops.collect(products[:, n], project.b, clip, x_flat[n : n + shortcut], start * OW, stop * OW, y[n])
 
             with serial():  # as a loop, so that it can be recorded
                 parallel_for(OH, collect)

@@ -5,25 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...runtime.compilation import loop
-from ..simd.products import ROWS, multiply
+from ..simd.products import ROWS, matrix_rows, multiply
 from ..simd.vectors import VECTOR_WIDTH
 from .depthwise_loops import filter_channels, filter_rows
-
-
-@loop
-def _pad(x, above, rows, left, sizes, h):
-    """h[i, left + j] = x[above + i, j] for ``rows`` rows of pixels, with zeros around them."""
-    H, W, C, columns = sizes
-    for i in range(rows):
-        row, target = above + i, h[i * columns * C : (i + 1) * columns * C]
-        if row < 0 or row >= H:
-            target[:] = 0
-            continue
-        target[: left * C] = 0
-        target[(left + W) * C :] = 0
-        source, inside = x[row * W * C :], target[left * C :]
-        for k in range(W * C):
-            inside[k] = source[k]
+from .rows import pad_rows
 
 
 @loop
@@ -35,17 +20,6 @@ def _places_of_pixels(rows, W, C, columns, first, width):
         pixel = min(k, pixels - 1)
         places[0, k], places[1, k] = pixel * C, 0
         places[2, k] = (first + pixel // W * columns + pixel % W) * width
-    return places
-
-
-@loop
-def _places_of_sums(pixels, width, F, first):
-    """Where pixels lie in d, in the shortcut and in y, there from ``first`` on; see `products.multiply`."""
-    places = np.empty((3, (pixels + ROWS - 1) // ROWS * ROWS), np.int64)
-    for k in range(places.shape[1]):
-        pixel = min(k, pixels - 1)
-        places[0, k] = pixel * width
-        places[1, k] = places[2, k] = (first + pixel) * F
     return places
 
 
@@ -70,7 +44,8 @@ def add_channels(first_row, last_row, sizes, x, panels_of_h, panels_of_y, filter
         first, end = min(max(above, 0), H), max(min(above + rows_of_h, H), 0)
         size, steps, steps_of_d = (count, OW), (sh * columns * width_of_h, sw * width_of_h), (OW * width_of_d, width_of_d)
         if not widens:
-            _pad(x, above, rows_of_h, left, (H, W, C, columns), h)
+            padded = h[: rows_of_h * columns * C].reshape(1, rows_of_h, columns, C)
+            pad_rows(x.reshape(1, H, W, C), above, -left, padded)
             filter_channels(h, offsets, w2, channels, b2, clip2, size, steps, d, steps_of_d)
         else:
             h[: (first - above) * columns * width_of_h] = 0
@@ -88,11 +63,11 @@ def add_channels(first_row, last_row, sizes, x, panels_of_h, panels_of_y, filter
                     w2_v = w2[vector * taps * VECTOR_WIDTH :]
                     b2_v = b2[vector * VECTOR_WIDTH : (vector + 1) * VECTOR_WIDTH]
                     filter_rows(h[v * VECTOR_WIDTH :], offsets, w2_v, 0, b2_v, clip2, size, steps, d[c:], steps_of_d)
-        places = _places_of_sums(count * OW, width_of_d, F, i * OW)
+        places, at_y = matrix_rows(count * OW, width_of_d, F), i * OW * F
         for vectors, first_f, last_f, lanes, before in panels_of_y:
             width = vectors * VECTOR_WIDTH
             how, at = (channels, 1, width, width - VECTOR_WIDTH), before * VECTOR_WIDTH * channels
-            multiply(d, places, start_of_run, how, w3, at, vectors, b3, clip3, z, y, (first_f, last_f, lanes))
+            multiply(d, places, start_of_run, how, w3, at, vectors, b3, clip3, z[at_y:], y[at_y:], (first_f, last_f, lanes))
 
 
 @loop

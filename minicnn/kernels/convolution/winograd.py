@@ -32,8 +32,9 @@ import numpy as np
 
 from ...runtime.memory import workspace
 from ...runtime.parallel import loop_threads, parallel_for
+from ..elementwise import NO_CLIP
 from ..simd.products import ROWS, flat_filters, panels
-from ..simd.vectors import VECTOR_WIDTH
+from ..simd.vectors import VECTOR_WIDTH, vectors_of
 from . import winograd_loops as loops
 from .winograd_transforms import F4, Transform
 
@@ -71,8 +72,8 @@ def prepare(
 def backward_input(dy: np.ndarray, w: np.ndarray, origin: tuple[int, int], dx: np.ndarray, transform: Transform = F4) -> None:
     """Fill dx (N, H, W, C): dy (N, OH, OW, F) padded by 2 - top and 2 - left, convolved with w, turned, its axes exchanged."""
     (N, H, W, C), F = dx.shape, dy.shape[3]
-    no_clip, padding = tuple(map(dx.dtype.type, (-np.inf, np.inf))), (2 - origin[0], 2 - origin[1])
-    options = {"clip": no_clip, "transform": transform, "packed_filters": None}
+    padding = 2 - origin[0], 2 - origin[1]
+    options = {"clip": NO_CLIP, "transform": transform, "packed_filters": None}
     _prepare((N, F, C, H, W), w, None, padding, is_turned=True, **options)(dy, dx, 0)
 
 
@@ -84,7 +85,7 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, origin: tuple[int, int], dw:
     """
     (F, C), (m, K), dtype = dw.shape[:2], (transform.m, transform.alpha**2), x.dtype
     (N, OH, OW), of_columns, origin = dy.shape[:3], panels(F, dtype), tuple(map(np.int64, origin))
-    width = -(-F // VECTOR_WIDTH) * VECTOR_WIDTH
+    width = vectors_of(F) * VECTOR_WIDTH
     grid, tiles = _tiling(N, OH, OW, m)
     per_thread = -(-tiles // loop_threads())
     size = -(-per_thread // max(round(per_thread / TILES_PER_SUM), 1))  # tiles at a time, all but equally many
@@ -159,7 +160,7 @@ def _prepare(
         """U, from ``packed_filters`` if there is such a cache."""
         if is_kept and (U := packed_filters.get(K)) is not None:
             return U
-        size = K * C * -(-F // VECTOR_WIDTH) * VECTOR_WIDTH
+        size = K * C * vectors_of(F) * VECTOR_WIDTH
         U = np.empty(size, dtype) if is_kept else workspace("winograd U", (size,), dtype)
 
         def transform_range(start: int, stop: int) -> None:

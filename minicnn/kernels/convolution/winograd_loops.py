@@ -17,7 +17,20 @@ import numpy as np
 
 from ...runtime.compilation import inlined, loop
 from ..simd.products import matrix_rows, multiply
-from ..simd.vectors import PIECE, VECTOR_WIDTH, add, clamp, load, load_part, spread, store, store_part, transpose
+from ..simd.vectors import (
+    PIECE,
+    VECTOR_WIDTH,
+    add,
+    clamp,
+    first_of_vector,
+    load,
+    load_part,
+    spread,
+    store,
+    store_part,
+    transpose,
+    vectors_of,
+)
 from . import winograd_transforms as of
 
 BT, AT, G, A, GT = np.arange(5)  # the matrices
@@ -70,18 +83,6 @@ def _at_once(TW):
 
 
 @inlined
-def _first_of_vector(v, count):
-    """The first channel of vector v; where ``count`` is no multiple of VECTOR_WIDTH, the last overlaps the one before."""
-    return max(min(v * VECTOR_WIDTH, count - VECTOR_WIDTH), 0)
-
-
-@inlined
-def _vectors_of(count):
-    """How many vectors it takes for so many channels."""
-    return (count + VECTOR_WIDTH - 1) // VECTOR_WIDTH
-
-
-@inlined
 def _load_window(x, n, row, column, c, rows, columns, strip):
     """strip[(p*columns + j) * VECTOR_WIDTH + lane] = x[n, row + p, column + j, c + lane]; 0 outside of x (N, H, W, C)."""
     H, W, C = x.shape[1:]
@@ -114,8 +115,8 @@ def transform_tiles(start, stop, matrix, window, m, x, origin, grid, V, tiles_of
         row, column, columns = ti * m - top, tj * m - left, m * (tiles - 1) + window
         pitch = columns * VECTOR_WIDTH
         is_inside = row >= 0 and column >= 0 and row + window <= H and column + columns <= W and C >= VECTOR_WIDTH
-        for v in range(_vectors_of(C)):
-            c = _first_of_vector(v, C)
+        for v in range(vectors_of(C)):
+            c = first_of_vector(v, C)
             if is_inside:
                 at = ((n * H + row) * W + column) * C + c
                 _apply(matrix, m, x_flat, at, W * C, C, half, ZERO, pitch, VECTOR, columns)
@@ -229,7 +230,7 @@ def add_products(start, stop, tiles, C, F, V, dM, panels, is_first, dU):
 
     dU (alpha^2, C, vectors), flat; new if ``is_first``.
     """
-    pitch, step, width = max(C, VECTOR_WIDTH), max(F, VECTOR_WIDTH), _vectors_of(F) * VECTOR_WIDTH
+    pitch, step, width = max(C, VECTOR_WIDTH), max(F, VECTOR_WIDTH), vectors_of(F) * VECTOR_WIDTH
     places, offsets = matrix_rows(C, 1, width), np.zeros(1, np.int64)
     no_bias, no_clip = np.zeros(width, dU.dtype), (dU.dtype.type(-np.inf), dU.dtype.type(np.inf))
     for k in range(start, stop):
@@ -316,7 +317,7 @@ def restore_filters(start, stop, m, dU, dw):
     dU (alpha^2, C, vectors), flat; dw (F, C, 9).
     """
     F, C, _ = dw.shape
-    alpha, vectors = m + 2, _vectors_of(F)
+    alpha, vectors = m + 2, vectors_of(F)
     width, lanes = vectors * VECTOR_WIDTH, min(F, VECTOR_WIDTH)
     half = np.empty(3 * alpha * FILTERS_AT_ONCE * VECTOR_WIDTH, dw.dtype)
     nine = np.empty(9 * FILTERS_AT_ONCE * VECTOR_WIDTH, dw.dtype)
@@ -324,7 +325,7 @@ def restore_filters(start, stop, m, dU, dw):
         channels = min(FILTERS_AT_ONCE, stop - begin)
         pitch = 3 * channels * VECTOR_WIDTH
         for v in range(vectors):
-            f = _first_of_vector(v, F)
+            f = first_of_vector(v, F)
             for i in range(alpha):
                 here = (i * alpha * C + begin) * width + v * VECTOR_WIDTH
                 _apply(GT, m, dU, here, C * width, width, half, i * pitch, VECTOR, 3 * VECTOR_WIDTH, channels)

@@ -27,6 +27,7 @@ from .vectors import (
     PIECE,
     VECTOR_WIDTH,
     Vector,
+    first_of_vector,
     in_each_lane,
     load,
     masked_load,
@@ -34,6 +35,7 @@ from .vectors import (
     returns,
     store,
     transpose,
+    vectors_of,
 )
 
 ROWS = 6  # six rows of one vector are twelve of the sixteen registers of AVX2; of four, 24 of the 32 of AVX-512
@@ -273,12 +275,12 @@ def panels(columns: int, dtype: np.dtype) -> np.ndarray:
     >>> panels(10, np.float64).tolist()
     [[1, 0, 0, 10, 0]]
     """
-    blocks = -(-columns // VECTOR_WIDTH)
+    blocks = vectors_of(columns)
     count = -(-blocks // vectors_at_once(dtype))
     rows = []
     for panel in range(count):
         first, end = blocks * panel // count, blocks * (panel + 1) // count
-        last = max(min((end - 1) * VECTOR_WIDTH, columns - VECTOR_WIDTH), 0)
+        last = first_of_vector(end - 1, columns)
         rows.append((end - first, first * VECTOR_WIDTH if end - first > 1 else last, last, min(columns, VECTOR_WIDTH), first))
     return np.array(rows)
 
@@ -330,3 +332,11 @@ def pack(w, taps, channels, steps, panels, packed):
                     for some in range(0, line, PIECE):
                         k = min(some, line - PIECE)  # the last pieces overlap those before
                         transpose(w, source + k, rows, packed, target, places, k)
+
+
+def pack_matrix(w: np.ndarray, of_columns: np.ndarray) -> np.ndarray:
+    """w (columns, K) as `pack` writes it, with K channels of one tap; flat."""
+    columns, K = w.shape
+    packed = np.empty(vectors_of(columns) * VECTOR_WIDTH * K, w.dtype)
+    pack(np.ascontiguousarray(w).reshape(-1), np.zeros(1, np.int64), K, (K, 1, 1), of_columns, packed)
+    return packed

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.datamodel import models
-from numba.extending import lower_builtin, register_model, type_callable
+from numba.extending import lower_builtin, register_jitable, register_model, type_callable
 
 VECTOR_WIDTH = 16  # a power of 2; of float32 they are a register of AVX-512 and a line of the cache
 PIECE = 4  # numbers of a vector that are transposed together
@@ -63,6 +63,18 @@ def _steps(builder, first, step, count):
 
 def _constants(numbers):
     return ir.Constant(ir.VectorType(INT, len(numbers)), numbers)
+
+
+@register_jitable
+def vectors_of(count):
+    """How many vectors it takes for so many numbers."""
+    return (count + VECTOR_WIDTH - 1) // VECTOR_WIDTH
+
+
+@register_jitable
+def first_of_vector(v, count):
+    """Where vector v of so many numbers begins; if they are no multiple of VECTOR_WIDTH, the last overlaps the one before."""
+    return max(min(v * VECTOR_WIDTH, count - VECTOR_WIDTH), 0)
 
 
 # ---- memory
@@ -154,23 +166,6 @@ def masked_store(builder, vector, place, alignment, count):
 def _masked(what, vector):
     """LLVM's name of the instruction."""
     return f"llvm.masked.{what}.v{vector.count}{vector.element.intrinsic_name}.p0"
-
-
-def prefetch(array, at):
-    """Nothing but a hint that array[at] will be read soon; it need not exist."""
-
-
-returns(prefetch, lambda array, at: types.none)
-
-
-@lower_builtin(prefetch, types.Array, types.Integer)
-def _prefetch(context, builder, signature, arguments):
-    place, _ = _place(context, builder, signature.args[0], *arguments)
-    place = builder.bitcast(place, ir.IntType(8).as_pointer())
-    hint = ir.FunctionType(ir.VoidType(), [place.type, INT, INT, INT])
-    hint = builder.module.declare_intrinsic("llvm.prefetch", [place.type], hint)
-    builder.call(hint, [place, INT(0), INT(2), INT(1)])  # to read, from the second-level cache, data
-    return context.get_dummy_value()
 
 
 # ---- arithmetic

@@ -26,7 +26,7 @@ def test_every_file_is_the_one_in_the_manifest_and_carries_its_origin(entry):
 
 LOADERS = {"MNIST": load_mnist, "Fashion-MNIST": load_fashion_mnist, "CIFAR-10": load_cifar10}
 FOLDERS = {"MNIST": "mnist", "Fashion-MNIST": "fashion-mnist", "CIFAR-10": "."}
-LEAST = {"lenet5_mnist": 0.993, "vgg_small_fashion_mnist": 0.935, "speed_net_cifar10": 0.86}
+LEAST = {"lenet5_mnist": 0.993, "vgg_small_fashion_mnist": 0.935, "vgg_small_cifar10": 0.88, "speed_net_cifar10": 0.86}
 
 
 @pytest.mark.parametrize("entry", MANIFEST, ids=[entry["name"] for entry in MANIFEST])

@@ -8,8 +8,8 @@
 
 Each loop is compiled in a process whose Numba believes that it runs on the other processor; nothing of it is run. Looked at is
 its inner loop: the innermost one with the most fused multiply-adds. Vectors that it loads from the stack or stores there are
-sums that found no register. If LLVM's ``llvm-mca`` is installed (Debian's package ``llvm``; the newest one counts), it says how
-many cycles a round takes while all data is in the first-level cache, from which follows the share of the processor's peak.
+sums that found no register. If LLVM's ``llvm-mca`` is installed (version 19 or later, as in the package ``llvm-19``), it says
+how many cycles a round takes while all data is in the first-level cache, from which follows the share of the processor's peak.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .table import format_table
 
 AVX2 = "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt"
 AVX512 = f"{AVX2},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+OLDEST_MCA = 19
 REGISTER_BYTES = {"xmm": 16, "ymm": 32, "zmm": 64}
 HEADINGS = {
     "loop": "inner loop",
@@ -215,13 +216,21 @@ def _loops(function: list[str]) -> Iterator[InnerLoop]:
 
 
 def newest_mca() -> str | None:
-    """The path of ``llvm-mca``, or of the one with the highest version in its name; None if there is none."""
+    """The path of the newest ``llvm-mca`` on this machine; None if there is none, or only ones from before version 19.
+
+    Of older ones it is not known that they are right: version 14 has Zen 3 multiply and add at half its speed.
+    """
     versions = {}
     for folder in os.get_exec_path():
         for path in Path(folder).glob("llvm-mca*"):
             if match := re.fullmatch(r"llvm-mca-(\d+)", path.name):
                 versions[int(match[1])] = str(path)
-    return versions[max(versions)] if versions else shutil.which("llvm-mca")
+    if plain := shutil.which("llvm-mca"):
+        told = subprocess.run([plain, "--version"], capture_output=True, text=True).stdout
+        if match := re.search(r"version (\d+)", told):
+            versions.setdefault(int(match[1]), plain)
+    newest = max(versions, default=0)
+    return versions[newest] if newest >= OLDEST_MCA else None
 
 
 def cycles_of(loop: InnerLoop, cpu: str, mca: str) -> float:
@@ -271,7 +280,9 @@ def row_of(place: str, loop: InnerLoop, cpu: str, mca: str | None) -> dict[str, 
         "stack_stores": loop.stack_stores,
     }
     if mca is None:
-        return row | {"note": "cycles are not known without llvm-mca (apt-get install llvm)"}
+        return row | {
+            "note": f"cycles are not known without llvm-mca {OLDEST_MCA} or later (apt-get install llvm-{OLDEST_MCA})"
+        }
     try:
         row["cycles"] = cycles_of(loop, cpu, mca)
     except RuntimeError as error:

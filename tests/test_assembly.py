@@ -1,6 +1,7 @@
 """What loops are compiled to is read correctly, and the sums of the inner products stay in registers."""
 
 import doctest
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -114,9 +115,18 @@ def test_the_share_of_the_peak_is_that_of_the_bytes_multiplied_in_a_cycle(mca):
 def test_the_newest_program_counts(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert assembly.newest_mca() is None
-    for name in ("llvm-mca", "llvm-mca-9", "llvm-mca-19"):
+    for name in ("llvm-mca-9", "llvm-mca-19", "llvm-mca-20"):
         (tmp_path / name).touch(mode=0o755)
-    assert assembly.newest_mca() == str(tmp_path / "llvm-mca-19")
+    assert assembly.newest_mca() == str(tmp_path / "llvm-mca-20")
+
+
+@pytest.mark.parametrize(("version", "is_believed"), [("14.0.6", False), ("19.1.7", True)])
+def test_a_program_is_believed_from_the_version_on_that_is_known_to_be_right(monkeypatch, tmp_path, version, is_believed):
+    program = tmp_path / "llvm-mca"
+    program.write_text(f"#!{shutil.which('sh')}\necho 'LLVM version {version}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert assembly.newest_mca() == (str(program) if is_believed else None)
 
 
 @pytest.mark.skipif(assembly.newest_mca() is None, reason="llvm-mca is not installed")
@@ -138,7 +148,7 @@ def test_the_command_prints_a_row_for_each_loop_and_fails_if_a_sum_is_on_the_sta
     assert assembly.main(["--cpu", "znver3", "--loop", f"{FEW.place}({FEW.arguments})"]) == 0
     assert assembly.main(["--cpu", "znver3", "--loop", f"{MANY.place}({MANY.arguments})", "--show"]) == 1
     text = capsys.readouterr().out
-    assert FEW.place in text and MANY.place in text and "vfmadd" in text and "apt-get install llvm" in text
+    assert FEW.place in text and MANY.place in text and "vfmadd" in text and "apt-get install llvm-19" in text
 
 
 def test_a_loop_is_written_with_its_types():

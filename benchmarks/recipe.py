@@ -26,6 +26,7 @@ from minicnn.data.augmentation import CELLS
 from minicnn.data.preprocessing import TEST_TIME_VIEWS, Preprocessing
 from minicnn.data.splits import TEST_FRACTION, VAL_FRACTION
 from minicnn.experiment.presets import PRESETS
+from minicnn.experiment.ways import LONGER
 from minicnn.inference.batches import infer
 from minicnn.inference.fusion import fuse
 from minicnn.layers import Sequential
@@ -109,8 +110,9 @@ def works() -> Iterator[Work]:
     codes = rng.standard_normal(lower.output_shape((BATCH, *model.input_shape)), np.float32)
 
     yield Work("frozen lower layers", _batches(train * preset.upper.views + val), lower, prepare[side], "fused")
-    yield Work("steps of the upper layers", preset.upper.epochs * _batches(train), upper, codes.copy, "step")
-    yield Work("upper layers, validation", preset.upper.epochs * _batches(val), upper, codes.copy, "forward")
+    epochs = LONGER * preset.upper.epochs
+    yield Work("steps of the upper layers", epochs * _batches(train), upper, codes.copy, "step")
+    yield Work("upper layers, validation", epochs * _batches(val), upper, codes.copy, "forward")
     model.freeze(until=freeze_point(model, preset.frozen))
     yield Work("validation after each epoch", preset.more.epochs * _batches(val), model, prepare[side], "forward")
     # both strategies are scored on the validation pictures; on the test pictures the first at one size, the second at the other

@@ -17,12 +17,14 @@ from . import __version__
 from .errors import DataError, PictureError, TrainingError, WeightsError
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+DEFAULT_MODEL = "efficientnet_lite0"
 
 EXAMPLES = """examples:
   minicnn transfer                                the solar cells, EfficientNet-Lite0, all strategies
   minicnn transfer --data pictures/ --quick       your own: pictures/<class>/*.jpg, or a .zip of that
   minicnn train --data mnist                      a network from scratch; also fashion-mnist, cifar10, pictures/
   minicnn advise --data pictures/                 which strategy should suit them, measured in a minute
+  minicnn advise --data pictures/ --model A --model B     which network, too
   minicnn predict transfer-report/model.h5 a.jpg  with what it trained
   minicnn predict transfer-report/model.h5 new/ --reject --csv new.csv
   minicnn predict --model efficientnet_lite0 a.jpg
@@ -51,10 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
                           help="FOLDER/<class>/*, or FOLDER/{train,val,test}/<class>/* "
                           "(default: the solar cells of the package elpv-dataset)")  # fmt: skip
     transfer.add_argument(
-        "--model", type=_file, default="efficientnet_lite0", help="a known name or an .h5 file (default: %(default)s)"
+        "--model", type=_file, default=DEFAULT_MODEL, help="a known name or an .h5 file (default: %(default)s)"
     )
     transfer.add_argument("--strategy", action="append", metavar="NAME",
-                          help="svm, softmax, finetune-upper or finetune-more; may be repeated (default: all)")  # fmt: skip
+                          help="svm, softmax, finetune-upper, interpolate, finetune-more, biases, norms, surgical, soup, or "
+                          "all of them; may be repeated (default: linear ones, and the fine-tuning that suits the number of "
+                          "pictures)")  # fmt: skip
     transfer.add_argument("--layer", help="the layer whose output is the code (default: the one below the classifier)")
     transfer.add_argument("--seeds", type=_positive, metavar="N", help="random splits and runs of each strategy")
     transfer.add_argument("--first-seed", type=_natural, default=0, metavar="N",
@@ -87,9 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     advise = commands.add_parser("advise", help="say which strategy should suit a collection of pictures, before any is tried")
     advise.add_argument("--data", type=_file, metavar="FOLDER|ZIP", help="as in transfer (default: the solar cells)")
-    advise.add_argument(
-        "--model", type=_file, default="efficientnet_lite0", help="a known name or an .h5 file (default: %(default)s)"
-    )
+    advise.add_argument("--model", type=_file, action="append", metavar="NAME|FILE",
+                        help="a known name or an .h5 file (default: " + DEFAULT_MODEL + "); may be repeated, to choose among "
+                        "networks")  # fmt: skip
     advise.add_argument("--quick", action="store_true", help="look at 300 pictures instead of 1,000")
     advise.add_argument("--out", type=_path, default=Path("advice"), metavar="FOLDER",
                         help="where the figure and the numbers go (default: %(default)s)")  # fmt: skip
@@ -282,13 +286,12 @@ def _say(message: Warning | str, category: type[Warning], filename: str, lineno:
 def _transfer(arguments: argparse.Namespace) -> int:
     from .experiment.experiment import Experiment
     from .experiment.presets import Settings
-    from .transfer.strategies import TRANSFERABLE
 
     mode = "quick" if arguments.quick else "full" if arguments.full else "default"
     settings = Settings(
         data=arguments.data,
         model=arguments.model,
-        strategies=tuple(arguments.strategy or TRANSFERABLE),
+        strategies=_strategies(arguments.strategy),
         layer=arguments.layer,
         seeds=arguments.seeds,
         first_seed=arguments.first_seed,
@@ -310,6 +313,15 @@ def _transfer(arguments: argparse.Namespace) -> int:
         print(f"To go on:   {settings.command}{'' if settings.resume else ' --resume'}")
         return EXIT_INTERRUPTED
     return 0
+
+
+def _strategies(names: list[str] | None) -> tuple[str, ...] | None:
+    """What ``--strategy`` asks for; None where it is not given."""
+    from .transfer.strategies import TRANSFERABLE
+
+    if not names:
+        return None
+    return tuple(dict.fromkeys(every for name in names for every in (TRANSFERABLE if name == "all" else (name,))))
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -370,16 +382,23 @@ def _search(arguments: argparse.Namespace) -> int:
 
 def _advise(arguments: argparse.Namespace) -> int:
     from .advisor.advise import advise
-    from .advisor.report import write_advice
+    from .advisor.networks import compare_networks, set_up_networks
+    from .advisor.report import write_advice, write_comparison
     from .cache import make_writable
-    from .transfer.setup import set_up
 
     make_writable(arguments.out)
-    model, pictures, _ = set_up(arguments.data, arguments.model, arguments.out)
-    given = [word for name in ("data", "model") if (value := getattr(arguments, name)) for word in (f"--{name}", value)]
-    advice = advise(model, pictures, arguments.quick, log=print, words=given)
-    print(f"\n{advice.text()}\n")
-    for path in write_advice(advice, arguments.out):
+    models, pictures = set_up_networks(arguments.data, arguments.model or [DEFAULT_MODEL], arguments.out)
+    data = ["--data", arguments.data] if arguments.data else []
+    if len(models) > 1:
+        comparison = compare_networks(models, pictures, arguments.quick, log=print, words=data)
+        print(f"\n{comparison.text()}\n")
+        paths = write_comparison(comparison, arguments.out)
+    else:
+        ((name, model),) = models.items()
+        advice = advise(model, pictures, arguments.quick, log=print, words=[*data, "--model", name])
+        print(f"\n{advice.text()}\n")
+        paths = write_advice(advice, arguments.out)
+    for path in paths:
         print(path)
     return 0
 

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn.advisor.advice import Advice
 from minicnn.advisor.advise import advise
 from minicnn.advisor.figure import map_height
-from minicnn.advisor.measurements import CodeMeasurements, Measurements, codes_and_probabilities, layers_to_try, sample
+from minicnn.advisor.measurements import (
+    CodeMeasurements,
+    Measurements,
+    codes_and_probabilities,
+    layers_to_try,
+    measure_fitted,
+    sample,
+)
+from minicnn.advisor.report import as_dict
 from minicnn.advisor.rules import ENOUGH, MANY, RETRAINABLE, choose
 from minicnn.advisor.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
 from minicnn.cli import main
@@ -180,7 +189,9 @@ def probe(accuracy, N=400):
 
 def measurements(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, shift=0.01, parameters=10_000_000):
     by_layer = {"low": lowest, "middle": earlier, "high": last}
-    layers = [CodeMeasurements(layer, 1, 16, probe(accuracy), 0.0, 0.0) for layer, accuracy in by_layer.items()]
+    layers = [
+        CodeMeasurements(layer, 1, 16, probe(accuracy), probe(accuracy), 0.0, 0.0) for layer, accuracy in by_layer.items()
+    ]
     pictures = 4 * per_class
     counts = (per_class,) * 4
     return Measurements(pictures, pictures, counts, Similarity(shift), tuple(layers), probe(pixels), None, parameters)
@@ -367,3 +378,61 @@ def test_command_refuses_a_folder_of_one_class(folder, model_file, tmp_path, cap
     (folder / "upright").rmdir()
     assert main(["advise", "--data", str(folder), "--model", str(model_file), "--out", str(tmp_path / "out")]) == 1
     assert "only one class" in capsys.readouterr().err
+
+
+# ---- simple rules beside the advice, and whether anything was learned
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ({"last": 0.95}, "always the linear classifier: agrees; always fine-tune the upper layers: differs; the lecture for "
+         "few and similar pictures: agrees (linear SVM on CNN codes)"),
+        ({"last": 0.75, "shift": 0.3}, "always the linear classifier: differs; always fine-tune the upper layers: agrees; the "
+         "lecture for few and different pictures: differs (linear SVM on the codes of an earlier layer)"),
+    ],
+)  # fmt: skip
+def test_simple_rules_stand_beside_the_advice(case, said):
+    found = measurements(**case)
+    choice = choose(found)
+    advice = Advice("net", "insects", tuple("abcd"), choice, None, 1, None, None, None, found, "minicnn transfer")
+    assert f"simple rules {said}" in " ".join(advice.text().split())
+    assert as_dict(advice)["baselines"] == choice.baselines
+
+
+def test_with_few_pictures_the_advice_says_whether_anything_was_learned(folder):
+    found = measurements()
+    assert not any("chance" in reason for reason in choose(found).reasons)
+    for p, said in ((0.005, "with a probability of 0.005 only. Something was learned."), (0.3, "of 0.3. Whether anything")):
+        choice = choose(Measurements(**{**vars(found), "p_value": p}))
+        assert any(said in reason for reason in choice.reasons)
+        assert choice.reasons[-1] == choose(found).reasons[-1], "what decided comes last"
+    advice = advise(small_model(), open_pictures(folder), progress=False)
+    assert 0 < advice.measurements.p_value <= 1
+    assert as_dict(advice)["evidence"]["p_value"] == advice.measurements.p_value
+
+
+def test_whether_anything_was_learned_is_tested_below_a_hundred_pictures():
+    rng = np.random.default_rng(0)
+    pictures = np.stack([stripes(rng, i % 2) for i in range(100)])
+    for N, is_tested in ((99, True), (100, False)):
+        found = measure_fitted(small_model(), pictures[:N], np.arange(N) % 2, progress=False)
+        assert (found.p_value is not None) == is_tested
+
+
+def test_where_classes_are_uneven_each_has_the_same_say_in_every_measure(monkeypatch):
+    rng, y = np.random.default_rng(0), np.repeat([0, 1], [32, 8])
+    pictures = np.stack([stripes(rng, k) for k in y])
+    asked = []
+    monkeypatch.setattr("minicnn.advisor.measurements.permutation_test", lambda x, y, **kwargs: asked.append(kwargs) or 0.5)
+    found = measure_fitted(small_model(), pictures, y, progress=False)
+    assert asked == [{"balanced": True}] and found.p_value == 0.5
+    for validation in (found.pixels, found.last.probe, found.last.knn):
+        np.testing.assert_allclose(validation.weights, np.where(y, 2.5, 0.625))
+
+
+def test_the_nearest_neighbours_of_each_layers_codes_are_measured(folder):
+    advice = advise(small_model(), open_pictures(folder), progress=False)
+    for entry, numbers in zip(advice.measurements.codes, as_dict(advice)["evidence"]["codes"], strict=True):
+        assert numbers["knn"] == {"accuracy": entry.knn.accuracy, "standard_error": entry.knn.standard_error}
+        assert len(entry.knn.right) == len(entry.probe.right) == 30

@@ -570,7 +570,7 @@ def test_the_recipe_has_as_many_steps_as_the_full_mode_takes():
     batches = {work.title: work.batches for work in recipe.works()}
     train, val, test = 1673, 295, 656  # of the 2,624 cells
     steps = [-(-pictures // 16) for pictures in (train, train + val)]
-    assert batches["steps of the upper layers"] == 4 * steps[0]
+    assert batches["steps of the upper layers"] == 8 * steps[0]
     assert batches["steps of all but the lowest, 224x224"] == 10 * steps[0]
     assert batches["steps of all but the lowest, 300x300"] == 10 * steps[1]
     assert batches["frozen lower layers"] == -(-(4 * train + val) // 16)

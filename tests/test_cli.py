@@ -81,7 +81,7 @@ def test_a_tilde_after_an_equals_sign_is_the_home_folder(home):
     transfer, advise = parse(["transfer", "--out=~/x", "--data=~/x"]), parse(["advise", "--out=~/x", "--model=~/x"])
     predict = parse(["predict", "--csv=~/x", "--json=~/x", "a.png"])
     convert = parse(["weights", "convert", "~/x", "--arch", "lenet5", "--out=~/x", "--classes=~/x"])
-    found = [transfer.out, transfer.data, advise.out, advise.model, predict.csv, predict.json]
+    found = [transfer.out, transfer.data, advise.out, *advise.model, predict.csv, predict.json]
     found += [convert.file, convert.out, convert.classes, parse(["weights", "show", "~/x"]).name_or_file]
     assert set(map(Path, found)) == {home / "x"}
 

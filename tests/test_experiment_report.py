@@ -55,21 +55,26 @@ def phase(seed, number, epochs):
         for epoch in range(1, epochs + 1)
     ]
     title = list(TITLES.values())[1 + number]
-    return {"title": title, "frozen_until": "block0", "learning_rate": 2e-3, "history": history, "best_epoch": min(2, epochs)}
+    record = {"title": title, "frozen_until": "block0", "trained_until": None, "trained": "all", "learning_rate": 2e-3}
+    return record | {"history": history, "best_epoch": min(2, epochs)}
 
 
-def run(key, seed, classes, mistakes, epochs):
+def run(key, seed, classes, mistakes, epochs, folds=1):
     """One seed's record: 20 test pictures a class, 80 % right."""
     rng, K = np.random.default_rng(seed), len(classes)
     confusion = 16 * np.eye(K, dtype=int) + 4 * np.roll(np.eye(K, dtype=int), 1 + seed % (K - 1), axis=1)
     record = {"seed": seed, "accuracy": 0.8 + 0.01 * seed, "balanced_accuracy": 0.7, "f1": 0.6, "val_accuracy": 0.75}
+    record["val_pictures"] = 60 * K
     record |= {"seconds": 42.0, "confusion": confusion.tolist()}
     record["mistakes"] = [
         {"index": 100 * seed + i, "file": f"pictures/{i}.png", "true": classes[0], "predicted": classes[1], "confidence": c}
         for i, c in enumerate(np.sort(rng.random(mistakes))[::-1].tolist())
     ]
     if key.startswith("finetune"):
-        record["phases"] = [phase(seed, 1, epochs), phase(seed, 2, epochs)][: 2 if key == "finetune-more" else 1]
+        count = 2 if key == "finetune-more" else 1
+        record["phases"] = [phase(seed, number, epochs) for number in (1, 2)][:count]
+        record["other_folds"] = [[phase(seed + 100, number, epochs) for number in (1, 2)][:count]] if folds > 1 else []
+        record |= {"chosen": "upper", "losses": {"upper": 0.4, "the linear probe": 0.5}}
     else:
         record["chosen_regularisation"] = 0.1
         record["regularisation_path"] = [
@@ -78,10 +83,10 @@ def run(key, seed, classes, mistakes, epochs):
     return record
 
 
-def make_results(keys=tuple(TITLES), seeds=3, classes=("functional", "defective"), mistakes=12, epochs=3):
+def make_results(keys=tuple(TITLES), seeds=3, classes=("functional", "defective"), mistakes=12, epochs=3, folds=1):
     classes, strategies = list(classes), []
     for key in keys:
-        runs = [run(key, seed, classes, mistakes, epochs) for seed in range(seeds)]
+        runs = [run(key, seed, classes, mistakes, epochs, folds) for seed in range(seeds)]
         measures = ("accuracy", "balanced_accuracy", "f1", "val_accuracy", "seconds")
         strategies.append(
             {
@@ -594,10 +599,15 @@ def test_writing_a_report_leaves_the_results_as_they_were(tmp_path):
 )
 def test_the_cheapest_strategy_within_one_standard_error_of_the_best_is_recommended(val, pictures, chosen):
     strategies = [
-        {"key": key, "title": f"strategy {key}", "runs": [{"val_accuracy": value}], "accuracy": {"mean": 0.5}}
+        {
+            "key": key,
+            "title": f"strategy {key}",
+            "runs": [{"val_accuracy": value, "val_pictures": pictures}],
+            "accuracy": {"mean": 0.5},
+        }
         for key, value in zip("abc", val, strict=True)
     ]
-    key, sentence = recommend(strategies, pictures)
+    key, sentence = recommend(strategies)
     assert key == chosen and sentence.startswith(f"Recommended: strategy {chosen}, the ")
     assert "it got 50.0 % of the test pictures right" in sentence
     assert ("cheapest within" in sentence) == (val["abc".index(chosen)] < max(val))
@@ -608,7 +618,7 @@ def test_where_classes_are_uneven_the_small_one_counts_as_much_as_the_large_one(
     lazy["runs"] = [{"val_accuracy": 0.98, "val_confusion": [[98, 0], [2, 0]], "confusion": [[120, 0], [4, 0]]}]
     keen = {"key": "keen", "title": "keen", "accuracy": {"mean": 0.9}}
     keen["runs"] = [{"val_accuracy": 0.90, "val_confusion": [[88, 10], [0, 2]], "confusion": [[108, 12], [1, 3]]}]
-    key, sentence = recommend([lazy, keen], 100, ["normal", "defect"])
+    key, sentence = recommend([lazy, keen], ["normal", "defect"])
     assert key == "keen"
     assert "mean over classes" in sentence and "lazy 50.0 %" in sentence
     assert "it recognised 3 of 4 'defect' and 108 of 120 'normal'" in sentence
@@ -628,7 +638,54 @@ def test_one_hit_of_one_picture_is_no_certainty():
 
 
 def test_only_splits_that_all_strategies_ran_on_are_compared():
-    runs = [{"val_accuracy": value} for value in (0.8, 0.99, 0.99)]
+    runs = [{"val_accuracy": value, "val_pictures": 1000} for value in (0.8, 0.99, 0.99)]
     cheap = {"key": "cheap", "title": "cheap", "runs": runs, "accuracy": {"mean": 0.5}}
-    dear = {"key": "dear", "title": "dear", "runs": [{"val_accuracy": 0.9}], "accuracy": {"mean": 0.6}}
-    assert recommend([cheap, dear], 1000)[0] == "dear"
+    dear = {"key": "dear", "title": "dear", "accuracy": {"mean": 0.6}}
+    dear["runs"] = [{"val_accuracy": 0.9, "val_pictures": 1000}]
+    assert recommend([cheap, dear])[0] == "dear"
+
+
+def test_pictures_of_all_splits_and_folds_make_the_standard_error_smaller():
+    def strategy(key, value, splits, pictures):
+        runs = [{"val_accuracy": value, "val_pictures": pictures}] * splits
+        return {"key": key, "title": key, "runs": runs, "accuracy": {"mean": 0.5}}
+
+    for splits, pictures, chosen, error in ((1, 100, "cheap", 3.0), (4, 100, "dear", 1.5), (1, 400, "dear", 1.5)):
+        key, sentence = recommend([strategy("cheap", 0.88, splits, pictures), strategy("dear", 0.9, splits, pictures)])
+        assert key == chosen
+        value, its_error = (90, error) if chosen == "dear" else (88, 3.2)  # sqrt(0.9 * 0.1 / 100) = 0.03
+        assert f"on pictures that were held out, {value}.0 % ± {its_error} (" in sentence
+
+
+def test_curves_of_all_folds_are_drawn():
+    with matplotlib.style.context(["default", style()]):
+        figure, alt, _ = figures.learning_curves(make_results(keys=("finetune-more",), seeds=2, folds=2))
+    loss = figure.subfigs[0].axes[0]
+    curves = [line.get_xdata() for line in loss.lines if len(line.get_xdata()) == 3]
+    assert sorted(map(tuple, curves)) == [(1, 2, 3)] * 8 + [(4, 5, 6)] * 8 and "6 epochs" in alt
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        (["upper"], None),
+        (
+            ["the linear probe"],
+            "Worse than the linear probe on what was held out, and so ended with it: fine-tune the upper layers.",
+        ),
+        (["upper", "the linear probe", "upper"], "ended with it: fine-tune the upper layers (in 1 of 3 runs)."),
+    ],
+)
+def test_the_table_says_where_fine_tuning_has_ended_with_the_probe(chosen, says):
+    results = make_results(keys=("svm", "finetune-upper"), seeds=len(chosen))
+    for record, name in zip(results["strategies"][1]["runs"], chosen, strict=True):
+        record["chosen"] = name
+    said = " ".join(table(results).split())
+    assert (says or "the linear probe") in said if says else "the linear probe" not in said
+
+
+def test_the_table_says_which_of_several_networks_were_taken():
+    results = make_results(keys=("svm", "finetune-upper"), seeds=2)
+    for record, name in zip(results["strategies"][1]["runs"], ("lower", "middle"), strict=True):
+        record |= {"chosen": name, "losses": {"lower": 0.4, "middle": 0.4, "upper": 0.6, "the linear probe": 0.5}}
+    assert "Chosen on what was held out: fine-tune the upper layers: lower, middle." in " ".join(table(results).split())

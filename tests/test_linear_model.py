@@ -11,10 +11,10 @@ import pytest
 from minicnn.errors import DataError
 from minicnn.linear_model import dual_coordinate_descent as dual
 from minicnn.linear_model.base import balanced_weights, class_scores
-from minicnn.linear_model.calibration import calibrate
+from minicnn.linear_model.calibration import calibrate, calibration_factor
 from minicnn.linear_model.dual_coordinate_descent import CrammerSinger, Hinge
 from minicnn.linear_model.estimator import NotFittedError
-from minicnn.linear_model.selection import choose_regularisation
+from minicnn.linear_model.selection import choose_regularisation, cross_validated_regularisation
 from minicnn.linear_model.softmax_regression import SoftmaxRegression
 from minicnn.linear_model.svm import LinearSVM, squared_hinge
 
@@ -429,6 +429,11 @@ class Told:
     def score(self, x, y):
         return float(np.mean(self.answers == y))
 
+    classes_ = np.array([0, 1])
+
+    def decision_function(self, x):
+        return self.answers - 0.5
+
 
 @pytest.mark.parametrize(("balanced", "chosen"), [(False, 1.0), (True, 0.1)])
 def test_a_small_class_has_as_much_say_in_the_choice_as_a_large_one_if_that_is_asked_for(balanced, chosen):
@@ -454,6 +459,143 @@ def test_calibration_makes_margins_honest_and_changes_no_prediction(num_classes)
     for unknown in (y_val, np.where(y_val == 0, "moth", names[y_val])):
         with pytest.raises(ValueError, match="has not learned"):
             calibrate(svm, x_val, unknown)
+
+
+# ---- fold after fold
+
+
+def folds_of(n, count):
+    """Every ``count``-th sample is held out, fold after fold."""
+    return [(np.flatnonzero(np.arange(n) % count != k), np.flatnonzero(np.arange(n) % count == k)) for k in range(count)]
+
+
+@EVERY_KIND
+def test_held_out_scores_are_those_of_classifiers_that_have_not_seen_the_sample(kind):
+    x, y = overlapping(3)
+    folds = folds_of(len(x), 4)
+    choice = cross_validated_regularisation(kind, x, y, folds, path=[0.1])
+    expected = np.concatenate([class_scores(kind(0.1).fit(x[a], y[a]).decision_function(x[b])) for a, b in folds])
+    np.testing.assert_array_equal(choice.held_out, expected)
+    rows = np.concatenate([held_out for _, held_out in folds])
+    assert sorted(rows) == list(range(len(x)))
+    assert choice.point.val_accuracy == np.mean(expected.argmax(1) == y[rows])
+    assert len(choice.of_folds) == 4 and choice.fitted is choice.of_folds[0]
+    np.testing.assert_allclose(choice.final.coef_, kind(0.1).fit(x, y).coef_, atol=0.05)
+    assert not np.allclose(class_scores(choice.final.decision_function(x[rows])), expected, atol=0.01), "it has seen them all"
+
+
+def test_a_sample_that_contradicts_all_others_is_wrong_when_it_is_held_out_and_right_when_it_is_learned():
+    """Scores of a classifier that has seen the sample, a planted fault, would say that all are right."""
+    y = np.arange(16) % 2
+    x = np.hstack([np.eye(16), 2.0 * y[:, None]])  # what each sample has alone, and what its class has
+    x[0, -1] = 2.0
+    choice = cross_validated_regularisation(SoftmaxRegression, x, y, folds_of(16, 16), path=[1e-3])
+    assert choice.final.score(x, y) == 1.0
+    assert choice.held_out[0].argmax() != y[0] and choice.point.val_accuracy == 15 / 16
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("balanced", [False, True])
+def test_one_fold_is_a_validation_part(kind, balanced):
+    x, y = overlapping(3)
+    one = choose_regularisation(kind, x[:60], y[:60], x[60:], y[60:], (0.01, 0.1, 1.0), balanced)
+    fold = np.arange(60), np.arange(60, 90)
+    same = cross_validated_regularisation(kind, x, y, [fold], (0.01, 0.1, 1.0), balanced)
+    assert (same.point, same.path) == (one.point, one.path)
+    np.testing.assert_array_equal(same.held_out, one.held_out)
+    np.testing.assert_array_equal(same.final.coef_, one.final.coef_)
+    np.testing.assert_array_equal(one.held_out, class_scores(one.fitted.decision_function(x[60:])))
+
+
+def test_the_regularisation_that_is_chosen_is_best_over_the_samples_of_all_folds():
+    x, y = blobs(n_per_class=12, features=40, spread=6.0)
+    folds = folds_of(36, 4)
+    choice = cross_validated_regularisation(SoftmaxRegression, x, y, folds)
+    assert [point.regularisation for point in choice.path] == [10.0, 1.0, 0.1, 0.01, 0.001]
+    for point in choice.path:
+        fitted = [SoftmaxRegression(point.regularisation).fit(x[a], y[a]) for a, _ in folds]
+        right = np.concatenate([one.predict(x[b]) == y[b] for one, (_, b) in zip(fitted, folds, strict=True)])
+        assert point.val_accuracy == pytest.approx(right.mean(), abs=0.03)  # each starts from the one before
+    best = [point for point in choice.path if point.val_accuracy == max(p.val_accuracy for p in choice.path)]
+    assert choice.point == best[0], "of equals the strongest"
+
+
+def test_a_class_that_a_fold_has_nothing_to_learn_from_has_no_chance_in_it():
+    x, y = blobs(n_per_class=10)
+    rare = np.flatnonzero(y == 1)
+    others = np.flatnonzero(y != 1)
+    folds = [(others, rare), (np.r_[others[4:], rare], others[:4])]
+    choice = cross_validated_regularisation(SoftmaxRegression, x, y, folds, path=[0.1])
+    assert choice.held_out.shape == (14, 3) and choice.held_out.dtype == np.float64
+    np.testing.assert_array_equal(np.isneginf(choice.held_out), (np.arange(14) < 10)[:, None] & (np.arange(3) == 1))
+    assert choice.point.val_accuracy <= 4 / 14
+    two = SoftmaxRegression(0.1).fit(x[others], y[others])
+    np.testing.assert_array_equal(choice.held_out[:10, [0, 2]], class_scores(two.decision_function(x[rare])))
+
+
+# ---- honest probabilities
+
+
+def probabilities(scores):
+    e = np.exp(scores - scores.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("N", [4, 36, 1000])
+@pytest.mark.parametrize("margin", [0.2, 3.0, 20.0])
+def test_samples_that_all_are_right_by_the_same_margin_get_the_probability_of_platts_targets(N, margin):
+    scores, y = np.zeros((N, 2)), np.arange(N) % 2
+    scores[np.arange(N), y] = margin
+    p = probabilities(calibration_factor(scores, y) * scores)
+    np.testing.assert_allclose(p[np.arange(N), y], 1 - 1 / (N + 2), atol=2e-4)
+
+
+def test_few_samples_that_all_are_right_do_not_make_sure_of_everything():
+    """36 of 36: with targets of 1 no factor would be too large, and the mean probability would be 1."""
+    rng = np.random.default_rng(0)
+    y = np.arange(36) % 3
+    scores = rng.uniform(0, 1, (36, 3))
+    scores[np.arange(36), y] += 1.5
+    p = probabilities(calibration_factor(scores, y) * scores)
+    right = p[np.arange(36), y]
+    assert (p.argmax(1) == y).all() and 0.9 < right.mean() < 1 - 1 / 38 + 0.005
+    assert probabilities(100 * scores).max(1).mean() > 0.9999, "what the best factor for targets of 1 comes near to"
+
+
+def test_half_of_the_samples_right_is_a_coin():
+    scores, y = np.tile([4.0, 0.0], (40, 1)), np.arange(40) % 2
+    assert probabilities(calibration_factor(scores, y) * scores).max() < 0.51
+
+
+@pytest.mark.parametrize(("K", "unknown"), [(2, False), (3, False), (5, False), (4, True)])
+def test_the_factor_is_the_best_of_a_fine_grid(K, unknown):
+    rng = np.random.default_rng(K)
+    N, rest = 30, 1 / 32
+    y = rng.integers(0, K, N)
+    scores = rng.normal(0, 2, (N, K)) + 3 * np.eye(K)[y]
+    if unknown:
+        scores[:7, 1], y[:7] = -np.inf, 0
+    targets = np.full((N, K), rest / (K - 1))
+    targets[np.arange(N), y] = 1 - rest
+
+    def loss(a):
+        logs = np.log(np.maximum(probabilities(a * scores), 1e-300))
+        return -(targets * logs)[np.isfinite(scores)].sum()
+
+    grid = np.exp(np.linspace(-4.9, 4.9, 4001))
+    best = grid[np.argmin([loss(a) for a in grid])]
+    assert calibration_factor(scores, y) == pytest.approx(best, rel=0.005)
+
+
+def test_a_class_that_was_not_known_has_no_say_in_the_factor():
+    """36 right answers of two classes that are known: the third's share of 1/76 is lost, p = (37/38) / (1 - 1/76) = 74/75."""
+    scores, y = np.full((36, 3), -np.inf), np.arange(36) % 2
+    scores[:, :2] = 0
+    scores[np.arange(36), y] = 2.0
+    factor = calibration_factor(scores, y)
+    assert 1 / (1 + np.exp(-2 * factor)) == pytest.approx(74 / 75, abs=2e-4)
+    y[:5] = 2  # their own class was not known
+    assert 0 < calibration_factor(scores, y) < factor
 
 
 # ---- conventions, without scikit-learn

@@ -76,9 +76,12 @@ def test_running_variance_is_unbiased_and_the_normalising_one_is_not():
 
 
 @pytest.mark.parametrize(("norm_type", "x"), [(BatchNorm1d, ROWS), (BatchNorm2d, PICTURES)])
-@pytest.mark.parametrize("mode", ["train", "eval", "frozen in train mode", "frozen in eval mode"])
+@pytest.mark.parametrize(
+    "mode", ["train", "eval", "frozen in train mode", "frozen in eval mode", "its own statistics in train mode"]
+)
 def test_gradients_are_exact_in_every_mode(norm_type, x, mode):
     layer = trained(norm_type)
+    layer.frozen_statistics = "its own" in mode
     if "frozen" in mode:
         layer.freeze()
     report = check_layer(layer, x, training="train" in mode)
@@ -110,6 +113,44 @@ def test_frozen_it_stays_the_same_to_the_bit_and_does_in_training_what_it_does_i
     assert [array.tobytes() for array in (*layer.state().values(), layer.gamma.value, layer.beta.value)] == before
     assert layer.gamma.grad is None
     assert layer._remembered is None
+
+
+def test_with_frozen_statistics_by_hand():
+    layer = BatchNorm1d(1, eps=1).astype(np.float64).train()
+    layer.running_mean[:], layer.running_var[:], layer.frozen_statistics = 1, 3, True  # std 2
+    layer.gamma.value[:], layer.beta.value[:] = 4, 0.5
+    assert layer.forward(np.array([[3.0], [-1.0], [7.0]])).ravel().tolist() == [4.5, -3.5, 12.5]  # xh = 1, -1, 3
+    # dy = (1, 2, -1): dbeta = 2, dgamma = 1 - 2 - 3; the statistics do not move with x, so that dx = 4/2 dy
+    assert layer.backward(np.array([[1.0], [2.0], [-1.0]])).ravel().tolist() == [2, 4, -2]
+    assert layer.beta.grad.tolist() == [2] and layer.gamma.grad.tolist() == [-4]
+    assert (layer.running_mean.tolist(), layer.running_var.tolist()) == ([1], [3])
+
+
+def test_with_frozen_statistics_training_uses_and_keeps_them_to_the_bit_and_learns_gamma_and_beta():
+    x = PICTURES.astype(np.float32)
+    dy = np.random.default_rng(3).standard_normal(x.shape, np.float32)
+    layer, expected = trained().astype(np.float32).train(), trained().astype(np.float32).eval(backward=True)
+    layer.frozen_statistics = True
+    before = [array.tobytes() for array in layer.state().values()]
+    for _ in range(3):
+        assert layer.uses_batch_statistics is False
+        np.testing.assert_array_equal(layer.forward(x), expected.forward(x))
+        np.testing.assert_array_equal(layer.backward(dy), expected.backward(dy))
+    assert [array.tobytes() for array in layer.state().values()] == before
+    for name, parameter in layer.parameters().items():
+        np.testing.assert_array_equal(parameter.grad, expected.parameters()[name].grad)
+        assert parameter.grad.any()
+    layer.frozen_statistics = False
+    assert not np.allclose(layer.forward(x), expected.forward(x)), "thawed, it uses those of the batch"
+    assert [array.tobytes() for array in layer.state().values()] != before
+
+
+def test_with_frozen_statistics_a_single_value_is_enough():
+    layer, x = trained(BatchNorm1d).train(), ROWS[:1]
+    with pytest.raises(ValueError, match="a single value a channel"):
+        layer.forward(x)
+    layer.frozen_statistics = True
+    assert np.array_equal(layer.forward(x), trained(BatchNorm1d).eval().forward(x))
 
 
 def test_frozen_it_does_not_keep_its_input():

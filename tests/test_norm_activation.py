@@ -12,7 +12,7 @@ from minicnn.layers.norm_activation import NormActivation
 
 
 @pytest.mark.parametrize("activation", [ReLU, ReLU6])
-@pytest.mark.parametrize("mode", ["train", "eval", "frozen"])
+@pytest.mark.parametrize("mode", ["train", "eval", "frozen", "frozen statistics"])
 @pytest.mark.parametrize("needs_dx", [True, False])
 def test_a_batch_norm_and_the_relu_above_it_are_the_same_to_the_bit_together_and_apart(activation, mode, needs_dx):
     rng = np.random.default_rng(0)
@@ -20,6 +20,7 @@ def test_a_batch_norm_and_the_relu_above_it_are_the_same_to_the_bit_together_and
     net = Sequential(norm=BatchNorm2d(5), relu=activation())
     net.layers["norm"].gamma.value[...] = rng.uniform(0.5, 4, 5)
     net.layers["norm"].beta.value[...] = rng.standard_normal(5)
+    net.layers["norm"].frozen_statistics = mode == "frozen statistics"
     apart = copy.deepcopy(net)
     for each in (net, apart):
         each.train() if mode != "eval" else each.eval(backward=True)
@@ -45,7 +46,7 @@ def test_a_batch_norm_and_the_relu_above_it_are_the_same_to_the_bit_together_and
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", [ReLU, ReLU6])
-@pytest.mark.parametrize("mode", ["train", "eval", "frozen", "only beta is trained"])
+@pytest.mark.parametrize("mode", ["train", "eval", "frozen", "frozen statistics", "only beta is trained"])
 @pytest.mark.parametrize("needs_dx", [True, False])
 def test_the_step_of_the_two_gives_the_bits_of_one_after_another(activation, mode, needs_dx, dtype):
     rng = np.random.default_rng(0)
@@ -54,6 +55,7 @@ def test_the_step_of_the_two_gives_the_bits_of_one_after_another(activation, mod
     step_norm.gamma.value[...], step_norm.beta.value[...] = rng.uniform(0.5, 4, 5), rng.standard_normal(5)
     if mode == "frozen":
         step_norm.freeze()
+    step_norm.frozen_statistics = mode == "frozen statistics"
     step_norm.gamma.trainable &= mode != "only beta is trained"
     for layer in (step_norm, step_relu):
         layer.eval(backward=True) if mode == "eval" else layer.train()
@@ -104,7 +106,9 @@ def test_layers_with_a_forward_that_somebody_put_there_are_not_joined(watched):
 
 
 @pytest.mark.parametrize("activation", [ReLU, ReLU6])
-def test_the_gradient_of_both_together_is_that_of_the_definition(activation):
+@pytest.mark.parametrize("frozen_statistics", [False, True])
+def test_the_gradient_of_both_together_is_that_of_the_definition(activation, frozen_statistics):
     net = Sequential(norm=trained(), relu=activation()).astype(np.float64).train()
+    net.layers["norm"].frozen_statistics = frozen_statistics
     report = check_layer(net, 3 * PICTURES)
     assert report.ok, str(report)

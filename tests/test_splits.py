@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.data.picture_set import FileSource, PictureSet
-from minicnn.data.splits import FRACTIONS, split_pictures, stratified_split, stratified_subset
+from minicnn.data.splits import FRACTIONS, folds_of, split_pictures, stratified_folds, stratified_split, stratified_subset
 
 
 def test_each_picture_is_in_exactly_one_part():
@@ -125,3 +125,94 @@ def test_large_given_parts_are_thinned():
 def test_a_set_that_is_small_enough_is_left_alone():
     pictures = collection(30, 30)
     assert stratified_subset(pictures, 60) is pictures
+
+
+# ---- folds
+
+
+def with_groups(groups, *counts):
+    pictures = collection(*counts)
+    pictures.groups = np.resize(np.array(groups), len(pictures))
+    return pictures
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7])
+def test_each_picture_to_learn_from_is_held_out_once_and_no_test_picture_ever(count):
+    pictures = collection(31, 18, 5)
+    parts = split_pictures(pictures, 0)
+    learning = np.sort(np.r_[parts["train"], parts["val"]])
+    folds = folds_of(parts, pictures, count, 0)
+    assert len(folds) == count
+    np.testing.assert_array_equal(np.sort(np.concatenate([fold["val"] for fold in folds])), learning)
+    for fold in folds:
+        np.testing.assert_array_equal(np.sort(np.r_[fold["train"], fold["val"]]), learning)
+        assert (np.diff(fold["train"]) > 0).all() and (np.diff(fold["val"]) > 0).all()
+
+
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_classes_and_groups_are_spread_evenly_over_folds(count):
+    rng = np.random.default_rng(2)
+    pictures = with_groups(rng.choice(["mono", "poly", "thin"], 200, p=[0.5, 0.4, 0.1]), 120, 60, 20)
+    folds = [fold["val"] for fold in folds_of(split_pictures(pictures, 1), pictures, count, 1)]
+
+    def spread(of):
+        found = [np.count_nonzero(of[rows]) for rows in folds]
+        return max(found) - min(found)
+
+    assert spread(np.ones(200)) <= 1
+    for label in range(3):
+        assert spread(pictures.labels == label) <= 1
+        for group in ("mono", "poly", "thin"):
+            assert spread((pictures.labels == label) & (pictures.groups == group)) <= 1
+
+
+def test_folds_without_groups_would_not_spread_them():
+    """A planted fault: folds of the classes alone."""
+    groups = np.array(["rare"] * 4 + ["usual"] * 36)
+    pictures, parts = with_groups(groups, 40), {"train": np.arange(40), "val": np.arange(0)}
+    with_them = [sum(groups[fold["val"]] == "rare") for fold in folds_of(parts, pictures, 4, 0)]
+    pictures.groups = None
+    without = [sum(groups[fold["val"]] == "rare") for fold in folds_of(parts, pictures, 4, 0)]
+    assert with_them == [1, 1, 1, 1] != without
+
+
+def test_a_class_of_a_single_picture_is_always_learned_from():
+    pictures = collection(12, 1, 8)
+    folds = folds_of({"train": np.arange(20), "val": np.array([20])}, pictures, 4, 0)
+    assert all(12 in fold["train"] and 12 not in fold["val"] for fold in folds)
+    assert sorted(np.concatenate([fold["val"] for fold in folds])) == [k for k in range(21) if k != 12]
+    alone = folds_of({"train": np.arange(20), "val": np.array([20])}, pictures, 100, 0)
+    assert len(alone) == 20 and all(12 in fold["train"] for fold in alone)
+
+
+def test_a_class_of_two_pictures_is_held_out_one_by_one():
+    folds = folds_of({"train": np.arange(13), "val": np.array([13])}, collection(12, 2), 4, 0)
+    assert sorted(np.count_nonzero(fold["val"] >= 12) for fold in folds) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("count", [9, 10, 1000])
+def test_with_as_many_folds_as_pictures_or_more_each_is_held_out_alone(count):
+    pictures = collection(5, 4)
+    folds = folds_of({"train": np.array([8, 1, 2, 3, 0, 5]), "val": np.array([4, 7, 6])}, pictures, count, 0)
+    assert [fold["val"].tolist() for fold in folds] == [[k] for k in range(9)]
+    assert all(fold["train"].tolist() == [k for k in range(9) if k != fold["val"][0]] for fold in folds)
+
+
+def test_equal_seeds_give_equal_folds_and_other_seeds_others():
+    pictures = collection(30, 30)
+    parts = split_pictures(pictures, 0)
+    first, again, other = ([fold["val"].tolist() for fold in folds_of(parts, pictures, 4, seed)] for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_what_cannot_be_divided_into_folds_is_refused():
+    pictures = collection(1, 1, 1, 4)
+    with pytest.raises(ValueError, match="2 folds or more, got 4 and 1"):
+        folds_of({"train": np.arange(7), "val": np.arange(0)}, pictures, 1, 0)
+    with pytest.raises(ValueError, match=r"2 pictures or more of their classes .* got 0 and 4"):
+        folds_of({"train": np.arange(2), "val": np.array([2])}, pictures, 4, 0)
+
+
+def test_classes_smaller_than_the_number_of_folds_do_not_all_go_into_the_first_ones():
+    sizes = [len(rows) for rows in stratified_folds(np.repeat(np.arange(8), 3), 4, np.random.default_rng(0))]
+    assert sizes == [6, 6, 6, 6]

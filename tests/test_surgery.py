@@ -19,12 +19,21 @@ from minicnn.layers import (
 )
 from minicnn.linear_model import SoftmaxRegression
 from minicnn.losses import SoftmaxCrossEntropy
-from minicnn.models import googlenet, lenet5
+from minicnn.models import efficientnet_lite0, googlenet, lenet5, mobilenet_v1, resnet20, squeezenet1_1
 from minicnn.models.model import Model
 from minicnn.optim import SGD
 from minicnn.training import Trainer
 from minicnn.transfer.learning_rates import discriminative_rates, set_learning_rates
-from minicnn.transfer.surgery import default_layer, freeze_point, freeze_points, set_head, with_new_head
+from minicnn.transfer.surgery import (
+    below_classifier,
+    default_layer,
+    freeze_point,
+    freeze_points,
+    scale_scores,
+    set_head,
+    thirds,
+    with_new_head,
+)
 
 
 def block(channels, filters, rng):
@@ -173,6 +182,44 @@ def test_what_cannot_be_cut_frozen_or_put_on_top_is_said_in_a_sentence(model, as
     with pytest.raises(ValueError, match=message):
         ask(model)
     assert not changed(before, model)
+
+
+def test_scores_are_scaled_in_the_classifier_and_answers_stay(model):
+    scores, before = model.eval().forward(X), snapshot(model)
+    scale_scores(model, 2.5)
+    np.testing.assert_allclose(model.forward(X), 2.5 * scores, rtol=1e-5, atol=1e-6)
+    assert changed(before, model) <= {"head.w", "head.b"} and "head.w" in changed(before, model)
+    assert model.parameters()["head.w"].value.dtype == np.float32
+
+
+def test_thirds_are_three_parts_of_the_layers_that_learn_below_the_head(model):
+    assert thirds(model) == ((None, "conv1"), ("conv1", "block2"), ("block2", "block3"))  # of conv1, norm1, block2, block3
+
+
+@pytest.mark.parametrize("architecture", [lenet5, resnet20, squeezenet1_1, mobilenet_v1, efficientnet_lite0])
+def test_the_thirds_of_a_network_follow_each_other_and_are_about_equal(architecture):
+    network = architecture()
+    (start, low), (after_low, middle), (after_middle, high) = thirds(network)
+    names = [name for name in below_classifier(network) if network.layers[name].parameters()]
+    assert start is None and after_low == low and after_middle == middle and high == names[-1]
+    sizes = np.diff([0, *(names.index(name) + 1 for name in (low, middle, high))])
+    assert sizes.min() >= 1 and sizes.max() - sizes.min() <= 1 and sizes.sum() == len(names)
+    assert network.classifier_name.split(".")[0] not in names
+
+
+def test_fewer_than_three_layers_have_no_thirds():
+    layers = {
+        "conv": Conv2d(1, 2, 3),
+        "relu": ReLU(),
+        "conv2": Conv2d(2, 2, 3),
+        "pool": GlobalAvgPool2d(),
+        "head": Linear(2, 2),
+    }
+    network = Model(layers, architecture="shallow", input_shape=(1, 8, 8))
+    with pytest.raises(ValueError, match=r"shallow has 2 layers to train below its classifier \(conv, conv2\), too few"):
+        thirds(network)
+    with pytest.raises(ValueError, match="shallow up to pool has no classifier"):
+        thirds(network.cut("pool"))
 
 
 def headless(**below):

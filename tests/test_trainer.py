@@ -228,16 +228,20 @@ def test_augmentation_comes_before_prepare_and_only_in_training():
 @pytest.mark.parametrize(
     ("n", "norm", "frozen", "sizes"),
     [
-        (10, True, False, [4, 4, 2]),
-        (9, True, False, [4, 4]),
-        (9, False, False, [4, 4, 1]),
-        (9, True, True, [4, 4, 1]),
+        (10, True, None, [4, 4, 2]),
+        (9, True, None, [4, 4]),
+        (9, False, None, [4, 4, 1]),
+        (9, True, "the layer", [4, 4, 1]),
+        (9, True, "its statistics", [4, 4, 1]),
+        (10, True, "its statistics", [4, 4, 2]),
     ],
 )
-def test_a_single_last_sample_is_left_out_where_batch_norm_is_trained(n, norm, frozen, sizes):
+def test_a_single_last_sample_is_left_out_where_batch_norm_is_trained_with_the_statistics_of_batches(n, norm, frozen, sizes):
     model = network(norm=norm)
-    if frozen:
+    if frozen == "the layer":
         model.layers["norm"].freeze()
+    elif frozen == "its statistics":
+        model.layers["norm"].frozen_statistics = True
     calls = Calls()
     make(model, epochs=1, batch_size=4, prepare=calls).fit(*blobs(n))
     assert calls.sizes == sizes

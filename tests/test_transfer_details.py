@@ -121,11 +121,13 @@ def runs(monkeypatch):
 
 def test_a_phase_is_gentle_where_nothing_is_said_and_records_how_it_went():
     gentle = {"body_multiplier": 0.25, "layer_decay": None, "views": 4, "batch_size": 16, "norm_momentum": 0.1}
-    gentle |= {"weight_decay": 0.01, "label_smoothing": 0.05}
+    gentle |= {"weight_decay": 0.01, "label_smoothing": 0.05, "frozen_statistics": False, "pull": 0.0}
+    gentle |= {"train_until": None, "trained": "all"}
     phase, epochs = Phase("upper", "c3", 2, 1e-3), [{"epoch": 1}, {"epoch": 2}]
     assert phase == Phase("upper", "c3", 2, 1e-3, **gentle)
     assert phase.record(History(epochs, best_epoch=1)) == {
-        "title": "upper", "frozen_until": "c3", "learning_rate": 1e-3, "history": epochs, "best_epoch": 1
+        "title": "upper", "frozen_until": "c3", "trained_until": None, "trained": "all", "learning_rate": 1e-3,
+        "history": epochs, "best_epoch": 1,
     }  # fmt: skip
 
 

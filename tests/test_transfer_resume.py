@@ -39,9 +39,8 @@ def power(monkeypatch):
 
 
 def transfer(folder, model_file, out, *more):
-    return main(
-        ["transfer", "--data", str(folder), "--model", str(model_file), "--quick", "--epochs", "2", "--out", str(out), *more]
-    )
+    words = ["--data", str(folder), "--model", str(model_file), "--out", str(out), "--quick", "--epochs", "2", "--seeds", "1"]
+    return main(["transfer", *words, "--strategy", "svm", "--strategy", "finetune-more", *more])
 
 
 def numbers(out):
@@ -51,11 +50,14 @@ def numbers(out):
     return json.loads(text, object_hook=lambda found: {k: v for k, v in found.items() if k not in ("seconds", "mean_seconds")})
 
 
-def test_it_goes_on_in_the_second_phase_and_ends_as_if_nothing_had_happened(folder, model_file, tmp_path, cache, power, capsys):
+def test_it_goes_on_in_the_second_phase_of_the_second_fold_and_ends_as_if_nothing_had_happened(
+    folder, model_file, tmp_path, cache, power, capsys
+):
     assert transfer(folder, model_file, tmp_path / "unbroken") == 0
     whole = power.steps
+    assert whole == 4 * 2 * 2 * 3, "folds, phases, epochs, and batches of 45 pictures"
     assert not (tmp_path / "unbroken" / unfinished.FOLDER).exists()
-    power.steps, power.fails_at = 0, whole - 2
+    power.steps, power.fails_at = 0, 12 + 6 + 4
     assert transfer(folder, model_file, tmp_path / "broken") != 0
     assert "power" in capsys.readouterr().err and (tmp_path / "broken" / unfinished.FOLDER).is_dir()
 
@@ -66,7 +68,7 @@ def test_it_goes_on_in_the_second_phase_and_ends_as_if_nothing_had_happened(fold
 
     power.steps, power.fails_at = 0, None
     assert transfer(folder, model_file, tmp_path / "broken", "--resume") == 0
-    assert power.steps == 2  # the others were done before
+    assert power.steps == whole - 22  # the others were done before
     assert numbers(tmp_path / "broken") == numbers(tmp_path / "unbroken")
     assert not (tmp_path / "broken" / unfinished.FOLDER).exists()
     assert transfer(folder, model_file, tmp_path / "broken", "--resume") != 0

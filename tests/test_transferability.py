@@ -5,8 +5,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
+from minicnn.data.splits import stratified_folds
 from minicnn.errors import DataError
-from minicnn.linear_model.cross_validation import cross_validate, stratified_folds
+from minicnn.linear_model.cross_validation import cross_validate
 from minicnn.transfer.transferability import h_score, ledoit_wolf, leep, logme
 
 

@@ -96,8 +96,8 @@ def test_the_comparison_notices_a_feature_that_moves_while_the_probe_is_trained(
     """A planted fault: the probe's phase touches a running mean by one bit."""
     set_head = two_phase.set_head
 
-    def careless(model, classifier):
-        set_head(model, classifier)
+    def careless(model, classifier, scale):
+        set_head(model, classifier, scale)
         mean = model.state()["block1.norm.running_mean"]
         mean[0] = np.nextafter(mean[0], np.float32(1))
 
@@ -185,7 +185,7 @@ def test_without_validation_pictures_the_last_epoch_is_kept():
 def test_by_default_the_upper_layers_learn_at_one_small_rate():
     result = run(phase=None)
     assert {parameter.learning_rate_multiplier for parameter in result.model.parameters().values()} == {1.0}
-    assert result.phases[1].learning_rate == "0.0005"
+    assert result.phases[1].learning_rate == "0.0003"
     assert not result.model.layers["block2"].trainable and len(result.history.epochs) == 5  # the upper ones: three fifths
 
 

@@ -491,8 +491,8 @@ def advise_on(functions: dict[str, Any], network: Model, name: str, learn: Pictu
     from minicnn.advisor.measurements import codes_and_probabilities, layers_to_try, measure_fitted
     from minicnn.advisor.rules import choose
     from minicnn.advisor.similarity import SIMILAR_SHIFT
+    from minicnn.data.splits import stratified_folds
     from minicnn.linear_model import LinearSVM
-    from minicnn.linear_model.cross_validation import stratified_folds
     from minicnn.transfer import STRATEGIES, h_score, leep
 
     (x, y), (x_test, y_test) = learn, test

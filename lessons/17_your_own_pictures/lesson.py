@@ -411,8 +411,9 @@ claim(
 # %% [markdown]
 # ## 10. What the one command adds
 #
-# `minicnn transfer --data pictures/` does all this: it looks for copies, divides, tries linear classifiers and fine-tuning in
-# two phases, chooses on validation pictures, tests once, and writes a report with curves, confusion matrix and worst mistakes.
+# `minicnn transfer --data pictures/` does all this: it looks for copies, divides, tries linear classifiers, and fine-tuning
+# that begins where they end, chooses on pictures that are held out (in four folds where there are few, as here), tests once,
+# and writes a report with curves, confusion matrix and worst mistakes.
 # `minicnn advise` says beforehand what is worth trying, `minicnn predict MODEL.h5 new/ --reject` answers "none of these" for
 # pictures unlike all that it was trained on. You have now written or measured each part of it.
 #

@@ -7,6 +7,7 @@ pictures and other sizes, each with a fixed recipe.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ from scenario_plan import SOURCE, TARGETS
 from small_data import FASHION, first_of_each_class, small_pictures
 from small_nets import MOVED, Recipe, accuracy, network_file, small_net, train
 from strategies import Target, linear_by_depth
+from transfer_tasks import transfer_task
 
 from minicnn import load, models
 from minicnn.advisor import measurements, similarity
@@ -33,8 +35,9 @@ from minicnn.advisor.measurements import (
 from minicnn.advisor.rules import choose
 from minicnn.course.workbench import find_data
 from minicnn.data import Augmentation, load_mnist
+from minicnn.experiment.fine_tuning import train_layers
 from minicnn.layers import BatchNorm2d
-from minicnn.linear_model import cross_validation
+from minicnn.linear_model import cross_validation, nearest_neighbours, permutation
 from minicnn.linear_model.cross_validation import CrossValidation
 from minicnn.models.model import Model
 from minicnn.pretrained import load_model
@@ -45,6 +48,7 @@ MOST = 1000  # pictures that the advisor measures, as in ``minicnn advise``
 ANTS = "ants-bees.zip"
 IDX_FOLDERS = {"MNIST": "mnist", "Fashion-MNIST": FASHION}
 UNTRAINED = {"resnet20": models.resnet20, "lenet5": models.lenet5, "squeezenet1_1": models.squeezenet1_1}
+UNTRAINED |= {"vgg_small": lambda classes, rng: models.vgg_small(classes, input_shape=(1, 28, 28), rng=rng)}
 UNTRAINED |= {"efficientnet_lite0": models.efficientnet_lite0, SMALL_NET: lambda classes, rng: small_net(classes, rng=rng)}
 
 Part = tuple[np.ndarray, np.ndarray]
@@ -124,6 +128,32 @@ UNSEEN = (  # no rule was changed since these were first carried out
     case("efficientnet_lite0", SOLAR_CELLS, 60, (8, 8), LARGE, side=128),
     case("squeezenet1_1_caffe", SOLAR_CELLS, 120, (7, 9), NO_NORM, side=127),
     case("resnet20", "Fashion-MNIST", 100, (5, 10), NORMED),
+    # from here on: written down on 2026-11-30, before they were measured
+    case("vgg_small_fashion_mnist", "MNIST", 10, (20, 40), NORMED),
+    case("vgg_small_fashion_mnist", "MNIST", 50, (8, 16), NORMED),
+    case("vgg_small_fashion_mnist", "MNIST", 150, (5, 10), NORMED),
+    case("lenet5_mnist", "Fashion-MNIST", 20, (40, 60), PLAIN),
+    case("lenet5_mnist", "Fashion-MNIST", 60, (20, 40), PLAIN),
+    case("lenet5_mnist", "Fashion-MNIST", 200, (10, 20), PLAIN),
+    case("resnet20", "MNIST", 15, (15, 30), NORMED),
+    case("resnet20", "MNIST", 40, (8, 16), NORMED),
+    case("resnet20", "Fashion-MNIST", 15, (12, 24), NORMED),
+    case("resnet20", "Fashion-MNIST", 60, (6, 12), NORMED),
+    case("resnet20", "CIFAR-10", 30, (8, 16), NORMED),
+    case(SMALL_NET, "CIFAR-10", 20, (60, 100), NORMED),
+    case(SMALL_NET, "CIFAR-10", 150, (20, 40), NORMED),
+    case(SMALL_NET, "Fashion-MNIST", 20, (60, 100), NORMED),
+    case(SMALL_NET, "Fashion-MNIST", 150, (20, 40), NORMED),
+    case(SMALL_NET, "MNIST", 25, (40, 80), NORMED),
+    case(SMALL_NET, "MNIST", 100, (15, 30), NORMED),
+    case("efficientnet_lite0", ANTS, 35, (10, 10), LARGE, side=128),
+    case("efficientnet_lite0", ANTS, 80, (8, 8), LARGE, side=128),
+    case("efficientnet_lite0", SOLAR_CELLS, 45, (10, 10), LARGE, side=128),
+    case("efficientnet_lite0", SOLAR_CELLS, 80, (8, 8), LARGE, side=128),
+    case("squeezenet1_1_caffe", ANTS, 20, (12, 14), NO_NORM, side=127),
+    case("squeezenet1_1_caffe", ANTS, 90, (8, 10), NO_NORM, side=127),
+    case("squeezenet1_1_caffe", SOLAR_CELLS, 40, (10, 12), NO_NORM, side=127),
+    case("squeezenet1_1_caffe", SOLAR_CELLS, 90, (8, 10), NO_NORM, side=127),
 )
 QUICK_UNSEEN = (
     case("lenet5_mnist", "Fashion-MNIST", 6, (2, 2), PLAIN, tests=10),
@@ -197,9 +227,14 @@ def case_linear(case: Case, source: str, seed: int) -> dict:
 
 
 def case_trained(case: Case, source: str, strategy: str, seed: int) -> dict:
-    """Test accuracy of a strategy that trains layers (a `Piece`)."""
+    """Test accuracy of a strategy that trains layers (a `Piece`).
+
+    The upper layers of networks for real pictures are fine-tuned as `minicnn transfer` does it; all else by the case's recipe.
+    """
     model = pretrained(case, source)
     (x, y), (x_test, y_test) = parts(case, model, seed)
+    if strategy == "finetune-upper" and case.side:
+        return _transferred(model, (x, y), (x_test, y_test), augmentation(case), seed)
     classes, recipe, freeze_until = int(y.max()) + 1, case.tuned, None
     if strategy == "scratch":
         preprocessing, recipe = model.preprocessing, case.scratch
@@ -212,6 +247,15 @@ def case_trained(case: Case, source: str, strategy: str, seed: int) -> dict:
     return {"test_accuracy": accuracy(model, x_test, y_test), "tests": len(y_test)}
 
 
+def _transferred(model: Model, learning: Part, test: Part, augmentation: Augmentation, seed: int) -> dict:
+    """Test accuracy of the upper layers, fine-tuned by `minicnn transfer`."""
+    names = [str(k) for k in range(int(learning[1].max()) + 1)]
+    with tempfile.TemporaryDirectory() as folder:
+        task = transfer_task(model, learning, test, names, augmentation, ("finetune-upper",), Path(folder))
+        (run,) = train_layers(task, seed, print)
+    return {"test_accuracy": float(np.mean(run.test_scores.argmax(1) == test[1])), "tests": len(test[1])}
+
+
 # ---- the advisor's measurements, as pieces
 
 
@@ -220,7 +264,7 @@ def digest_of_code() -> str:
 
     The rules, which use the measurements, are applied anew each time.
     """
-    modules = (measurements, cross_validation, similarity, transferability)
+    modules = (measurements, cross_validation, nearest_neighbours, permutation, similarity, transferability)
     return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:8]
 
 
@@ -249,8 +293,8 @@ def found_by(model: Model, x: np.ndarray, y: np.ndarray) -> dict:
     """The measurements on pictures to learn from, uint8 (N, H, W, C) with labels (N,), as JSON can hold them."""
     rows = sample(y, max(MOST, 5 * (int(y.max()) + 1)))
     found = asdict(measure_fitted(model, x[rows], y[rows], tuple(np.bincount(y).tolist()), progress=False))
-    for probe in (found["pixels"], *(codes["probe"] for codes in found["codes"])):
-        probe["right"] = probe["right"].tolist()
+    for probe in (found["pixels"], *(codes[name] for codes in found["codes"] for name in ("probe", "knn"))):
+        probe |= {name: None if probe[name] is None else probe[name].tolist() for name in ("right", "weights")}
     return {"measurements": found}
 
 
@@ -263,6 +307,7 @@ def advice_on(piece: dict) -> dict:
             "layer": entry.layer,
             "grid": entry.grid,
             "accuracy": entry.probe.accuracy,
+            "knn": entry.knn.accuracy,
             "logme": entry.logme,
             "h_score": entry.h_score,
         }
@@ -285,9 +330,12 @@ def measurements_of(found: dict) -> Measurements:
     """The measurements that JSON holds."""
 
     def probe(values: dict) -> CrossValidation:
-        return CrossValidation(np.array(values["right"]), values["ridge"])
+        weights = None if values["weights"] is None else np.array(values["weights"])
+        return CrossValidation(np.array(values["right"]), values["ridge"], weights)
 
-    codes = tuple(CodeMeasurements(**entry | {"probe": probe(entry["probe"])}) for entry in found["codes"])
+    codes = tuple(
+        CodeMeasurements(**entry | {name: probe(entry[name]) for name in ("probe", "knn")}) for entry in found["codes"]
+    )
     similar = similarity.Similarity(**found["similarity"])
     counts = tuple(found["counts"])
     return Measurements(**found | {"counts": counts, "similarity": similar, "codes": codes, "pixels": probe(found["pixels"])})

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from ..text import aligned
 from ..transfer.strategies import STRATEGIES
 from .measurements import Measurements
-from .rules import LECTURE, Choice
+from .rules import Choice
 
 COLUMNS = 110  # the text fits in a terminal of this width
-HEADER = ("codes", "numbers", "accuracy %", "than the last", "LogME", "H-score")
+HEADER = ("codes", "numbers", "accuracy %", "than the last", "k-NN %", "LogME", "H-score")
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,18 @@ class Advice:
         measurements = self.measurements
         lines = [*textwrap.wrap(f"{self.data} with {self.model}: {STRATEGIES[self.strategy]}", COLUMNS), ""]
         lines += [f"  {name:<16} {value}" for name, value in _settings(self)]
+        lines += textwrap.wrap(_simple_rules(self.choice), COLUMNS, initial_indent="  ", subsequent_indent=" " * 19)
         lines += ["", "Why"]
-        lecture = STRATEGIES[LECTURE[self.choice.many, self.choice.similar]]
-        for reason in (*self.choice.reasons, f"The lecture (CS231n) recommends for {_quadrant(self.choice)}: {lecture}."):
+        for reason in self.choice.reasons:
             lines += textwrap.wrap(reason, COLUMNS, initial_indent="  - ", subsequent_indent="    ")
         lines += ["", f"Measured on {measurements.measured:,} of the {measurements.pictures:,} pictures to learn from"]
         lines += _table(measurements)
         lines += textwrap.wrap(
             f"{'Balanced accuracy (the mean over classes, which are uneven)' if measurements.is_uneven else 'Accuracy'} of a "
             "linear classifier in cross-validation ± one standard error; beside it, by how much it is better "
-            f"than that of the last codes, picture by picture. {_leep(measurements)}LogME, H-score and LEEP compare networks "
-            "on the same pictures (higher is better); no rule here relies on them.",
+            "than that of the last codes, picture by picture. k-NN: each picture gets the class of most of those nearest to "
+            f"it. {_leep(measurements)}k-NN, LogME, H-score and LEEP compare networks on the same pictures (higher is "
+            "better); no rule here relies on them.",
             COLUMNS,
         )
         return "\n".join(lines)
@@ -94,9 +95,11 @@ def _settings(advice: Advice) -> list[tuple[str, str]]:
     return [*rows, ("run next", advice.command)]
 
 
-def _quadrant(choice: Choice) -> str:
-    """In words."""
-    return f"{'many' if choice.many else 'few'} and {'similar' if choice.similar else 'different'} pictures"
+def _simple_rules(choice: Choice) -> str:
+    """A line that says which simple rules agree with the advice; of the lecture's, also what it recommends."""
+    verdicts = {name: "agrees" if said == choice.strategy else "differs" for name, said in choice.baselines.items()}
+    lecture = STRATEGIES[list(choice.baselines.values())[-1]]
+    return f"{'simple rules':<16} " + "; ".join(f"{name}: {verdict}" for name, verdict in verdicts.items()) + f" ({lecture})"
 
 
 def _table(measurements: Measurements) -> list[str]:
@@ -104,11 +107,12 @@ def _table(measurements: Measurements) -> list[str]:
     last, pixels = measurements.last, measurements.pixels
     rows = []
     for entry in measurements.codes:
-        difference = "" if entry is last else _plus_minus(*entry.probe.better_than(last.probe), sign="+")
-        accuracy = _plus_minus(entry.probe.accuracy, entry.probe.standard_error)
-        rows.append([entry.title, f"{entry.features:,}", accuracy, difference, f"{entry.logme:.3f}", f"{entry.h_score:.3f}"])
-    difference = _plus_minus(*pixels.better_than(last.probe), sign="+")
-    rows.append(["the pixels", "", _plus_minus(pixels.accuracy, pixels.standard_error), difference, "", ""])
+        difference = "" if entry is last else plus_minus(*entry.probe.better_than(last.probe), sign="+")
+        accuracy = plus_minus(entry.probe.accuracy, entry.probe.standard_error)
+        scores = [plus_minus(entry.knn.accuracy, entry.knn.standard_error), f"{entry.logme:.3f}", f"{entry.h_score:.3f}"]
+        rows.append([entry.title, f"{entry.features:,}", accuracy, difference, *scores])
+    difference = plus_minus(*pixels.better_than(last.probe), sign="+")
+    rows.append(["the pixels", "", plus_minus(pixels.accuracy, pixels.standard_error), difference, "", "", ""])
     return ["  " + line for line in aligned([HEADER, *rows], right=range(1, len(HEADER)))]
 
 
@@ -118,5 +122,6 @@ def _leep(measurements: Measurements) -> str:
     return f"LEEP, of the old classifier's answers: {measurements.leep:.3f}. "
 
 
-def _plus_minus(value: float, error: float, sign: str = "") -> str:
+def plus_minus(value: float, error: float, sign: str = "") -> str:
+    """Shares as percentages: "95.7 ± 1.2"."""
     return f"{100 * value:{sign}.1f} ± {100 * error:.1f}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from ..data.findings import findings_table
 from ..data.picture_set import PictureSet
 from ..data.splits import split_pictures
@@ -62,8 +64,7 @@ def advise(
         If the model does not say how pictures become its input, or a class has too few pictures.
     """
     check_preprocessing(model, model.architecture)
-    parts = split_pictures(pictures, seed=0)
-    learning = pictures.subset([*parts["train"], *parts["val"]])
+    learning, parts = pictures_to_learn_from(pictures)
     log(f"{len(learning)} of {len(pictures)} pictures to learn from, {len(pictures.classes)} classes: {pictures.name}")
     log(findings_table(pictures, parts))
     measurements = measure_pictures(model, learning, MOST_PICTURES["quick" if quick else "default"], progress)
@@ -84,6 +85,12 @@ def advise(
         measurements=measurements,
         command=_command(choice, [*words, *["--balance"] * measurements.is_uneven], layer, model.architecture),
     )
+
+
+def pictures_to_learn_from(pictures: PictureSet) -> tuple[PictureSet, dict[str, np.ndarray]]:
+    """Those that are measured, and all parts: what ``minicnn transfer`` trains and validates on with its first seed."""
+    parts = split_pictures(pictures, seed=0)
+    return pictures.subset([*parts["train"], *parts["val"]]), parts
 
 
 def _freeze_until(choice: Choice, model: Model, layer: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The figure of the advice: the quadrant map, and accuracy over depth."""
+"""The figures of the advice: the quadrant map and accuracy over depth; and networks beside each other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import textwrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..transfer.formatting import quantity
 from ..transfer.strategies import STRATEGIES
 from ..viz.style import (
     FAINT,
@@ -20,6 +21,7 @@ from ..viz.style import (
     styled,
 )
 from .advice import Advice
+from .networks import Comparison
 from .rules import LECTURE, MANY
 from .similarity import SIMILAR_CONFIDENCE, SIMILAR_SHIFT, Similarity
 
@@ -82,22 +84,63 @@ def map_height(similarity: Similarity, similar: bool) -> float:
 def _draw_depth(axes: Axes, advice: Advice) -> None:
     measurements = advice.measurements
     layers = list(dict.fromkeys(entry.layer for entry in measurements.codes))
+    whole = [entry for entry in measurements.codes if entry.grid == 1]
+    by_parts = [entry for entry in measurements.codes if entry.grid > 1]
     curves = (
-        ("averaged over the picture", False, TRAIN, "o", "-"),
-        ("averaged over its parts, which keep where things are", True, INK, "s", "--"),
+        ("linear, codes averaged over the picture", 0, whole, "probe", TRAIN, "o", "-"),
+        ("linear, averaged over its parts", 0.06, by_parts, "probe", INK, "s", "--"),
+        ("nearest neighbours, over the picture", -0.06, whole, "knn", VAL, "^", ":"),
     )
-    for label, by_parts, colour, marker, line in curves:
-        entries = [entry for entry in measurements.codes if (entry.grid > 1) == by_parts]
+    for label, shift, entries, classifier, colour, marker, line in curves:
         if entries:
+            found = [getattr(entry, classifier) for entry in entries]
             axes.errorbar(
-                [layers.index(entry.layer) + 0.06 * by_parts for entry in entries],
-                [100 * entry.probe.accuracy for entry in entries],
-                [100 * entry.probe.standard_error for entry in entries],
+                [layers.index(entry.layer) + shift for entry in entries],
+                [100 * validation.accuracy for validation in found],
+                [100 * validation.standard_error for validation in found],
                 color=colour, marker=marker, linestyle=line, markersize=5, capsize=3, label=label,
             )  # fmt: skip
     axes.axhline(100 * measurements.pixels.accuracy, color=GREY, dashes=(4, 2), label="the pixels, without a network")
     axes.set_xticks(range(len(layers)), [shorten(name, 14) for name in layers])
     axes.set(xlabel="layer, from the lowest to the last", ylabel=f"{'balanced ' * measurements.is_uneven}accuracy (%)")
     axes.set_ylim(top=min(axes.get_ylim()[1], 100))
-    axes.set_title("A linear classifier on the codes of each layer, cross-validated (± 1 standard error)")
+    axes.set_title("Classifiers on the codes of each layer, cross-validated (± 1 standard error)")
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", fontsize=8.5, ncols=2)
+
+
+@styled
+def networks_figure(comparison: Comparison) -> Figure:
+    """A row for each network, the cheapest at the top: its accuracies, and its difference to the best."""
+    networks = sorted(comparison.networks, key=lambda network: network.cost)
+    rows = range(len(networks))
+    figure = Figure(figsize=(WIDTH, 1.7 + 0.5 * len(networks)))
+    accuracies, differences = figure.subplots(1, 2, sharey=True, width_ratios=(1.3, 1))
+    probes = [network.codes.probe for network in networks]
+    uneven = comparison.best.advice.measurements.is_uneven
+    for shift, name, entries, colour, marker in (
+        (-0.1, "linear classifier", probes, TRAIN, "o"),
+        (0.1, "nearest neighbours", [network.codes.knn for network in networks], INK, "^"),
+    ):
+        accuracies.errorbar(
+            [100 * entry.accuracy for entry in entries], [row + shift for row in rows],
+            xerr=[100 * entry.standard_error for entry in entries],
+            color=colour, marker=marker, linestyle="", capsize=3, label=name,
+        )  # fmt: skip
+    gaps = [comparison.than_best(network) for network in networks]
+    for row, network, (difference, error) in zip(rows, networks, gaps, strict=True):
+        is_chosen = network is comparison.recommended
+        differences.errorbar(
+            100 * difference, row, xerr=100 * error, color=VAL if is_chosen else TRAIN, marker="D" if is_chosen else "o",
+            capsize=3, linestyle="", label="recommended" if is_chosen else None,
+        )  # fmt: skip
+    differences.axvline(0, color=GREY, linewidth=1)
+    labels = [f"{shorten(network.name, 22)}\n{quantity(network.multiply_adds)} multiply-adds" for network in networks]
+    accuracies.set_yticks(rows, labels)
+    accuracies.set_ylim(len(networks) - 0.5, -0.5)
+    accuracies.set_xlabel(f"{'balanced ' * uneven}accuracy on the last codes (%)")
+    differences.set_xlabel("difference to the best (points)")
+    figure.suptitle(f"Networks for {shorten(comparison.best.advice.data, 30)} (± 1 standard error)")
+    handles, names = accuracies.get_legend_handles_labels()
+    more, more_names = differences.get_legend_handles_labels()
+    figure.legend(handles + more, names + more_names, loc="outside lower left", fontsize=8.5, ncols=3)
+    return figure

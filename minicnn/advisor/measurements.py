@@ -18,6 +18,8 @@ from ..inference.batches import infer
 from ..inference.fusion import fuse
 from ..layers import AdaptiveAvgPool2d, Layer, Sequential
 from ..linear_model.cross_validation import CrossValidation, cross_validate
+from ..linear_model.nearest_neighbours import knn_accuracy
+from ..linear_model.permutation import permutation_test
 from ..losses import softmax
 from ..models.activations import activations
 from ..models.model import Model
@@ -31,6 +33,7 @@ MAX_LAYERS = 6  # whose codes are measured, from the lowest to the last
 MAX_GRID = 4  # parts of the picture along each side, for codes that keep where in the picture something is
 MAX_FEATURES = 4096  # in such a code: the grid is coarser for layers of many channels
 SMALL_SIDE = 16  # pixels, of the small pictures that codes are compared with
+TESTED_BELOW = 100  # pictures to learn from: whether so few teach anything at all is tested
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class CodeMeasurements:
         Numbers in a code.
     probe : CrossValidation
         A linear classifier, cross-validated.
+    knn : CrossValidation
+        The nearest neighbours' majority, each picture left out in turn.
     logme, h_score : float
     """
 
@@ -53,6 +58,7 @@ class CodeMeasurements:
     grid: int
     features: int
     probe: CrossValidation
+    knn: CrossValidation
     logme: float
     h_score: float
 
@@ -82,6 +88,8 @@ class Measurements:
         None for a network without a classifier.
     parameters : int
         Of the network.
+    p_value : float or None
+        Of a permutation test of the linear classifier on the last codes; None from 100 pictures to learn from on.
     """
 
     pictures: int
@@ -92,6 +100,7 @@ class Measurements:
     pixels: CrossValidation
     leep: float | None
     parameters: int
+    p_value: float | None = None
 
     @property
     def is_uneven(self) -> bool:
@@ -136,6 +145,13 @@ def measure_pictures(model: Model, pictures: PictureSet, most: int, progress: bo
     DataError
         If a class has fewer than two pictures.
     """
+    counts = check_counts(pictures)
+    fitted, used = pictures.subset(sample(pictures.labels, max(most, 5 * len(counts)))).fitted(model.preprocessing, progress)
+    return measure_fitted(model, fitted, used.labels, tuple(counts.tolist()), progress)
+
+
+def check_counts(pictures: PictureSet) -> np.ndarray:
+    """How many pictures each class has; raises a DataError if one has fewer than two."""
     counts = np.bincount(pictures.labels, minlength=len(pictures.classes))
     if counts.min() < 2:
         few = ", ".join(f"{pictures.classes[k]!r} has {counts[k]}" for k in np.flatnonzero(counts < 2))
@@ -143,8 +159,7 @@ def measure_pictures(model: Model, pictures: PictureSet, most: int, progress: bo
             f"{pictures.name}: to learn from some pictures and hold others back takes two of each class at least, and "
             f"beside the test part {few}; add pictures or remove the class"
         )
-    fitted, used = pictures.subset(sample(pictures.labels, max(most, 5 * len(counts)))).fitted(model.preprocessing, progress)
-    return measure_fitted(model, fitted, used.labels, tuple(counts.tolist()), progress)
+    return counts
 
 
 def measure_fitted(
@@ -169,7 +184,8 @@ def measure_fitted(
         If there is one class only, or a class has a single picture.
     """
     counts = counts or tuple(np.bincount(y).tolist())
-    probe = partial(cross_validate, balanced=are_uneven(np.array(counts)))
+    balanced = are_uneven(np.array(counts))
+    probe = partial(cross_validate, balanced=balanced)
     codes, probabilities = codes_and_probabilities(model, fitted, layers_to_try(model), progress)
     return Measurements(
         pictures=sum(counts),
@@ -177,12 +193,15 @@ def measure_fitted(
         counts=counts,
         similarity=measure_similarity(model, fitted, probabilities),
         codes=tuple(
-            CodeMeasurements(layer, grid, x.shape[1], probe(x, y), logme(x, y), h_score(x, y))
+            CodeMeasurements(
+                layer, grid, x.shape[1], probe(x, y), knn_accuracy(x, y, balanced=balanced), logme(x, y), h_score(x, y)
+            )
             for (layer, grid), x in codes.items()
         ),
         pixels=probe(small_pixels(fitted, SMALL_SIDE), y),
         leep=None if probabilities is None else leep(probabilities, y),
         parameters=sum(parameter.value.size for parameter in model.parameters().values()),
+        p_value=permutation_test(list(codes.values())[-1], y, balanced=balanced) if sum(counts) < TESTED_BELOW else None,
     )
 
 

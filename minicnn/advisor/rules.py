@@ -20,6 +20,9 @@ LECTURE = {
     (True, False): "finetune-all",
 }
 
+# Simple rules that the advice is put beside; the third is the lecture's quadrant.
+BASELINES = {"always the linear classifier": "svm", "always fine-tune the upper layers": "finetune-upper"}
+
 # Thresholds
 # pictures to learn from, per class on average, or of the smallest class where they are uneven: with so many, a whole network
 # can be trained
@@ -32,6 +35,7 @@ SOLVED = 0.02  # share of mistakes of a linear classifier, of which fine-tuning 
 # If the last codes leave at most this share of the mistakes that are made almost without a network, the network knows these
 # pictures better than few of them could teach it
 HALVED = 0.5
+SIGNIFICANT = 0.05  # p-value of the permutation test, from which on an accuracy may be chance
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ class Choice:
     many: bool
     similar: bool
     reasons: tuple[str, ...]
+
+    @property
+    def quadrant(self) -> str:
+        """In words."""
+        return f"{'many' if self.many else 'few'} and {'similar' if self.similar else 'different'} pictures"
+
+    @property
+    def baselines(self) -> dict[str, str]:
+        """What simple rules would say: the strategy of each."""
+        return BASELINES | {f"the lecture for {self.quadrant}": LECTURE[self.many, self.similar]}
 
 
 def choose(measurements: Measurements) -> Choice:
@@ -98,6 +112,8 @@ def choose(measurements: Measurements) -> Choice:
             "Neither is enough to tell similar from different here. Instead: the last codes are "
             + ("as good as any, which counts as similar." if similar else "not the best ones, which counts as different.")
         )
+    if measurements.p_value is not None:
+        reasons.append(learned(measurements.p_value, measurements.last.layer))
     if earlier is not None:
         reasons.append(
             f"On the last codes ({measurements.last.layer}) a linear classifier is right for {_percent(last.accuracy)} of the "
@@ -139,6 +155,17 @@ def choose(measurements: Measurements) -> Choice:
         "earlier codes avoid some, though the pictures are similar" if earlier_is_better else "no earlier codes avoid them"
     )
     return decided("finetune-upper", f"There are mistakes left, and {avoided}: the upper layers have to learn, at a low rate.")
+
+
+def learned(p: float, layer: str) -> str:
+    """A sentence that says whether anything was learned at all, given the p-value of a permutation test."""
+    tested = (
+        "Pictures are so few that chance may look like learning: relabelled at random, they reach the accuracy of the last "
+        f"codes ({layer}) with a probability of {p:.3g}"
+    )
+    if p <= SIGNIFICANT:
+        return f"{tested} only. Something was learned."
+    return f"{tested}. Whether anything was learned is not certain; add pictures before you rely on any strategy."
 
 
 def _percent(share: float) -> str:

@@ -121,6 +121,60 @@ def split_pictures(pictures: PictureSet, seed: int) -> dict[str, np.ndarray]:
     return {"train": train, "val": val, "test": test}
 
 
+def stratified_folds(y: np.ndarray, folds: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Divide N pictures into parts of about equal size, with each class spread evenly over them: the indices of each part.
+
+    Unlike `stratified_split` it deals the classes out one after another, so that parts are equal where classes are smaller than
+    the number of parts, too.
+    """
+    fold_of, start = np.empty(len(y), np.int64), 0
+    for label in np.unique(y):
+        members = rng.permutation(np.flatnonzero(y == label))
+        fold_of[members] = (start + np.arange(len(members))) % folds
+        start += len(members)  # the next class starts where this one ended, or the first parts would get all remainders
+    return [np.flatnonzero(fold_of == fold) for fold in range(folds)]
+
+
+def folds_of(parts: Mapping[str, np.ndarray], pictures: PictureSet, folds: int, seed: int) -> list[dict[str, np.ndarray]]:
+    """Pictures to learn from in ``folds`` ways: in each, another share of them is "val", and the others are "train".
+
+    Together the "val" parts are the pictures of the "train" and "val" part of ``parts``, each once, and each has its share of
+    every class and group. With as many folds as pictures, each is held out alone. A class of a single picture is never held
+    out: there would be nothing to learn it from.
+
+    Parameters
+    ----------
+    parts : mapping
+        As `split_pictures` gives them.
+    pictures : PictureSet
+    folds : int
+        2 or more; with more than there are pictures, there is one for each.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        For fewer folds, or no class of two pictures.
+    """
+    learning = np.sort(np.r_[parts["train"], parts["val"]])
+    alone = np.bincount(pictures.labels[learning], minlength=len(pictures.classes))[pictures.labels[learning]] == 1
+    learning, always = learning[~alone], learning[alone]
+    if folds < 2 or len(learning) < 2:
+        raise ValueError(
+            f"2 pictures or more of their classes can be divided into 2 folds or more, got {len(learning)} and {folds}"
+        )
+    if folds >= len(learning):
+        held_out = list(learning[:, None])
+    else:
+        kinds = pictures.labels[learning]
+        if pictures.groups is not None:  # each group of a class is a class of its own here
+            kinds = np.unique(
+                np.stack([kinds.astype(str), pictures.groups[learning].astype(str)]), axis=1, return_inverse=True
+            )[1]
+        held_out = [learning[rows] for rows in stratified_folds(kinds.ravel(), folds, np.random.default_rng(seed))]
+    return [{"train": np.sort(np.r_[np.setdiff1d(learning, rows), always]), "val": rows} for rows in held_out]
+
+
 def stratified_subset(pictures: PictureSet, most: int) -> PictureSet:
     """About ``most`` pictures of a larger collection, drawn at random within each class; the same ones every time.
 

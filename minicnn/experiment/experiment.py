@@ -17,7 +17,7 @@ import numpy as np
 from ..cache import make_writable
 from ..models.model import save_model
 from ..transfer.metrics import classification_metrics
-from ..transfer.strategies import STRATEGIES, TRANSFERABLE
+from ..transfer.strategies import STRATEGIES
 from . import unfinished
 from .exploration import write_page
 from .fine_tuning import train_layers
@@ -44,7 +44,7 @@ class Experiment:
     settings : Settings
     log : function
     runs : dict
-        For each strategy that is asked for the finished runs, one a seed.
+        For each strategy that is carried out the finished runs, one a seed; from `prepare` on.
     interrupted : bool
         Whether it was ended early, by Ctrl-C or by an error.
     started : float
@@ -60,7 +60,7 @@ class Experiment:
 
     def __init__(self, settings: Settings, log: Callable[[str], None] = print):
         self.settings, self.log = settings, log
-        self.runs: dict[str, list[Run]] = {key: [] for key in TRANSFERABLE if key in settings.strategies}
+        self.runs: dict[str, list[Run]] = {}
         self.interrupted = False
         self.started = time.perf_counter()
 
@@ -99,23 +99,24 @@ class Experiment:
     def prepare(self) -> None:
         """Open the pictures and the network, say what was found, and extract the codes."""
         self.task = prepare(self.settings, self.log)
+        self.runs = {strategy: [] for strategy in self.task.strategies}
 
     def run_seed(self, seed: int) -> None:
         """All strategies on the split that this seed draws; fine-tuning, which takes longer, on the first seeds only."""
         self.parts = self.task.split(seed)
         for strategy in LINEAR_CLASSIFIERS:
             if strategy in self.runs:
-                self.test(train_classifier(self.task, strategy, self.parts), seed)
+                self.test(train_classifier(self.task, strategy, seed), seed)
         finetune_seeds = self.settings.seeds or self.task.preset.finetune_seeds
-        if self.settings.fine_tunes and seed < self.settings.first_seed + finetune_seeds:
-            for trained in train_layers(self.task, self.parts, seed, self.log):
+        if set(self.runs) - set(LINEAR_CLASSIFIERS) and seed < self.settings.first_seed + finetune_seeds:
+            for trained in train_layers(self.task, seed, self.log):
                 self.test(trained, seed)
 
     def test(self, trained: TrainedRun, seed: int) -> None:
         """Test a run by its scores of the test pictures, this once, and keep it."""
         test, pictures = self.parts["test"], self.task.pictures
         metrics = classification_metrics(pictures.labels[test], trained.test_scores, self.task.positive)
-        record = {"seed": seed} | trained.record | metrics
+        record = {"seed": seed} | trained.record | trained.held_out.record(pictures.labels, self.task.is_uneven) | metrics
         record["mistakes"] = describe_mistakes(pictures, test, trained.test_scores)
         self.runs[trained.strategy].append(Run(record, trained.model))
         val, accuracy, balanced = 100 * validation_score(record)[0], 100 * record["accuracy"], record["balanced_accuracy"]

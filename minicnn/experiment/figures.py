@@ -137,7 +137,8 @@ def learning_curves(results: dict, pictures=None):
         heading = [
             (f"{k}: " if len(longest) > 1 else "")
             + f"{phase['title']}: "
-            + (f"frozen up to {phase['frozen_until']}, " if "frozen_until" in phase else "")
+            + (f"frozen up to {phase['frozen_until']}, " if phase.get("frozen_until") else "")
+            + (f"trained up to {phase['trained_until']}, " if phase.get("trained_until") else "")
             + f"learning rate {phase['learning_rate']:g}"
             for k, phase in enumerate(longest, start=1)
         ]
@@ -157,7 +158,7 @@ def learning_curves(results: dict, pictures=None):
             f"{strategy['title']}: {starts[-1]} epochs, {100 * strategy['val_accuracy']['mean']:.1f} % in validation"
         )
     _legend(figure, "epoch that was kept")
-    caption = "A line a seed. " if any(len(runs) > 1 for _, runs in tuned) else ""
+    caption = "A line a seed and a fold. " if any(len(runs) > 1 for _, runs in tuned) else ""
     if any(len(run) > 1 for _, runs in tuned for run in runs):
         caption += "The numbers of the phases stand above the curves. "
     augmented = not results["data"].get("augmentation", "none").startswith("none")
@@ -169,8 +170,9 @@ def learning_curves(results: dict, pictures=None):
 
 
 def _phases(strategy: dict) -> list[list[dict]]:
-    """Of each run the phases that got as far as one epoch; runs without any are left out."""
-    runs = [[phase for phase in run.get("phases", ()) if phase["history"]] for run in strategy["runs"]]
+    """Of each run, and of each of its folds, the phases that got as far as one epoch; those without any are left out."""
+    folds = [phases for run in strategy["runs"] for phases in (run.get("phases", ()), *run.get("other_folds", ()))]
+    runs = [[phase for phase in phases if phase["history"]] for phases in folds]
     return [run for run in runs if run]
 
 

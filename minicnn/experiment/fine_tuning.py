@@ -1,159 +1,318 @@
-"""Fine-tuning in an experiment: a new head together with the upper layers, then with more layers, then on larger pictures.
+"""Fine-tuning in an experiment: from the linear probe on, in each fold, and the mean of what the folds have given.
 
-Each of the first two phases is a strategy of its own. The third, which only the full mode has, ends the second strategy: it
-learns from the validation pictures too.
+The pictures to learn from are held out in folds, or a validation part is where that is large. In each, the network begins
+under a linear classifier of this fold, is trained as a strategy says, and is asked for the pictures that are held out. As all
+begin at nearly the same place, the mean of their weights is a network as well, which has learned from all pictures; unless they
+have moved so far apart that the mean knows less of the pictures to learn from than each of them does. Then the best of them is
+taken. Where they are worse on what is held out than a linear classifier, the strategy ends with that: it has stopped before its
+first epoch.
+
+The classifier to begin with has the strongest regularisation of the path: one that knows the training pictures by heart hands
+down no gradients. Where pictures are many, its strength is infinite: a head of zeros, which learns faster than the layers
+below, and hands down nothing before it has learned something.
+
+In the full mode, what comes last learns from the validation pictures too.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from ..data.selection import Selection
 from ..inference.batches import infer
 from ..linear_model.base import balanced_weights
+from ..linear_model.selection import REGULARISATION_PATH, RegularisationChoice
 from ..losses import SoftmaxCrossEntropy
 from ..models.model import Model
-from ..training import History
 from ..transfer.feature_bank import FeatureBank, build_feature_bank
-from ..transfer.finetune import Phase, fine_tune
-from ..transfer.metrics import confusion_matrix
-from ..transfer.strategies import STRATEGIES
-from ..transfer.surgery import UPPER_FROZEN, freeze_point
+from ..transfer.finetune import Phase, choose_trained, fine_tune
+from ..transfer.surgery import below_classifier, scale_scores, set_head
+from ..transfer.weight_averages import MeanOfWeights, Weights, put_weights, weights_of
+from .held_out import HeldOut
+from .linear_classifiers import choose_classifier
+from .results import PROBE
 from .task import TrainedRun, TransferTask
+from .ways import Trial, ways_of
 
 
-def train_layers(
-    task: TransferTask, parts: Mapping[str, np.ndarray], seed: int, log: Callable[[str], None]
-) -> Iterator[TrainedRun]:
-    """Train a new head with the upper layers, and then, starting from there, with more layers: a run for each strategy.
+@dataclass
+class Network:
+    """One of the networks that a strategy may take: the mean over the folds, and the scores of what each fold holds out.
+
+    ``losses`` are those of the folds' networks on all pictures to learn from, and ``best`` the weights of the one whose loss is
+    the lowest on what it holds out.
+    """
+
+    mean: MeanOfWeights = field(default_factory=MeanOfWeights)
+    rows: list[np.ndarray] = field(default_factory=list)
+    scores: list[np.ndarray] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    best: Weights = field(default_factory=dict)
+    best_loss: float = math.inf
+
+    def add(self, weights: Weights, learned: HeldOut, val: np.ndarray, labels: np.ndarray) -> None:
+        """Take in a fold's network, its scores of all pictures to learn from, and which of these it holds out."""
+        held_out = HeldOut(val, learned.scores[np.searchsorted(learned.rows, val)])
+        self.mean.add(weights)
+        self.rows.append(held_out.rows)
+        self.scores.append(held_out.scores)
+        self.losses.append(learned.loss(labels))
+        if (loss := held_out.loss(labels)) < self.best_loss:
+            self.best, self.best_loss = weights, loss
+
+    @property
+    def held_out(self) -> HeldOut:
+        return HeldOut(np.concatenate(self.rows), np.concatenate(self.scores))
+
+
+@dataclass
+class Trained:
+    """What a trial has given in a fold: the weights, the records of its phases, and how long it took."""
+
+    weights: Weights
+    phases: list[dict]
+    seconds: float
+    interrupted: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a strategy has given so far: the networks to choose from, and fold by fold the records of each trial's phases."""
+
+    networks: dict[str, Network] = field(default_factory=dict)
+    phases: dict[str, list[list[dict]]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def train_layers(task: TransferTask, seed: int, log: Callable[[str], None]) -> Iterator[TrainedRun]:
+    """All strategies of the task that train layers, on the split that this seed draws: a run for each.
 
     Parameters
     ----------
     task : TransferTask
-    parts : mapping
-        Indices of the pictures in "train", "val" and "test".
     seed : int
-        Of the new head, the augmentation and the order of the pictures.
+        Of the split, the augmentation and the order of the pictures.
     log : function
         Is called with each line that there is to say.
 
     Raises
     ------
     KeyboardInterrupt
-        After Ctrl-C, once the phase that it ended has been handed out, if that had an epoch.
+        After Ctrl-C, once what had finished by then has been handed out.
     """
-    train, val, test = (parts[part] for part in ("train", "val", "test"))
-    model = task.model.copy()
-    model.replace_head(task.pictures.classes, rng=seed)
-    if task.preset.test_time_views:
-        model.preprocessing = replace(model.preprocessing, symmetry=task.augmentation.symmetry)
-    x_train, x_val = (Selection(task.fitted_for(model), rows) for rows in (train, val))
-    y_train, y_val = task.pictures.targets[train], task.pictures.labels[val]
-    options = {"augmentation": task.augmentation, "seed": seed, "progress": task.settings.progress}
+    training = LayerTraining(task, seed)
+    interrupted = any(training.train_fold(number) for number in range(len(training.folds)))
+    for strategy, outcome in training.outcomes.items():
+        if outcome.networks:
+            run = training.finished(strategy)
+            is_deep = strategy == "finetune-more" and run.record["chosen"] != PROBE
+            if is_deep and task.preset.final and not interrupted:
+                run, interrupted = training.train_finally(run, log)
+            yield run._replace(test_scores=_scores(task, run.model, task.split(seed)["test"]))
+    if interrupted:
+        raise KeyboardInterrupt
 
-    phases = _phases(task, model)
-    started = time.perf_counter()
-    bank = _bank_for(list(phases.values()), model, x_train, x_val, options)
-    seconds = time.perf_counter() - started
 
-    phase_records: list[dict] = []
-    for strategy, phase in phases.items():
+class Probe(NamedTuple):
+    """A linear classifier on the codes: of each fold and of all pictures, with its calibrated scores of what is held out."""
+
+    choice: RegularisationChoice
+    held_out: HeldOut
+    factor: float
+
+
+class LayerTraining:
+    """One split's folds, the network under their linear probes, the bank that all share, and what the strategies have given."""
+
+    def __init__(self, task: TransferTask, seed: int):
+        self.task, self.seed = task, seed
+        self.folds = task.folds(seed)
         started = time.perf_counter()
-        loss = _loss(task, phase, train)
-        folder = task.checkpoints / f"seed-{seed}-{strategy}"
-        learned = (x_train, y_train), (x_val, y_val)
-        history = fine_tune(model, phase, *learned, **options, bank=bank, loss=loss, checkpoint=folder)
-        seconds += time.perf_counter() - started
-        phase_records.append(phase.record(history))
-        if strategy in task.settings.strategies and history.best:
-            validated = _validated(task, model, x_val, y_val, history)
-            if strategy == "finetune-more" and task.preset.final and not history.interrupted:
-                started = time.perf_counter()
-                final, history = _train_finally(task, model, phase.freeze_until, parts, seed, log)
-                phase_records.append(final.record(history))
-                seconds += time.perf_counter() - started
-            record = {**validated, "seconds": seconds, "phases": list(phase_records)}
-            test_scores = _scores(task, model, Selection(task.fitted_for(model), test), "test")
-            yield TrainedRun(strategy, model.copy(), test_scores, record)
-        if history.interrupted:
-            raise KeyboardInterrupt
+        held_out = np.concatenate([fold["val"] for fold in self.folds])
+        self.learning = np.unique(held_out) if len(self.folds) == 1 else np.union1d(held_out, self.folds[0]["train"])
+        self.start, self.probe = (self._probe(held_out, path) for path in (REGULARISATION_PATH[-1:], REGULARISATION_PATH))
+        self.model = task.model.copy()
+        if task.preset.test_time_views:
+            self.model.preprocessing = replace(self.model.preprocessing, symmetry=task.augmentation.symmetry)
+        self.pretrained = weights_of(self.model)
+        self.ways = ways_of(task.strategies, task.preset, self.model, task.settings.epochs, task.has_few_pictures)
+        self.outcomes = {strategy: Outcome() for strategy in self.ways}
+        # what no fold trains on comes last in the bank, as it needs no augmented views
+        trained = np.unique(np.concatenate([fold["train"] for fold in self.folds]))
+        order = np.r_[trained, np.setdiff1d(held_out, trained)]
+        self.place = np.zeros(len(task.pictures), np.int64)
+        self.place[order] = np.arange(len(order))
+        self.bank = self._bank(order, len(trained))
+        self.preparing = time.perf_counter() - started
 
+    def _probe(self, held_out: np.ndarray, path: Sequence[float]) -> Probe:
+        choice = choose_classifier(self.task, "softmax", self.folds, path)
+        return Probe(choice, *HeldOut(held_out, choice.held_out).calibrated(self.task.pictures.labels))
 
-def _phases(task: TransferTask, model: Model) -> dict[str, Phase]:
-    """The phases by strategy: "finetune-more" begins with that of "finetune-upper", asked for or not."""
-    stages = {
-        "finetune-upper": (task.preset.upper, UPPER_FROZEN),
-        "finetune-more": (task.preset.more, task.preset.frozen),
-    }
-    if "finetune-more" not in task.settings.strategies:
-        del stages["finetune-more"]
-    return {
-        strategy: Phase(
-            STRATEGIES[strategy],
-            freeze_until=freeze_point(model, frozen),
-            epochs=task.settings.epochs or stage.epochs,
-            learning_rate=stage.learning_rate,
-            views=stage.views,
+    def _bank(self, order: np.ndarray, trained: int) -> FeatureBank | None:
+        """One feature bank for all phases that have views and freeze layers, at the lowest of those that they freeze until."""
+        phases = {phase for way in self.ways.values() for trial in way.trials.values() for phase in trial}
+        banked = [phase for phase in phases if phase.views and phase.freeze_until is not None]
+        if not banked:
+            return None
+        task, names = self.task, list(self.model.layers)
+        lowest = min((phase.freeze_until for phase in banked), key=names.index)
+        x, x_val = (Selection(task.fitted_for(self.model), rows) for rows in np.split(order, [trained]))
+        views, progress = max(phase.views for phase in banked), task.settings.progress
+        return build_feature_bank(self.model, lowest, views, x, x_val, task.augmentation, self.seed, progress)
+
+    # ---- a fold
+
+    def train_fold(self, number: int) -> bool:
+        """Carry out all strategies in one fold; whether Ctrl-C has ended it early."""
+        val, done = self.folds[number]["val"], {}
+        for strategy, way in self.ways.items():
+            ends = {name: self._train(trial, number, done) for name, trial in way.trials.items()}
+            if None in ends.values():
+                return True
+            started, outcome = time.perf_counter(), self.outcomes[strategy]
+            for name, end in ends.items():
+                outcome.phases.setdefault(name, []).append(end.phases)
+            start = self._start(next(iter(way.trials.values())), number)
+            networks = way.make(start, {name: end.weights for name, end in ends.items()})
+            for name, weights in networks.items():
+                put_weights(self.model, weights)
+                network = outcome.networks.setdefault(name, Network())
+                learned = HeldOut(self.learning, _scores(self.task, self.model, self.learning))
+                network.add(weights, learned, val, self.task.pictures.labels)
+            outcome.seconds += time.perf_counter() - started + sum(end.seconds for end in ends.values())
+            outcome.seconds += self.preparing / len(self.folds)
+            if any(end.interrupted for end in ends.values()):
+                return True
+        return False
+
+    def _train(self, trial: Trial, number: int, done: dict[Trial, Trained]) -> Trained | None:
+        """A trial in this fold; it, or its first phases, may be ``done``. None if Ctrl-C came before its last had an epoch."""
+        if trial in done:
+            return done[trial]
+        before = Trained(self._start(trial, number), [], 0.0)
+        if len(trial) > 1:
+            before = self._train(trial[:-1], number, done)
+        if before is None or before.interrupted:
+            return None
+        task, fold, phase, started = self.task, self.folds[number], trial[-1], time.perf_counter()
+        put_weights(self.model, before.weights)
+        x, y, targets = task.fitted_for(self.model), task.pictures.labels, task.pictures.targets
+        history = fine_tune(
+            self.model,
+            phase,
+            (Selection(x, fold["train"]), targets[fold["train"]]),
+            (Selection(x, fold["val"]), y[fold["val"]]),
+            task.augmentation,
+            seed=self.seed,
+            progress=task.settings.progress,
+            bank=self.bank,
+            rows=(self.place[fold["train"]], self.place[fold["val"]]),
+            loss=_loss(task, phase, fold["train"]),
+            checkpoint=task.checkpoints / f"seed-{self.seed}-fold-{number}" / _folder_name(trial),
         )
-        for strategy, (stage, frozen) in stages.items()
-    }
+        if not history.best:
+            return None
+        phases, seconds = [*before.phases, phase.record(history)], before.seconds + time.perf_counter() - started
+        done[trial] = Trained(weights_of(self.model), phases, seconds, history.interrupted)
+        return done[trial]
+
+    def _start(self, trial: Trial, number: int) -> Weights:
+        """Where a trial begins in this fold: the pretrained weights, and a linear classifier as the head.
+
+        Many pictures train a head of zeros; one that stays frozen, under which layers are to learn, must be none.
+        """
+        from_zeros = not self.task.has_few_pictures and trial[0].train_until is None
+        put_weights(self.model, self.pretrained)
+        set_head(self.model, self.start.choice.of_folds[number], 0.0 if from_zeros else self.start.factor)
+        return weights_of(self.model)
+
+    # ---- the end
+
+    def with_weights(self, weights: Weights) -> Model:
+        """The network with these weights; it is the same one each time."""
+        put_weights(self.model, weights)
+        return self.model
+
+    def finished(self, strategy: str) -> TrainedRun:
+        """The strategy's run: of its networks the chosen one, or the linear probe where that is surely better."""
+        task, way, outcome = self.task, self.ways[strategy], self.outcomes[strategy]
+        labels = task.pictures.labels
+        calibrated = {name: network.held_out.calibrated(labels) for name, network in outcome.networks.items()}
+        losses = {name: held_out.losses(labels) for name, (held_out, _) in calibrated.items()}
+        chosen = way.choose(losses)
+        trial = next((name for name in way.trials if chosen.startswith(name)), next(iter(way.trials)))
+        phases, *other_folds = outcome.phases[trial]
+        record = {"seconds": outcome.seconds, "phases": phases, "other_folds": other_folds}
+        held_out, factor = calibrated[chosen]
+        probe = self.probe.held_out.first(len(held_out.rows))  # fewer than all, if Ctrl-C came before the last fold
+        if held_out.is_worse_than(probe, labels):
+            chosen, held_out = PROBE, probe
+            put_weights(self.model, self.pretrained)
+            set_head(self.model, self.probe.choice.final, self.probe.factor)
+            self.model.unfreeze().freeze(until=below_classifier(self.model)[-1])
+        else:
+            put_weights(self.model, self.weights_to_take(outcome.networks[chosen]))
+            choose_trained(self.model, way.trials[trial][-1])
+            scale_scores(self.model, factor)
+        record |= {
+            "chosen": chosen,
+            "losses": {name: float(values.mean()) for name, values in losses.items()} | {PROBE: probe.loss(labels)},
+        }
+        return TrainedRun(strategy, self.model.copy(), held_out, record)
+
+    def weights_to_take(self, network: Network) -> Weights:
+        """The mean of the folds' weights; or the best fold's, where the mean's loss on the pictures to learn from is higher
+        than theirs on average.
+        """
+        if network.mean.networks > 1:
+            scores = _scores(self.task, self.with_weights(network.mean.weights), self.learning)
+            if HeldOut(self.learning, scores).loss(self.task.pictures.labels) > np.mean(network.losses):
+                return network.best
+        return network.mean.weights
+
+    def train_finally(self, run: TrainedRun, log: Callable[[str], None]) -> tuple[TrainedRun, bool]:
+        """Train further, on training and validation pictures together and at a larger size, which the model then keeps.
+
+        Returns the run, and whether Ctrl-C has ended it early.
+        """
+        task, model, parts, started = self.task, run.model, self.task.split(self.seed), time.perf_counter()
+        epochs, learning_rate, scale = task.preset.final
+        title, larger = "on validation pictures too", model.preprocessing.scaled(scale)
+        if _accepts(model, larger.size):
+            model.preprocessing, model.input_shape = larger, (model.input_shape[0], *larger.size)
+            title += ", {}x{}".format(*larger.size)
+        else:
+            log(f"{model.architecture} takes pictures of one size only: they stay as they are in the last phase")
+        last = self.ways[run.strategy].trials["more"][-1]
+        rate = learning_rate / last.body_multiplier
+        phase = replace(last, title=title, epochs=task.settings.epochs or epochs, learning_rate=rate, views=0)
+        learning = np.r_[parts["train"], parts["val"]]
+        pictures = Selection(task.fitted_for(model), learning), task.pictures.targets[learning]
+        options = {"seed": self.seed, "progress": task.settings.progress, "loss": _loss(task, phase, parts["train"])}
+        options["checkpoint"] = task.checkpoints / f"seed-{self.seed}-final"
+        history = fine_tune(model, phase, pictures, None, task.augmentation, **options)
+        seconds = run.record["seconds"] + time.perf_counter() - started
+        record = run.record | {"phases": [*run.record["phases"], phase.record(history)], "seconds": seconds}
+        return run._replace(record=record), history.interrupted
 
 
-def _bank_for(phases: list[Phase], model: Model, x_train: Selection, x_val: Selection, options: dict) -> FeatureBank | None:
-    """One feature bank for all phases that have views, at the layer up to which the last one is frozen; None if none has."""
-    banked = [phase for phase in phases if phase.views]
-    if not banked:
-        return None
-    return build_feature_bank(model, banked[-1].freeze_until, max(phase.views for phase in banked), x_train, x_val, **options)
+def _folder_name(trial: Trial) -> str:
+    """Of the folder for its checkpoints: another one for each trial."""
+    return hashlib.sha256(repr(trial).encode()).hexdigest()[:16]
 
 
 def _loss(task: TransferTask, phase: Phase, train: np.ndarray) -> SoftmaxCrossEntropy:
     """With ``balance``, small classes count more."""
     counts = np.bincount(task.pictures.labels[train], minlength=len(task.pictures.classes))
     return SoftmaxCrossEntropy(phase.label_smoothing, balanced_weights(counts) if task.settings.balance else None)
-
-
-def _validated(task: TransferTask, model: Model, x_val: Selection, y_val: np.ndarray, history: History) -> dict:
-    """How well the network does on the validation pictures: what the results hold of it.
-
-    The history's accuracy is of one view of each picture, and knows no classes.
-    """
-    accuracy = history.best["val_accuracy"]
-    if not task.preset.test_time_views and not task.is_uneven:
-        return {"val_accuracy": accuracy}
-    predicted = _scores(task, model, x_val, "validation").argmax(1)
-    record = {"val_accuracy": float(np.mean(predicted == y_val))}
-    if task.is_uneven:
-        record["val_confusion"] = confusion_matrix(y_val, predicted, len(task.pictures.classes)).tolist()
-    return record
-
-
-def _train_finally(
-    task: TransferTask,
-    model: Model,
-    freeze_until: str,
-    parts: Mapping[str, np.ndarray],
-    seed: int,
-    log: Callable[[str], None],
-) -> tuple[Phase, History]:
-    """Train further, on training and validation pictures together and at a larger size, which the model then keeps."""
-    epochs, learning_rate, scale = task.preset.final
-    title, larger = "on validation pictures too", model.preprocessing.scaled(scale)
-    if _accepts(model, larger.size):
-        model.preprocessing, model.input_shape = larger, (model.input_shape[0], *larger.size)
-        title += ", {}x{}".format(*larger.size)
-    else:
-        log(f"{model.architecture} takes pictures of one size only: they stay as they are in the last phase")
-    phase = Phase(title, freeze_until, task.settings.epochs or epochs, learning_rate, views=0)
-    learning = np.r_[parts["train"], parts["val"]]
-    pictures = Selection(task.fitted_for(model), learning), task.pictures.targets[learning]
-    options = {"seed": seed, "progress": task.settings.progress, "loss": _loss(task, phase, parts["train"])}
-    options["checkpoint"] = task.checkpoints / f"seed-{seed}-final"
-    return phase, fine_tune(model, phase, pictures, None, task.augmentation, **options)
 
 
 def _accepts(model: Model, size: tuple[int, int]) -> bool:
@@ -164,13 +323,9 @@ def _accepts(model: Model, size: tuple[int, int]) -> bool:
         return False
 
 
-def _scores(task: TransferTask, model: Model, pictures: Selection, label: str) -> np.ndarray:
-    """The network's scores (N, classes) of pictures as ``PictureSet.fitted`` gives them."""
-    network, preprocessing = model.fuse(), model.preprocessing
-    return infer(
-        network,
-        len(pictures),
-        lambda i: preprocessing.normalise(pictures[i]),
-        label=label if task.settings.progress else None,
-        views=preprocessing.test_time_views,
-    )
+def _scores(task: TransferTask, model: Model, rows: np.ndarray) -> np.ndarray:
+    """The scores (n, K) of these pictures; the mean over their views where the model's preprocessing has a symmetry."""
+    pictures, prepare = task.fitted_for(model), model.preprocessing.normalise
+    label = "scores" if task.settings.progress else None
+    views = model.preprocessing.test_time_views
+    return infer(model.fuse(), len(rows), lambda i: prepare(pictures[rows[i]]), label=label, views=views)

@@ -16,6 +16,7 @@ from ..data.augmentation import Augmentation, parse_augmentation
 from ..data.findings import findings_table
 from ..data.picture_set import PictureSet
 from ..data.splits import split_pictures, stratified_subset
+from ..linear_model.permutation import permutation_test
 from ..models.model import Model
 from ..transfer.features import extract_features
 from ..transfer.metrics import are_uneven
@@ -26,7 +27,9 @@ from ..transfer.surgery import default_layer, with_new_head
 from .notes import collection_notes, positive_class
 from .presets import PRESETS, Settings
 from .table import COLUMNS
-from .task import TransferTask
+from .task import FEW_LEARNING, TransferTask
+
+SURE = 0.05  # of a permutation test: what is less is no chance
 
 
 def prepare(settings: Settings, log: Callable[[str], None]) -> TransferTask:
@@ -78,6 +81,7 @@ def prepare(settings: Settings, log: Callable[[str], None]) -> TransferTask:
         is_uneven=is_uneven,
         positive=positive,
     )
+    _ask_whether_anything_can_be_learned(task, log)
     # each solar cell was photographed once, and mirrored it is as functional as before
     if settings.data is not None or settings.group_duplicates:
         _look_for_duplicates(task, fitted, log)
@@ -113,6 +117,22 @@ def _say_what_was_found(
     log(f"{len(pictures)} pictures of {len(pictures.classes)} classes: {pictures.name}")
     log(findings_table(pictures, parts))
     _say(f"augmentation of training pictures: {describe_augmentation(settings, augmentation)}", log)
+
+
+def _ask_whether_anything_can_be_learned(task: TransferTask, log: Callable[[str], None]) -> None:
+    """With fewer than a hundred pictures to learn from, an accuracy may be chance: compare it with that of other labels."""
+    parts = task.split(task.settings.first_seed)
+    learning = np.r_[parts["train"], parts["val"]]
+    labels = task.pictures.labels[learning]
+    counts = np.unique(labels, return_counts=True)[1]
+    if len(learning) >= FEW_LEARNING or len(counts) < 2 or counts.min() < 2:
+        return
+    p = permutation_test(task.codes[learning], labels, balanced=task.is_uneven)
+    found = "the codes tell the classes apart" if p < SURE else "that the codes tell the classes apart may be chance"
+    share = (
+        f"{len(learning)} pictures to learn from: {found}: labels drawn at random are told apart as well with a probability of"
+    )
+    _add_note(task, f"{share} {p:.2g} (permutation test, one linear classifier, cross-validated)", log)
 
 
 def _look_for_duplicates(task: TransferTask, fitted: np.ndarray, log: Callable[[str], None]) -> None:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..data.augmentation import parse_augmentation
-from ..transfer.strategies import TRANSFERABLE
+from ..transfer.strategies import FINE_TUNING, TRANSFERABLE
 from ..transfer.surgery import MORE_FROZEN
-
-FINE_TUNING = ("finetune-upper", "finetune-more")
 
 
 class Stage(NamedTuple):
-    """A phase of fine-tuning: epochs, views of each picture in the feature bank (0: no bank), learning rate of the head."""
+    """A phase of fine-tuning: epochs, views of each picture in the bank (0: no bank), highest learning rate of the layers."""
 
     epochs: int
     views: int
@@ -22,7 +20,7 @@ class Stage(NamedTuple):
 
 
 class FinalStage(NamedTuple):
-    """The last phase of fine-tuning: its epochs, the head's learning rate, and by what factor the pictures get larger."""
+    """The last phase of fine-tuning: its epochs, the layers' learning rate, and by what factor the pictures get larger."""
 
     epochs: int
     learning_rate: float
@@ -56,6 +54,8 @@ class Preset:
         turned cells that is eight times the work.
     pictures : int or None
         At most so many, drawn at random within each class; None: all.
+    pull : float
+        Of all phases: how strongly weights are drawn back to where the phase began (`minicnn.transfer.Phase`).
     explored : int
         How many test pictures the page for exploring the model holds; 0: there is no such page.
     """
@@ -69,6 +69,7 @@ class Preset:
     quarter_turns: bool = False
     test_time_views: bool = False
     pictures: int | None = None
+    pull: float = 0.01
     explored: int = 24
 
 
@@ -76,24 +77,24 @@ PRESETS = {
     "quick": Preset(
         linear_seeds=2,
         finetune_seeds=1,
-        upper=Stage(epochs=2, views=1, learning_rate=2e-3),
-        more=Stage(epochs=1, views=1, learning_rate=1e-3),
+        upper=Stage(epochs=2, views=1, learning_rate=5e-4),
+        more=Stage(epochs=1, views=1, learning_rate=2e-4),
         pictures=600,
         explored=0,
     ),
     "default": Preset(
         linear_seeds=3,
         finetune_seeds=1,
-        upper=Stage(epochs=4, views=3, learning_rate=2e-3),
-        more=Stage(epochs=1, views=2, learning_rate=1e-3),
+        upper=Stage(epochs=4, views=4, learning_rate=5e-4),
+        more=Stage(epochs=2, views=3, learning_rate=2e-4),
     ),
     "full": Preset(
         linear_seeds=5,
         finetune_seeds=3,
-        upper=Stage(epochs=4, views=4, learning_rate=2e-3),
-        more=Stage(epochs=10, views=0, learning_rate=2e-3),
+        upper=Stage(epochs=4, views=4, learning_rate=5e-4),
+        more=Stage(epochs=10, views=0, learning_rate=5e-4),
         frozen=0.1,
-        final=FinalStage(epochs=10, learning_rate=1e-3, scale=1.34),
+        final=FinalStage(epochs=10, learning_rate=2.5e-4, scale=1.34),
         quarter_turns=True,
         test_time_views=True,
     ),
@@ -106,6 +107,8 @@ class Settings:
 
     Attributes
     ----------
+    strategies : several keys of `minicnn.transfer.strategies.TRANSFERABLE`, or None
+        None: those that suit the number of pictures (`minicnn.experiment.task.TransferTask.strategies`).
     positive : str or None
         The class whose F1 is reported. None: of two classes the smaller one if they are uneven, else the second.
     balance : bool
@@ -132,7 +135,7 @@ class Settings:
 
     data: str | None = None
     model: str = "efficientnet_lite0"
-    strategies: tuple[str, ...] = TRANSFERABLE
+    strategies: tuple[str, ...] | None = None
     layer: str | None = None
     seeds: int | None = None
     first_seed: int = 0
@@ -150,8 +153,8 @@ class Settings:
     cluster: str | None = None
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.strategies if name not in TRANSFERABLE]
-        if unknown or not self.strategies:
+        unknown = [name for name in self.strategies or () if name not in TRANSFERABLE]
+        if unknown or self.strategies == ():
             raise ValueError(f"unknown strategy {', '.join(unknown) or '(none given)'}; choose from {', '.join(TRANSFERABLE)}")
         if self.mode not in PRESETS:
             raise ValueError(f"unknown mode {self.mode!r}; choose from {', '.join(PRESETS)}")
@@ -163,15 +166,15 @@ class Settings:
 
     @property
     def fine_tunes(self) -> bool:
-        """Whether a strategy is asked for that trains layers of the network."""
-        return any(strategy in FINE_TUNING for strategy in self.strategies)
+        """Whether a strategy may be carried out that trains layers of the network."""
+        return self.strategies is None or any(strategy in FINE_TUNING for strategy in self.strategies)
 
     def identity(self) -> dict[str, str]:
         """By option, all that two experiments must have in common so that one can go on with the other."""
         options = {
             "--data": self.data,
             "--model": self.model,
-            "--strategy": ", ".join(self.strategies),
+            "--strategy": ", ".join(self.strategies) if self.strategies else None,
             "--layer": self.layer,
             "--seeds": self.seeds,
             "--first-seed": self.first_seed,

@@ -10,6 +10,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numba
@@ -20,14 +21,13 @@ from ..data.picture_set import PictureSet
 from ..models.model import Model
 from ..models.predictions import confident_mistakes
 from ..runtime.workers import get_threads
-from ..transfer.finetune import Phase
 from ..transfer.metrics import are_uneven, balanced_accuracy, mean_and_std
 from ..transfer.near_duplicates import NearDuplicates
 from ..transfer.strategies import STRATEGIES
-from ..transfer.surgery import below_classifier
 from .presets import Settings
 
 METRICS = ("accuracy", "balanced_accuracy", "f1", "seconds", "val_accuracy")
+PROBE = "the linear probe"  # what a fine-tuning may end with
 MAX_MISTAKES = 12  # that are shown, of a run and of a strategy
 MAX_PAIRS = 6  # of pictures that are nearly the same, that are shown
 
@@ -86,9 +86,8 @@ def results_of(
         Whether it was ended early.
     """
     finished = {key: found for key, found in runs.items() if found}
-    first_trained = {key: _first_trained(model, found[0]) for key, found in finished.items()}
-    strategies = [_strategy(key, found, model, first_trained[key]) for key, found in finished.items()]
-    best, sentence = recommend(strategies, len(parts["val"]), pictures.classes)
+    strategies = [_strategy(key, found) for key, found in finished.items()]
+    best, sentence = recommend(strategies, pictures.classes)
     across = near_duplicates.across(parts)
     sizes = _sizes(model)
     return {
@@ -110,7 +109,7 @@ def results_of(
         "ladder": {
             "layers": list(sizes),
             "parameters": list(sizes.values()),
-            "strategies": {key: _relative_rates(model, first) for key, first in first_trained.items()},
+            "strategies": {key: _relative_rates(found[0].model) for key, found in finished.items()},
         },
         "published": PUBLISHED_ON_CELLS if settings.data is None else [],
         "recommendation": {"key": best, "sentence": sentence},
@@ -169,19 +168,36 @@ def facts_about_model(model: Model) -> dict:
     }
 
 
-def _strategy(key: str, runs: Sequence[Run], model: Model, first: int) -> dict:
-    """One strategy's entry: what it trained, from the layer of number ``first`` on, and its runs with their mean metrics."""
-    sizes, names, head = _sizes(model), list(model.layers), _head(model)
+def _strategy(key: str, runs: Sequence[Run]) -> dict:
+    """One strategy's entry: what it trained, and its runs with their mean metrics."""
+    model = runs[0].model
+    learning = {name: layer.trainable for name, layer in model.layers.items() if layer.parameters()}
+    names, trained = list(learning), list(learning.values())
+    parameters = model.parameters().values()
     return {
         "key": key,
         "title": STRATEGIES[key],
-        "trained": names[head] if first == head else f"{names[first]} to {names[head]}",
-        "frozen": f"{names[0]} to {names[first - 1]}",
-        "trained_parameters": sum(sizes[name] for name in names[first:]),
-        "total_parameters": sum(sizes.values()),
+        "trained": _stretches(names, trained),
+        "frozen": _stretches(names, [not is_trained for is_trained in trained]),
+        "trained_parameters": sum(parameter.value.size for parameter in parameters if parameter.trainable),
+        "total_parameters": sum(parameter.value.size for parameter in parameters),
         "runs": [run.record for run in runs],
         **{name: mean_and_std([run.record[name] for run in runs]) for name in METRICS},
     }
+
+
+def _stretches(names: Sequence[str], are_meant: Sequence[bool]) -> str:
+    """The layers that are meant, those that follow each other in one piece: "stem to block3, classifier".
+
+    >>> _stretches(["a", "b", "c", "d"], [True, True, False, True])
+    'a to b, d'
+    """
+    stretches = []
+    for is_meant, places in groupby(range(len(names)), key=lambda i: bool(are_meant[i])):
+        first, *others = places
+        if is_meant:
+            stretches.append(f"{names[first]} to {names[others[-1]]}" if others else names[first])
+    return ", ".join(stretches) or "nothing"
 
 
 def _sizes(model: Model) -> dict[str, int]:
@@ -189,21 +205,13 @@ def _sizes(model: Model) -> dict[str, int]:
     return {name: sum(p.value.size for p in layer.parameters().values()) for name, layer in model.layers.items()}
 
 
-def _head(model: Model) -> int:
-    """The number of the top-level layer that the classifier is or is in; SqueezeNet has its pool above it."""
-    return len(below_classifier(model))
-
-
-def _first_trained(model: Model, run: Run) -> int:
-    """The number of the lowest top-level layer that a run trained: the head for linear classifiers."""
-    phases = run.record.get("phases")
-    return list(model.layers).index(phases[-1]["frozen_until"]) + 1 if phases else _head(model)
-
-
-def _relative_rates(model: Model, first: int) -> list[float]:
-    """The learning rate of each top-level layer relative to the head's, 0 for those that are frozen, below number ``first``."""
-    head = _head(model)
-    return [0.0] * first + [Phase.body_multiplier] * (head - first) + [1.0] * (len(model.layers) - head)
+def _relative_rates(model: Model) -> list[float]:
+    """The learning rate of each top-level layer relative to the highest, 0 for those that are frozen or have no parameters."""
+    rates = [
+        max((p.learning_rate_multiplier for p in layer.parameters().values() if p.trainable), default=0.0)
+        for layer in model.layers.values()
+    ]
+    return [rate / max(rates) for rate in rates]
 
 
 def describe_mistakes(pictures: PictureSet, indices: np.ndarray, scores: np.ndarray) -> list[dict]:
@@ -236,8 +244,8 @@ def validation_score(record: dict) -> tuple[float, float]:
     return record["val_accuracy"], 0.0
 
 
-def recommend(strategies: list[dict], val_pictures: int, classes: Sequence[str] = ()) -> tuple[str, str]:
-    """The strategy to use and why: the cheapest of those within one standard error of the best on the validation pictures.
+def recommend(strategies: list[dict], classes: Sequence[str] = ()) -> tuple[str, str]:
+    """The strategy to use and why: the cheapest of those within one standard error of the best on pictures that were held out.
 
     The standard error of an accuracy p on n pictures is sqrt(p (1 - p) / n); n counts the pictures of all splits that every
     strategy ran on. A smaller difference than that may be chance, and is not worth more training (Breiman, Friedman, Olshen,
@@ -251,32 +259,25 @@ def recommend(strategies: list[dict], val_pictures: int, classes: Sequence[str] 
     ----------
     strategies : list of dict
         From cheap to expensive.
-    val_pictures : int
-        In the validation part of a split.
     classes : several str
         Names, which the sentence needs where classes are uneven.
     """
     common = min(len(strategy["runs"]) for strategy in strategies)
-    runs = [[validation_score(run) for run in strategy["runs"][:common]] for strategy in strategies]
-    val = [float(np.mean([value for value, _ in scores])) for scores in runs]
-    best = max(val)
-    is_balanced = "val_confusion" in strategies[0]["runs"][0]
-    if is_balanced:
-        errors = [error for _, error in runs[val.index(best)]]
-        error = float(np.sqrt(np.mean(np.square(errors)) / common))
-    else:
-        error = math.sqrt(best * (1 - best) / (val_pictures * common))
-    chosen = next(i for i, value in enumerate(val) if value >= best - error - 1e-9)
+    scored = [_validated(strategy["runs"][:common]) for strategy in strategies]
+    best, error = max(scored)
+    chosen = next(i for i, (value, _) in enumerate(scored) if value >= best - error - 1e-9)
     others = "; ".join(
-        f"{other['title']} {100 * value:.1f} %"
-        for i, (other, value) in enumerate(zip(strategies, val, strict=True))
+        f"{other['title']} {100 * value:.1f} % ± {100 * its_error:.1f}"
+        for i, (other, (value, its_error)) in enumerate(zip(strategies, scored, strict=True))
         if i != chosen
     )
-    reason = "the best" if val[chosen] == best else "the cheapest within one standard error of the best"
+    value, its_error = scored[chosen]
+    reason = "the best" if value == best else "the cheapest within one standard error of the best"
+    is_balanced = "val_confusion" in strategies[0]["runs"][0]
     measure = ", as the mean over classes of the share that is recognised (they are uneven)" if is_balanced else ""
     sentence = (
-        f"Recommended: {strategies[chosen]['title']}, {reason} on the validation pictures, {100 * val[chosen]:.1f} %"
-        + (f" ± {100 * error:.1f}" if others else "")
+        f"Recommended: {strategies[chosen]['title']}, {reason} on pictures that were held out, {100 * value:.1f} %"
+        + (f" ± {100 * its_error:.1f}" if others else "")
         + measure
         + (f" ({others})" if others else "")
     )
@@ -286,6 +287,14 @@ def recommend(strategies: list[dict], val_pictures: int, classes: Sequence[str] 
     return strategies[chosen][
         "key"
     ], f"{sentence}. Of the test pictures it recognised {_found(strategies[chosen], classes)}: {accuracy}."
+
+
+def _validated(runs: Sequence[dict]) -> tuple[float, float]:
+    """The mean of the runs' validation scores, and its standard error."""
+    value = float(np.mean([validation_score(run)[0] for run in runs]))
+    if "val_confusion" in runs[0]:
+        return value, float(np.sqrt(np.mean([validation_score(run)[1] ** 2 for run in runs]) / len(runs)))
+    return value, math.sqrt(value * (1 - value) / sum(run["val_pictures"] for run in runs))
 
 
 def _found(strategy: dict, classes: Sequence[str]) -> str:

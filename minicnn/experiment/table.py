@@ -7,7 +7,7 @@ import textwrap
 
 from ..text import named
 from ..transfer.formatting import quantity
-from .results import majority_baseline, untested_classes
+from .results import PROBE, majority_baseline, untested_classes
 
 COLUMNS = 110  # the table fits in a terminal of this width
 
@@ -61,9 +61,28 @@ def content(results: dict) -> tuple[list[str], list[list[str]], list[tuple[str, 
             )
         per_run = " Time is per run." if most > 1 else ""
         notes.append(f"On {data['parts']['test']:,} test pictures; {several}. {f1}.{per_run}")
+    notes += _what_was_chosen(strategies)
     if results.get("interrupted"):
         notes.append("Interrupted: this is what had finished by then.")
     return head, rows, comparison, notes
+
+
+def _what_was_chosen(strategies: list[dict]) -> list[str]:
+    """Sentences on strategies that had several networks to choose from: which ended with the probe, and what others took."""
+    ended, took = {}, []
+    for strategy in strategies:
+        chosen = [run["chosen"] for run in strategy["runs"] if "chosen" in run]
+        if stayed := chosen.count(PROBE):
+            where = f" (in {stayed} of {len(chosen)} runs)" if stayed < len(chosen) else ""
+            ended[strategy["title"]] = where
+        others = [name for name in dict.fromkeys(chosen) if name != PROBE]
+        if others and len(strategy["runs"][0]["losses"]) > 2:
+            took.append(f"{strategy['title']}: {', '.join(others)}")
+    sentences = []
+    if ended:
+        titles = named([f"{title}{where}" for title, where in ended.items()], len(ended))
+        sentences.append(f"Worse than the linear probe on what was held out, and so ended with it: {titles}.")
+    return sentences + ([f"Chosen on what was held out: {'; '.join(took)}."] if took else [])
 
 
 def _row(cells: list[str], widths: list[int]) -> list[str]:

@@ -10,12 +10,18 @@ import numpy as np
 
 from ..data.augmentation import Augmentation
 from ..data.picture_set import PictureSet
-from ..data.splits import split_pictures
+from ..data.splits import VAL_FRACTION, folds_of, split_pictures
 from ..errors import DataError
 from ..models.model import Model
 from ..transfer.near_duplicates import NearDuplicates, grouped
+from ..transfer.strategies import LINEAR, TRANSFERABLE
 from . import unfinished
+from .held_out import HeldOut
 from .presets import PRESETS, Preset, Settings
+
+FEW_VALIDATION = 100  # pictures: with fewer to choose by, folds take the place of the validation part
+FOLDS = 4
+FEW_LEARNING = 100  # pictures to learn from: with fewer, codes are held out one by one
 
 
 @dataclass
@@ -85,6 +91,45 @@ class TransferTask:
             )
         return parts
 
+    @property
+    def has_few_pictures(self) -> bool:
+        """Whether the pictures to learn from are few: a validation part drawn from them would be too small to choose by."""
+        parts = self.split(self.settings.first_seed)
+        return VAL_FRACTION * (len(parts["train"]) + len(parts["val"])) < FEW_VALIDATION
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """What is asked for; or, as the advisor would choose, linear classifiers and one kind of fine-tuning or two.
+
+        More layers than the upper ones are worth their time in the full mode alone, where there are pictures enough to teach
+        them something.
+        """
+        if self.settings.strategies is not None:
+            return tuple(strategy for strategy in TRANSFERABLE if strategy in self.settings.strategies)
+        deep = self.settings.mode == "full" and not self.has_few_pictures
+        return (*LINEAR, "finetune-upper", *["finetune-more"] * deep)
+
+    def folds(self, seed: int, of_codes: bool = False) -> list[dict[str, np.ndarray]]:
+        """How pictures are held out to choose by: {"train": ..., "val": ...}, once or several times.
+
+        The validation part alone, where it has 100 pictures or came with the collection. Else the pictures to learn from are
+        divided into four folds; of codes, if there are fewer than 100, each is held out alone.
+        """
+        parts = self.split(seed)
+        if "val" in (self.pictures.splits or {}) or not self.has_few_pictures:
+            return [parts]
+        learning = np.sort(np.r_[parts["train"], parts["val"]])
+        together = self.settings.group_duplicates and len(self.near_duplicates.pairs) > 0
+        alone = of_codes and not together and len(learning) < FEW_LEARNING
+        folds = folds_of(parts, self.pictures, len(learning) if alone else FOLDS, seed)
+        if together:
+            pairs = self.near_duplicates.pairs[np.isin(self.near_duplicates.pairs, learning).all(axis=1)]
+            held_out = grouped({str(number): fold["val"] for number, fold in enumerate(folds)}, pairs).values()
+            folds = [{"train": np.setdiff1d(learning, rows), "val": rows} for rows in held_out if len(rows)]
+        labels = self.pictures.labels
+        classes = np.unique(labels[learning])
+        return [fold for fold in folds if np.array_equal(np.unique(labels[fold["train"]]), classes)] or [parts]
+
     def fitted_for(self, model: Model) -> np.ndarray:
         """All pictures at this network's input size, uint8 (N, H, W, C)."""
         size = model.preprocessing.size
@@ -94,19 +139,22 @@ class TransferTask:
 
 
 class TrainedRun(NamedTuple):
-    """One strategy, trained on one split and not yet tested.
+    """One strategy, trained on one split.
 
     Attributes
     ----------
     strategy : str
     model : Model
-    test_scores : (n, K)
-        Of the test pictures.
+    held_out : HeldOut
+        Its scores of the pictures that it is chosen by.
     record : dict
-        What the results tell about the training.
+        What else the results tell about the training.
+    test_scores : (n, K) or None
+        Of the test pictures; None: not yet tested.
     """
 
     strategy: str
     model: Model
-    test_scores: np.ndarray
+    held_out: HeldOut
     record: dict
+    test_scores: np.ndarray | None = None

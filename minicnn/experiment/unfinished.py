@@ -71,6 +71,7 @@ def end(folder: Path, finished: bool) -> None:
         return
     for file in [*folder.rglob(PATTERN), folder / SETTINGS]:
         file.unlink(missing_ok=True)
-    for inner in [*(path for path in folder.rglob("*") if path.is_dir()), folder]:
+    inside = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)  # what is within goes first
+    for inner in [*inside, folder]:
         with contextlib.suppress(OSError):  # somebody else's files are in it
             inner.rmdir()

@@ -38,7 +38,9 @@ class BatchNorm(Layer):
     dx = dy * gamma / sqrt(running_var + eps), exactly.
 
     *Frozen* (neither gamma nor beta is trainable) means: running statistics are used and kept as they are, in train mode as
-    well. Otherwise a frozen network would still change with the data that passes through it.
+    well. Otherwise a frozen network would still change with the data that passes through it. ``frozen_statistics = True`` does
+    the same where gamma and beta are trained: for fine-tuning with few pictures, whose batches say less about a channel than
+    what the network has seen in its pretraining.
 
     Parameters
     ----------
@@ -77,11 +79,12 @@ class BatchNorm(Layer):
         self.beta = Parameter(np.zeros(self.num_features, np.float32), decays=False)
         self.running_mean = np.zeros(self.num_features, np.float32)
         self.running_var = np.ones(self.num_features, np.float32)
+        self.frozen_statistics = False
 
     @property
     def uses_batch_statistics(self) -> bool:
-        """Whether mean and variance are those of the batch: in training, unless frozen."""
-        return self.training and self.trainable
+        """Whether mean and variance are those of the batch: in training, unless they or the whole layer are frozen."""
+        return self.training and self.trainable and not self.frozen_statistics
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         return self.forward_clipped(x, NO_CLIP)

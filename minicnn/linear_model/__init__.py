@@ -3,6 +3,8 @@
 from .base import LinearClassifier, class_scores
 from .calibration import calibrate
 from .cross_validation import CrossValidation, cross_validate
+from .nearest_neighbours import knn_accuracy
+from .permutation import permutation_test
 from .selection import RegularisationChoice, choose_regularisation
 from .softmax_regression import SoftmaxRegression
 from .svm import LinearSVM
@@ -17,4 +19,6 @@ __all__ = [
     "choose_regularisation",
     "class_scores",
     "cross_validate",
+    "knn_accuracy",
+    "permutation_test",
 ]

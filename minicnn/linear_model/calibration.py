@@ -12,8 +12,7 @@ from .base import LinearClassifier, class_scores
 def calibrate(classifier: LinearClassifier, x: np.ndarray, y: np.ndarray) -> float:
     """Scale weights and biases in place so that softmax(scores) gives honest probabilities on held-out codes.
 
-    A single number a > 0 is fitted: the one that minimises the mean of -log softmax(a s)_y. The order of the classes, and with
-    it every prediction, stays as it is.
+    The order of the classes, and with it every prediction, stays as it is.
 
     Parameters
     ----------
@@ -24,23 +23,54 @@ def calibrate(classifier: LinearClassifier, x: np.ndarray, y: np.ndarray) -> flo
 
     Returns
     -------
-    float, the factor a
+    float, the factor: see `calibration_factor`
 
     Raises
     ------
     ValueError
         For a label that the classifier was not trained on.
-
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2 (temperature scaling, with the temperature 1/a).
     """
-    scores, y = class_scores(classifier.decision_function(x)).astype(np.float64), np.asarray(y)
+    y = np.asarray(y)
     if not np.isin(y, classifier.classes_).all():
         raise ValueError(f"calibrate got labels that the classifier has not learned; it knows {classifier.classes_.tolist()}")
-    right = np.arange(len(y)), np.searchsorted(classifier.classes_, y)
-
-    def negative_log_likelihood(log_factor: float) -> float:
-        return float(-log_softmax(np.exp(log_factor) * scores)[right].mean())
-
-    factor = float(np.exp(minimize_scalar(negative_log_likelihood, bounds=(-5, 5), method="bounded").x))
+    scores = class_scores(classifier.decision_function(x))
+    factor = calibration_factor(scores, np.searchsorted(classifier.classes_, y))
     classifier.coef_, classifier.intercept_ = classifier.coef_ * factor, classifier.intercept_ * factor
     return factor
+
+
+def calibration_factor(scores: np.ndarray, y: np.ndarray) -> float:
+    """The number a > 0 with which softmax(a * scores) gives the most honest probabilities of held-out samples.
+
+    It minimises the mean over the N samples of -sum_k t_k log softmax(a s)_k, where t is 1 - 1/(N + 2) for the right class and
+    the others share the rest. With t = 1, and N samples that all are classified correctly, as is common where there are few,
+    no a would be too large, and every picture to come would get a probability of 100 %.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2 (temperature scaling, with the temperature 1/a);
+    Platt 1999, "Probabilistic Outputs for Support Vector Machines", section 2.2 (the targets).
+
+    Parameters
+    ----------
+    scores : (N, K)
+        Of samples that were not trained on. -inf for a class that was not known.
+    y : int (N,)
+        Their classes, numbers of columns.
+
+    >>> scores = np.array([[2.0, 0], [2.0, 0], [2.0, 0], [0, 2.0]])     # all of class 0, with equal confidence
+    >>> a = calibration_factor(scores, np.zeros(4, int))
+    >>> round(float(1 / (1 + np.exp(-2 * a))), 3)      # 3/4 of them right: (3 * 5/6 + 1/6) / 4
+    0.667
+    """
+    scores, y = np.asarray(scores, np.float64), np.asarray(y)
+    N, K = scores.shape
+    rest = 1 / (N + 2)
+    targets = np.full((N, K), rest / (K - 1))
+    targets[np.arange(N), y] = 1 - rest
+    known = np.isfinite(scores)
+    targets *= known
+
+    def loss(log_factor: float) -> float:
+        logs = log_softmax(np.where(known, np.exp(log_factor) * np.where(known, scores, 0), -np.inf))
+        return float(-(targets * np.where(known, logs, 0)).sum() / N)
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x))

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh, solve
+from scipy.linalg import eigh
 
+from ..data.splits import stratified_folds
 from ..errors import DataError
 from .base import balanced_weights
 
@@ -23,20 +24,21 @@ RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # lambda as a multiple of D, which is th
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The result of cross-validation on one kind of codes.
+    """How often pictures were named right while they were held out, by one classifier on one kind of codes.
 
     Attributes
     ----------
     right : float64 (N,)
         For each picture, the share of the repeats in which it was classified correctly while it was held out.
-    ridge : float
-        The regularisation with the most correct predictions; the results of the others are not kept.
+    ridge : float or None
+        The regularisation with the most correct predictions; the results of the others are not kept. None for a classifier
+        without one (`knn_accuracy`).
     weights : float64 (N,) or None
         How much each picture counts; None: all count once.
     """
 
     right: np.ndarray
-    ridge: float
+    ridge: float | None
     weights: np.ndarray | None = None
 
     @property
@@ -99,7 +101,7 @@ def cross_validate(
     Raises
     ------
     ValueError
-        If x is not (N, D) or there are not N labels.
+        If x is not (N, D), there are not N labels, or a code is not finite.
     DataError
         If a class has a single picture: while that is held out, there is none to learn the class from.
 
@@ -107,33 +109,68 @@ def cross_validate(
     for one held-out point); An, Liu, Venkatesh 2007, "Fast cross-validation algorithms for least squares support vector machine
     and kernel ridge regression", theorem 1 (of many).
     """
+    x, y, counts = checked(x, y)
+    parts = repeated_folds(y, folds, repeats, np.random.default_rng(rng))
+    best, weights = None, balanced_weights(counts)[y] if balanced else None
+    strongest_first = sorted(ridges, reverse=True)
+    for ridge, hat in zip(strongest_first, hat_matrices(x, strongest_first, weights), strict=True):
+        found = CrossValidation(held_out_right(hat, y, parts, weights), ridge, weights)
+        if best is None or found.accuracy > best.accuracy + 1e-12:
+            best = found
+    return best
+
+
+def checked(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes (N, D), labels (N,) as numbers 0..K-1 without gaps, and how many pictures each class has, two or more."""
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 2 or y.shape != x.shape[:1]:
         raise ValueError(f"cross-validation expects codes (N, D) and labels (N,), got {x.shape} and {y.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError("there is a NaN or an infinity among the codes: look at the pictures and the network that made them")
     classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < 2 or counts.min() < 2:
         raise DataError(
             f"cross-validation needs two classes or more and two pictures of each, got {len(classes)} classes, the smallest of "
-            f"{counts.min()}; add pictures"
+            f"{counts.min(initial=len(y))}; add pictures"
         )
+    return x, y, counts
+
+
+def repeated_folds(y: np.ndarray, folds: int, repeats: int | None, rng: np.random.Generator) -> list[np.ndarray]:
+    """The indices of each part, of all repeats; see `cross_validate`."""
     repeats = repeats or int(np.clip(HELD_OUT // len(y), 1, 5))
-    rng = np.random.default_rng(rng)
-    targets = np.eye(len(classes))[y]
-    parts = [fold for _ in range(repeats) for fold in stratified_folds(y, min(folds, counts.min()), rng)]
-    best, weights = None, balanced_weights(counts)[y] if balanced else None
-    if balanced:  # a picture of weight c is a row that is sqrt(c) times as long; its largest score stays the largest
+    return [part for _ in range(repeats) for part in stratified_folds(y, min(folds, np.bincount(y).min()), rng)]
+
+
+def held_out_right(
+    hat: np.ndarray, y: np.ndarray, parts: Sequence[np.ndarray], weights: np.ndarray | None = None
+) -> np.ndarray:
+    """For each picture, the share of the times it was held out in which its largest prediction was that of its class.
+
+    Parameters
+    ----------
+    hat : (..., N, N)
+        One hat matrix or several.
+    y : int (N,)
+    parts : list of int arrays
+        Each is held out in turn; all pictures equally often.
+    weights : (N,), optional
+        Those of ``hat``: a picture of weight c is a row that is sqrt(c) times as long. Its largest score stays the largest.
+
+    Returns
+    -------
+    float64 (..., N)
+    """
+    targets = np.eye(y.max() + 1)[y]
+    if weights is not None:
         targets = np.sqrt(weights)[:, None] * targets
-    strongest_first = sorted(ridges, reverse=True)
-    for ridge, hat in zip(strongest_first, hat_matrices(x, strongest_first, weights), strict=True):
-        residual = targets - hat @ targets
-        right = np.zeros(len(y))
-        for rows in parts:
-            predictions = targets[rows] - solve(np.eye(len(rows)) - hat[np.ix_(rows, rows)], residual[rows], assume_a="sym")
-            right[rows] += (predictions.argmax(1) == y[rows]) / repeats
-        found = CrossValidation(right, ridge, weights)
-        if best is None or found.accuracy > best.accuracy + 1e-12:
-            best = found
-    return best
+    residual, repeats = targets - hat @ targets, sum(map(len, parts)) / len(y)
+    right = np.zeros(hat.shape[:-1])
+    for rows in parts:
+        held_out = np.eye(len(rows)) - hat[..., rows[:, None], rows]
+        predictions = targets[rows] - np.linalg.solve(held_out, residual[..., rows, :])
+        right[..., rows] += (predictions.argmax(-1) == y[rows]) / repeats
+    return right
 
 
 def hat_matrices(x: np.ndarray, ridges: Sequence[float], weights: np.ndarray | None = None):
@@ -142,11 +179,7 @@ def hat_matrices(x: np.ndarray, ridges: Sequence[float], weights: np.ndarray | N
     With Z Z^T = Q diag(e) Q^T it is H = 1/N + Q diag(e / (e + lambda)) Q^T. With weights c of the pictures, 1 in the mean,
     sqrt(c_i) z_i takes the place of z_i, with the weighted mean subtracted, and sqrt(c_i c_j) / N that of 1/N.
     """
-    z = x - (x.mean(0, dtype=np.float64) if weights is None else np.average(x, axis=0, weights=weights))
-    std = z.std(0)
-    z = (z[:, std > 1e-6] / std[std > 1e-6]).astype(np.float64)
-    if z.shape[1] == 0:  # nothing varies: all that is left is the intercept
-        z = np.zeros((len(x), 1))
+    z = standardised(x, weights)
     ones = np.ones(len(x)) if weights is None else np.sqrt(weights)
     z = ones[:, None] * z
     e, Q = eigh(z @ z.T)
@@ -155,14 +188,15 @@ def hat_matrices(x: np.ndarray, ridges: Sequence[float], weights: np.ndarray | N
         yield (Q * (e / (e + ridge * z.shape[1]))) @ Q.T + np.outer(ones, ones) / len(x)
 
 
-def stratified_folds(y: np.ndarray, folds: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Divide N pictures into parts of about equal size, with each class spread evenly over them: the indices of each part."""
-    fold_of, start = np.empty(len(y), np.int64), 0
-    for label in np.unique(y):
-        members = rng.permutation(np.flatnonzero(y == label))
-        fold_of[members] = (start + np.arange(len(members))) % folds
-        start += len(members)  # the next class starts where this one ended, or the first parts would get all remainders
-    return [np.flatnonzero(fold_of == fold) for fold in range(folds)]
+def standardised(x: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Codes whose features have mean 0, weighted if there are weights, and standard deviation 1; float64 (N, D).
+
+    Features that never vary are left out. If none does, a single one of zeros is left.
+    """
+    z = x - (x.mean(0, dtype=np.float64) if weights is None else np.average(x, axis=0, weights=weights))
+    std = z.std(0)
+    z = (z[:, std > 1e-6] / std[std > 1e-6]).astype(np.float64)
+    return z if z.shape[1] else np.zeros((len(x), 1))
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None) -> float:

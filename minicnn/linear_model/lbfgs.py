@@ -8,9 +8,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..runtime.blas import one_blas_thread
-from ..runtime.parallel import parallel_for
+from ..runtime.parallel import parallel_for, serial_if
 from .dual_coordinate_descent import Minimum
 
+SHORT = 1 << 20  # multiply-adds of a pass over the codes, in which a second thread would hardly get a word in
 MEMORY = 20  # steps that L-BFGS remembers: twice the usual, as a step is cheap beside a pass over the codes
 
 
@@ -96,7 +97,8 @@ def lbfgs(
         theta[:, :D], theta[:, D] = start
     options = {"maxiter": max_iterations, "maxfun": 10 * max_iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0}
     try:
-        with one_blas_thread():  # several would wait for each other longer than the small products inside take
+        # several threads would wait for each other longer than small products take
+        with one_blas_thread(), serial_if(x.size * rows < SHORT):
             theta = minimize(value_and_gradient, theta.ravel(), jac=True, method="L-BFGS-B", callback=count, options=options).x
         value, _, gap = at(theta)
     except _CloseEnough as found:

@@ -323,8 +323,9 @@ class Trainer:
         return batches
 
     def _trains_statistics(self) -> bool:
-        """Whether there is a layer with statistics of the batches, such as a batch norm, that is trained."""
-        return any(layer.state() and layer.trainable for _, layer in self.model.walk() if not layer.children())
+        """Whether there is a layer, such as a batch norm, that computes statistics of the batches."""
+        layers = [layer for _, layer in self.model.walk() if not layer.children()]
+        return any(layer.state() and layer.trainable and not getattr(layer, "frozen_statistics", False) for layer in layers)
 
     # ---- evaluation
 

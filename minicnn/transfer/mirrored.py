@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..linear_model.cross_validation import stratified_folds
+from ..data.splits import stratified_folds
 from ..linear_model.softmax_regression import SoftmaxRegression
 from ..models.model import Model
 from .features import extract_features

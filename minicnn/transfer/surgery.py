@@ -93,6 +93,29 @@ def freeze_point(model: Model, share: float) -> str:
     return names[int(np.argmax(np.cumsum(costs) >= share * sum(costs)))]
 
 
+def thirds(model: Model) -> tuple[tuple[str | None, str], ...]:
+    """The layers with parameters below the classifier in three parts of about equally many, for surgical fine-tuning: for each
+    part the layer up to which to freeze (None for the lowest), and its own last layer.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three such layers, or the model has no classifier.
+
+    >>> from minicnn.models import lenet5
+    >>> thirds(lenet5())
+    ((None, 'c1'), ('c1', 'c5'), ('c5', 'f6'))
+    """
+    names = [name for name in below_classifier(model) if model.layers[name].parameters()]
+    if len(names) < 3:
+        raise ValueError(
+            f"{model.architecture} has {len(names)} layers to train below its classifier ({', '.join(names)}), too few for "
+            "three parts"
+        )
+    ends = [names[round(len(names) * part / 3) - 1] for part in (1, 2, 3)]
+    return (None, ends[0]), (ends[0], ends[1]), (ends[1], ends[2])
+
+
 # ---- a new head
 
 
@@ -156,3 +179,9 @@ def set_head(model: Model, classifier: LinearClassifier, scale: float = 1.0) -> 
         )
     head.w.value[...] = scale * classifier.w.reshape(head.w.value.shape)  # a 1x1 convolution has two axes more
     head.b.value[...] = scale * classifier.b
+
+
+def scale_scores(model: Model, factor: float) -> None:
+    """Multiply all scores of a network by a number, in its classifier: probabilities get more or less certain, answers stay."""
+    for parameter in model.classifier.parameters().values():
+        parameter.value *= parameter.value.dtype.type(factor)

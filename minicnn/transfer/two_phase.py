@@ -9,8 +9,9 @@ Kumar, Raghunathan, Jones, Ma, Liang 2022, "Fine-Tuning can Distort Pretrained F
 (arXiv 2202.10054), who call it LP-FT: section 3 for the theory. On pictures of another kind than those trained on, it was 10
 points better than plain fine-tuning, as the mean of ten data sets, and 1 point better on pictures of the same kind.
 
-Batch norm undoes a little of this: the head was fitted to features normalised with the running statistics, and training
-normalises them with the statistics of each batch, so that the first steps have larger errors than the probe had.
+Batch norm would undo a little of this: the head was fitted to features normalised with the running statistics, and training
+normalises them with the statistics of each batch, so that the first steps would have larger errors than the probe had. So the
+statistics stay frozen by default.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.augmentation import Augmentation
+from ..linear_model.calibration import calibration_factor
 from ..linear_model.selection import RegularisationChoice, choose_regularisation
 from ..linear_model.softmax_regression import SoftmaxRegression
 from ..models.model import Model
@@ -108,7 +110,8 @@ def linear_probe_then_fine_tune(
     """Train a linear classifier on the codes, make it the network's head, and fine-tune from there.
 
     1. Linear probe: everything is frozen, and softmax regression on the codes of the plain pictures (L2, chosen on the
-       validation pictures) gives the head. No learning rate; the features stay as they are to the bit.
+       validation pictures) gives the head, its scores scaled so that their probabilities are honest there. No learning rate;
+       the features stay as they are to the bit.
     2. Fine-tuning: ``phase`` says what stays frozen; all above it learns, the head included. As the head is right already, by
        default nothing learns faster than the rest.
 
@@ -125,7 +128,8 @@ def linear_probe_then_fine_tune(
     classes : sequence of str
         The new ones.
     phase : Phase, optional
-        The second phase; by default 5 epochs of the upper layers (`freeze_points`) at a small rate, the same for all of them.
+        The second phase; by default 5 epochs of the upper layers (`freeze_points`) at a small rate, the same for all of
+        them, batch norm's statistics frozen, weights drawn back to where they were.
     augmentation : Augmentation
         For the second phase; by default none, and one view of each picture.
     seed : int
@@ -154,7 +158,7 @@ def linear_probe_then_fine_tune(
     codes = pool_features(bank.up_to(tuned, layer, 1, progress).outputs.astype(np.float32))
     x, x_val = codes[: len(train[0])], codes[len(train[0]) :]
     probe = choose_regularisation(SoftmaxRegression, x, train[1], x_val, val[1])
-    set_head(tuned, probe.fitted)
+    set_head(tuned, probe.fitted, calibration_factor(probe.held_out, np.asarray(val[1])))
     tuned.freeze().classifier.unfreeze()
     first = _row(tuned, "linear probe", "-", probe.point.val_accuracy, started)
     log(str(first))
@@ -171,7 +175,8 @@ def linear_probe_then_fine_tune(
 def _gentle(model: Model, augmentation: Augmentation) -> Phase:
     """The second phase if none is given."""
     views = 1 if augmentation == NO_AUGMENTATION else 4
-    return Phase("fine-tuning", freeze_points(model)[0], epochs=5, learning_rate=5e-4, body_multiplier=1.0, views=views)
+    gentle = {"epochs": 5, "learning_rate": 3e-4, "body_multiplier": 1.0, "label_smoothing": 0.0, "frozen_statistics": True}
+    return Phase("fine-tuning", freeze_points(model)[0], views=views, pull=0.01, **gentle)
 
 
 def _row(model: Model, title: str, rate: str, val_accuracy: float | None, started: float) -> PhaseRow:

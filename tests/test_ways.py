@@ -185,3 +185,11 @@ def test_where_pictures_are_many_the_head_learns_four_times_faster_and_the_layer
 def test_an_unknown_strategy_is_refused_with_those_there_are(strategies):
     with pytest.raises(ValueError, match=f"^unknown strategy .*; choose from {', '.join(TRANSFERABLE)}$"):
         Settings(strategies=strategies)
+
+
+def test_small_networks_learn_five_times_faster(monkeypatch):
+    small = ways("finetune-more")["finetune-more"].trials["more"]
+    monkeypatch.setattr("minicnn.experiment.ways.SMALL", 0)
+    large = ways("finetune-more")["finetune-more"].trials["more"]
+    for a, b in zip(small, large, strict=True):
+        assert a.learning_rate == pytest.approx(5 * b.learning_rate) and a.body_multiplier == b.body_multiplier

@@ -22,6 +22,10 @@ ALPHAS = (0.25, 0.5, 0.75, 1.0)
 LONGER = 2  # times: what is held out once, and not in four folds, has the time for it
 HEAD_FASTER = 4.0  # times: a head of zeros, where pictures are many, has more to learn than the layers below
 FEW_FASTER = 10.0  # times: gamma, beta and biases are few and far from 0, and learn faster than filters
+SMALL, SMALL_FASTER = (
+    1_000_000,
+    5.0,
+)  # parameters; networks of fewer can take higher rates (lessons/laboratory/learning_rates.py)
 SOUP_RATES = (1 / 3, 1.0, 3.0)  # times the usual learning rate
 
 
@@ -114,11 +118,14 @@ def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int
         tasks of `lessons/laboratory/fine_tuning.py`; but not where many pictures train nearly all layers.
     """
 
+    is_small = sum(parameter.value.size for parameter in model.parameters().values()) < SMALL
+
     def phase(strategy: str, stage: Stage, freeze_until: str | None, **others) -> Phase:
-        rate = stage.learning_rate * (1.0 if are_few else HEAD_FASTER)
+        head_faster = 1.0 if are_few else HEAD_FASTER
+        rate = head_faster * stage.learning_rate * (SMALL_FASTER if is_small else 1.0)
         options = {"freeze_until": freeze_until, "epochs": epochs or stage.epochs, "learning_rate": rate}
         options |= {"views": stage.views, "frozen_statistics": True, "pull": preset.pull} | others
-        return Phase(STRATEGIES[strategy], **options, body_multiplier=stage.learning_rate / rate)
+        return Phase(STRATEGIES[strategy], **options, body_multiplier=1 / head_faster)
 
     def upper() -> Phase:
         stage = preset.upper if are_few else preset.upper._replace(epochs=LONGER * preset.upper.epochs)

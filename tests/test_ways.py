@@ -189,7 +189,7 @@ def test_an_unknown_strategy_is_refused_with_those_there_are(strategies):
 
 def test_small_networks_learn_five_times_faster(monkeypatch):
     small = ways("finetune-more")["finetune-more"].trials["more"]
-    monkeypatch.setattr("minicnn.experiment.ways.SMALL", 0)
+    monkeypatch.setattr("minicnn.transfer.learning_rates.SMALL", 0)
     large = ways("finetune-more")["finetune-more"].trials["more"]
     for a, b in zip(small, large, strict=True):
         assert a.learning_rate == pytest.approx(5 * b.learning_rate) and a.body_multiplier == b.body_multiplier

@@ -19,7 +19,7 @@ from real_strategies import SOLAR_CELLS, RealTarget
 from scenario_plan import SOURCE, TARGETS
 from small_data import FASHION, first_of_each_class, small_pictures
 from small_nets import MOVED, Recipe, accuracy, network_file, small_net, train
-from strategies import Target, linear_by_depth
+from strategies import Part, Target, linear_by_depth
 from transfer_tasks import transfer_task
 
 from minicnn import load, models
@@ -50,8 +50,6 @@ IDX_FOLDERS = {"MNIST": "mnist", "Fashion-MNIST": FASHION}
 UNTRAINED = {"resnet20": models.resnet20, "lenet5": models.lenet5, "squeezenet1_1": models.squeezenet1_1}
 UNTRAINED |= {"vgg_small": lambda classes, rng: models.vgg_small(classes, input_shape=(1, 28, 28), rng=rng)}
 UNTRAINED |= {"efficientnet_lite0": models.efficientnet_lite0, SMALL_NET: lambda classes, rng: small_net(classes, rng=rng)}
-
-Part = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def _real(case: Case) -> RealTarget:
 def parts(case: Case, model: Model, seed: int) -> tuple[Part, Part]:
     """(x, y) to learn from, so many of each class as the seed draws, in random order; and to test on."""
     if case.data in IDX_FOLDERS:
-        (x, y), test = _idx_parts(case.data, model.preprocessing.size[0], case.tests)
+        (x, y), test = idx_parts(case.data, model.preprocessing.size[0], case.tests)
     elif case.data == "CIFAR-10":
         unknown = TARGETS["similar"][1]  # to the small network
         pictures = small_pictures("CIFAR-10", unknown if case.network == SMALL_NET else unknown + SOURCE, (2000, case.tests))
@@ -197,7 +195,7 @@ def parts(case: Case, model: Model, seed: int) -> tuple[Part, Part]:
 
 
 @lru_cache(maxsize=2)
-def _idx_parts(name: str, side: int, tests: int) -> tuple[Part, Part]:
+def idx_parts(name: str, side: int, tests: int) -> tuple[Part, Part]:
     """MNIST or its kin, the first 400 of each class to draw from, on black margins that make them as large as is wanted."""
     x, y, x_test, y_test = load_mnist(find_data(IDX_FOLDERS[name]))
     found = []

@@ -24,8 +24,8 @@ from small_data import FILES, decode_cifar
 from small_nets import pretrain
 
 from minicnn.course.workbench import BLUE, GREY, ORANGE
+from minicnn.transfer.strategies import LINEAR
 
-LINEAR = ("svm", "softmax")
 DEFAULT = "finetune-upper"
 THIRDS = ("lower", "middle", "upper")
 

@@ -10,18 +10,18 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from advisor_cells import IDX_FOLDERS
+from advisor_cells import idx_parts
 from PIL import Image, ImageFilter
 from quadrants import SMALL_NET
 from real_strategies import SOLAR_CELLS, RealTarget
 from scenario_plan import SOURCE
 from small_data import CIFAR_CLASSES, first_of_each_class, small_pictures
 from small_nets import MOVED, network_file
-from transfer_tasks import Part, transfer_task
+from strategies import Part
+from transfer_tasks import transfer_task
 
 from minicnn import load
-from minicnn.course.workbench import find_data
-from minicnn.data import Augmentation, load_mnist
+from minicnn.data import Augmentation
 from minicnn.experiment.fine_tuning import LayerTraining
 from minicnn.experiment.linear_classifiers import train_classifier
 from minicnn.experiment.task import TransferTask
@@ -184,17 +184,7 @@ def _small_pictures(cell: GridCell) -> tuple[tuple[str, ...], tuple, tuple]:
         return classes, (found.x, found.y), (found.x_test, found.y_test)
     if cell.data == DIGITS:
         return _digits(cell.tests)
-    return _idx(cell.data, cell.tests)
-
-
-@lru_cache(maxsize=2)
-def _idx(name: str, tests: int) -> tuple[tuple[str, ...], tuple, tuple]:
-    x, y, x_test, y_test = load_mnist(find_data(IDX_FOLDERS[name]))
-    parts = []
-    for pixels, labels, per_class in ((x, y, 400), (x_test, y_test, tests)):
-        rows = first_of_each_class(labels, per_class, np.arange(len(labels)))
-        parts.append((np.pad(pixels[rows], ((0, 0), (2, 2), (2, 2)))[..., None], labels[rows]))
-    return tuple(map(str, range(10))), *parts
+    return tuple(map(str, range(10))), *idx_parts(cell.data, 32, cell.tests)
 
 
 @lru_cache(maxsize=2)

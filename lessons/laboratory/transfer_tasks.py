@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from strategies import Part
 
 from minicnn.data import Augmentation
 from minicnn.data.picture_set import PictureSet
@@ -15,8 +16,6 @@ from minicnn.experiment.task import TransferTask
 from minicnn.models.model import Model
 from minicnn.transfer import extract_features
 from minicnn.transfer.surgery import default_layer, with_new_head
-
-Part = tuple[np.ndarray, np.ndarray]  # pictures uint8 (N, H, W, C) at the network's size, and labels (N,)
 
 
 class InMemory:

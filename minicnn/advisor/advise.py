@@ -17,6 +17,7 @@ from ..data.splits import split_pictures
 from ..layers import Flatten, GlobalAvgPool2d, Linear
 from ..models.model import Model
 from ..transfer.finetune import Phase
+from ..transfer.learning_rates import rate_for_size
 from ..transfer.setup import check_preprocessing
 from ..transfer.surgery import freeze_points
 from .advice import Advice
@@ -26,8 +27,7 @@ from .rules import Choice, choose
 MOST_PICTURES = {"quick": 300, "default": 1000}  # that are measured
 # AdamW's learning rate at the top of its cycle, for a new head or for all layers from scratch; pretrained layers get
 # Phase.body_multiplier of it. Small networks can take a higher one (lessons/laboratory/learning_rates.py).
-RATE, RATE_OF_SMALL = 2e-3, 1e-2
-SMALL = 1_000_000  # parameters
+RATE = 2e-3
 EXPENSIVE = 100e6  # multiply-adds a picture, from which on the lowest quarter of a network is better left frozen on a laptop
 
 
@@ -120,7 +120,7 @@ def _rates(choice: Choice, parameters: int) -> tuple[float | None, float | None]
     """The learning rates of the head and of the layers below it; None for linear classifiers, which have none to choose."""
     if choice.strategy in ("svm", "svm-earlier"):
         return None, None
-    rate = RATE_OF_SMALL if parameters < SMALL else RATE
+    rate = RATE * rate_for_size(parameters)
     return rate, rate if choice.strategy == "scratch" else rate * Phase.body_multiplier
 
 

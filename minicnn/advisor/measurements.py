@@ -19,7 +19,7 @@ from ..inference.fusion import fuse
 from ..layers import AdaptiveAvgPool2d, Layer, Sequential
 from ..linear_model.cross_validation import CrossValidation, cross_validate
 from ..linear_model.nearest_neighbours import knn_accuracy
-from ..linear_model.permutation import permutation_test
+from ..linear_model.permutation import TESTED_BELOW, permutation_test
 from ..losses import softmax
 from ..models.activations import activations
 from ..models.model import Model
@@ -33,7 +33,6 @@ MAX_LAYERS = 6  # whose codes are measured, from the lowest to the last
 MAX_GRID = 4  # parts of the picture along each side, for codes that keep where in the picture something is
 MAX_FEATURES = 4096  # in such a code: the grid is coarser for layers of many channels
 SMALL_SIDE = 16  # pixels, of the small pictures that codes are compared with
-TESTED_BELOW = 100  # pictures to learn from: whether so few teach anything at all is tested
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..linear_model.permutation import SIGNIFICANT
 from .measurements import Measurements
 
 # The lecture's recommendation for each quadrant, (many, similar): keys of `minicnn.transfer.strategies.STRATEGIES`.
@@ -35,7 +36,6 @@ SOLVED = 0.02  # share of mistakes of a linear classifier, of which fine-tuning 
 # If the last codes leave at most this share of the mistakes that are made almost without a network, the network knows these
 # pictures better than few of them could teach it
 HALVED = 0.5
-SIGNIFICANT = 0.05  # p-value of the permutation test, from which on an accuracy may be chance
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,7 @@ class HeldOut(NamedTuple):
 
     def is_worse_than(self, other: HeldOut, labels: np.ndarray) -> bool:
         """Whether its loss is higher than that of other scores of the same pictures, by more than one standard error."""
-        difference = self.losses(labels) - other.losses(labels)
-        error = difference.std(ddof=1) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
-        return bool(difference.mean() > error)
+        return are_surely_higher(self.losses(labels), other.losses(labels))
 
     def first(self, n: int) -> HeldOut:
         """Those of the first n pictures."""
@@ -56,3 +54,10 @@ class HeldOut(NamedTuple):
         if is_uneven:
             record["val_confusion"] = confusion_matrix(labels[self.rows], predicted, self.scores.shape[1]).tolist()
         return record
+
+
+def are_surely_higher(losses: np.ndarray, others: np.ndarray) -> bool:
+    """Whether the losses of some pictures (n,) are higher than others of the same pictures, by more than one standard error."""
+    difference = losses - others
+    error = difference.std(ddof=1) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
+    return bool(difference.mean() > error)

@@ -16,7 +16,7 @@ from ..data.augmentation import Augmentation, parse_augmentation
 from ..data.findings import findings_table
 from ..data.picture_set import PictureSet
 from ..data.splits import split_pictures, stratified_subset
-from ..linear_model.permutation import permutation_test
+from ..linear_model.permutation import SIGNIFICANT, TESTED_BELOW, permutation_test
 from ..models.model import Model
 from ..transfer.features import extract_features
 from ..transfer.metrics import are_uneven
@@ -27,9 +27,7 @@ from ..transfer.surgery import default_layer, with_new_head
 from .notes import collection_notes, positive_class
 from .presets import PRESETS, Settings
 from .table import COLUMNS
-from .task import FEW_LEARNING, TransferTask
-
-SURE = 0.05  # of a permutation test: what is less is no chance
+from .task import TransferTask
 
 
 def prepare(settings: Settings, log: Callable[[str], None]) -> TransferTask:
@@ -125,10 +123,10 @@ def _ask_whether_anything_can_be_learned(task: TransferTask, log: Callable[[str]
     learning = np.r_[parts["train"], parts["val"]]
     labels = task.pictures.labels[learning]
     counts = np.unique(labels, return_counts=True)[1]
-    if len(learning) >= FEW_LEARNING or len(counts) < 2 or counts.min() < 2:
+    if len(learning) >= TESTED_BELOW or len(counts) < 2 or counts.min() < 2:
         return
     p = permutation_test(task.codes[learning], labels, balanced=task.is_uneven)
-    found = "the codes tell the classes apart" if p < SURE else "that the codes tell the classes apart may be chance"
+    found = "the codes tell the classes apart" if p < SIGNIFICANT else "that the codes tell the classes apart may be chance"
     share = (
         f"{len(learning)} pictures to learn from: {found}: labels drawn at random are told apart as well with a probability of"
     )

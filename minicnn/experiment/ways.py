@@ -10,9 +10,11 @@ import numpy as np
 
 from ..models.model import Model
 from ..transfer.finetune import Phase
+from ..transfer.learning_rates import rate_for_size
 from ..transfer.strategies import STRATEGIES
 from ..transfer.surgery import UPPER_FROZEN, freeze_point, thirds
 from ..transfer.weight_averages import MeanOfWeights, Weights, greedy_soup, interpolated
+from .held_out import are_surely_higher
 from .presets import Preset, Stage
 
 Trial = tuple[Phase, ...]  # phases one after another
@@ -22,10 +24,6 @@ ALPHAS = (0.25, 0.5, 0.75, 1.0)
 LONGER = 2  # times: what is held out once, and not in four folds, has the time for it
 HEAD_FASTER = 4.0  # times: a head of zeros, where pictures are many, has more to learn than the layers below
 FEW_FASTER = 10.0  # times: gamma, beta and biases are few and far from 0, and learn faster than filters
-SMALL, SMALL_FASTER = (
-    1_000_000,
-    5.0,
-)  # parameters; networks of fewer can take higher rates (lessons/laboratory/learning_rates.py)
 SOUP_RATES = (1 / 3, 1.0, 3.0)  # times the usual learning rate
 
 
@@ -65,8 +63,7 @@ def least(losses: Losses) -> str:
 def first_unless_surely_worse(losses: Losses) -> str:
     """The first name, or the one of the lowest loss where that is lower by more than one standard error."""
     first, best = next(iter(losses)), least(losses)
-    difference = losses[first] - losses[best]
-    return best if difference.mean() > difference.std() / np.sqrt(len(difference)) else first
+    return best if are_surely_higher(losses[first], losses[best]) else first
 
 
 def best_soup(losses: Losses) -> str:
@@ -118,11 +115,11 @@ def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int
         tasks of `lessons/laboratory/fine_tuning.py`; but not where many pictures train nearly all layers.
     """
 
-    is_small = sum(parameter.value.size for parameter in model.parameters().values()) < SMALL
+    parameters = sum(parameter.value.size for parameter in model.parameters().values())
 
     def phase(strategy: str, stage: Stage, freeze_until: str | None, **others) -> Phase:
         head_faster = 1.0 if are_few else HEAD_FASTER
-        rate = head_faster * stage.learning_rate * (SMALL_FASTER if is_small else 1.0)
+        rate = head_faster * stage.learning_rate * rate_for_size(parameters)
         options = {"freeze_until": freeze_until, "epochs": epochs or stage.epochs, "learning_rate": rate}
         options |= {"views": stage.views, "frozen_statistics": True, "pull": preset.pull} | others
         return Phase(STRATEGIES[strategy], **options, body_multiplier=1 / head_faster)

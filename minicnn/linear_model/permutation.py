@@ -9,6 +9,8 @@ import numpy as np
 from .base import balanced_weights
 from .cross_validation import FOLDS, RIDGES, checked, hat_matrices, held_out_right, repeated_folds
 
+TESTED_BELOW = 100  # samples: with fewer, chance may look like learning
+SIGNIFICANT = 0.05  # p-value, up to which an accuracy is no chance
 PERMUTATIONS = 199  # the smallest p-value is 1/200, and one of 0.05 has a standard error of 0.015
 ELEMENTS = 1 << 22  # of the hat matrices that are in memory at the same time: 32 MB
 

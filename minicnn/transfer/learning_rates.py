@@ -14,6 +14,16 @@ from ..layers.norm import BatchNorm
 from ..models.model import Model
 
 DECAY = 1 / 2.6  # Howard & Ruder 2018, section 3.2
+SMALL, SMALL_FASTER = 1_000_000, 5.0  # parameters; times (lessons/laboratory/learning_rates.py)
+
+
+def rate_for_size(parameters: int) -> float:
+    """What to multiply learning rates with, as small networks can take higher ones.
+
+    >>> rate_for_size(61_706), rate_for_size(3_400_000)
+    (5.0, 1.0)
+    """
+    return SMALL_FASTER if parameters < SMALL else 1.0
 
 
 def set_learning_rates(model: Model, multipliers: Mapping[str, float]) -> None:

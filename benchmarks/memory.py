@@ -2,7 +2,8 @@
 
 The process imports, builds the network and its input, does the work once, so that everything is loaded and every workspace
 made, and then twice more; what it had at most during these two is its peak. Linux can forget a process's peak so far
-(``/proc/self/clear_refs``), which is needed for this; elsewhere it is not measured.
+(``/proc/self/clear_refs``), which is needed for this; elsewhere it is not measured. A PyTorch that is built for a GPU is not
+compared with: the libraries that it loads would count for us.
 """
 
 from __future__ import annotations
@@ -35,13 +36,22 @@ def memory_columns(workload, module, shape: tuple[int, ...], how: dict[str, Any]
     try:
         ours = in_new_process("our_memory", how=how.get("ours_how", "forward"), **asdict(workload) | arguments)
         columns |= {f"ours_{name}": value for name, value in ours.items()}
-        if module is not None:
+        if module is not None and _torch_is_built_for_a_gpu():
+            columns["note"] = ["memory: PyTorch loads the libraries of a GPU here; compared with a build for the CPU only"]
+        elif module is not None:
             with module_file(module) as path:
                 torch = in_new_process("torch_memory", path=path, shape=list(shape), layout=how["torch_how"], **arguments)
             columns |= {f"torch_{name}": value for name, value in torch.items()}
     except RuntimeError as error:
         columns["note"] = [f"memory: {error}"]
     return columns
+
+
+def _torch_is_built_for_a_gpu() -> bool:
+    """Whether importing PyTorch loads some 300 MB of libraries that have nothing to do with a network on the CPU."""
+    import torch
+
+    return (torch.version.cuda or torch.version.hip) is not None
 
 
 # ---- in the process that is measured

@@ -25,6 +25,7 @@ from benchmarks import (
     engines,
     limits,
     machine,
+    memory,
     networks,
     outliers,
     recipe,
@@ -40,7 +41,7 @@ from benchmarks.children import in_new_process
 from benchmarks.engines import ENGINES
 from benchmarks.installation import installed_megabytes
 from benchmarks.layers import LayerRun
-from benchmarks.memory import STATUS, peak_while
+from benchmarks.memory import STATUS, memory_columns, peak_while
 from benchmarks.rows import COLUMNS, Case, Limits, Settings, geometric_mean, make_row
 from benchmarks.summary import TARGETS, summarise
 from benchmarks.table import HEADINGS, format_table
@@ -337,8 +338,21 @@ def test_rounding_of_every_algorithm_is_small_and_not_zero(monkeypatch):
 @pytest.mark.skipif(not STATUS.exists(), reason="memory is measured on Linux only")
 def test_an_array_that_lives_during_the_work_is_in_the_peak():
     np.ones(5_000_000)  # an earlier peak, which does not count
-    memory = peak_while(lambda: np.ones(10_000_000))
-    assert 75 < memory["extra_mb"] < 110 and memory["peak_mb"] > memory["extra_mb"]
+    peak = peak_while(lambda: np.ones(10_000_000))
+    assert 75 < peak["extra_mb"] < 110 and peak["peak_mb"] > peak["extra_mb"]
+
+
+@pytest.mark.skipif(not (HAS_TORCH and STATUS.exists()), reason="needs PyTorch, and Linux")
+@pytest.mark.parametrize("cuda", [None, "13.2"])
+def test_memory_is_compared_with_a_pytorch_for_the_cpu_only(monkeypatch, cuda):
+    monkeypatch.setattr("torch.version.cuda", cuda)
+    monkeypatch.setattr(memory, "in_new_process", lambda *name, **how: {"peak_mb": 3.0})
+    from torch import nn
+
+    how = {"torch_how": "contiguous"}
+    columns = memory_columns(Workload("SqueezeNet v1.1", 1), nn.ReLU(), (1, 3, 8, 8), how, SETTINGS)
+    assert columns["ours_peak_mb"] == 3.0
+    assert ("torch_peak_mb" in columns) == (cuda is None) == ("note" not in columns)
 
 
 def test_the_size_of_an_installation_includes_what_it_needs():

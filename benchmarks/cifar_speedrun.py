@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N] [--torch] [--ladder] [--muon] [--threads N] [--json FILE]
+    python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N ...] [--torch] [--ladder] [--muon] [--threads N] [--json FILE]
     python -m benchmarks.cifar_speedrun --in-turns 5   # how long a step takes on either side, in minutes instead of hours
     python -m benchmarks.cifar_speedrun --quick        # 2,000 pictures, one epoch: shows that all of it works
 
@@ -10,9 +10,10 @@ Every accuracy is of the 10,000 test pictures, which decide nothing, and stands 
 six views of each (`minicnn.recipes.speed_run.six_view_scores`). The time is that of training, from the first batch to the last,
 with the variation of the pictures in it, and in a first run the compilation of kernels; reading the data is not. With
 ``--torch`` PyTorch runs the same recipe after ours, from the same first weights, on the same batches and cores. ``--ladder``
-begins without any ingredient and adds one after the other. ``--muon`` adds a run with Muon (`minicnn.recipes.MuonSpeedRun`),
-of fewer epochs, here alone. ``--in-turns N`` trains on a few batches here, then in PyTorch, then here again, N times, so that a
-machine whose speed varies is fair to both.
+begins without any ingredient and adds one after the other. ``--muon`` adds a run with Muon (`minicnn.recipes.MuonSpeedRun`), of
+fewer epochs, here alone. With several numbers of epochs, each recipe is trained anew for each, which tells how long it takes to
+a given accuracy. The JSON file has what has finished, whatever happens later. ``--in-turns N`` trains on a few batches here,
+then in PyTorch, then here again, N times, so that a machine whose speed varies is fair to both.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", metavar="FOLDER", help="with CIFAR-10 (default: where MINICNN_DATA says)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each recipe (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N")
-    parser.add_argument("--epochs", type=int, metavar="N", help="(default: those of the recipe)")
+    parser.add_argument("--epochs", type=int, nargs="+", metavar="N", help="one run for each (default: those of the recipe)")
     parser.add_argument("--torch", action="store_true", help="the same in PyTorch")
     parser.add_argument("--ladder", action="store_true", help="one ingredient after the other")
     parser.add_argument("--muon", action="store_true", help="also with Muon, which PyTorch does not run")
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     x, y, x_test, y_test = found.load()
     x, x_test = (np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)) for pictures in (x, x_test))
     if options.quick:
-        x, y, x_test, y_test, options.epochs = *_some(x, y), *_some(x_test, y_test), 1
+        x, y, x_test, y_test, options.epochs = *_some(x, y), *_some(x_test, y_test), [1]
     machine = describe(get_threads(), measure_limits(get_threads(), 5))
     print(f"{found.describe()}; {len(x):,} pictures to train on, {len(x_test):,} to test")
     print(f"{summary_of(machine)}, {machine['date']}")
@@ -96,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seconds = in_turns(SpeedRun(epochs=1), x, y, options.in_turns)
         return print_turns(seconds, machine, options.json)
     rows = []
-    for recipe_name, recipe in recipes(options.epochs, options.ladder, options.muon):
+    lengths = options.epochs or [None]
+    for recipe_name, recipe in [one for epochs in lengths for one in recipes(epochs, options.ladder, options.muon)]:
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             model = recipe.network(x, CIFAR10_CLASSES, seed)
             for who in ("minicnn", "PyTorch") if options.torch and not isinstance(recipe, MuonSpeedRun) else ("minicnn",):
@@ -109,11 +111,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     | {"accuracy": round(100 * plain, 2), "with_views": round(100 * views, 2)}
                 )
                 print(format_table(rows[-1:], HEADINGS), flush=True)
+                if options.json:
+                    content = {"machine": machine, "data": found.describe(), "rows": rows}
+                    write_bytes(options.json, json.dumps(content, indent=1).encode() + b"\n")
     print(f"\n{format_table(rows, HEADINGS)}")
     print(f"\n{format_table(means(rows), HEADINGS | {'seed': 'runs'})}" if options.seeds > 1 else "")
     if options.json:
-        content = {"machine": machine, "data": found.describe(), "rows": rows}
-        write_bytes(options.json, json.dumps(content, indent=1).encode() + b"\n")
         print(options.json)
     return 0
 
@@ -156,16 +159,16 @@ def recipes(epochs: int | None, ladder: bool, muon: bool) -> list[tuple[str, Spe
 
 
 def means(rows: list[dict]) -> list[dict]:
-    """For each side and recipe the means over seeds, and the standard deviation of the accuracies."""
+    """For each side, recipe and number of epochs the means over seeds, and the standard deviation of the accuracies."""
     found = []
-    for who, recipe in dict.fromkeys((row["who"], row["recipe"]) for row in rows):
-        own = [row for row in rows if (row["who"], row["recipe"]) == (who, recipe)]
+    for who, recipe, epochs in dict.fromkeys((row["who"], row["recipe"], row["epochs"]) for row in rows):
+        own = [row for row in rows if (row["who"], row["recipe"], row["epochs"]) == (who, recipe, epochs)]
         mean = {name: statistics.mean(row[name] for row in own) for name in ("minutes", "accuracy", "with_views")}
         text = {
             name: f"{mean[name]:.2f} ± {statistics.stdev([row[name] for row in own]) if len(own) > 1 else 0:.2f}"
             for name in ("accuracy", "with_views")
         }
-        found.append({"who": who, "recipe": recipe, "seed": len(own), "epochs": own[0]["epochs"]} | mean | text)
+        found.append({"who": who, "recipe": recipe, "seed": len(own), "epochs": epochs} | mean | text)
     return found
 
 

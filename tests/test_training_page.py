@@ -8,6 +8,7 @@ import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 sys.path.insert(0, str(DOCS / "training"))
+import ladder  # noqa: E402
 import make  # noqa: E402
 import trajectories  # noqa: E402
 
@@ -36,6 +37,22 @@ def test_gradients_of_the_landscapes_are_those_of_their_losses(landscape):
     for w in np.random.default_rng(0).normal(size=(5, 2)):
         numeric = [(landscape.loss(w + h) - landscape.loss(w - h)) / 2e-5 for h in 1e-5 * np.eye(2)]
         np.testing.assert_allclose(landscape.gradient(w), numeric, rtol=1e-5, atol=1e-6)
+
+
+def test_each_recipe_of_the_ladder_has_a_line_of_its_own_from_few_epochs_to_many():
+    rows = [
+        {"recipe": name, "epochs": epochs, "minutes": 2.0 * epochs, "accuracy": percent, "with_views": percent + 1}
+        for epochs in (3, 1)
+        for name, percent in (("none of them", 70.0 + epochs), ("+ whitening", 71.0 + epochs))
+    ]
+    assert ladder.table({"rows": rows}).splitlines() == [
+        "| recipe | 1 epoch: minutes | accuracy % | with six views % | 3 epochs: minutes | accuracy % | with six views % |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| none of them | 2.0 | 71.0 | 72.0 | 6.0 | 73.0 | 74.0 |",
+        "| + whitening | 2.0 | 72.0 | 73.0 | 6.0 | 74.0 | 75.0 |",
+    ]
+    (axes,) = ladder.figure({"rows": rows}).axes
+    assert [line.get_xdata().tolist() for line in axes.lines] == [[2.0, 6.0]] * 2
 
 
 def test_figures_that_the_page_shows_are_there():

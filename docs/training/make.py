@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import ablation
+import ladder
 import numpy as np
 import snapshots
 import trajectories
@@ -46,6 +47,8 @@ from minicnn.training import LayerMonitor, Trainer, range_test, sanity_check
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))  # for the benchmarks, which are not installed
+from benchmarks import cifar_speedrun  # noqa: E402
+from benchmarks.machine import summary_of  # noqa: E402
 from benchmarks.pages import filled  # noqa: E402
 
 PAGE = HERE.parent / "training.md"
@@ -172,6 +175,17 @@ def ensembles(place: Place) -> str:
     return f"{snapshots.table(results)}\n\n({results['machine']}, {results['date']})"
 
 
+def speed_run(place: Place) -> str:
+    """The CIFAR-10 speed run, one ingredient after the other, and with Muon: some two hours of one core."""
+    place.results.mkdir(parents=True, exist_ok=True)
+    file = place.results / "ladder.json"
+    lengths = ["--quick"] if place.quick else ["--epochs", *map(str, ladder.EPOCHS)]
+    cifar_speedrun.main(["--ladder", "--muon", *lengths, "--json", str(file)])
+    results = json.loads(file.read_text(encoding="utf-8"))
+    place.save(ladder.figure(results), "ladder")
+    return f"{ladder.table(results)}\n\n({summary_of(results['machine'])}, {results['machine']['date'][:10]})"
+
+
 PARTS: dict[str, Callable[[Place], str | None]] = {
     "optimisers": optimisers,
     "schedules": schedules,
@@ -180,8 +194,9 @@ PARTS: dict[str, Callable[[Place], str | None]] = {
     "search": searching,
     "ensembles": ensembles,
     "ablation": regularisers,
+    "ladder": speed_run,
 }
-LONG = ("ensembles", "ablation")
+LONG = ("ensembles", "ablation", "ladder")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

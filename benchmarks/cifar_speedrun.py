@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N ...] [--torch] [--ladder] [--muon] [--threads N] [--json FILE]
+    python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N ...] [--torch] [--ladder] [--muon] [--only NAME] [--json FILE]
     python -m benchmarks.cifar_speedrun --in-turns 5   # how long a step takes on either side, in minutes instead of hours
     python -m benchmarks.cifar_speedrun --quick        # 2,000 pictures, one epoch: shows that all of it works
 
@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--torch", action="store_true", help="the same in PyTorch")
     parser.add_argument("--ladder", action="store_true", help="one ingredient after the other")
     parser.add_argument("--muon", action="store_true", help="also with Muon, which PyTorch does not run")
+    parser.add_argument("--only", default="", metavar="NAME", help="of these recipes those with this in their name")
     parser.add_argument("--in-turns", type=int, metavar="N", help="no run: the time of a step, N times in turns with PyTorch")
     parser.add_argument("--threads", type=int, metavar="N", help="of both sides (default: as many as there are cores)")
     parser.add_argument("--quick", action="store_true", help="2,000 pictures, one epoch")
@@ -97,8 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seconds = in_turns(SpeedRun(epochs=1), x, y, options.in_turns)
         return print_turns(seconds, machine, options.json)
     rows = []
-    lengths = options.epochs or [None]
-    for recipe_name, recipe in [one for epochs in lengths for one in recipes(epochs, options.ladder, options.muon)]:
+    found_recipes = [one for epochs in options.epochs or [None] for one in recipes(epochs, options.ladder, options.muon)]
+    for recipe_name, recipe in [one for one in found_recipes if options.only in one[0]]:
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             model = recipe.network(x, CIFAR10_CLASSES, seed)
             for who in ("minicnn", "PyTorch") if options.torch and not isinstance(recipe, MuonSpeedRun) else ("minicnn",):

@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...runtime.parallel import parallel_for, parallel_sum, threads_per_item
+from ...runtime.memory import workspace
+from ...runtime.parallel import gathering, parallel_for, parallel_sum, threads_per_item
 from ..elementwise import NO_CLIP
 from ..geometry import ConvGeometry
 from ..simd.vectors import VECTOR_WIDTH, vectors_of
@@ -51,9 +52,10 @@ def backward_input(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, dx: np
     phases = gradient_phases(geometry, (H, W))
     if not all(phase.taps for phase in phases):
         dx[...] = 0
-    for phase in phases:
-        if phase.taps:
-            _prepare(phase, (N, OH, OW), pack(w, phase), zeros, NO_CLIP, (H, W), C)(dy, dx, 0)
+    with gathering():
+        for phase in phases:
+            if phase.taps:
+                _prepare(phase, (N, OH, OW), pack(w, phase), zeros, NO_CLIP, (H, W), C)(dy, dx, 0)
 
 
 def pack(w: np.ndarray, phase: Phase) -> np.ndarray:
@@ -81,43 +83,47 @@ def _prepare(
     pieces = _divide(N, rows, source, C)
 
     def run(x: np.ndarray, y: np.ndarray, first: int) -> None:
-        pitch, y_flat = y.shape[3], y.reshape(-1)
-        y_steps = th * OW * pitch, tw * pitch
+        pitch = y.shape[3]
+        of_y, y_steps = y.reshape(-1)[(a * OW + b) * pitch + first :], (OH * OW * pitch, th * OW * pitch, tw * pitch)
 
         def body(start: int, stop: int) -> None:
-            for n, row, count in pieces[start:stop]:
-                of_x = source.read(x, n, 1, row, count)
-                of_y = y_flat[((n * OH + row * th + a) * OW + b) * pitch + first :]
-                loops.filter_channels(of_x, offsets, w, C, bias, clip, (count, columns), x_steps, of_y, y_steps)
+            some, padded = pieces[start:stop], _padded(source, pieces, x)
+            loops.filter_pieces(some, x, source.window, padded, offsets, w, bias, clip, columns, x_steps, of_y, y_steps)
 
         parallel_for(len(pieces), body, deferrable=True)
 
     return run
 
 
-def _divide(N: int, rows: int, source: Source, C: int, most_pixels: int | None = None) -> list[tuple[int, int, int]]:
+def _padded(source: Source, pieces: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """A workspace for the pixels that a piece reads, flat; empty where no copy of them is needed."""
+    size = source.rows_under(int(pieces[:, 2].max())) * source.columns * x.shape[3]
+    return workspace("padded", (size if source.is_padded else 0,), x.dtype)
+
+
+def _divide(N: int, rows: int, source: Source, C: int, most_pixels: int | None = None) -> np.ndarray:
     """The pieces of the work, (sample, first row, rows of y): their pixels stay in the cache, and each thread has some."""
     most = max(NUMBERS_PER_PIECE // (source.columns * C * source.row_step), 1)
     if most_pixels:
         most = max(min(most, most_pixels // source.columns), 1)
     cuts = min(max(-(-rows // most), threads_per_item(N)), rows)
-    return [(n, rows * i // cuts, rows * (i + 1) // cuts - rows * i // cuts) for n in range(N) for i in range(cuts)]
+    found = [(n, rows * i // cuts, rows * (i + 1) // cuts - rows * i // cuts) for n in range(N) for i in range(cuts)]
+    return np.array(found).reshape(-1, 3)
 
 
 def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, dw: np.ndarray) -> None:
     """Fill dw (C, 1, KH, KW) from dy (N, OH, OW, C) and x (N, H, W, C)."""
-    (N, OH, OW, C), (H, W), taps = dy.shape, x.shape[1:3], dw[0].size
+    (N, OH, _, C), (H, W), taps = dy.shape, x.shape[1:3], dw[0].size
     phase, (sh, sw) = forward_phase(geometry, (H, W)), geometry.stride
     source = source_of(phase, (H, W))
     offsets = source.place(np.array(phase.offsets)) * C
     offsets = np.pad(offsets, (0, -taps % loops.TAPS), mode="edge")
-    x_steps, y_steps, pieces = (sh * source.columns * C, sw * C), (OW * C, C), _divide(N, OH, source, C, PIXELS_PER_SUM)
+    x_steps, pieces = (sh * source.columns * C, sw * C), _divide(N, OH, source, C, PIXELS_PER_SUM)
     shape = vectors_of(C), len(offsets), VECTOR_WIDTH
 
     def add(start: int, stop: int, total: np.ndarray) -> None:
-        for n, row, count in pieces[start:stop]:
-            of_x, of_dy = source.read(x, n, 1, row, count), dy[n, row:].reshape(-1)
-            loops.add_gradients(of_x, offsets, of_dy, C, (count, OW), x_steps, y_steps, total)
+        some, padded = pieces[start:stop], _padded(source, pieces, x)
+        loops.add_gradients_of_pieces(some, x, source.window, padded, offsets, dy, x_steps, total)
 
     sums = parallel_sum(len(pieces), add, shape, x.dtype)
     by_tap = sums.swapaxes(0, 1).reshape(1, len(offsets), -1)  # as those of C filters of one channel

@@ -25,23 +25,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ...runtime.memory import workspace
-from ...runtime.parallel import loop_threads, parallel_for, parallel_sum, serial_if, threads_per_item
+from ...runtime.parallel import gathering, loop_threads, parallel_for, parallel_sum, serial_if, threads_per_item
 from ..elementwise import NO_CLIP
 from ..geometry import ConvGeometry
-from ..simd.products import ROWS, flat_filters, pack, pack_matrix, panels
+from ..simd.products import MOST_VECTORS, ROWS, flat_filters, pack, pack_matrix, panels
 from ..simd.vectors import VECTOR_WIDTH, vectors_of
 from . import direct_loops as loops
 from .phases import Phase, forward_phase, gradient_phases, runs
 from .rows import Source, source_of
 
 NUMBERS_PER_PIECE = 1 << 16  # of x, about: they stay in the core's second-level cache
-PIXELS_PER_PIECE = 192  # of small maps, samples are taken together up to so many: each piece reads all filters
+PIXELS_PER_PIECE = 196  # of small maps, samples are taken together up to so many: each piece reads all filters
 NUMBERS_PER_PART = 1 << 15  # of a panel of filters, about: they stay in the second-level cache while all pixels see them
 PIXELS_PER_SUM = 128  # of a row of sums in the weight gradient: what they read stays in the first-level cache
 FEW_CHANNELS = VECTOR_WIDTH // 2
@@ -102,13 +102,11 @@ def backward_input(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, groups
     phases = gradient_phases(geometry, (H, W))
     if not all(phase.taps for phase in phases):
         dx[...] = 0
-    for phase in phases:
-        if phase.taps:
-
-            def packed(phase: Phase = phase) -> np.ndarray:
-                return _pack(w, groups, phase, is_gradient=True)
-
-            _prepare(phase, (N, OH, OW), (groups, F_group, channels), packed, zeros, NO_CLIP, (H, W))(dy, dx, 0)
+    with gathering():
+        for phase in phases:
+            if phase.taps:
+                packed = partial(_pack, w, groups, phase, is_gradient=True)
+                _prepare(phase, (N, OH, OW), (groups, F_group, channels), packed, zeros, NO_CLIP, (H, W))(dy, dx, 0)
 
 
 def _scatter(dy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, dx: np.ndarray) -> None:
@@ -253,6 +251,8 @@ def _divide(phase: Phase, N: int, row_size: int, count_of_panels: int, threads: 
     rows = max(NUMBERS_PER_PIECE // (row_size * phase.stride[0]), 1)
     samples = 1 if rows < OH else max(min(PIXELS_PER_PIECE // (OH * OW), rows // OH, -(-N // threads)), 1)
     cuts = -(-OH // rows)
+    if samples > 1:  # as many for each thread
+        samples = -(-N // (threads * -(-N // (threads * samples))))
     count, shares = -(-N // samples) * cuts, 1
     if count % threads and count < 4 * threads:  # one thread would have a good part more to do than the others
         if OH * OW * N < PIXELS_PER_PIECE and count_of_panels >= threads:
@@ -282,14 +282,26 @@ def _places(
 def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, groups: int, dw: np.ndarray) -> None:
     """Fill dw (F, C / groups, KH, KW) from dy (N, OH, OW, F) and x (N, H, W, C).
 
+    Of 1x1 filters, x and dy have the same part in it: those that fill vectors lie in vectors, if both do, the channels of x,
+    whose sums are then rows of dw.
+    """
+    (F, channels), by_group = dw.shape[:2], dw.reshape(groups, len(dw) // groups, dw.shape[1], -1)
+    if geometry.is_pointwise and groups == 1 and channels >= min(F, MOST_VECTORS * VECTOR_WIDTH):
+        sums = _sums_over_pixels(x, dy, geometry, 1)[0]
+        with serial_if(dw.size < SHORT_PACKING):
+            parallel_for(F, lambda start, stop: loops.gather_rows(start, stop, sums, dw.reshape(F, channels)))
+        return
+    sums = _sums_over_pixels(dy, x, geometry, groups)
+    with serial_if(dw.size < SHORT_PACKING):
+        parallel_for(vectors_of(F // groups), lambda start, stop: loops.gather_gradients(start, stop, sums, channels, by_group))
+
+
+def _sums_over_pixels(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, groups: int) -> np.ndarray:
+    """sums[g, (p, q, c), f] over all pixels, whole vectors of f; the last pairs (p, q, c) may be more than there are.
+
     Of few filters and channels each thread takes some pixels, and has a sum of its own; of many, some taps and channels.
     """
-    (N, OH, OW, F), (H, W, C), channels = dy.shape, x.shape[1:], dw.shape[1]
-    if geometry.is_pointwise and groups == 1 and F < C:  # more of the longer side lies in vectors
-        transposed = np.empty((C, F, 1, 1), dw.dtype)
-        backward_weights(x, dy, geometry, 1, transposed)
-        dw[...] = transposed.swapaxes(0, 1)
-        return
+    (N, OH, OW, F), (H, W, C), channels = dy.shape, x.shape[1:], x.shape[3] // groups
     phase, F_group, dtype, (sh, sw) = forward_phase(geometry, (H, W)), F // groups, x.dtype, geometry.stride
     source, of_columns, vectors = source_of(phase, (H, W)), panels(F_group, dtype), vectors_of(F_group)
     taps = (source.place(np.array(phase.offsets))[:, None] * C + np.arange(channels)).ravel()
@@ -316,8 +328,5 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, grou
             len(taps) // ROWS,
             lambda start, stop: add(pieces, np.ascontiguousarray(places[:, start * ROWS : stop * ROWS]), sums),
         )
-    else:
-        sums = parallel_sum(len(pieces), lambda start, stop, total: add(pieces[start:stop], places, total), shape, dtype)
-    by_group = dw.reshape(groups, F_group, channels, -1)
-    with serial_if(dw.size < SHORT_PACKING):
-        parallel_for(vectors, lambda start, stop: loops.gather_gradients(start, stop, sums, channels, by_group))
+        return sums
+    return parallel_sum(len(pieces), lambda start, stop, total: add(pieces[start:stop], places, total), shape, dtype)

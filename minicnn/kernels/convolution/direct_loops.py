@@ -91,6 +91,18 @@ def gather_gradients(start, stop, sums, channels, dw):
 
 
 @loop
+def gather_rows(start, stop, sums, dw):
+    """dw[f, c] = sums[f, c] for the filters f from ``start`` on; the last vector of a row as in `gather_gradients`."""
+    channels = dw.shape[1]
+    for f in range(start, stop):
+        row, target = sums[f], dw[f]
+        for vector in range(vectors_of(channels)):
+            first = first_of_vector(vector, channels)
+            for lane in range(min(channels, VECTOR_WIDTH)):
+                target[first + lane] = row[vector * VECTOR_WIDTH + lane]
+
+
+@loop
 def scatter(dy, rows_of_dy, at_once, w, panels, columns, geometry, rows, dx):
     """dx[i*sh + p*dil_h - top, j*sw + q*dil_w - left, c] = the sum of all columns[i, j, (p, q, c)] = dy[i, j] w[(p, q, c)].
 

@@ -39,6 +39,11 @@ class Source(NamedTuple):
         """How many rows are read by so many rows of outputs."""
         return (rows - 1) * self.row_step + self.reach
 
+    @property
+    def window(self) -> tuple[int, int, int, int, int, int]:
+        """What loops want to know of it: ``is_padded``, ``row_step``, ``reach``, ``row``, ``column``, ``columns``."""
+        return int(self.is_padded), self.row_step, self.reach, self.row, self.column, self.columns
+
     def pitch(self, rows: int) -> int:
         """From a sample to the next, in rows, where so many rows of outputs are computed."""
         return self.rows_under(rows) if self.is_padded else self.height
@@ -86,3 +91,16 @@ def pad_rows(x, first_row, first_column, padded):
             for k in range(end - begin):
                 inside[k] = source[k]
             target[end:] = 0
+
+
+@loop
+def pad_window(x, n, row, rows, window, padded):
+    """The pixels of sample n of x (N, H, W, C), flat, that ``rows`` rows of outputs read, from ``row`` on, with zeros around.
+
+    ``window`` is `Source.window`; the copy lies in the workspace ``padded``.
+    """
+    _, row_step, reach, first_row, first_column, columns = window
+    C, height = x.shape[3], (rows - 1) * row_step + reach
+    copy = padded[: height * columns * C]
+    pad_rows(x[n : n + 1], row * row_step + first_row, first_column, copy.reshape((1, height, columns, C)))
+    return copy

@@ -33,8 +33,9 @@ def _our_call(how: str, threads: int, workload: dict[str, Any]) -> Callable[[], 
     from .workloads import Workload, inference_calls, prepare, training_call
 
     set_threads(threads)
-    model, x, targets = prepare(Workload(**workload))
-    return training_call(model, x, targets) if workload["training"] else inference_calls(model.fuse(), x)[how]
+    work = Workload(**workload)
+    model, x, targets = prepare(work)
+    return training_call(model, x, targets, work.frozen_until) if work.training else inference_calls(model.fuse(), x)[how]
 
 
 # ---- PyTorch's

@@ -43,7 +43,7 @@ def _measure(workload: Workload, settings: Settings) -> Row:
     with engines as (engine_calls, notes):
         if workload.training:
             scores = model.eval().forward(x)
-            our_calls = {"": training_call(model, x, targets)}
+            our_calls = {"": training_call(model, x, targets, workload.frozen_until)}
             # the gradients of inputs and of weights take as many as the forward pass each; of a frozen part it is hard to say
             multiply_adds = None if workload.frozen_until else 3 * multiply_adds
             moved = bytes_of(x, targets, *4 * weights_of(model))  # they and their momentum are read and written

@@ -71,6 +71,8 @@ class Work:
         Makes a batch of its input, float32.
     mode : "step", "forward" or "fused"
         A training step; a pass in eval mode, as the trainer validates; or one of the fused network.
+    frozen_until : str, optional
+        In a step, the layer up to which the network is frozen; here that part is fused.
     """
 
     title: str
@@ -78,6 +80,7 @@ class Work:
     layer: Sequential
     prepare: Callable[[], np.ndarray]
     mode: str
+    frozen_until: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,14 +116,15 @@ def works() -> Iterator[Work]:
     epochs = LONGER * preset.upper.epochs
     yield Work("steps of the upper layers", epochs * _batches(train), upper, codes.copy, "step")
     yield Work("upper layers, validation", epochs * _batches(val), upper, codes.copy, "forward")
-    model.freeze(until=freeze_point(model, preset.frozen))
+    lowest = freeze_point(model, preset.frozen)
+    model.freeze(until=lowest)
     yield Work("validation after each epoch", preset.more.epochs * _batches(val), model, prepare[side], "forward")
     # both strategies are scored on the validation pictures; on the test pictures the first at one size, the second at the other
     for size, steps, scored in (
         (side, preset.more.epochs * _batches(train), 2 * val + test),
         (large, preset.final.epochs * _batches(train + val), test),
     ):
-        yield Work(f"steps of all but the lowest, {size}x{size}", steps, model, prepare[size], "step")
+        yield Work(f"steps of all but the lowest, {size}x{size}", steps, model, prepare[size], "step", lowest)
         yield Work(f"scores of all versions, {size}x{size}", VIEWS * _batches(scored), model, prepare[size], "fused")
 
 
@@ -150,13 +154,14 @@ def _our_calls(work: Work) -> Calls:
             return infer(fused, BATCH, lambda indices: x[indices])
 
         return {"": through}
-    optimizer = AdamW(layer.parameters(), RATE)
-    layer.train()
-    layer.needs_dx = False
+    lower, upper = (Sequential(), layer) if work.frozen_until is None else layer.split(work.frozen_until)
+    frozen, optimizer = fuse(lower), AdamW(upper.parameters(), RATE)
+    upper.train()
+    upper.needs_dx = False
 
     def step() -> float:
-        value = loss.forward(layer.forward(work.prepare()), targets)
-        layer.backward(loss.backward())
+        value = loss.forward(upper.forward(frozen.forward(work.prepare())), targets)
+        upper.backward(loss.backward())
         optimizer.step()
         return value
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from minicnn import models
 from minicnn.inference.batches import infer
-from minicnn.layers import BatchNorm2d, Layer
+from minicnn.inference.fusion import fuse
+from minicnn.layers import BatchNorm2d, Layer, Sequential
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.models import Model
 from minicnn.optim import SGD
@@ -115,15 +116,19 @@ def inference_calls(fused: Model, x: np.ndarray) -> dict[str, Callable[[], np.nd
     return calls
 
 
-def training_call(model: Model, x: np.ndarray, targets: np.ndarray) -> Callable[[], float]:
-    """What is timed as a training step: forward, softmax cross-entropy, backward, SGD with momentum. Gives the loss."""
-    loss, optimizer = SoftmaxCrossEntropy(), SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
-    model.train()
-    model.needs_dx = False  # as the Trainer does: nobody wants the gradient of the pictures
+def training_call(model: Model, x: np.ndarray, targets: np.ndarray, frozen_until: str | None = None) -> Callable[[], float]:
+    """What is timed as a training step: forward, softmax cross-entropy, backward, SGD with momentum. Gives the loss.
+
+    What is frozen below is fused, as `minicnn.transfer.fine_tune` does it.
+    """
+    lower, upper = (Sequential(), model) if frozen_until is None else model.split(frozen_until)
+    frozen, loss, optimizer = fuse(lower), SoftmaxCrossEntropy(), SGD(upper.parameters(), LEARNING_RATE, MOMENTUM)
+    upper.train()
+    upper.needs_dx = False  # as the Trainer does: nobody wants the gradient of the pictures
 
     def call() -> float:
-        value = loss.forward(model.forward(x), targets)
-        model.backward(loss.backward())
+        value = loss.forward(upper.forward(frozen.forward(x)), targets)
+        upper.backward(loss.backward())
         optimizer.step()
         return value
 

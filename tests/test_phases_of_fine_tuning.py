@@ -52,6 +52,19 @@ def tune(model=None, phase=WHOLE, **options):
 # ---- what is trained
 
 
+def test_a_frozen_part_that_runs_again_each_time_gives_what_a_bank_of_it_gives(monkeypatch):
+    """The bank has half precision, and a fused network rounds otherwise: the two end near each other, far from the start."""
+    phase, original, fused = replace(WHOLE, freeze_until="block1", epochs=3), finetune.fuse, []
+    monkeypatch.setattr(finetune, "fuse", lambda layer: fused.append([*layer.layers]) or original(layer))
+    anew, start = tune(phase=phase), weights_of(pretrained())
+    banked = tune(phase=replace(phase, views=1))
+    assert fused == [["block0", "block1"]], "nothing of it is trained, and nothing of it runs as in training"
+    for name, array in weights_of(banked).items():
+        moved = np.abs(array - start[name]).max()
+        assert np.abs(weights_of(anew)[name] - array).max() <= 0.02 * moved, name
+    assert any(array.tobytes() != start[name].tobytes() for name, array in weights_of(anew).items())
+
+
 @pytest.mark.parametrize(("options", "expected"), CHOICES)
 def test_a_phase_trains_what_it_says_and_all_else_is_frozen(options, expected):
     model = pretrained().freeze(until="block1")  # by an earlier phase

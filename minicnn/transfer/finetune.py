@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ..data.augmentation import Augmentation
+from ..inference.fusion import fuse
+from ..layers import Sequential
 from ..layers.norm import BatchNorm
 from ..losses import Loss, SoftmaxCrossEntropy
 from ..models.model import Model
@@ -48,8 +50,8 @@ class Phase:
         `minicnn.transfer.learning_rates.discriminative_rates`.
     views : int
         Views of each training picture in the feature bank, the plain one included; 1: pictures are not augmented. 0: no bank;
-        each picture is augmented anew in each epoch, and the frozen part runs again each time: more work, no memory, and never
-        the same picture twice. So it is, with more than one view, where nothing is frozen.
+        each picture is augmented anew in each epoch, and the frozen part, fused, runs again each time: more work, no memory,
+        and never the same picture twice. So it is, with more than one view, where nothing is frozen.
     norm_momentum : float
         Of the batch norms above the frozen part: how fast their running statistics follow the new pictures. A network that was
         trained for weeks often has 0.01, with which a short fine-tuning would end before they have changed enough.
@@ -156,7 +158,7 @@ def fine_tune(
         set_learning_rates(model, body | {model.classifier_name: 1.0})
     else:
         discriminative_rates(model, phase.layer_decay)
-    upper = model if phase.freeze_until is None else model.split(phase.freeze_until)[1]
+    lower, upper = (Sequential(), model) if phase.freeze_until is None else model.split(phase.freeze_until)
     for _, layer in upper.walk():
         if isinstance(layer, BatchNorm):
             layer.momentum, layer.frozen_statistics = phase.norm_momentum, phase.frozen_statistics
@@ -165,14 +167,14 @@ def fine_tune(
     if phase.views and phase.freeze_until is not None:
         bank = bank or build_feature_bank(model, phase.freeze_until, phase.views, x, x_val, augmentation, seed, progress)
         bank = bank.up_to(model, phase.freeze_until, phase.views, progress)
-        trained, augment, prepare = upper, bank.augment, bank.prepare
+        augment, prepare = bank.augment, bank.prepare
         x, x_val = rows or np.split(np.arange(len(x) + len(x_val)), [len(x)])
     else:
-        trained, prepare = model, model.preprocessing.normalise
-        augment = augmentation if phase.views != 1 else None
-    parameters = trained.parameters()
+        frozen, normalise = fuse(lower), model.preprocessing.normalise
+        augment, prepare = (augmentation if phase.views != 1 else None), lambda pictures: frozen.forward(normalise(pictures))
+    parameters = upper.parameters()
     trainer = Trainer(
-        trained,
+        upper,
         loss or SoftmaxCrossEntropy(phase.label_smoothing),
         AdamW(parameters, phase.learning_rate, weight_decay=0.0 if phase.pull else phase.weight_decay),
         epochs=phase.epochs,

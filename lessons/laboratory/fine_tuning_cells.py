@@ -231,8 +231,8 @@ def _measured(task: TransferTask, seed: int) -> dict:
         run = training.finished(strategy)
         tests[strategy], seconds[strategy], chosen[strategy] = right(run.model), run.record["seconds"], run.record["chosen"]
         networks[strategy] = {"losses": run.record["losses"], "tests": {}}
-        for name, network in outcome.networks.items():
-            networks[strategy]["tests"][name] = right(training.with_weights(training.weights_to_take(network)))
+        for name in outcome.networks:
+            networks[strategy]["tests"][name] = right(training.with_weights(training.weights_to_take(strategy, name)))
     return {"tests": tests, "seconds": seconds, "chosen": chosen, "networks": networks, "test_pictures": len(test)}
 
 

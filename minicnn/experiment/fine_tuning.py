@@ -3,9 +3,9 @@
 The pictures to learn from are held out in folds, or a validation part is where that is large. In each, the network begins
 under a linear classifier of this fold, is trained as a strategy says, and is asked for the pictures that are held out. As all
 begin at nearly the same place, the mean of their weights is a network as well, which has learned from all pictures; unless they
-have moved so far apart that the mean knows less of the pictures to learn from than each of them does. Then the best of them is
-taken. Where they are worse on what is held out than a linear classifier, the strategy ends with that: it has stopped before its
-first epoch.
+have moved so far apart that the mean knows less of the pictures to learn from than each of them does. Then a network is trained
+anew, on all pictures to learn from, for as many epochs as were best in the folds. Where they are worse on what is held out than
+a linear classifier, the strategy ends with that: it has stopped before its first epoch.
 
 The classifier to begin with has the strongest regularisation of the path: one that knows the training pictures by heart hands
 down no gradients. Where pictures are many, its strength is infinite: a head of zeros, which learns faster than the layers
@@ -27,6 +27,7 @@ import numpy as np
 
 from ..data.selection import Selection
 from ..inference.batches import infer
+from ..inference.fusion import fuse
 from ..linear_model.base import balanced_weights
 from ..linear_model.selection import REGULARISATION_PATH, RegularisationChoice
 from ..losses import SoftmaxCrossEntropy
@@ -39,7 +40,7 @@ from .held_out import HeldOut
 from .linear_classifiers import choose_classifier
 from .results import PROBE
 from .task import TrainedRun, TransferTask
-from .ways import Trial, ways_of
+from .ways import Trial, Way, ways_of
 
 
 @dataclass
@@ -112,6 +113,7 @@ def train_layers(task: TransferTask, seed: int, log: Callable[[str], None]) -> I
     for strategy, outcome in training.outcomes.items():
         if outcome.networks:
             run = training.finished(strategy)
+            interrupted = interrupted or training.interrupted
             is_deep = strategy == "finetune-more" and run.record["chosen"] != PROBE
             if is_deep and task.preset.final and not interrupted:
                 run, interrupted = training.train_finally(run, log)
@@ -150,6 +152,8 @@ class LayerTraining:
         self.place = np.zeros(len(task.pictures), np.int64)
         self.place[order] = np.arange(len(order))
         self.bank = self._bank(order, len(trained))
+        self.anew: dict[Trial, Trained] = {}  # what was trained on all pictures to learn from
+        self.interrupted = False  # by Ctrl-C, after the last fold
         self.preparing = time.perf_counter() - started
 
     def _probe(self, held_out: np.ndarray, path: Sequence[float]) -> Probe:
@@ -185,16 +189,18 @@ class LayerTraining:
             for name, weights in networks.items():
                 put_weights(self.model, weights)
                 network = outcome.networks.setdefault(name, Network())
-                learned = HeldOut(self.learning, _scores(self.task, self.model, self.learning))
-                network.add(weights, learned, val, self.task.pictures.labels)
+                network.add(weights, self._learned(way), val, self.task.pictures.labels)
             outcome.seconds += time.perf_counter() - started + sum(end.seconds for end in ends.values())
             outcome.seconds += self.preparing / len(self.folds)
             if any(end.interrupted for end in ends.values()):
                 return True
         return False
 
-    def _train(self, trial: Trial, number: int, done: dict[Trial, Trained]) -> Trained | None:
-        """A trial in this fold; it, or its first phases, may be ``done``. None if Ctrl-C came before its last had an epoch."""
+    def _train(self, trial: Trial, number: int | None, done: dict[Trial, Trained]) -> Trained | None:
+        """A trial in this fold, or on all pictures (None), where all epochs count; it, or its first phases, may be ``done``.
+
+        None if Ctrl-C came before its last phase had an epoch.
+        """
         if trial in done:
             return done[trial]
         before = Trained(self._start(trial, number), [], 0.0)
@@ -202,21 +208,23 @@ class LayerTraining:
             before = self._train(trial[:-1], number, done)
         if before is None or before.interrupted:
             return None
-        task, fold, phase, started = self.task, self.folds[number], trial[-1], time.perf_counter()
+        task, phase, started = self.task, trial[-1], time.perf_counter()
+        fold = {"train": self.learning, "val": self.learning[:0]} if number is None else self.folds[number]
+        train, val, part = fold["train"], fold["val"], "all" if number is None else f"fold-{number}"
         put_weights(self.model, before.weights)
         x, y, targets = task.fitted_for(self.model), task.pictures.labels, task.pictures.targets
         history = fine_tune(
             self.model,
             phase,
-            (Selection(x, fold["train"]), targets[fold["train"]]),
-            (Selection(x, fold["val"]), y[fold["val"]]),
+            (Selection(x, train), targets[train]),
+            (Selection(x, val), y[val]) if len(val) else None,
             task.augmentation,
             seed=self.seed,
             progress=task.settings.progress,
             bank=self.bank,
-            rows=(self.place[fold["train"]], self.place[fold["val"]]),
-            loss=_loss(task, phase, fold["train"]),
-            checkpoint=task.checkpoints / f"seed-{self.seed}-fold-{number}" / _folder_name(trial),
+            rows=(self.place[train], self.place[val]),
+            loss=_loss(task, phase, train),
+            checkpoint=task.checkpoints / f"seed-{self.seed}-{part}" / _folder_name(trial),
         )
         if not history.best:
             return None
@@ -224,15 +232,30 @@ class LayerTraining:
         done[trial] = Trained(weights_of(self.model), phases, seconds, history.interrupted)
         return done[trial]
 
-    def _start(self, trial: Trial, number: int) -> Weights:
-        """Where a trial begins in this fold: the pretrained weights, and a linear classifier as the head.
+    def _start(self, trial: Trial, number: int | None) -> Weights:
+        """Where a trial begins in this fold: the pretrained weights, and a linear classifier as the head (None: of all).
 
         Many pictures train a head of zeros; one that stays frozen, under which layers are to learn, must be none.
         """
         from_zeros = not self.task.has_few_pictures and trial[0].train_until is None
+        choice = self.start.choice
         put_weights(self.model, self.pretrained)
-        set_head(self.model, self.start.choice.of_folds[number], 0.0 if from_zeros else self.start.factor)
+        classifier = choice.final if number is None else choice.of_folds[number]
+        set_head(self.model, classifier, 0.0 if from_zeros else self.start.factor)
         return weights_of(self.model)
+
+    def _learned(self, way: Way) -> HeldOut:
+        """The network's scores of all pictures to learn from; from the bank on, where the way trains nothing below it."""
+        bank, rows = self.bank, self.learning
+        if bank is None or self._trains_below_the_bank(way) or self.model.preprocessing.symmetry != "none":
+            return HeldOut(rows, _scores(self.task, self.model, rows))
+        upper, places = fuse(self.model.split(bank.layer)[1]), self.place[rows]
+        return HeldOut(rows, infer(upper, len(rows), lambda i: bank.prepare(places[i])))
+
+    def _trains_below_the_bank(self, way: Way) -> bool:
+        names = [None, *self.model.layers]
+        bottom = names.index(self.bank.layer)
+        return any(names.index(phase.freeze_until) < bottom for trial in way.trials.values() for phase in trial)
 
     # ---- the end
 
@@ -250,7 +273,6 @@ class LayerTraining:
         chosen = way.choose(losses)
         trial = next((name for name in way.trials if chosen.startswith(name)), next(iter(way.trials)))
         phases, *other_folds = outcome.phases[trial]
-        record = {"seconds": outcome.seconds, "phases": phases, "other_folds": other_folds}
         held_out, factor = calibrated[chosen]
         probe = self.probe.held_out.first(len(held_out.rows))  # fewer than all, if Ctrl-C came before the last fold
         if held_out.is_worse_than(probe, labels):
@@ -259,24 +281,48 @@ class LayerTraining:
             set_head(self.model, self.probe.choice.final, self.probe.factor)
             self.model.unfreeze().freeze(until=below_classifier(self.model)[-1])
         else:
-            put_weights(self.model, self.weights_to_take(outcome.networks[chosen]))
+            put_weights(self.model, self.weights_to_take(strategy, chosen))
             choose_trained(self.model, way.trials[trial][-1])
             scale_scores(self.model, factor)
-        record |= {
+        record = {
+            "seconds": outcome.seconds,
+            "phases": phases,
+            "other_folds": other_folds,
             "chosen": chosen,
             "losses": {name: float(values.mean()) for name, values in losses.items()} | {PROBE: probe.loss(labels)},
         }
         return TrainedRun(strategy, self.model.copy(), held_out, record)
 
-    def weights_to_take(self, network: Network) -> Weights:
-        """The mean of the folds' weights; or the best fold's, where the mean's loss on the pictures to learn from is higher
-        than theirs on average.
+    def weights_to_take(self, strategy: str, name: str) -> Weights:
+        """Of one of the strategy's networks the mean of the folds' weights; or, where its loss on the pictures to learn from is
+        higher than theirs on average, the weights of one that is trained anew on all these pictures.
+
+        After Ctrl-C nothing is trained anew, and in its place is the best fold's.
         """
+        network = self.outcomes[strategy].networks[name]
         if network.mean.networks > 1:
-            scores = _scores(self.task, self.with_weights(network.mean.weights), self.learning)
-            if HeldOut(self.learning, scores).loss(self.task.pictures.labels) > np.mean(network.losses):
-                return network.best
+            put_weights(self.model, network.mean.weights)
+            if self._learned(self.ways[strategy]).loss(self.task.pictures.labels) > np.mean(network.losses):
+                return self._trained_anew(strategy, name) or network.best
         return network.mean.weights
+
+    def _trained_anew(self, strategy: str, name: str) -> Weights | None:
+        """The network, trained on all pictures, each phase for as many epochs as were best in the folds; None after Ctrl-C."""
+        way, outcome, ends = self.ways[strategy], self.outcomes[strategy], {}
+        if self.interrupted or len(outcome.networks[name].losses) < len(self.folds):
+            return None
+        needed = [trial for trial in way.trials if trial in name] or way.trials  # those in the network's name, if any are
+        for title in needed:
+            in_folds = zip(way.trials[title], *outcome.phases[title], strict=True)
+            best = [(phase, np.mean([record["best_epoch"] for record in records])) for phase, *records in in_folds]
+            trial = tuple(replace(phase, epochs=max(round(epochs), 1)) for phase, epochs in best)
+            is_new, end = trial not in self.anew, self._train(trial, None, self.anew)
+            if end is None or end.interrupted:
+                self.interrupted = True
+                return None
+            outcome.seconds += end.seconds if is_new else 0.0
+            ends[title] = end.weights
+        return way.make(self._start(next(iter(way.trials.values())), None), ends)[name]
 
     def train_finally(self, run: TrainedRun, log: Callable[[str], None]) -> tuple[TrainedRun, bool]:
         """Train further, on training and validation pictures together and at a larger size, which the model then keeps.

@@ -23,7 +23,7 @@ from minicnn.experiment.results import PROBE
 from minicnn.experiment.task import TransferTask
 from minicnn.experiment.ways import HALFWAY
 from minicnn.linear_model.selection import REGULARISATION_PATH
-from minicnn.transfer import finetune
+from minicnn.transfer import finetune, learning_rates
 from minicnn.transfer.near_duplicates import NearDuplicates
 from minicnn.transfer.strategies import FINE_TUNING, STRATEGIES, TRANSFERABLE
 from minicnn.transfer.weight_averages import MeanOfWeights, weights_of
@@ -47,6 +47,14 @@ def place(tmp_path_factory):
 def transfer(place, out, *more, data=None):
     words = ["--data", str(data or place / "pictures"), "--model", str(place / "small.h5"), "--out", str(out)]
     return main(["transfer", *words, "--quick", "--seeds", "1", "--epochs", "1", *more])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def large():
+    """The network of these tests counts as a large one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning_rates, "SMALL", 0)
+        yield
 
 
 def prepared(place, out, *strategies, data=None, **options):
@@ -414,6 +422,30 @@ def test_where_pictures_are_many_a_head_that_learns_begins_at_zero_and_layers_le
     assert starts[0].any() == frozen_head
     for name, network in training.outcomes[strategy].networks.items():
         assert np.ptp(network.scores[0]) > 0, f"{name} gives all pictures the same scores, and has learned nothing"
+
+
+@pytest.mark.parametrize("are_few", [True, False])
+def test_a_small_network_begins_under_the_linear_probe_and_is_trained_longer(place, tmp_path, monkeypatch, are_few):
+    """Its codes are few: the probe does not know pictures by heart."""
+    monkeypatch.setattr(learning_rates, "SMALL", 1_000_000)
+    monkeypatch.setattr(TransferTask, "has_few_pictures", are_few)
+    task = prepared(place, tmp_path, "finetune-upper", "norms", epochs=None)
+    starts, original = [], fine_tuning.fine_tune
+
+    def watched(model, phase, *arguments, **options):
+        starts.append((phase, model.parameters()["classifier.w"].value.copy()))
+        return original(model, phase, *arguments, **options)
+
+    monkeypatch.setattr(fine_tuning, "fine_tune", watched)
+    training = LayerTraining(task, 0)
+    training.train_fold(0)
+    probe, preset = choose_classifier(task, "softmax", task.folds(0)), PRESETS["quick"]
+    assert probe.point.regularisation < max(REGULARISATION_PATH)
+    for phase, w in starts:
+        np.testing.assert_allclose(w, training.probe.factor * probe.of_folds[0].w, rtol=1e-5)
+        assert phase.epochs == 6 * preset.upper.epochs
+    assert starts[0][0].learning_rate == pytest.approx(5 * preset.upper.learning_rate) and starts[0][0].body_multiplier == 1
+    assert list(training.outcomes["finetune-upper"].networks) == ["upper"], "it does not go back halfway"
 
 
 def test_probabilities_of_what_is_held_out_are_those_of_the_networks_scores(place, tmp_path):

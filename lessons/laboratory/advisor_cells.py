@@ -42,7 +42,6 @@ from minicnn.linear_model.cross_validation import CrossValidation
 from minicnn.models.model import Model
 from minicnn.pretrained import load_model
 from minicnn.transfer import transferability
-from minicnn.transfer.surgery import freeze_points
 
 MOST = 1000  # pictures that the advisor measures, as in ``minicnn advise``
 ANTS = "ants-bees.zip"
@@ -227,21 +226,20 @@ def case_linear(case: Case, source: str, seed: int) -> dict:
 def case_trained(case: Case, source: str, strategy: str, seed: int) -> dict:
     """Test accuracy of a strategy that trains layers (a `Piece`).
 
-    The upper layers of networks for real pictures are fine-tuned as `minicnn transfer` does it; all else by the case's recipe.
+    The upper layers are fine-tuned as `minicnn transfer` does it; all else by the case's recipe.
     """
     model = pretrained(case, source)
     (x, y), (x_test, y_test) = parts(case, model, seed)
-    if strategy == "finetune-upper" and case.side:
+    if strategy == "finetune-upper":
         return _transferred(model, (x, y), (x_test, y_test), augmentation(case), seed)
-    classes, recipe, freeze_until = int(y.max()) + 1, case.tuned, None
+    classes, recipe = int(y.max()) + 1, case.tuned
     if strategy == "scratch":
         preprocessing, recipe = model.preprocessing, case.scratch
         model = UNTRAINED[model.architecture](classes, rng=seed)
         model.preprocessing = preprocessing
     else:
         model.replace_head(classes, rng=seed)
-        freeze_until = freeze_points(model)[0] if strategy == "finetune-upper" else None
-    train(model, recipe, x, y, seed, freeze_until, augmentation=augmentation(case))
+    train(model, recipe, x, y, seed, augmentation=augmentation(case))
     return {"test_accuracy": accuracy(model, x_test, y_test), "tests": len(y_test)}
 
 

@@ -7,9 +7,10 @@ have moved so far apart that the mean knows less of the pictures to learn from t
 anew, on all pictures to learn from, for as many epochs as were best in the folds. Where they are worse on what is held out than
 a linear classifier, the strategy ends with that: it has stopped before its first epoch.
 
-The classifier to begin with has the strongest regularisation of the path: one that knows the training pictures by heart hands
-down no gradients. Where pictures are many, its strength is infinite: a head of zeros, which learns faster than the layers
-below, and hands down nothing before it has learned something.
+The classifier to begin with is the linear probe, if the network is a small one. On the many codes of a large network, the probe
+knows the training pictures by heart, and would hand down no gradients: there the classifier has the strongest regularisation
+of the path. Where pictures are many, its strength is infinite: a head of zeros, which learns faster than the layers below, and
+hands down nothing before it has learned something.
 
 In the full mode, what comes last learns from the validation pictures too.
 """
@@ -34,13 +35,14 @@ from ..losses import SoftmaxCrossEntropy
 from ..models.model import Model
 from ..transfer.feature_bank import FeatureBank, build_feature_bank
 from ..transfer.finetune import Phase, choose_trained, fine_tune
+from ..transfer.learning_rates import is_small
 from ..transfer.surgery import below_classifier, scale_scores, set_head
 from ..transfer.weight_averages import MeanOfWeights, Weights, put_weights, weights_of
 from .held_out import HeldOut
 from .linear_classifiers import choose_classifier
 from .results import PROBE
 from .task import TrainedRun, TransferTask
-from .ways import Trial, Way, ways_of
+from .ways import Trial, Way, begins_with_zeros, parameters_of, ways_of
 
 
 @dataclass
@@ -139,7 +141,9 @@ class LayerTraining:
         started = time.perf_counter()
         held_out = np.concatenate([fold["val"] for fold in self.folds])
         self.learning = np.unique(held_out) if len(self.folds) == 1 else np.union1d(held_out, self.folds[0]["train"])
-        self.start, self.probe = (self._probe(held_out, path) for path in (REGULARISATION_PATH[-1:], REGULARISATION_PATH))
+        self.probe = self._probe(held_out, REGULARISATION_PATH)
+        small = is_small(parameters_of(task.model))
+        self.start = self.probe if small else self._probe(held_out, REGULARISATION_PATH[-1:])
         self.model = task.model.copy()
         if task.preset.test_time_views:
             self.model.preprocessing = replace(self.model.preprocessing, symmetry=task.augmentation.symmetry)
@@ -235,9 +239,9 @@ class LayerTraining:
     def _start(self, trial: Trial, number: int | None) -> Weights:
         """Where a trial begins in this fold: the pretrained weights, and a linear classifier as the head (None: of all).
 
-        Many pictures train a head of zeros; one that stays frozen, under which layers are to learn, must be none.
+        A head that stays frozen, under which layers are to learn, must not be zeros.
         """
-        from_zeros = not self.task.has_few_pictures and trial[0].train_until is None
+        from_zeros = begins_with_zeros(self.model, self.task.has_few_pictures) and trial[0].train_until is None
         choice = self.start.choice
         put_weights(self.model, self.pretrained)
         classifier = choice.final if number is None else choice.of_folds[number]

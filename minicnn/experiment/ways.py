@@ -10,7 +10,7 @@ import numpy as np
 
 from ..models.model import Model
 from ..transfer.finetune import Phase
-from ..transfer.learning_rates import rate_for_size
+from ..transfer.learning_rates import is_small, rate_for_size
 from ..transfer.strategies import STRATEGIES
 from ..transfer.surgery import UPPER_FROZEN, freeze_point, thirds
 from ..transfer.weight_averages import MeanOfWeights, Weights, greedy_soup, interpolated
@@ -22,6 +22,7 @@ Losses = Mapping[str, np.ndarray]
 HALFWAY = ", halfway"
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 LONGER = 2  # times: what is held out once, and not in four folds, has the time for it
+SMALL_LONGER = 6  # times: a small network has the time for it in any case, and needs it
 HEAD_FASTER = 4.0  # times: a head of zeros, where pictures are many, has more to learn than the layers below
 FEW_FASTER = 10.0  # times: gamma, beta and biases are few and far from 0, and learn faster than filters
 SOUP_RATES = (1 / 3, 1.0, 3.0)  # times the usual learning rate
@@ -97,6 +98,16 @@ class Way:
     choose: Callable[[Losses], str] = least
 
 
+def parameters_of(model: Model) -> int:
+    """How many numbers its parameters have."""
+    return sum(parameter.value.size for parameter in model.parameters().values())
+
+
+def begins_with_zeros(model: Model, are_few: bool) -> bool:
+    """Whether fine-tuning begins under a head of zeros: with many pictures, unless the network is small."""
+    return not are_few and not is_small(parameters_of(model))
+
+
 def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int | None, are_few: bool) -> dict[str, Way]:
     """By strategy what it does with this network; only for those that are asked for.
 
@@ -112,20 +123,22 @@ def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int
         Whether the pictures to learn from are few. Fine-tuning of the upper layers or more then goes back halfway to where it
         began (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 4), unless that is surely worse. Many
         pictures train the upper layers for twice as long. Batch norms keep their statistics, which did better in nearly all
-        tasks of `lessons/laboratory/fine_tuning.py`; but not where many pictures train nearly all layers.
+        tasks of `lessons/laboratory/fine_tuning.py`; but not where many pictures train nearly all layers. Small networks are
+        trained for six times as long, at higher rates, and do not go back: they do not learn pictures by heart so soon.
     """
-
-    parameters = sum(parameter.value.size for parameter in model.parameters().values())
+    parameters = parameters_of(model)
+    small, from_zeros = is_small(parameters), begins_with_zeros(model, are_few)
 
     def phase(strategy: str, stage: Stage, freeze_until: str | None, **others) -> Phase:
-        head_faster = 1.0 if are_few else HEAD_FASTER
+        head_faster = HEAD_FASTER if from_zeros else 1.0
         rate = head_faster * stage.learning_rate * rate_for_size(parameters)
-        options = {"freeze_until": freeze_until, "epochs": epochs or stage.epochs, "learning_rate": rate}
+        length = stage.epochs * (SMALL_LONGER if small else 1)
+        options = {"freeze_until": freeze_until, "epochs": epochs or length, "learning_rate": rate}
         options |= {"views": stage.views, "frozen_statistics": True, "pull": preset.pull} | others
         return Phase(STRATEGIES[strategy], **options, body_multiplier=1 / head_faster)
 
     def upper() -> Phase:
-        stage = preset.upper if are_few else preset.upper._replace(epochs=LONGER * preset.upper.epochs)
+        stage = preset.upper if are_few or small else preset.upper._replace(epochs=LONGER * preset.upper.epochs)
         return phase("finetune-upper", stage, freeze_point(model, UPPER_FROZEN))
 
     def more() -> Phase:
@@ -138,7 +151,7 @@ def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int
     def third(place: tuple[str | None, str]) -> Phase:
         return phase("surgical", preset.upper, place[0], train_until=place[1])
 
-    usual = (halfway, first_unless_surely_worse) if are_few else (itself, least)
+    usual = (halfway, first_unless_surely_worse) if are_few and not small else (itself, least)
     makers: dict[str, Callable[[], Way]] = {
         "finetune-upper": lambda: Way({"upper": (upper(),)}, *usual),
         "interpolate": lambda: Way({"upper": (upper(),)}, mixed_with_the_start),

@@ -17,13 +17,18 @@ DECAY = 1 / 2.6  # Howard & Ruder 2018, section 3.2
 SMALL, SMALL_FASTER = 1_000_000, 5.0  # parameters; times (lessons/laboratory/learning_rates.py)
 
 
+def is_small(parameters: int) -> bool:
+    """Whether a network with so many parameters is a small one, which learns at higher rates and hardly by heart."""
+    return parameters < SMALL
+
+
 def rate_for_size(parameters: int) -> float:
     """What to multiply learning rates with, as small networks can take higher ones.
 
     >>> rate_for_size(61_706), rate_for_size(3_400_000)
     (5.0, 1.0)
     """
-    return SMALL_FASTER if parameters < SMALL else 1.0
+    return SMALL_FASTER if is_small(parameters) else 1.0
 
 
 def set_learning_rates(model: Model, multipliers: Mapping[str, float]) -> None:

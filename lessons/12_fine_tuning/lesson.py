@@ -794,11 +794,12 @@ claim(
 # all of it in one call, and `minicnn transfer` on the command line.
 #
 # Do not expect wonders: where the codes are good and pictures few, the first phase leaves little to gain, and the second can
-# lose it again. So `minicnn transfer` fine-tunes few pictures in four folds, takes the mean of the four networks' weights (they
-# began at the same place; where they have come too far from each other, it trains one anew on all pictures), goes halfway back to
-# where they began, and stays with the linear classifier where fine-tuning is worse on what was held out. `--strategy all` tries what else the literature has:
-# a third of the layers alone, the batch norms or the biases alone, places between the probe and the fine-tuned network, means
-# of several of them. What each was worth on 29 tasks: `docs/laboratory/fine_tuning.md`.
+# lose it again. So `minicnn transfer` fine-tunes few pictures in four folds and takes the mean of the four networks' weights:
+# they began at the same place. Where they have come too far from each other for that, it trains one anew on all pictures. It
+# goes halfway back to where they began, and stays with the linear classifier where fine-tuning is worse on what was held out.
+# `--strategy all` tries what else the literature has: a third of the layers alone, the batch norms or the biases alone, places
+# between the probe and the fine-tuned network, means of several of them. What each was worth on 29 tasks:
+# `docs/laboratory/fine_tuning.md`.
 
 # %%
 section("8. EfficientNet-Lite0")

@@ -202,6 +202,8 @@ def measurements(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, s
     [
         ({"last": 0.95}, "svm"),
         ({"last": 0.8}, "svm"),  # 20 % mistakes, where the lowest layer leaves 45 %
+        ({"last": 0.8, "parameters": 999_999}, "finetune-upper"),  # a small network
+        ({"last": 0.8, "parameters": 1_000_000}, "svm"),
         ({"last": 0.75}, "finetune-upper"),
         ({"last": 0.8, "shift": 0.3}, "svm"),
         ({"last": 0.8, "shift": 0.3, "earlier": 0.9}, "svm-earlier"),

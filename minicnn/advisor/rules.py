@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..linear_model.permutation import SIGNIFICANT
+from ..transfer.learning_rates import is_small
 from .measurements import Measurements
 
 # The lecture's recommendation for each quadrant, (many, similar): keys of `minicnn.transfer.strategies.STRATEGIES`.
@@ -75,7 +76,7 @@ def choose(measurements: Measurements) -> Choice:
        (for similar pictures: surely worse): many pictures train one from scratch, few a linear classifier on earlier codes.
     2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
     3. Few pictures, no earlier codes are surely better than the last ones, and these leave at most half of the mistakes that
-       are made almost without a network: a linear classifier on the last codes.
+       are made almost without a network: a linear classifier on the last codes; of a small network, fine-tune the upper layers.
     4. Few and different, but the network is small enough to be retrained by them: fine-tune all layers.
     5. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
     6. Few otherwise: fine-tune the upper layers.
@@ -143,8 +144,11 @@ def choose(measurements: Measurements) -> Choice:
     if many:
         return decided("svm", "The last codes leave few mistakes for fine-tuning to remove; a linear classifier is enough.")
     if not earlier_is_better and mistakes <= HALVED * plain_mistakes:
-        why = "leave at most half of the mistakes that are made almost without a network"
-        return decided("svm", f"The last codes {why}: it knows more than few pictures can teach it.")
+        why = "The last codes leave at most half of the mistakes that are made almost without a network"
+        if is_small(measurements.parameters):
+            learns = "it is small, learns hardly anything by heart, and its upper layers get further than a linear classifier"
+            return decided("finetune-upper", f"{why}; {learns}.")
+        return decided("svm", f"{why}: it knows more than few pictures can teach it.")
     if not similar and retrainable:
         why = "The network is so small that even these pictures can retrain it, and it was made for others."
         return decided("finetune-all", why)

@@ -16,7 +16,8 @@ What is measured is in ``layers``, ``networks``, ``memory`` and ``startup`` (gro
 ``torch_twin``, the other engines in ``engines``. ``limits`` measures what the processor can do at most. ``summary`` has the
 targets, and ``processors`` shows kinds of processors side by side. ``python -m benchmarks.assembly`` looks at what loops are
 compiled to for each of them. ``python -m benchmarks.zoo`` makes the page ``docs/zoo.md``, and
-``python -m benchmarks.recipe`` times all that ``minicnn transfer --full`` does. ``python -m benchmarks.near_duplicates`` counts
+``python -m benchmarks.recipe`` times all that ``minicnn transfer --full`` does, ``python -m benchmarks.scaling`` networks by
+number of threads. ``python -m benchmarks.near_duplicates`` counts
 how many altered copies are noticed, and ``python -m benchmarks.cifar_speedrun`` trains on CIFAR-10 as fast as can be;
 ``python -m benchmarks.kills`` kills trainings and compares what the resumed ones end with.
 """

@@ -16,6 +16,7 @@ import pytest
 from minicnn import layers as ours
 from minicnn import models
 from minicnn.kernels.simd.vectors import VECTOR_WIDTH
+from minicnn.runtime.workers import get_threads
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -30,6 +31,7 @@ from benchmarks import (
     outliers,
     recipe,
     rows,
+    scaling,
     shapes,
     students,
     table,
@@ -353,6 +355,28 @@ def test_memory_is_compared_with_a_pytorch_for_the_cpu_only(monkeypatch, cuda):
     columns = memory_columns(Workload("SqueezeNet v1.1", 1), nn.ReLU(), (1, 3, 8, 8), how, SETTINGS)
     assert columns["ours_peak_mb"] == 3.0
     assert ("torch_peak_mb" in columns) == (cuda is None) == ("note" not in columns)
+
+
+def test_what_more_threads_would_bring_follows_from_what_two_bring():
+    row = scaling.row_of("net", {1: 16.0, 2: 10.0})
+    assert row["1 thread, ms"] == 16.0 and row["2 threads"] == "1.60x" and row["serial share %"] == 25.0
+    assert (row["4 threads"], row["8 threads"]) == ("about 2.3x", "about 2.9x")  # 1 / (1/4 + 3/16), 1 / (1/4 + 3/32)
+    assert scaling.row_of("net", {1: 16.0, 2: 8.0, 4: 4.0, 8: 2.0})["8 threads"] == "8.00x", "what was measured is not modelled"
+    assert list(scaling.row_of("net", {1: 16.0})) == ["network", "1 thread, ms"]
+    for share in (0.0, 0.1, 0.5):
+        assert scaling.serial_share(1 / (share + (1 - share) / 4), 4) == pytest.approx(share)
+
+
+def test_each_number_of_threads_is_timed_and_the_number_is_the_same_afterwards(monkeypatch, capsys):
+    seen, before = [], get_threads()
+    monkeypatch.setattr(scaling, "usable_cores", lambda: 2)
+    monkeypatch.setattr(scaling, "WORKLOADS", [Workload("SqueezeNet v1.1", 1)])
+    monkeypatch.setattr(scaling, "QUICK_SECONDS", 1e-4)
+    monkeypatch.setattr(scaling, "call_of", lambda workload: lambda: seen.append(get_threads()))
+    monkeypatch.setattr(scaling, "measure_limits", lambda threads, repetitions: LIMITS)
+    assert scaling.main(["--quick"]) == 0
+    assert set(seen) == {1, 2} and get_threads() == before
+    assert "SqueezeNet v1.1 inference, batch 1" in capsys.readouterr().out
 
 
 def test_the_size_of_an_installation_includes_what_it_needs():

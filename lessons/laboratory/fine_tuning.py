@@ -100,13 +100,15 @@ def report(experiment: Experiment, measured: list[Measured], workshop: Workshop)
         "Every cell is a network, a collection and a number of pictures to learn from. Each seed draws those pictures, the "
         "same for all strategies, which are those of `minicnn transfer`. With up to 666 pictures to learn from, fine-tuning "
         "begins under a strongly regularised linear probe (LP-FT), in four folds whose weights are averaged and moved halfway "
-        "back, unless that is surely worse on what is held out; with more, under a head of zeros. It ends with the linear "
-        "classifier where it is worse than that on what is held out. Everything that is chosen (regularisation, epochs, third, "
-        "mixture, soup) is chosen there; test pictures are used for the numbers below alone. The column "
-        f"*{TITLES[FORMER]}* is the default of before: upper layers and a random head together, batch norm trained, a single "
-        "validation part. EfficientNet-Lite0 sees pictures of 64 x 64 or 96 x 96 pixels here, far less than its 224 x 224, so "
-        "that all this fits into some hours; the small network is that of the four scenarios, trained on five classes of "
-        f"CIFAR-10, and sees the other five. Mean ± half of the 95 % interval over up to {few} seed{'s' * (few > 1)}."
+        "back, unless that is surely worse on what is held out; where the mean knows less of the pictures to learn from than "
+        "the four networks do, one is trained anew on all of them. With more pictures it begins under a head of zeros. The "
+        "small network begins under the linear probe itself, is trained six times as long, and does not go back. Fine-tuning "
+        "ends with the linear classifier where it is worse than that on what is held out. Everything that is chosen "
+        "(regularisation, epochs, third, mixture, soup) is chosen there; test pictures are used for the numbers below alone. "
+        f"The column *{TITLES[FORMER]}* is the default of before: upper layers and a random head together, batch norm trained, "
+        "a single validation part. EfficientNet-Lite0 sees pictures of 64 x 64 or 96 x 96 pixels here, far less than its 224 x "
+        "224, so that all this fits into some hours; the small network is that of the four scenarios, trained on five classes "
+        f"of CIFAR-10, and sees the other five. Mean ± half of the 95 % interval over up to {few} seed{'s' * (few > 1)}."
     )
     strategies = list(dict.fromkeys(strategy for one in measured for strategy in one.strategies))
     rows = []

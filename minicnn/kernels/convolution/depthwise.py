@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...runtime.memory import workspace
 from ...runtime.parallel import gathering, parallel_for, parallel_sum, threads_per_item
 from ..elementwise import NO_CLIP
 from ..geometry import ConvGeometry
@@ -87,18 +86,12 @@ def _prepare(
         of_y, y_steps = y.reshape(-1)[(a * OW + b) * pitch + first :], (OH * OW * pitch, th * OW * pitch, tw * pitch)
 
         def body(start: int, stop: int) -> None:
-            some, padded = pieces[start:stop], _padded(source, pieces, x)
-            loops.filter_pieces(some, x, source.window, padded, offsets, w, bias, clip, columns, x_steps, of_y, y_steps)
+            some, room = pieces[start:stop], source.room(1, int(pieces[:, 2].max()), x)
+            loops.filter_pieces(some, x, source.window, room, offsets, w, bias, clip, columns, x_steps, of_y, y_steps)
 
         parallel_for(len(pieces), body, deferrable=True)
 
     return run
-
-
-def _padded(source: Source, pieces: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """A workspace for the pixels that a piece reads, flat; empty where no copy of them is needed."""
-    size = source.rows_under(int(pieces[:, 2].max())) * source.columns * x.shape[3]
-    return workspace("padded", (size if source.is_padded else 0,), x.dtype)
 
 
 def _divide(N: int, rows: int, source: Source, C: int, most_pixels: int | None = None) -> np.ndarray:
@@ -122,8 +115,8 @@ def backward_weights(dy: np.ndarray, x: np.ndarray, geometry: ConvGeometry, dw: 
     shape = vectors_of(C), len(offsets), VECTOR_WIDTH
 
     def add(start: int, stop: int, total: np.ndarray) -> None:
-        some, padded = pieces[start:stop], _padded(source, pieces, x)
-        loops.add_gradients_of_pieces(some, x, source.window, padded, offsets, dy, x_steps, total)
+        some, room = pieces[start:stop], source.room(1, int(pieces[:, 2].max()), x)
+        loops.add_gradients_of_pieces(some, x, source.window, room, offsets, dy, x_steps, total)
 
     sums = parallel_sum(len(pieces), add, shape, x.dtype)
     by_tap = sums.swapaxes(0, 1).reshape(1, len(offsets), -1)  # as those of C filters of one channel

@@ -19,7 +19,7 @@ from ..simd.vectors import (
     store_part,
     vectors_of,
 )
-from .rows import pad_window
+from .rows import read_window
 
 PIXELS = 4  # neighbours whose sums are made together, in registers
 TAPS = 5  # of the filter whose sums are made together, for the gradient
@@ -84,23 +84,16 @@ def filter_channels(x, offsets, w, channels, bias, clip, size, x_steps, y, y_ste
 
 
 @loop
-def filter_pieces(pieces, x, window, padded, offsets, w, bias, clip, columns, x_steps, y, y_steps):
+def filter_pieces(pieces, x, window, room, offsets, w, bias, clip, columns, x_steps, y, y_steps):
     """`filter_channels` for pieces (sample, first row, rows of y), ``columns`` wide, of x (N, H, W, C).
 
-    ``window`` and the workspace ``padded`` as `rows.pad_window` takes them; ``y_steps`` lead from a sample of the flat y to the
-    next, from a row and from a pixel.
+    ``window`` and ``room`` as `rows.read_window` takes them; ``y_steps`` lead from a sample of the flat y to the next, from a
+    row and from a pixel.
     """
-    _, H, W, C = x.shape
-    is_padded, row_step = window[0], window[1]
     for i in range(len(pieces)):
-        n, row, size = pieces[i, 0], pieces[i, 1], (pieces[i, 2], columns)
-        of_y, steps = y[n * y_steps[0] + row * y_steps[1] :], (y_steps[1], y_steps[2])
-        if is_padded:
-            copy = pad_window(x, n, row, pieces[i, 2], window, padded)
-            filter_channels(copy, offsets, w, C, bias, clip, size, x_steps, of_y, steps)
-        else:
-            of_x = x.ravel()[(n * H + row * row_step) * W * C :]
-            filter_channels(of_x, offsets, w, C, bias, clip, size, x_steps, of_y, steps)
+        n, row, rows = pieces[i, 0], pieces[i, 1], pieces[i, 2]
+        of_x, of_y = read_window(x, n, 1, row, rows, window, room), y[n * y_steps[0] + row * y_steps[1] :]
+        filter_channels(of_x, offsets, w, x.shape[3], bias, clip, (rows, columns), x_steps, of_y, (y_steps[1], y_steps[2]))
 
 
 @loop
@@ -150,16 +143,10 @@ def add_gradients(x, offsets, dy, channels, size, x_steps, y_steps, sums):
 
 
 @loop
-def add_gradients_of_pieces(pieces, x, window, padded, offsets, dy, x_steps, sums):
+def add_gradients_of_pieces(pieces, x, window, room, offsets, dy, x_steps, sums):
     """`add_gradients` for pieces (sample, first row, rows) of dy (N, OH, OW, C), from x (N, H, W, C); see `filter_pieces`."""
-    (_, H, W, C), (_, OH, OW, _) = x.shape, dy.shape
-    is_padded, row_step = window[0], window[1]
+    _, OH, OW, C = dy.shape
     for i in range(len(pieces)):
-        n, row, size = pieces[i, 0], pieces[i, 1], (pieces[i, 2], OW)
-        of_dy, steps = dy.ravel()[(n * OH + row) * OW * C :], (OW * C, C)
-        if is_padded:
-            copy = pad_window(x, n, row, pieces[i, 2], window, padded)
-            add_gradients(copy, offsets, of_dy, C, size, x_steps, steps, sums)
-        else:
-            of_x = x.ravel()[(n * H + row * row_step) * W * C :]
-            add_gradients(of_x, offsets, of_dy, C, size, x_steps, steps, sums)
+        n, row, rows = pieces[i, 0], pieces[i, 1], pieces[i, 2]
+        of_x, of_dy = read_window(x, n, 1, row, rows, window, room), dy.ravel()[(n * OH + row) * OW * C :]
+        add_gradients(of_x, offsets, of_dy, C, (rows, OW), x_steps, (OW * C, C), sums)

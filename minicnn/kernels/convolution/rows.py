@@ -52,14 +52,14 @@ class Source(NamedTuple):
         """The pixel, counted from the first of `read`, at each of the (row, column) offsets of taps."""
         return (offsets[:, 0] - self.row) * self.columns + offsets[:, 1] - self.column
 
+    def room(self, samples: int, rows: int, x: np.ndarray) -> np.ndarray:
+        """A workspace for what so many rows of outputs read of some samples, flat; empty where no copy of it is needed."""
+        size = samples * self.rows_under(rows) * self.columns * x.shape[3]
+        return workspace("padded", (size if self.is_padded else 0,), x.dtype)
+
     def read(self, x: np.ndarray, n: int, samples: int, row: int, rows: int) -> np.ndarray:
-        """The pixels of x (N, H, W, C), flat, that ``rows`` rows of outputs read, from ``row`` on; a copy is a workspace."""
-        _, H, W, C = x.shape
-        if not self.is_padded:
-            return x.reshape(-1)[(n * H + row * self.row_step) * W * C :]
-        padded = workspace("padded", (samples, self.rows_under(rows), self.columns, C), x.dtype)
-        pad_rows(x[n : n + samples], row * self.row_step + self.row, self.column, padded)
-        return padded.reshape(-1)
+        """`read_window`, in a workspace."""
+        return read_window(x, n, samples, row, rows, self.window, self.room(samples, rows, x))
 
 
 @lru_cache(maxsize=1024)
@@ -94,13 +94,15 @@ def pad_rows(x, first_row, first_column, padded):
 
 
 @loop
-def pad_window(x, n, row, rows, window, padded):
-    """The pixels of sample n of x (N, H, W, C), flat, that ``rows`` rows of outputs read, from ``row`` on, with zeros around.
+def read_window(x, n, samples, row, rows, window, room):
+    """The pixels of x (N, H, W, C), flat, that ``rows`` rows of outputs read of some samples, from ``row`` and sample ``n`` on.
 
-    ``window`` is `Source.window`; the copy lies in the workspace ``padded``.
+    ``window`` is `Source.window`. Where zeros are needed around them, they are copied to ``room``.
     """
-    _, row_step, reach, first_row, first_column, columns = window
-    C, height = x.shape[3], (rows - 1) * row_step + reach
-    copy = padded[: height * columns * C]
-    pad_rows(x[n : n + 1], row * row_step + first_row, first_column, copy.reshape((1, height, columns, C)))
+    is_padded, row_step, reach, first_row, first_column, columns = window
+    (_, H, W, C), height = x.shape, (rows - 1) * row_step + reach
+    if not is_padded:
+        return x.ravel()[(n * H + row * row_step) * W * C :]
+    copy = room[: samples * height * columns * C]
+    pad_rows(x[n : n + samples], row * row_step + first_row, first_column, copy.reshape((samples, height, columns, C)))
     return copy

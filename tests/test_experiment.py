@@ -676,6 +676,7 @@ def test_phases_without_a_feature_bank_are_trained_without_one(folder, model_fil
     stage = Stage(epochs=1, views=0, learning_rate=2e-3)
     monkeypatch.setitem(PRESETS, "quick", replace(PRESETS["quick"], upper=stage, more=stage))
     settings = Settings(str(folder), str(model_file), ("finetune-more",), mode="quick", out=tmp_path / "report", progress=False)
+    settings.epochs = 1
     (strategy,) = Experiment(settings, log=lambda line: None).run()["strategies"]
     assert [len(phase["history"]) for phase in strategy["runs"][0]["phases"]] == [1, 1]
 

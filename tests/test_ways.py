@@ -18,6 +18,7 @@ from minicnn.experiment.ways import (
     mixed_with_the_start,
     ways_of,
 )
+from minicnn.transfer import learning_rates
 from minicnn.transfer.finetune import choose_trained
 from minicnn.transfer.strategies import FINE_TUNING, LINEAR, STRATEGIES, TRANSFERABLE
 from minicnn.transfer.surgery import freeze_points, thirds
@@ -28,6 +29,12 @@ ENDS = {
     "b": {"w": np.array([8.0, 0.0]), "frozen": np.array([1.0])},
     "c": {"w": np.array([0.0, 3.0]), "frozen": np.array([1.0])},
 }
+
+
+@pytest.fixture(autouse=True)
+def large(monkeypatch):
+    """The network of these tests counts as a large one."""
+    monkeypatch.setattr(learning_rates, "SMALL", 0)
 
 
 def ways(*strategies, mode="default", epochs=None, are_few=True):
@@ -187,9 +194,14 @@ def test_an_unknown_strategy_is_refused_with_those_there_are(strategies):
         Settings(strategies=strategies)
 
 
-def test_small_networks_learn_five_times_faster(monkeypatch):
-    small = ways("finetune-more")["finetune-more"].trials["more"]
-    monkeypatch.setattr("minicnn.transfer.learning_rates.SMALL", 0)
-    large = ways("finetune-more")["finetune-more"].trials["more"]
+@pytest.mark.parametrize("are_few", [True, False])
+def test_small_networks_learn_five_times_faster_six_times_as_long_and_do_not_go_back(monkeypatch, are_few):
+    large = ways()["finetune-more"].trials["more"]
+    monkeypatch.setattr(learning_rates, "SMALL", 1_000_000)
+    made = ways(are_few=are_few)
+    small = made["finetune-more"].trials["more"]
     for a, b in zip(small, large, strict=True):
         assert a.learning_rate == pytest.approx(5 * b.learning_rate) and a.body_multiplier == b.body_multiplier
+        assert a.epochs == 6 * b.epochs
+    assert (made["finetune-upper"].make, made["finetune-upper"].choose) == (itself, least)
+    assert ways(are_few=are_few, epochs=7)["finetune-upper"].trials["upper"][0].epochs == 7

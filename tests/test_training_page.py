@@ -55,6 +55,13 @@ def test_each_recipe_of_the_ladder_has_a_line_of_its_own_from_few_epochs_to_many
     assert [line.get_xdata().tolist() for line in axes.lines] == [[2.0, 6.0]] * 2
 
 
+@pytest.mark.parametrize("part", make.LONG)
+def test_what_took_hours_stands_on_the_page_as_it_is_kept(part, tmp_path):
+    place = make.Place(tmp_path, DOCS / "training" / "results", kept=True)
+    assert make.PARTS[part](place) in PAGE, f"python docs/training/make.py --only {part} --kept writes the page anew"
+    assert len(list(tmp_path.glob("*.png"))) == 1
+
+
 def test_figures_that_the_page_shows_are_there():
     shown = [part.split(")")[0] for part in PAGE.split("](figures/")[1:]]
     assert len(shown) >= 7 and all((DOCS / "figures" / name).is_file() for name in shown)

@@ -4,6 +4,7 @@
 
     python docs/training/make.py                      # what takes seconds: optimisers, schedules, first weights, babysitting
     python docs/training/make.py --only ablation      # a part by its name; the long ones only so
+    python docs/training/make.py --only ablation --kept  # drawn and written anew from the numbers that are kept
     python docs/training/make.py --quick --out FOLDER # everything, tiny: shows that it works, and leaves the page as it is
 
 What is between two comments of the page, ``<!-- NAME -->`` and ``<!-- end of NAME -->``, comes from here; the rest of it is
@@ -58,11 +59,12 @@ SEEDS = range(3)
 
 @dataclass
 class Place:
-    """Where figures and numbers go, and whether it is only a trial."""
+    """Where figures and numbers go, whether it is only a trial, and whether numbers that are kept are used."""
 
     figures: Path
     results: Path
     quick: bool = False
+    kept: bool = False
 
     def save(self, figure, name: str) -> None:
         self.figures.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,9 @@ class Place:
         print(path)
 
     def measured(self, name: str, run: Callable[[], dict]) -> dict:
-        """Run, and keep the numbers with the machine and the date."""
+        """Run, and keep the numbers with the machine and the date; or read those that are kept."""
+        if self.kept:
+            return self.read(name)
         results = run() | {
             "machine": f"{cpu_name()}, {counted(get_threads(), 'thread')}",
             "date": datetime.date.today().isoformat(),
@@ -79,6 +83,9 @@ class Place:
         self.results.mkdir(parents=True, exist_ok=True)
         write_bytes(self.results / f"{name}.json", json.dumps(results, indent=1).encode() + b"\n")
         return results
+
+    def read(self, name: str) -> dict:
+        return json.loads((self.results / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def optimisers(place: Place) -> str:
@@ -177,11 +184,11 @@ def ensembles(place: Place) -> str:
 
 def speed_run(place: Place) -> str:
     """The CIFAR-10 speed run, one ingredient after the other, and with Muon: some two hours of one core."""
-    place.results.mkdir(parents=True, exist_ok=True)
-    file = place.results / "ladder.json"
-    lengths = ["--quick"] if place.quick else ["--epochs", *map(str, ladder.EPOCHS)]
-    cifar_speedrun.main(["--ladder", "--muon", *lengths, "--json", str(file)])
-    results = json.loads(file.read_text(encoding="utf-8"))
+    if not place.kept:
+        place.results.mkdir(parents=True, exist_ok=True)
+        lengths = ["--quick"] if place.quick else ["--epochs", *map(str, ladder.EPOCHS)]
+        cifar_speedrun.main(["--ladder", "--muon", *lengths, "--json", str(place.results / "ladder.json")])
+    results = place.read("ladder")
     place.save(ladder.figure(results), "ladder")
     return f"{ladder.table(results)}\n\n({summary_of(results['machine'])}, {results['machine']['date'][:10]})"
 
@@ -203,11 +210,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="docs/training/make.py", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=list(PARTS), action="append", help="this part; may be repeated")
     parser.add_argument("--quick", action="store_true", help="everything, tiny; needs --out")
+    parser.add_argument("--kept", action="store_true", help="no long training: draw and write what docs/training/results has")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where figures and numbers go in place of docs/")
     options = parser.parse_args(arguments)
     if options.quick and not options.out:
         parser.error("--quick is a trial whose numbers mean nothing: say with --out where they may go")
-    place = Place(options.out or FIGURES, (options.out or HERE) / "results", options.quick)
+    if options.kept and (options.quick or options.out):
+        parser.error("--kept draws the numbers of docs/training/results into the page; it goes with neither --quick nor --out")
+    place = Place(options.out or FIGURES, (options.out or HERE) / "results", options.quick, options.kept)
     names = options.only or [name for name in PARTS if options.quick or name not in LONG]
     for name in names:
         text: Any = PARTS[name](place)

@@ -2,7 +2,8 @@
 
 ::
 
-    python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N ...] [--torch] [--ladder] [--muon] [--only NAME] [--json FILE]
+    python -m benchmarks.cifar_speedrun [--seeds N] [--epochs N ...] [--torch] [--ladder] [--muon] [--only NAME]
+                                        [--threads N] [--json FILE]
     python -m benchmarks.cifar_speedrun --in-turns 5   # how long a step takes on either side, in minutes instead of hours
     python -m benchmarks.cifar_speedrun --quick        # 2,000 pictures, one epoch: shows that all of it works
 

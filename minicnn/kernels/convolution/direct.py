@@ -252,7 +252,8 @@ def _divide(phase: Phase, N: int, row_size: int, count_of_panels: int, threads: 
     samples = 1 if rows < OH else max(min(PIXELS_PER_PIECE // (OH * OW), rows // OH, -(-N // threads)), 1)
     cuts = -(-OH // rows)
     if samples > 1:  # as many for each thread
-        samples = -(-N // (threads * -(-N // (threads * samples))))
+        rounds = -(-N // (threads * samples))
+        samples = -(-N // (threads * rounds))
     count, shares = -(-N // samples) * cuts, 1
     if count % threads and count < 4 * threads:  # one thread would have a good part more to do than the others
         if OH * OW * N < PIXELS_PER_PIECE and count_of_panels >= threads:

@@ -166,18 +166,25 @@ def searching(place: Place) -> str:
 
 def regularisers(place: Place) -> str:
     """What each regulariser is worth, on 10,000 pictures of CIFAR-10: 18 trainings and a search, about an hour."""
-    x, y, x_test, y_test = load_cifar10()
-    x, x_test = (np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)) for pictures in (x, x_test))
-    few = slice(0, None, 50 if place.quick else 1)
-    results = place.measured("ablation", lambda: ablation.run(x, y, x_test[few], y_test[few], SEEDS, place.quick))
+
+    def run() -> dict:
+        x, y, x_test, y_test = load_cifar10()
+        x, x_test = (np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)) for pictures in (x, x_test))
+        few = slice(0, None, 50 if place.quick else 1)
+        return ablation.run(x, y, x_test[few], y_test[few], SEEDS, place.quick)
+
+    results = place.measured("ablation", run)
     place.save(ablation.figure(results), "ablation")
     return f"{ablation.table(results)}\n\n({results['machine']}, {results['date']})"
 
 
 def ensembles(place: Place) -> str:
     """Snapshots of one training against one network and against several, on 10,000 pictures of Fashion-MNIST."""
-    data = load_fashion_mnist()
-    results = place.measured("snapshots", lambda: snapshots.run(*data, SEEDS[:1] if place.quick else range(5), place.quick))
+
+    def run() -> dict:
+        return snapshots.run(*load_fashion_mnist(), SEEDS[:1] if place.quick else range(5), place.quick)
+
+    results = place.measured("snapshots", run)
     place.save(snapshots.figure(results), "snapshots")
     return f"{snapshots.table(results)}\n\n({results['machine']}, {results['date']})"
 

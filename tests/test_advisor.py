@@ -19,7 +19,6 @@ from minicnn.advisor.measurements import (
 )
 from minicnn.advisor.report import as_dict
 from minicnn.advisor.rules import ENOUGH, MANY, RETRAINABLE, choose
-from minicnn.advisor.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
 from minicnn.cli import main
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
@@ -36,6 +35,7 @@ from minicnn.layers import (
 from minicnn.linear_model.cross_validation import CrossValidation, cross_validate
 from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
 from minicnn.transfer.features import extract_features
+from minicnn.transfer.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
 from minicnn.transfer.strategies import STRATEGIES
 
 SIZE = 16

@@ -14,6 +14,7 @@ from minicnn.cli import main
 from minicnn.data.augmentation import Augmentation
 from minicnn.data.picture_set import FileSource, PictureSet
 from minicnn.experiment import fine_tuning
+from minicnn.experiment import task as task_module
 from minicnn.experiment.fine_tuning import LayerTraining, train_layers
 from minicnn.experiment.held_out import HeldOut
 from minicnn.experiment.linear_classifiers import choose_classifier
@@ -180,18 +181,51 @@ def test_the_loss_of_what_is_held_out_worked_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("counts", "options", "expected"),
+    ("counts", "shift", "options", "expected"),
     [
-        ((40, 40), {}, ("svm", "softmax", "finetune-upper")),
-        ((40, 40), {"mode": "full"}, ("svm", "softmax", "finetune-upper")),
-        ((450, 450), {}, ("svm", "softmax", "finetune-upper")),
-        ((450, 450), {"mode": "full"}, ("svm", "softmax", "finetune-upper", "finetune-more")),
-        ((40, 40), {"strategies": ("soup", "svm")}, ("svm", "soup")),
-        ((450, 450), {"strategies": TRANSFERABLE[::-1]}, TRANSFERABLE),
+        ((40, 40), 0.01, {}, ("svm", "softmax", "finetune-upper")),
+        ((40, 40), None, {}, ("svm", "softmax", "finetune-upper")),
+        ((40, 40), 0.2, {}, ("svm", "softmax", "norms")),
+        ((40, 40), 0.2, {"mode": "quick"}, ("svm", "softmax", "finetune-upper")),
+        ((40, 40), 0.01, {"mode": "full"}, ("svm", "softmax", "finetune-upper")),
+        ((40, 40), 0.2, {"mode": "full"}, ("svm", "softmax", "norms")),
+        ((450, 450), 0.2, {}, ("svm", "softmax", "finetune-upper")),
+        ((450, 450), 0.2, {"mode": "full"}, ("svm", "softmax", "finetune-upper", "finetune-more")),
+        ((40, 40), 0.2, {"strategies": ("soup", "svm")}, ("svm", "soup")),
+        ((450, 450), 0.2, {"strategies": TRANSFERABLE[::-1]}, TRANSFERABLE),
     ],
 )
-def test_strategies_suit_the_number_of_pictures_and_come_from_cheap_to_expensive(counts, options, expected):
-    assert task_of(*counts, **options).strategies == expected
+def test_strategies_suit_the_pictures_and_come_from_cheap_to_expensive(counts, shift, options, expected):
+    task = replace(task_of(*counts, **options), model=small_model())
+    task.shift = shift
+    assert task.strategies == expected
+
+
+def test_of_a_small_network_the_upper_layers_are_fine_tuned_whatever_the_pictures(monkeypatch):
+    monkeypatch.setattr(learning_rates, "SMALL", 1_000_000)
+    task = replace(task_of(40, 40), model=small_model())
+    task.shift = 0.2
+    assert task.strategies == ("svm", "softmax", "finetune-upper")
+
+
+def test_how_unlike_the_pretraining_pictures_are_is_seen_on_those_to_learn_from(place, tmp_path, monkeypatch):
+    """And said, where it decides what is trained and nothing was asked for."""
+    seen = []
+
+    def watched(model, pictures):
+        seen.append(pictures)
+        return 0.2
+
+    monkeypatch.setattr(task_module, "norm_shift", watched)
+    task = prepared(place, tmp_path / "default", mode="default")
+    assert task.strategies == ("svm", "softmax", "norms") and len(seen) == 1, "measured once"
+    learning = task.fitted_for(task.model)[np.setdiff1d(np.arange(len(task.pictures)), task.split(0)["test"])]
+    assert len(seen[0]) == 32 and all((one == learning).all(axis=(1, 2, 3)).any() for one in seen[0])
+    assert "unlike those of the pretraining (channels' statistics shifted by 0.200 nats" in " ".join(
+        task.pictures.findings.notes
+    )
+    asked = prepared(place, tmp_path / "asked", "svm", mode="default")
+    assert not any("pretraining" in note for note in asked.pictures.findings.notes)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +244,7 @@ def test_all_strategies_are_carried_out_in_their_order(all_strategies):
         "interpolate": ["0.25", "0.5", "0.75", "1"],
         "finetune-more": ["more" + HALFWAY, "more"],
         "biases": ["biases"],
-        "norms": ["norms"],
+        "norms": ["norms", "norms" + HALFWAY],
         "surgical": ["lower", "middle", "upper"],
     }
     for strategy in results["strategies"]:

@@ -16,6 +16,7 @@ from minicnn.experiment.ways import (
     itself,
     least,
     mixed_with_the_start,
+    or_halfway,
     ways_of,
 )
 from minicnn.transfer import learning_rates
@@ -52,6 +53,8 @@ def test_networks_are_made_of_the_start_and_the_ends():
     assert itself(START, ENDS) is ENDS
     moved = {"a": [2, 4], "b": [4, 4], "c": [0, 5.5]}
     assert numbers(halfway(START, ENDS)) == {name + HALFWAY: w for name, w in moved.items()} | numbers(ENDS)
+    assert list(or_halfway(START, ENDS)) == [*ENDS, *(name + HALFWAY for name in ENDS)], "the ends come first"
+    assert numbers(or_halfway(START, ENDS)) == numbers(halfway(START, ENDS))
     mixed = mixed_with_the_start(START, {"upper": ENDS["a"]})
     assert numbers(mixed) == {"0.25": [1, 6], "0.5": [2, 4], "0.75": [3, 2], "1": [4, 0]}
     assert all(weights["frozen"] == 1 for weights in mixed.values())
@@ -162,7 +165,9 @@ def test_few_pictures_go_half_of_the_way_and_only_many_move_statistics_where_the
     usual = (halfway, first_unless_surely_worse) if are_few else (itself, least)
     for strategy in ("finetune-upper", "finetune-more"):
         assert (made[strategy].make, made[strategy].choose) == usual
-    assert made["surgical"].make is made["norms"].make is made["biases"].make is itself
+    assert made["surgical"].make is made["biases"].make is itself
+    norms = (or_halfway, first_unless_surely_worse) if are_few else (itself, least)
+    assert (made["norms"].make, made["norms"].choose) == norms
 
 
 @pytest.mark.parametrize("mode", PRESETS)

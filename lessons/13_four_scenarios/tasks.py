@@ -490,10 +490,10 @@ def advise_on(functions: dict[str, Any], network: Model, name: str, learn: Pictu
     """What the student's functions and the advisor say of pictures to learn from; then the same of the test pictures."""
     from minicnn.advisor.measurements import codes_and_probabilities, layers_to_try, measure_fitted
     from minicnn.advisor.rules import choose
-    from minicnn.advisor.similarity import SIMILAR_SHIFT
     from minicnn.data.splits import stratified_folds
     from minicnn.linear_model import LinearSVM
     from minicnn.transfer import STRATEGIES, h_score, leep
+    from minicnn.transfer.similarity import SIMILAR_SHIFT
 
     (x, y), (x_test, y_test) = learn, test
     layers = layers_to_try(network)

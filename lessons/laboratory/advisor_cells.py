@@ -23,7 +23,7 @@ from strategies import Part, Target, linear_by_depth
 from transfer_tasks import transfer_task
 
 from minicnn import load, models
-from minicnn.advisor import measurements, similarity
+from minicnn.advisor import measurements
 from minicnn.advisor.measurements import (
     CodeMeasurements,
     Measurements,
@@ -41,7 +41,7 @@ from minicnn.linear_model import cross_validation, nearest_neighbours, permutati
 from minicnn.linear_model.cross_validation import CrossValidation
 from minicnn.models.model import Model
 from minicnn.pretrained import load_model
-from minicnn.transfer import transferability
+from minicnn.transfer import similarity, transferability
 
 MOST = 1000  # pictures that the advisor measures, as in ``minicnn advise``
 ANTS = "ants-bees.zip"

@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 from strategies import COMPARED
 
 from minicnn.advisor.rules import LECTURE
-from minicnn.advisor.similarity import SIMILAR_SHIFT
 from minicnn.course.workbench import BLUE, GREY, INK, ORANGE
+from minicnn.transfer.similarity import SIMILAR_SHIFT
 
 TARGET = 0.85  # share of good advice that is asked for
 SAME_LAYER = {"pool": "conv5"}  # of the small network: the advisor names the pool, the scenarios the convolution below it

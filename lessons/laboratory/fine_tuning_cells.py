@@ -33,12 +33,14 @@ from minicnn.transfer.strategies import LINEAR, STRATEGIES
 from minicnn.transfer.surgery import UPPER_FROZEN, freeze_point
 
 FORMER = "former"  # fine-tuning of the upper layers as it was before: together with a random head
-TITLES = STRATEGIES | {FORMER: "the upper layers with a random head"}
+DEFAULT = "default"  # whichever of the strategies `minicnn transfer` takes where none is asked for
+TITLES = STRATEGIES | {FORMER: "the upper layers with a random head", DEFAULT: "the default"}
 LITE = "efficientnet_lite0"
 DIGITS = "scikit-learn's digits"
 ANTS = "ants-bees.zip"
 FEW_LINES = ("svm", "softmax", "finetune-upper", "interpolate")
 ALL_LINES = (*FEW_LINES, "biases", "norms", "surgical", "soup")
+EVERY_SEED = ("svm", "softmax", "finetune-upper", "norms")  # the others, which take longest, for the first seed alone
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class GridCell:
     change : str
         "none", "blurred", "inverted" or "noisy": what was done to all of them.
     strategies : several str
+        Of the first seed; of the others, those of them that the default may be.
     seeds : int
         At most.
     tests : int
@@ -79,6 +82,12 @@ class GridCell:
     def title(self) -> str:
         changed = "" if self.change == "none" else f", {self.change}"
         return f"{self.network}: {self.data.removesuffix('.zip')}{changed}, {self.per_class} a class"
+
+    def of_seed(self, number: int) -> GridCell:
+        """What the seed of this place is to carry out."""
+        strategies = self.strategies if number == 0 else tuple(s for s in self.strategies if s in EVERY_SEED)
+        # how many seeds there are to be is no part of what one of them gives
+        return replace(self, strategies=strategies, seeds=1)
 
 
 def lite(data: str, per_class: int, kind: str, side: int = 64, **others) -> GridCell:
@@ -233,6 +242,8 @@ def _measured(task: TransferTask, seed: int) -> dict:
         networks[strategy] = {"losses": run.record["losses"], "tests": {}}
         for name in outcome.networks:
             networks[strategy]["tests"][name] = right(training.with_weights(training.weights_to_take(strategy, name)))
+    usual = task.usual_fine_tuning
+    tests[DEFAULT], seconds[DEFAULT], chosen[DEFAULT] = tests[usual], seconds[usual], usual
     return {"tests": tests, "seconds": seconds, "chosen": chosen, "networks": networks, "test_pictures": len(test)}
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..transfer.formatting import quantity
+from ..transfer.similarity import SIMILAR_CONFIDENCE, SIMILAR_SHIFT, Similarity
 from ..transfer.strategies import STRATEGIES
 from ..viz.style import (
     FAINT,
@@ -23,7 +24,6 @@ from ..viz.style import (
 from .advice import Advice
 from .networks import Comparison
 from .rules import LECTURE, MANY
-from .similarity import SIMILAR_CONFIDENCE, SIMILAR_SHIFT, Similarity
 
 
 @styled

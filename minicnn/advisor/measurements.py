@@ -25,9 +25,9 @@ from ..models.activations import activations
 from ..models.model import Model
 from ..transfer.features import pool_features
 from ..transfer.metrics import are_uneven
+from ..transfer.similarity import Similarity, measure_similarity
 from ..transfer.surgery import below_classifier
 from ..transfer.transferability import h_score, leep, logme
-from .similarity import Similarity, measure_similarity
 
 MAX_LAYERS = 6  # whose codes are measured, from the lowest to the last
 MAX_GRID = 4  # parts of the picture along each side, for codes that keep where in the picture something is

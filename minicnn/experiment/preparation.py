@@ -23,6 +23,7 @@ from ..transfer.metrics import are_uneven
 from ..transfer.mirrored import compare_mirrored
 from ..transfer.near_duplicates import find_near_duplicates
 from ..transfer.setup import set_up
+from ..transfer.similarity import SIMILAR_SHIFT
 from ..transfer.surgery import default_layer, with_new_head
 from .notes import collection_notes, positive_class
 from .presets import PRESETS, Settings
@@ -80,6 +81,7 @@ def prepare(settings: Settings, log: Callable[[str], None]) -> TransferTask:
         positive=positive,
     )
     _ask_whether_anything_can_be_learned(task, log)
+    _say_why_norms_are_trained(task, log)
     # each solar cell was photographed once, and mirrored it is as functional as before
     if settings.data is not None or settings.group_duplicates:
         _look_for_duplicates(task, fitted, log)
@@ -131,6 +133,14 @@ def _ask_whether_anything_can_be_learned(task: TransferTask, log: Callable[[str]
         f"{len(learning)} pictures to learn from: {found}: labels drawn at random are told apart as well with a probability of"
     )
     _add_note(task, f"{share} {p:.2g} (permutation test, one linear classifier, cross-validated)", log)
+
+
+def _say_why_norms_are_trained(task: TransferTask, log: Callable[[str], None]) -> None:
+    """Where that is not what was asked for, but what suits the pictures."""
+    if task.settings.strategies is None and "norms" in task.strategies:
+        far = f"channels' statistics shifted by {task.shift:.3f} nats in the median, where up to {SIMILAR_SHIFT} is similar"
+        found = f"few pictures, and unlike those of the pretraining ({far}): the batch norms of all layers are fine-tuned"
+        _add_note(task, f"{found} (--strategy finetune-upper: the upper layers, in a third of the time)", log)
 
 
 def _look_for_duplicates(task: TransferTask, fitted: np.ndarray, log: Callable[[str], None]) -> None:

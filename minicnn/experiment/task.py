@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +14,14 @@ from ..data.picture_set import PictureSet
 from ..data.splits import VAL_FRACTION, folds_of, split_pictures
 from ..errors import DataError
 from ..models.model import Model
+from ..transfer.learning_rates import is_small
 from ..transfer.near_duplicates import NearDuplicates, grouped
+from ..transfer.similarity import PICTURES, SIMILAR_SHIFT, norm_shift
 from ..transfer.strategies import LINEAR, TRANSFERABLE
 from . import unfinished
 from .held_out import HeldOut
 from .presets import PRESETS, Preset, Settings
+from .ways import parameters_of
 
 FEW_VALIDATION = 100  # pictures: with fewer to choose by, folds take the place of the validation part
 FOLDS = 4
@@ -97,17 +101,35 @@ class TransferTask:
         parts = self.split(self.settings.first_seed)
         return VAL_FRACTION * (len(parts["train"]) + len(parts["val"])) < FEW_VALIDATION
 
+    @cached_property
+    def shift(self) -> float | None:
+        """How far the pictures to learn from are from those of the pretraining, in nats (`norm_shift`); None: unknown."""
+        parts = self.split(self.settings.first_seed)
+        rows = np.random.default_rng(0).permutation(np.sort(np.r_[parts["train"], parts["val"]]))[:PICTURES]
+        return norm_shift(self.model, self.fitted_for(self.model)[rows])
+
+    @property
+    def usual_fine_tuning(self) -> str:
+        """The kind of fine-tuning that suits network and pictures, as far as can be said beforehand.
+
+        Of a large network that was made for other pictures, a few of these teach the upper layers too little, as what the lower
+        ones hand up is wrong already: there it is the batch norms, of all layers. That takes three times as long.
+        """
+        is_far = self.has_few_pictures and not is_small(parameters_of(self.model)) and (self.shift or 0.0) > SIMILAR_SHIFT
+        return "norms" if is_far else "finetune-upper"
+
     @property
     def strategies(self) -> tuple[str, ...]:
         """What is asked for; or, as the advisor would choose, linear classifiers and one kind of fine-tuning or two.
 
-        More layers than the upper ones are worth their time in the full mode alone, where there are pictures enough to teach
-        them something.
+        The quick mode fine-tunes the upper layers in any case. More layers are worth their time in the full mode alone, where
+        there are pictures enough to teach them something.
         """
         if self.settings.strategies is not None:
             return tuple(strategy for strategy in TRANSFERABLE if strategy in self.settings.strategies)
         deep = self.settings.mode == "full" and not self.has_few_pictures
-        return (*LINEAR, "finetune-upper", *["finetune-more"] * deep)
+        usual = "finetune-upper" if self.settings.mode == "quick" else self.usual_fine_tuning
+        return (*LINEAR, usual, *["finetune-more"] * deep)
 
     def folds(self, seed: int, of_codes: bool = False) -> list[dict[str, np.ndarray]]:
         """How pictures are held out to choose by: {"train": ..., "val": ...}, once or several times.

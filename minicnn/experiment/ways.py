@@ -38,6 +38,11 @@ def halfway(start: Weights, ends: Mapping[str, Weights]) -> Mapping[str, Weights
     return {name + HALFWAY: interpolated(start, end, 0.5) for name, end in ends.items()} | dict(ends)
 
 
+def or_halfway(start: Weights, ends: Mapping[str, Weights]) -> Mapping[str, Weights]:
+    """Each network as it ended, and halfway between there and where it began."""
+    return dict(ends) | halfway(start, ends)
+
+
 def mixed_with_the_start(start: Weights, ends: Mapping[str, Weights]) -> Mapping[str, Weights]:
     """The network on several places of the line from where it began to where it ended."""
     (end,) = ends.values()
@@ -121,8 +126,9 @@ def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int
         Of each phase; None: as the preset says.
     are_few : bool
         Whether the pictures to learn from are few. Fine-tuning of the upper layers or more then goes back halfway to where it
-        began (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 4), unless that is surely worse. Many
-        pictures train the upper layers for twice as long. Batch norms keep their statistics, which did better in nearly all
+        began (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 4), unless that is surely worse; that of
+        the batch norms ends where it ended, unless halfway is surely better. Many pictures train the upper layers for twice as
+        long. Batch norms keep their statistics, which did better in nearly all
         tasks of `lessons/laboratory/fine_tuning.py`; but not where many pictures train nearly all layers. Small networks are
         trained for six times as long, at higher rates, and do not go back: they do not learn pictures by heart so soon.
     """
@@ -151,13 +157,15 @@ def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int
     def third(place: tuple[str | None, str]) -> Phase:
         return phase("surgical", preset.upper, place[0], train_until=place[1])
 
-    usual = (halfway, first_unless_surely_worse) if are_few and not small else (itself, least)
+    go_back = are_few and not small
+    usual = (halfway, first_unless_surely_worse) if go_back else (itself, least)
+    less_far = (or_halfway, first_unless_surely_worse) if go_back else (itself, least)  # moves numbers that are few
     makers: dict[str, Callable[[], Way]] = {
         "finetune-upper": lambda: Way({"upper": (upper(),)}, *usual),
         "interpolate": lambda: Way({"upper": (upper(),)}, mixed_with_the_start),
         "finetune-more": lambda: Way({"more": (upper(), more())}, *usual),
         "biases": lambda: Way({"biases": (few("biases"),)}),
-        "norms": lambda: Way({"norms": (few("norms"),)}),
+        "norms": lambda: Way({"norms": (few("norms"),)}, *less_far),
         "surgical": lambda: Way(dict(zip(("lower", "middle", "upper"), ((third(p),) for p in thirds(model)), strict=True))),
         "soup": lambda: Way(
             {

@@ -1,6 +1,7 @@
 """The advisor: what it measures, the rules it follows, and the command, with a network and pictures small enough for a test."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from minicnn.cli import main
 from minicnn.data.folders import open_pictures
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.errors import DataError
+from minicnn.experiment.presets import PRESETS
+from minicnn.experiment.ways import ways_of
 from minicnn.layers import (
     BatchNorm2d,
     Conv2d,
@@ -33,7 +36,7 @@ from minicnn.layers import (
     Sequential,
 )
 from minicnn.linear_model.cross_validation import CrossValidation, cross_validate
-from minicnn.models import Model, googlenet, lenet5, squeezenet1_1
+from minicnn.models import Model, efficientnet_lite0, googlenet, lenet5, squeezenet1_1
 from minicnn.transfer.features import extract_features
 from minicnn.transfer.similarity import SIMILAR_SHIFT, Similarity, norm_shift, usual_confidence
 from minicnn.transfer.strategies import STRATEGIES
@@ -207,7 +210,11 @@ def measurements(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, s
         ({"last": 0.75}, "finetune-upper"),
         ({"last": 0.8, "shift": 0.3}, "svm"),
         ({"last": 0.8, "shift": 0.3, "earlier": 0.9}, "svm-earlier"),
-        ({"last": 0.75, "shift": 0.3}, "finetune-upper"),
+        ({"last": 0.75, "shift": 0.3}, "norms"),
+        ({"last": 0.75, "shift": 0.3, "per_class": 166}, "norms"),
+        ({"last": 0.75, "shift": 0.3, "per_class": 167}, "finetune-upper"),  # too many pictures for folds
+        ({"last": 0.75, "shift": None}, "finetune-upper"),  # no batch norms
+        ({"last": 0.75, "shift": 0.3, "parameters": 999_999}, "finetune-upper"),  # a small network
         ({"per_class": MANY}, "finetune-all"),
         ({"per_class": MANY, "shift": 0.3}, "finetune-all"),
         ({"per_class": MANY, "last": 0.99}, "svm"),
@@ -219,7 +226,7 @@ def measurements(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, s
         ({"pixels": 0.8, "parameters": ENOUGH * 200, "shift": 0.3}, "scratch"),
         ({"lowest": 0.8, "parameters": ENOUGH * 200, "shift": 0.3}, "scratch"),
         ({"last": 0.75, "parameters": ENOUGH * 200}, "finetune-all"),
-        ({"lowest": 0.8, "shift": 0.3}, "finetune-upper"),
+        ({"lowest": 0.8, "shift": 0.3}, "norms"),
         ({"shift": 0.3, "earlier": 0.9, "parameters": RETRAINABLE * 200}, "finetune-all"),
         ({"last": 0.75, "parameters": RETRAINABLE * 200}, "finetune-upper"),
     ],
@@ -294,6 +301,17 @@ def test_advice_names_strategy_layers_rates_and_the_command(folder):
     assert max(len(line) for line in text.splitlines() if advice.command not in line) <= 110
     for said in (advice.command, "block0", "pool", "LogME", "LEEP, of the old classifier's answers"):
         assert said in text
+
+
+def test_advice_to_train_batch_norms_says_what_is_frozen_and_how_fast_they_learn(folder, monkeypatch):
+    choice = choose(measurements(last=0.75, shift=0.3))
+    monkeypatch.setattr(import_module("minicnn.advisor.advise"), "choose", lambda found: choice)
+    advice = advise(small_model(), open_pictures(folder), progress=False, words=("--data", "pictures"))
+    assert (advice.strategy, advice.layer, advice.freeze_until) == ("norms", None, None)
+    assert advice.command == "minicnn transfer --data pictures --strategy norms"
+    assert 'freeze           all but the batch norms and the head: Phase(..., trained="norms")' in advice.text()
+    (phase,) = ways_of(["norms"], PRESETS["default"], efficientnet_lite0(2, rng=0), None, True)["norms"].trials["norms"]
+    assert advice.head_rate == advice.body_rate == phase.learning_rate == phase.learning_rate * phase.body_multiplier
 
 
 def test_advice_is_the_same_each_time(folder):
@@ -390,7 +408,9 @@ def test_command_refuses_a_folder_of_one_class(folder, model_file, tmp_path, cap
     [
         ({"last": 0.95}, "always the linear classifier: agrees; always fine-tune the upper layers: differs; the lecture for "
          "few and similar pictures: agrees (linear SVM on CNN codes)"),
-        ({"last": 0.75, "shift": 0.3}, "always the linear classifier: differs; always fine-tune the upper layers: agrees; the "
+        ({"last": 0.75, "shift": None}, "always the linear classifier: differs; always fine-tune the upper layers: agrees; the "
+         "lecture for few and similar pictures: differs (linear SVM on CNN codes)"),
+        ({"last": 0.75, "shift": 0.3}, "always the linear classifier: differs; always fine-tune the upper layers: differs; the "
          "lecture for few and different pictures: differs (linear SVM on the codes of an earlier layer)"),
     ],
 )  # fmt: skip

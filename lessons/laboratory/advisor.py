@@ -27,7 +27,7 @@ from advisor_cells import (
 from advisor_report import Checked, report
 from lab import LABORATORY, Experiment
 from pieces import Piece, Workshop, piece
-from scenario_plan import FULL, QUICK, SOURCE, TRAINED, Plan
+from scenario_plan import FULL, QUICK, SOURCE, Plan
 from small_nets import pretrain
 from strategies import Target, with_current_keys
 
@@ -102,7 +102,7 @@ def check_cases(
     """The cases of advisor_cells.py: every strategy carried out, and the advice on the same pictures."""
     work: dict[tuple, list[Piece]] = {}
     for case in cases:
-        for strategy in TRAINED:
+        for strategy in case.trained:
             work[case, strategy] = [
                 piece(f"{case.title}: {strategy}", case_trained, case=case, source=source, strategy=strategy, seed=seed)
                 for seed in experiment.seeds
@@ -122,7 +122,7 @@ def check_cases(
             key: [result[codes]["test_accuracy"] for result in linear]
             for key, codes in (("svm", "last"), ("svm-earlier", "earlier"))
         }
-        accuracies |= {key: [result["test_accuracy"] for result in done[case, key]] for key in TRAINED}
+        accuracies |= {key: [result["test_accuracy"] for result in done[case, key]] for key in case.trained}
         depth = [result["depth"] for result in linear]
         advice = [advice_on(found) for found in done[case, "measurements"]]
         checked.append(Checked(case.title, accuracies, linear[0]["tests"], advice, depth, seen))

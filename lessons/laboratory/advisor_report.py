@@ -77,7 +77,7 @@ def report(experiment: Experiment, checked: list[Checked], imagenet: dict[str, d
     experiment.text(
         "The advisor looks at pictures and a pretrained network, trains nothing but linear classifiers, and names a strategy. "
         "Here the strategies are carried out, and its advice is compared with what they achieved on test pictures. Advice "
-        "counts as **good** if the strategy is the best of the five or within one standard error of it: "
+        "counts as **good** if the strategy is the best of those that were carried out or within one standard error of it: "
         "sqrt(s² / n + p (1 - p) / N), with s the standard deviation over n seeds, p the accuracy and N the test pictures."
     )
     experiment.text(
@@ -251,7 +251,7 @@ def regret(checked: Sequence[Checked]) -> plt.Figure:
         best = cell.mean(cell.best)
         ax.barh(row, -100 * cell.error, color="#dddddd", height=0.7, label="within one standard error" if row == 0 else None)
         for number, key in enumerate(cell.accuracies):
-            label = "the five strategies" if row == number == 0 else None
+            label = "all strategies" if row == number == 0 else None
             ax.plot(100 * (cell.mean(key) - best), row, "|", color=GREY, markersize=9, label=label)
         for number, key in enumerate(sorted({advice["strategy"] for advice in cell.advice} & set(cell.accuracies))):
             loss = 100 * (cell.mean(key) - best)

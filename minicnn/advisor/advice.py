@@ -30,7 +30,7 @@ class Advice:
     grid : int
         For those codes: into how many parts along each side the picture is divided.
     freeze_until : str or None
-        For ``model.freeze(until=...)``; None: nothing is to be frozen.
+        For ``model.freeze(until=...)``; None: nothing is to be frozen in this way.
     head_rate, body_rate : float or None
         Learning rates of the head and of the pretrained layers that are trained; None if there is nothing to choose.
     measurements : Measurements
@@ -84,7 +84,11 @@ def _settings(advice: Advice) -> list[tuple[str, str]]:
         parts = f", averaged over {advice.grid} x {advice.grid} parts of the picture" if advice.grid > 1 else ""
         rows.append(("codes at", f"{advice.layer}{parts}"))
     frozen = f'everything until {advice.freeze_until}: model.freeze(until="{advice.freeze_until}")'
-    rows.append(("freeze", frozen if advice.freeze_until else "nothing"))
+    if advice.strategy == "norms":
+        frozen = 'all but the batch norms and the head: Phase(..., trained="norms")'
+    elif advice.freeze_until is None:
+        frozen = "nothing"
+    rows.append(("freeze", frozen))
     if advice.head_rate is not None:
         rates = f"{advice.head_rate:g} for the head, {advice.body_rate:g} for the other layers"
         if advice.head_rate == advice.body_rate:

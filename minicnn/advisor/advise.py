@@ -28,6 +28,7 @@ MOST_PICTURES = {"quick": 300, "default": 1000}  # that are measured
 # AdamW's learning rate at the top of its cycle, for a new head or for all layers from scratch; pretrained layers get
 # Phase.body_multiplier of it. Small networks can take a higher one (lessons/laboratory/learning_rates.py).
 RATE = 2e-3
+NORMS_RATE = 5e-3  # of batch norms alone with a head that begins as the linear classifier: as `minicnn transfer` trains them
 EXPENSIVE = 100e6  # multiply-adds a picture, from which on the lowest quarter of a network is better left frozen on a laptop
 
 
@@ -101,7 +102,7 @@ def _freeze_until(choice: Choice, model: Model, layer: str | None) -> str | None
     """
     if layer is not None:
         return layer
-    if choice.strategy == "scratch":
+    if choice.strategy in ("scratch", "norms"):
         return None
     upper, more = freeze_points(model if has_classifier(model) else _with_classifier(model))
     if choice.strategy == "finetune-upper":
@@ -120,6 +121,8 @@ def _rates(choice: Choice, parameters: int) -> tuple[float | None, float | None]
     """The learning rates of the head and of the layers below it; None for linear classifiers, which have none to choose."""
     if choice.strategy in ("svm", "svm-earlier"):
         return None, None
+    if choice.strategy == "norms":
+        return NORMS_RATE, NORMS_RATE
     rate = RATE * rate_for_size(parameters)
     return rate, rate if choice.strategy == "scratch" else rate * Phase.body_multiplier
 
@@ -132,6 +135,7 @@ def _command(choice: Choice, words: Sequence[str], layer: str | None, architectu
         "svm": ["--strategy", "svm", "--strategy", "softmax"],
         "svm-earlier": ["--strategy", "svm", "--strategy", "softmax", "--layer", str(layer)],
         "finetune-upper": ["--strategy", "finetune-upper"],
+        "norms": ["--strategy", "norms"],
         "finetune-all": ["--strategy", "finetune-upper", "--strategy", "finetune-more", "--full"],
     }
     return shlex.join(["minicnn", "transfer", *words, *options[choice.strategy]])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..data.splits import are_few
 from ..linear_model.permutation import SIGNIFICANT
 from ..transfer.learning_rates import is_small
 from .measurements import Measurements
@@ -46,7 +47,8 @@ class Choice:
     Attributes
     ----------
     strategy : str
-        A key of `minicnn.transfer.strategies.STRATEGIES`: "svm", "svm-earlier", "finetune-upper", "finetune-all" or "scratch".
+        A key of `minicnn.transfer.strategies.STRATEGIES`: "svm", "svm-earlier", "finetune-upper", "norms", "finetune-all"
+        or "scratch".
     many, similar : bool
         The quadrant.
     reasons : tuple of str
@@ -79,7 +81,8 @@ def choose(measurements: Measurements) -> Choice:
        are made almost without a network: a linear classifier on the last codes; of a small network, fine-tune the upper layers.
     4. Few and different, but the network is small enough to be retrained by them: fine-tune all layers.
     5. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
-    6. Few otherwise: fine-tune the upper layers.
+    6. Very few and different, and the network is large and has batch norms: fine-tune these.
+    7. Few otherwise: fine-tune the upper layers.
     """
     last, earlier = measurements.last.probe, measurements.earlier
     gain, gain_error = (0.0, 0.0) if earlier is None else earlier.probe.better_than(last)
@@ -155,6 +158,10 @@ def choose(measurements: Measurements) -> Choice:
     if not similar and earlier_is_better:
         why = "The upper layers are too specific for these pictures, and few pictures cannot retrain them."
         return decided("svm-earlier", why)
+    has_norms = measurements.similarity.shift is not None
+    if not similar and has_norms and are_few(measurements.pictures) and not is_small(measurements.parameters):
+        why = "The layers were made for other pictures, from the lowest on, and these pictures are too few to retrain them: the"
+        return decided("norms", f"{why} batch norms of all layers, which are few numbers, have to learn.")
     avoided = (
         "earlier codes avoid some, though the pictures are similar" if earlier_is_better else "no earlier codes avoid them"
     )

@@ -11,8 +11,18 @@ from .picture_set import PictureSet
 FRACTIONS = {"train": 0.6, "val": 0.15, "test": 0.25}
 TEST_FRACTION = 0.25  # of all pictures: Deitsch et al. 2019 train on 1,968 solar cells and test on 656
 VAL_FRACTION = 0.15  # of the pictures that are not for testing
+FEW_VALIDATION = 100  # pictures of the validation part, with fewer of which there is too little to choose by
 LEAST_OF_CLASS = 10  # pictures of a class that thinning leaves: enough for every part
 SMALL_PART = 300  # pictures: on as many, the standard error of an accuracy of 90 % is under 2 %
+
+
+def are_few(learning: int) -> bool:
+    """Whether a validation part, drawn from so many pictures to learn from, would be too small to choose by.
+
+    >>> are_few(666), are_few(667)
+    (True, False)
+    """
+    return VAL_FRACTION * learning < FEW_VALIDATION
 
 
 def stratified_split(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data.augmentation import Augmentation
 from ..data.picture_set import PictureSet
-from ..data.splits import VAL_FRACTION, folds_of, split_pictures
+from ..data.splits import are_few, folds_of, split_pictures
 from ..errors import DataError
 from ..models.model import Model
 from ..transfer.learning_rates import is_small
@@ -23,7 +23,6 @@ from .held_out import HeldOut
 from .presets import PRESETS, Preset, Settings
 from .ways import parameters_of
 
-FEW_VALIDATION = 100  # pictures: with fewer to choose by, folds take the place of the validation part
 FOLDS = 4
 FEW_LEARNING = 100  # pictures to learn from: with fewer, codes are held out one by one
 
@@ -97,9 +96,9 @@ class TransferTask:
 
     @property
     def has_few_pictures(self) -> bool:
-        """Whether the pictures to learn from are few: a validation part drawn from them would be too small to choose by."""
+        """Whether the pictures to learn from are few; then folds take the place of the validation part."""
         parts = self.split(self.settings.first_seed)
-        return VAL_FRACTION * (len(parts["train"]) + len(parts["val"])) < FEW_VALIDATION
+        return are_few(len(parts["train"]) + len(parts["val"]))
 
     @cached_property
     def shift(self) -> float | None:

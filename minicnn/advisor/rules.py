@@ -81,7 +81,7 @@ def choose(measurements: Measurements) -> Choice:
        are made almost without a network: a linear classifier on the last codes; of a small network, fine-tune the upper layers.
     4. Few and different, but the network is small enough to be retrained by them: fine-tune all layers.
     5. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
-    6. Very few and different, and the network is large and has batch norms: fine-tune these.
+    6. Too few for a validation part and different, and the network is large and has batch norms: fine-tune these alone.
     7. Few otherwise: fine-tune the upper layers.
     """
     last, earlier = measurements.last.probe, measurements.earlier

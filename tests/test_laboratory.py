@@ -4,6 +4,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ import transferability
 import yosinski
 from lab import Experiment
 from pairs import difference, words
-from pieces import Workshop, piece
+from pieces import Workshop, digest_of, piece
 from small_data import Pictures, first_of_each_class
 from small_nets import LAYERS, Recipe, small_net, train
 
@@ -92,6 +93,16 @@ def test_any_change_of_the_recipe_is_another_piece(counted):
     assert one.path == piece("another title", counted, number=1, recipe=Recipe(1, 0.1)).path
     assert one.path != piece("a", counted, number=1, recipe=Recipe(1, 0.2)).path
     assert one.path != piece("a", counted, number=2, recipe=Recipe(1, 0.1)).path
+
+
+def test_the_digits_of_code_change_with_it(tmp_path):
+    first, second = (SimpleNamespace(__file__=str(tmp_path / f"{name}.py")) for name in "ab")
+    for module, code in ((first, "x = 1"), (second, "y = 1")):
+        Path(module.__file__).write_text(code)
+    before = digest_of([first, second])
+    assert len(before) == 8 and digest_of([first, second]) == before != digest_of([first])
+    Path(second.__file__).write_text("y = 2")
+    assert digest_of([first, second]) != before
 
 
 def test_a_damaged_result_is_computed_again(counted):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import transfer_tasks
 from advisor_cells import (
     ANTS,
+    CODE,
     QUICK_UNSEEN,
     SEEN,
     SMALL_NET,
@@ -19,14 +21,13 @@ from advisor_cells import (
     case_linear,
     case_measurements,
     case_trained,
-    digest_of_code,
     imagenet_likeness,
     real_measurements,
     small_measurements,
 )
 from advisor_report import Checked, report
 from lab import LABORATORY, Experiment
-from pieces import Piece, Workshop, piece
+from pieces import Piece, Workshop, digest_of, piece
 from scenario_plan import FULL, QUICK, SOURCE, Plan
 from small_nets import pretrain
 from strategies import Target, with_current_keys
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     seen, unseen = ((), QUICK_UNSEEN) if experiment.quick else (SEEN, UNSEEN)
     for file in ("mnist", "fashion-mnist", ANTS):
         experiment.data(file)
-    workshop, code = Workshop(), digest_of_code()
+    workshop, code = Workshop(), digest_of(CODE)
     grid, plan = scenarios(experiment)
     source = ""
     if any(cell["network"] == SMALL_NET for cell in grid) or any(case.network == SMALL_NET for case in seen + unseen):
@@ -103,9 +104,9 @@ def check_cases(
     work: dict[tuple, list[Piece]] = {}
     for case in cases:
         for strategy in case.trained:
+            arguments = {"case": case, "source": source, "strategy": strategy, "code": digest_of(transfer_tasks.CODE)}
             work[case, strategy] = [
-                piece(f"{case.title}: {strategy}", case_trained, case=case, source=source, strategy=strategy, seed=seed)
-                for seed in experiment.seeds
+                piece(f"{case.title}: {strategy}", case_trained, seed=seed, **arguments) for seed in experiment.seeds
             ]
         work[case, "linear"] = [
             piece(f"{case.title}: linear", case_linear, case=case, source=source, seed=seed) for seed in experiment.seeds

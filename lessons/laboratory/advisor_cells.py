@@ -6,7 +6,6 @@ pictures and other sizes, each with a fixed recipe.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
@@ -49,6 +48,10 @@ IDX_FOLDERS = {"MNIST": "mnist", "Fashion-MNIST": FASHION}
 UNTRAINED = {"resnet20": models.resnet20, "lenet5": models.lenet5, "squeezenet1_1": models.squeezenet1_1}
 UNTRAINED |= {"vgg_small": lambda classes, rng: models.vgg_small(classes, input_shape=(1, 28, 28), rng=rng)}
 UNTRAINED |= {"efficientnet_lite0": models.efficientnet_lite0, SMALL_NET: lambda classes, rng: small_net(classes, rng=rng)}
+
+
+# what decides what is measured; the rules, which use the measurements, are applied anew each time; see `pieces.digest_of`
+CODE = (measurements, cross_validation, nearest_neighbours, permutation, similarity, transferability)
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,7 @@ def case_linear(case: Case, source: str, seed: int) -> dict:
     return found | {"tests": len(y_test)}
 
 
-def case_trained(case: Case, source: str, strategy: str, seed: int) -> dict:
+def case_trained(case: Case, source: str, strategy: str, seed: int, code: str) -> dict:
     """Test accuracy of a strategy that trains layers (a `Piece`).
 
     The upper layers or the batch norms are fine-tuned as `minicnn transfer` does it; all else by the case's recipe.
@@ -258,15 +261,6 @@ def _transferred(strategy: str, model: Model, learning: Part, test: Part, augmen
 
 
 # ---- the advisor's measurements, as pieces
-
-
-def digest_of_code() -> str:
-    """8 digits that change with the code that measures, so that measurements of before a change are not used after it.
-
-    The rules, which use the measurements, are applied anew each time.
-    """
-    modules = (measurements, cross_validation, nearest_neighbours, permutation, similarity, transferability)
-    return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:8]
 
 
 def case_measurements(case: Case, source: str, seed: int, code: str) -> dict:

@@ -5,23 +5,22 @@ python lessons/laboratory/fine_tuning.py [--quick] [--seeds N] [--out FOLDER]
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from fine_tuning_cells import DEFAULT, FORMER, GRID, QUICK_GRID, TITLES, GridCell, grid_piece, in_words
 from lab import Experiment, mean_and_interval, percent
 from pairs import Difference, difference, words
-from pieces import Workshop, piece
+from pieces import Workshop, digest_of, piece
 from quadrants import SMALL_NET
 from scenario_plan import FULL, QUICK, SOURCE
 from small_data import FILES, decode_cifar
 from small_nets import pretrain
+from transfer_tasks import CODE
 
 from minicnn.course.workbench import BLUE, GREY, ORANGE
 from minicnn.transfer.strategies import LINEAR
@@ -77,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     workshop = Workshop()
     arguments = {"data": "CIFAR-10", "classes": SOURCE, "most": plan.most, "per_class": plan.most[0]}
     trained = piece("pretraining the small network", pretrain, **arguments, recipe=plan.source, seed=0)
-    source, code = workshop.run([trained])[0]["file"], digest_of_code()
+    source = workshop.run([trained])[0]["file"]
+    code = digest_of([*CODE, sys.modules[grid_piece.__module__]])
     work = {
         cell: [
             piece(f"{cell.title}, seed {seed}", grid_piece, cell=cell.of_seed(number), source=source, seed=seed, code=code)
@@ -87,17 +87,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     measured = [Measured(cell, results) for cell, results in workshop.run_lists(work, in_words).items()]
     report(experiment, measured, workshop)
-
-
-def digest_of_code() -> str:
-    """8 digits that change with what is measured, so that results of before a change are not used after it."""
-    from minicnn.experiment import fine_tuning, linear_classifiers, presets, task, ways
-    from minicnn.linear_model import calibration, selection
-    from minicnn.transfer import finetune, weight_averages
-
-    modules = (fine_tuning, linear_classifiers, presets, task, ways, calibration, selection, finetune, weight_averages)
-    sources = [Path(module.__file__).read_bytes() for module in (*modules, sys.modules[grid_piece.__module__])]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:8]
 
 
 def report(experiment: Experiment, measured: list[Measured], workshop: Workshop) -> None:

@@ -11,11 +11,16 @@ from strategies import Part
 
 from minicnn.data import Augmentation
 from minicnn.data.picture_set import PictureSet
+from minicnn.experiment import fine_tuning, linear_classifiers, presets, task, ways
 from minicnn.experiment.presets import Settings
 from minicnn.experiment.task import TransferTask
+from minicnn.linear_model import calibration, selection
 from minicnn.models.model import Model
-from minicnn.transfer import extract_features
+from minicnn.transfer import extract_features, finetune, similarity, weight_averages
 from minicnn.transfer.surgery import default_layer, with_new_head
+
+# what decides how a task is carried out; see `pieces.digest_of`
+CODE = (fine_tuning, linear_classifiers, presets, task, ways, calibration, selection, finetune, similarity, weight_averages)
 
 
 class InMemory:

@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     transfer.add_argument("--strategy", action="append", metavar="NAME",
                           help="svm, softmax, finetune-upper, interpolate, finetune-more, biases, norms, surgical, soup, or "
-                          "all of them; may be repeated (default: linear ones, and the fine-tuning that suits the number of "
+                          "all of them; may be repeated (default: linear ones, and the fine-tuning that suits the "
                           "pictures)")  # fmt: skip
     transfer.add_argument("--layer", help="the layer whose output is the code (default: the one below the classifier)")
     transfer.add_argument("--seeds", type=_positive, metavar="N", help="random splits and runs of each strategy")

@@ -207,19 +207,25 @@ def measurements(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, s
         ({"last": 0.8}, "svm"),  # 20 % mistakes, where the lowest layer leaves 45 %
         ({"last": 0.8, "parameters": 999_999}, "finetune-upper"),  # a small network
         ({"last": 0.8, "parameters": 1_000_000}, "svm"),
-        ({"last": 0.75}, "finetune-upper"),
+        ({"last": 0.75}, "svm"),  # similar, and too few to retrain a large network
+        ({"last": 0.75, "per_class": 167}, "finetune-upper"),  # too many pictures for folds
+        ({"last": 0.75, "parameters": 999_999}, "finetune-upper"),
         ({"last": 0.8, "shift": 0.3}, "svm"),
-        ({"last": 0.8, "shift": 0.3, "earlier": 0.9}, "svm-earlier"),
+        ({"last": 0.8, "shift": 0.3, "earlier": 0.9}, "svm-earlier"),  # half of the mistakes
+        ({"last": 0.8, "shift": 0.3, "earlier": 0.89}, "norms"),
+        ({"last": 0.8, "shift": 0.3, "earlier": 0.89, "per_class": 167}, "finetune-upper"),
+        ({"last": 0.8, "shift": None, "earlier": 0.89}, "finetune-upper"),
+        ({"last": 0.8, "earlier": 0.9}, "svm"),
         ({"last": 0.75, "shift": 0.3}, "norms"),
         ({"last": 0.75, "shift": 0.3, "per_class": 166}, "norms"),
-        ({"last": 0.75, "shift": 0.3, "per_class": 167}, "finetune-upper"),  # too many pictures for folds
-        ({"last": 0.75, "shift": None}, "finetune-upper"),  # no batch norms
+        ({"last": 0.75, "shift": 0.3, "per_class": 167}, "finetune-upper"),
         ({"last": 0.75, "shift": 0.3, "parameters": 999_999}, "finetune-upper"),  # a small network
         ({"per_class": MANY}, "finetune-all"),
+        ({"parameters": ENOUGH * 200}, "finetune-upper"),  # it knows them, and 50 of a class are less than that many
         ({"per_class": MANY, "shift": 0.3}, "finetune-all"),
         ({"per_class": MANY, "last": 0.99}, "svm"),
-        ({"pixels": 0.7}, "finetune-upper"),
-        ({"pixels": 0.8, "parameters": RETRAINABLE * 200}, "finetune-upper"),
+        ({"pixels": 0.7}, "svm"),
+        ({"pixels": 0.8, "parameters": RETRAINABLE * 200}, "finetune-all"),
         ({"pixels": 0.9, "parameters": RETRAINABLE * 200}, "svm-earlier"),
         ({"pixels": 0.9, "parameters": ENOUGH * 200}, "scratch"),
         ({"pixels": 0.8, "parameters": RETRAINABLE * 200, "shift": 0.3}, "svm-earlier"),
@@ -228,7 +234,8 @@ def measurements(last=0.8, earlier=0.7, lowest=0.55, pixels=0.5, per_class=50, s
         ({"last": 0.75, "parameters": ENOUGH * 200}, "finetune-all"),
         ({"lowest": 0.8, "shift": 0.3}, "norms"),
         ({"shift": 0.3, "earlier": 0.9, "parameters": RETRAINABLE * 200}, "finetune-all"),
-        ({"last": 0.75, "parameters": RETRAINABLE * 200}, "finetune-upper"),
+        ({"last": 0.75, "parameters": RETRAINABLE * 200}, "finetune-all"),
+        ({"last": 0.75, "parameters": RETRAINABLE * 200 + 1}, "finetune-upper"),
     ],
 )
 def test_rules(case, strategy):
@@ -236,10 +243,10 @@ def test_rules(case, strategy):
 
 
 def test_the_reason_for_fine_tuning_says_what_was_found_of_earlier_codes():
-    without, beside = choose(measurements(last=0.75)), choose(measurements(last=0.75, earlier=0.9))
+    without, beside = (choose(measurements(last=0.75, earlier=a, per_class=167)) for a in (0.7, 0.85))
     assert without.strategy == beside.strategy == "finetune-upper"
     assert "no earlier codes avoid them" in without.reasons[-1]
-    assert "earlier codes avoid some, though the pictures are similar" in beside.reasons[-1]
+    assert "earlier codes avoid some" in beside.reasons[-1]
 
 
 def test_the_smallest_class_counts_where_classes_are_uneven():
@@ -310,7 +317,8 @@ def test_advice_to_train_batch_norms_says_what_is_frozen_and_how_fast_they_learn
     assert (advice.strategy, advice.layer, advice.freeze_until) == ("norms", None, None)
     assert advice.command == "minicnn transfer --data pictures --strategy norms"
     assert 'freeze           all but the batch norms and the head: Phase(..., trained="norms")' in advice.text()
-    (phase,) = ways_of(["norms"], PRESETS["default"], efficientnet_lite0(2, rng=0), None, True)["norms"].trials["norms"]
+    ways = ways_of(["norms"], PRESETS["default"], efficientnet_lite0(2, rng=0), 4_652_008, None, True)
+    (phase,) = ways["norms"].trials["norms"]
     assert advice.head_rate == advice.body_rate == phase.learning_rate == phase.learning_rate * phase.body_multiplier
 
 
@@ -408,8 +416,8 @@ def test_command_refuses_a_folder_of_one_class(folder, model_file, tmp_path, cap
     [
         ({"last": 0.95}, "always the linear classifier: agrees; always fine-tune the upper layers: differs; the lecture for "
          "few and similar pictures: agrees (linear SVM on CNN codes)"),
-        ({"last": 0.75, "shift": None}, "always the linear classifier: differs; always fine-tune the upper layers: agrees; the "
-         "lecture for few and similar pictures: differs (linear SVM on CNN codes)"),
+        ({"last": 0.75, "per_class": 167}, "always the linear classifier: differs; always fine-tune the upper layers: agrees; "
+         "the lecture for few and similar pictures: differs (linear SVM on CNN codes)"),
         ({"last": 0.75, "shift": 0.3}, "always the linear classifier: differs; always fine-tune the upper layers: differs; the "
          "lecture for few and different pictures: differs (linear SVM on the codes of an earlier layer)"),
     ],

@@ -24,7 +24,9 @@ from minicnn.experiment.results import PROBE
 from minicnn.experiment.task import TransferTask
 from minicnn.experiment.ways import HALFWAY
 from minicnn.linear_model.selection import REGULARISATION_PATH
+from minicnn.pretrained import load_model
 from minicnn.transfer import finetune, learning_rates
+from minicnn.transfer.learning_rates import parameters_of
 from minicnn.transfer.near_duplicates import NearDuplicates
 from minicnn.transfer.strategies import FINE_TUNING, STRATEGIES, TRANSFERABLE
 from minicnn.transfer.weight_averages import MeanOfWeights, weights_of
@@ -74,7 +76,7 @@ def task_of(*counts, splits=None, pairs=(), **options):
     pictures = PictureSet("collection", [f"class {k}" for k in range(len(counts))], labels, sources, splits=splits)
     near = NearDuplicates(np.array(pairs, np.int64).reshape(-1, 2))
     return TransferTask(
-        Settings(**options), pictures, None, np.zeros((len(labels), 1)), 0.0, {}, Augmentation(), False, None, near
+        Settings(**options), pictures, None, 0, np.zeros((len(labels), 1)), 0.0, {}, Augmentation(), False, None, near
     )
 
 
@@ -199,6 +201,13 @@ def test_strategies_suit_the_pictures_and_come_from_cheap_to_expensive(counts, s
     task = replace(task_of(*counts, **options), model=small_model())
     task.shift = shift
     assert task.strategies == expected
+
+
+def test_whether_a_network_is_small_is_said_by_its_own_head_not_by_the_new_one(place, tmp_path):
+    """SqueezeNet's 1000 classes make it a large one; with a head for two it would count as small, and be trained as one."""
+    task = prepared(place, tmp_path, "svm")
+    pretrained = load_model(place / "small.h5")
+    assert task.parameters == parameters_of(pretrained) != parameters_of(task.model)
 
 
 def test_of_a_small_network_the_upper_layers_are_fine_tuned_whatever_the_pictures(monkeypatch):

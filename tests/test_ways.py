@@ -19,8 +19,8 @@ from minicnn.experiment.ways import (
     or_halfway,
     ways_of,
 )
-from minicnn.transfer import learning_rates
 from minicnn.transfer.finetune import choose_trained
+from minicnn.transfer.learning_rates import SMALL
 from minicnn.transfer.strategies import FINE_TUNING, LINEAR, STRATEGIES, TRANSFERABLE
 from minicnn.transfer.surgery import freeze_points, thirds
 
@@ -32,14 +32,8 @@ ENDS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def large(monkeypatch):
-    """The network of these tests counts as a large one."""
-    monkeypatch.setattr(learning_rates, "SMALL", 0)
-
-
-def ways(*strategies, mode="default", epochs=None, are_few=True):
-    return ways_of(strategies or FINE_TUNING, PRESETS[mode], small_model(), epochs, are_few)
+def ways(*strategies, mode="default", parameters=SMALL, epochs=None, are_few=True):
+    return ways_of(strategies or FINE_TUNING, PRESETS[mode], small_model(), parameters, epochs, are_few)
 
 
 def numbers(networks):
@@ -200,13 +194,12 @@ def test_an_unknown_strategy_is_refused_with_those_there_are(strategies):
 
 
 @pytest.mark.parametrize("are_few", [True, False])
-def test_small_networks_learn_five_times_faster_six_times_as_long_and_do_not_go_back(monkeypatch, are_few):
+def test_small_networks_learn_five_times_faster_six_times_as_long_and_do_not_go_back(are_few):
     large = ways()["finetune-more"].trials["more"]
-    monkeypatch.setattr(learning_rates, "SMALL", 1_000_000)
-    made = ways(are_few=are_few)
+    made = ways(parameters=SMALL - 1, are_few=are_few)
     small = made["finetune-more"].trials["more"]
     for a, b in zip(small, large, strict=True):
         assert a.learning_rate == pytest.approx(5 * b.learning_rate) and a.body_multiplier == b.body_multiplier
         assert a.epochs == 6 * b.epochs
     assert (made["finetune-upper"].make, made["finetune-upper"].choose) == (itself, least)
-    assert ways(are_few=are_few, epochs=7)["finetune-upper"].trials["upper"][0].epochs == 7
+    assert ways(parameters=SMALL - 1, are_few=are_few, epochs=7)["finetune-upper"].trials["upper"][0].epochs == 7

@@ -131,8 +131,6 @@ SEEN = (  # the rules were changed where an earlier form of them had failed on s
     case("efficientnet_lite0", SOLAR_CELLS, 60, (8, 8), LARGE, side=128),
     case("squeezenet1_1_caffe", SOLAR_CELLS, 120, (7, 9), NO_NORM, side=127),
     case("resnet20", "Fashion-MNIST", 100, (5, 10), NORMED),
-)
-UNSEEN = (  # written down on 2026-11-30, before they were measured; no rule was changed since
     case("vgg_small_fashion_mnist", "MNIST", 10, (20, 40), NORMED),
     case("vgg_small_fashion_mnist", "MNIST", 50, (8, 16), NORMED),
     case("vgg_small_fashion_mnist", "MNIST", 150, (5, 10), NORMED),
@@ -158,6 +156,36 @@ UNSEEN = (  # written down on 2026-11-30, before they were measured; no rule was
     case("squeezenet1_1_caffe", ANTS, 90, (8, 10), NO_NORM, side=127),
     case("squeezenet1_1_caffe", SOLAR_CELLS, 40, (10, 12), NO_NORM, side=127),
     case("squeezenet1_1_caffe", SOLAR_CELLS, 90, (8, 10), NO_NORM, side=127),
+)
+UNSEEN = (  # written down on 2026-12-01, before they were measured; no rule was changed since
+    case("vgg_small_fashion_mnist", "MNIST", 25, (12, 24), NORMED),
+    case("vgg_small_fashion_mnist", "MNIST", 100, (6, 12), NORMED),
+    case("lenet5_mnist", "Fashion-MNIST", 15, (50, 60), PLAIN),
+    case("lenet5_mnist", "Fashion-MNIST", 45, (25, 50), PLAIN),
+    case("lenet5_mnist", "Fashion-MNIST", 150, (12, 24), PLAIN),
+    case("resnet20", "MNIST", 20, (12, 24), NORMED),
+    case("resnet20", "MNIST", 50, (7, 14), NORMED),
+    case("resnet20", "Fashion-MNIST", 20, (10, 20), NORMED),
+    case("resnet20", "Fashion-MNIST", 45, (7, 14), NORMED),
+    case("resnet20", "Fashion-MNIST", 80, (6, 12), NORMED),
+    case("resnet20", "CIFAR-10", 15, (10, 20), NORMED),
+    case("resnet20", "CIFAR-10", 50, (6, 12), NORMED),
+    case(SMALL_NET, "CIFAR-10", 15, (70, 110), NORMED),
+    case(SMALL_NET, "CIFAR-10", 40, (40, 70), NORMED),
+    case(SMALL_NET, "CIFAR-10", 80, (28, 56), NORMED),
+    case(SMALL_NET, "Fashion-MNIST", 15, (70, 110), NORMED),
+    case(SMALL_NET, "Fashion-MNIST", 40, (40, 70), NORMED),
+    case(SMALL_NET, "Fashion-MNIST", 80, (28, 56), NORMED),
+    case(SMALL_NET, "MNIST", 15, (50, 90), NORMED),
+    case(SMALL_NET, "MNIST", 75, (18, 36), NORMED),
+    case("efficientnet_lite0", ANTS, 40, (9, 9), LARGE, side=128),
+    case("efficientnet_lite0", ANTS, 100, (7, 7), LARGE, side=128),
+    case("efficientnet_lite0", SOLAR_CELLS, 40, (10, 10), LARGE, side=128),
+    case("efficientnet_lite0", SOLAR_CELLS, 70, (8, 8), LARGE, side=128),
+    case("squeezenet1_1_caffe", ANTS, 40, (9, 11), NO_NORM, side=127),
+    case("squeezenet1_1_caffe", ANTS, 100, (7, 9), NO_NORM, side=127),
+    case("squeezenet1_1_caffe", SOLAR_CELLS, 50, (9, 11), NO_NORM, side=127),
+    case("squeezenet1_1_caffe", SOLAR_CELLS, 100, (7, 9), NO_NORM, side=127),
 )
 NORMS_TOO = ("efficientnet_lite0",)  # large networks with batch norm, of which `minicnn transfer` may train these alone
 QUICK_UNSEEN = (

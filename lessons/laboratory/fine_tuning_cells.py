@@ -131,7 +131,7 @@ GRID = (
     small("CIFAR-10", 30, "shifted", change="noisy", seeds=5),
 )
 QUICK_GRID = (
-    replace(GRID[0], per_class=6, side=64, strategies=(*FEW_LINES, "surgical"), seeds=1),
+    replace(GRID[0], per_class=6, side=64, strategies=(*MOST_LINES, "surgical"), seeds=1),
     small("CIFAR-10", 5, "shifted", change="inverted", seeds=1, tests=10),
 )
 

@@ -17,6 +17,7 @@ from minicnn.experiment.task import TransferTask
 from minicnn.linear_model import calibration, selection
 from minicnn.models.model import Model
 from minicnn.transfer import extract_features, finetune, similarity, weight_averages
+from minicnn.transfer.learning_rates import parameters_of
 from minicnn.transfer.surgery import default_layer, with_new_head
 
 # what decides how a task is carried out; see `pieces.digest_of`
@@ -55,6 +56,7 @@ def transfer_task(
         settings=Settings("pictures in memory", strategies=tuple(strategies), out=folder, progress=False),
         pictures=PictureSet("pictures in memory", list(classes), labels, sources, splits=splits),
         model=with_new_head(model, layer, list(classes)),
+        parameters=parameters_of(model),
         codes=codes,
         codes_seconds=time.perf_counter() - started,
         fitted={model.preprocessing.size: x},

@@ -24,6 +24,7 @@ from ..losses import softmax
 from ..models.activations import activations
 from ..models.model import Model
 from ..transfer.features import pool_features
+from ..transfer.learning_rates import parameters_of
 from ..transfer.metrics import are_uneven
 from ..transfer.similarity import Similarity, measure_similarity
 from ..transfer.surgery import below_classifier
@@ -199,7 +200,7 @@ def measure_fitted(
         ),
         pixels=probe(small_pixels(fitted, SMALL_SIDE), y),
         leep=None if probabilities is None else leep(probabilities, y),
-        parameters=sum(parameter.value.size for parameter in model.parameters().values()),
+        parameters=parameters_of(model),
         p_value=permutation_test(list(codes.values())[-1], y, balanced=balanced) if sum(counts) < TESTED_BELOW else None,
     )
 

@@ -30,13 +30,14 @@ BASELINES = {"always the linear classifier": "svm", "always fine-tune the upper 
 # pictures to learn from, per class on average, or of the smallest class where they are uneven: with so many, a whole network
 # can be trained
 MANY = 200
-ENOUGH = 300  # parameters of the network per picture: with so few or less, fewer pictures of a class are many as well
+ENOUGH = 500  # parameters of the network per picture: with so few or less, fewer pictures of a class are many as well
 SOME = 10  # pictures of a class, without which nothing makes them many
 RETRAINABLE = 3000  # parameters of the network per picture: with so few or less, few pictures can retrain all of it too
 SURE = 2.0  # standard errors of a difference; more than 1, because the best of several layers is compared
 SOLVED = 0.02  # share of mistakes of a linear classifier, of which fine-tuning with many pictures removes hardly any
 # If the last codes leave at most this share of the mistakes that are made almost without a network, the network knows these
-# pictures better than few of them could teach it
+# pictures better than few of them could teach it; and if earlier codes leave at most this share of the last ones' mistakes, the
+# upper layers are so wrong that few pictures cannot put them right
 HALVED = 0.5
 
 
@@ -76,12 +77,14 @@ def choose(measurements: Measurements) -> Choice:
 
     1. The network is small enough to be retrained, and its higher codes are not surely better than pixels or the lowest layer's
        (for similar pictures: surely worse): many pictures train one from scratch, few a linear classifier on earlier codes.
-    2. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
-    3. Few pictures, no earlier codes are surely better than the last ones, and these leave at most half of the mistakes that
-       are made almost without a network: a linear classifier on the last codes; of a small network, fine-tune the upper layers.
-    4. Few and different, but the network is small enough to be retrained by them: fine-tune all layers.
-    5. Few and different, and earlier codes are surely better than the last ones: a linear classifier on those.
-    6. Too few for a validation part and different, and the network is large and has batch norms: fine-tune these alone.
+    2. Not so many of a class that they could train a network, no earlier codes are surely better than the last ones, and these
+       leave at most half of the mistakes that are made almost without a network: a linear classifier on the last codes; of a
+       small network, fine-tune the upper layers.
+    3. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
+    4. Few, but the network is small enough to be retrained by them: fine-tune all layers.
+    5. Few and different, and earlier codes leave at most half of the last ones' mistakes: a linear classifier on those.
+    6. Too few for a validation part, and the network is large: similar ones, a linear classifier on the last codes; different
+       ones, if there are batch norms, fine-tune these alone.
     7. Few otherwise: fine-tune the upper layers.
     """
     last, earlier = measurements.last.probe, measurements.earlier
@@ -141,30 +144,30 @@ def choose(measurements: Measurements) -> Choice:
         if many or earlier is None:
             return decided("scratch", f"{why}.")
         return decided("svm-earlier", f"{why}, and few pictures train no new one; its lower layers see edges, at least.")
+    small = is_small(measurements.parameters)
+    if measurements.per_class < MANY and not earlier_is_better and mistakes <= HALVED * plain_mistakes:
+        why = "The last codes leave at most half of the mistakes that are made almost without a network"
+        if small:
+            learns = "it is small, learns hardly anything by heart, and its upper layers get further than a linear classifier"
+            return decided("finetune-upper", f"{why}; {learns}.")
+        return decided("svm", f"{why}: it knows more than few pictures can teach it.")
     if many and mistakes > SOLVED:
         why = "So many pictures can retrain the whole network, which then gets further than a linear classifier."
         return decided("finetune-all", why)
     if many:
         return decided("svm", "The last codes leave few mistakes for fine-tuning to remove; a linear classifier is enough.")
-    if not earlier_is_better and mistakes <= HALVED * plain_mistakes:
-        why = "The last codes leave at most half of the mistakes that are made almost without a network"
-        if is_small(measurements.parameters):
-            learns = "it is small, learns hardly anything by heart, and its upper layers get further than a linear classifier"
-            return decided("finetune-upper", f"{why}; {learns}.")
-        return decided("svm", f"{why}: it knows more than few pictures can teach it.")
-    if not similar and retrainable:
-        why = "The network is so small that even these pictures can retrain it, and it was made for others."
-        return decided("finetune-all", why)
-    if not similar and earlier_is_better:
-        why = "The upper layers are too specific for these pictures, and few pictures cannot retrain them."
-        return decided("svm-earlier", why)
-    has_norms = measurements.similarity.shift is not None
-    if not similar and has_norms and are_few(measurements.pictures) and not is_small(measurements.parameters):
-        why = "The layers were made for other pictures, from the lowest on, and these pictures are too few to retrain them: the"
-        return decided("norms", f"{why} batch norms of all layers, which are few numbers, have to learn.")
-    avoided = (
-        "earlier codes avoid some, though the pictures are similar" if earlier_is_better else "no earlier codes avoid them"
-    )
+    if retrainable:
+        return decided("finetune-all", "The network is so small that even these pictures can retrain it, and it errs a lot.")
+    if not similar and earlier_is_better and 1 - best.probe.accuracy <= HALVED * mistakes:
+        why = "Earlier codes leave at most half of the last ones' mistakes: the upper layers are too specific for these"
+        return decided("svm-earlier", f"{why} pictures, and few pictures cannot retrain them.")
+    if are_few(measurements.pictures) and not small:
+        why = "These pictures are too few to retrain a large network"
+        if similar:
+            return decided("svm", f"{why}, and similar to those it knows.")
+        if measurements.similarity.shift is not None:
+            return decided("norms", f"{why}, and unlike those it knows: its batch norms, which are few numbers, have to learn.")
+    avoided = "earlier codes avoid some" if earlier_is_better else "no earlier codes avoid them"
     return decided("finetune-upper", f"There are mistakes left, and {avoided}: the upper layers have to learn, at a low rate.")
 
 

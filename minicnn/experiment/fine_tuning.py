@@ -42,7 +42,7 @@ from .held_out import HeldOut
 from .linear_classifiers import choose_classifier
 from .results import PROBE
 from .task import TrainedRun, TransferTask
-from .ways import Trial, Way, begins_with_zeros, parameters_of, ways_of
+from .ways import Trial, Way, begins_with_zeros, ways_of
 
 
 @dataclass
@@ -142,13 +142,15 @@ class LayerTraining:
         held_out = np.concatenate([fold["val"] for fold in self.folds])
         self.learning = np.unique(held_out) if len(self.folds) == 1 else np.union1d(held_out, self.folds[0]["train"])
         self.probe = self._probe(held_out, REGULARISATION_PATH)
-        small = is_small(parameters_of(task.model))
+        small = is_small(task.parameters)
         self.start = self.probe if small else self._probe(held_out, REGULARISATION_PATH[-1:])
         self.model = task.model.copy()
         if task.preset.test_time_views:
             self.model.preprocessing = replace(self.model.preprocessing, symmetry=task.augmentation.symmetry)
         self.pretrained = weights_of(self.model)
-        self.ways = ways_of(task.strategies, task.preset, self.model, task.settings.epochs, task.has_few_pictures)
+        self.ways = ways_of(
+            task.strategies, task.preset, self.model, task.parameters, task.settings.epochs, task.has_few_pictures
+        )
         self.outcomes = {strategy: Outcome() for strategy in self.ways}
         # what no fold trains on comes last in the bank, as it needs no augmented views
         trained = np.unique(np.concatenate([fold["train"] for fold in self.folds]))
@@ -241,7 +243,7 @@ class LayerTraining:
 
         A head that stays frozen, under which layers are to learn, must not be zeros.
         """
-        from_zeros = begins_with_zeros(self.model, self.task.has_few_pictures) and trial[0].train_until is None
+        from_zeros = begins_with_zeros(self.task.parameters, self.task.has_few_pictures) and trial[0].train_until is None
         choice = self.start.choice
         put_weights(self.model, self.pretrained)
         classifier = choice.final if number is None else choice.of_folds[number]

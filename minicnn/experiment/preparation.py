@@ -19,6 +19,7 @@ from ..data.splits import split_pictures, stratified_subset
 from ..linear_model.permutation import SIGNIFICANT, TESTED_BELOW, permutation_test
 from ..models.model import Model
 from ..transfer.features import extract_features
+from ..transfer.learning_rates import parameters_of
 from ..transfer.metrics import are_uneven
 from ..transfer.mirrored import compare_mirrored
 from ..transfer.near_duplicates import find_near_duplicates
@@ -73,6 +74,7 @@ def prepare(settings: Settings, log: Callable[[str], None]) -> TransferTask:
         settings=settings,
         pictures=pictures,
         model=with_head,
+        parameters=parameters_of(model),
         codes=codes,
         codes_seconds=seconds,
         fitted={model.preprocessing.size: fitted},

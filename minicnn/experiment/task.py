@@ -21,7 +21,6 @@ from ..transfer.strategies import LINEAR, TRANSFERABLE
 from . import unfinished
 from .held_out import HeldOut
 from .presets import PRESETS, Preset, Settings
-from .ways import parameters_of
 
 FOLDS = 4
 FEW_LEARNING = 100  # pictures to learn from: with fewer, codes are held out one by one
@@ -38,6 +37,8 @@ class TransferTask:
         Those that are left after thinning, and could be read.
     model : Model
         The pretrained network with a new head; every run starts from a copy.
+    parameters : int
+        How many numbers the pretrained network consists of, with its own head: a large one with few outputs stays large.
     codes : float32 (N, D)
         Of all pictures, at the layer below the new head.
     codes_seconds : float
@@ -57,6 +58,7 @@ class TransferTask:
     settings: Settings
     pictures: PictureSet
     model: Model
+    parameters: int
     codes: np.ndarray
     codes_seconds: float
     fitted: dict[tuple[int, int], np.ndarray]
@@ -114,7 +116,7 @@ class TransferTask:
         Of a large network that was made for other pictures, a few of these teach the upper layers too little, as what the lower
         ones hand up is wrong already: there it is the batch norms, of all layers. That takes three times as long.
         """
-        is_far = self.has_few_pictures and not is_small(parameters_of(self.model)) and (self.shift or 0.0) > SIMILAR_SHIFT
+        is_far = self.has_few_pictures and not is_small(self.parameters) and (self.shift or 0.0) > SIMILAR_SHIFT
         return "norms" if is_far else "finetune-upper"
 
     @property

@@ -103,17 +103,14 @@ class Way:
     choose: Callable[[Losses], str] = least
 
 
-def parameters_of(model: Model) -> int:
-    """How many numbers its parameters have."""
-    return sum(parameter.value.size for parameter in model.parameters().values())
-
-
-def begins_with_zeros(model: Model, are_few: bool) -> bool:
+def begins_with_zeros(parameters: int, are_few: bool) -> bool:
     """Whether fine-tuning begins under a head of zeros: with many pictures, unless the network is small."""
-    return not are_few and not is_small(parameters_of(model))
+    return not are_few and not is_small(parameters)
 
 
-def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int | None, are_few: bool) -> dict[str, Way]:
+def ways_of(
+    strategies: Sequence[str], preset: Preset, model: Model, parameters: int, epochs: int | None, are_few: bool
+) -> dict[str, Way]:
     """By strategy what it does with this network; only for those that are asked for.
 
     Parameters
@@ -122,6 +119,8 @@ def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int
     preset : Preset
     model : Model
         With the new head.
+    parameters : int
+        Of the pretrained network, with its own head (`minicnn.transfer.learning_rates.is_small`).
     epochs : int or None
         Of each phase; None: as the preset says.
     are_few : bool
@@ -132,8 +131,7 @@ def ways_of(strategies: Sequence[str], preset: Preset, model: Model, epochs: int
         tasks of `lessons/laboratory/fine_tuning.py`; but not where many pictures train nearly all layers. Small networks are
         trained for six times as long, at higher rates, and do not go back: they do not learn pictures by heart so soon.
     """
-    parameters = parameters_of(model)
-    small, from_zeros = is_small(parameters), begins_with_zeros(model, are_few)
+    small, from_zeros = is_small(parameters), begins_with_zeros(parameters, are_few)
 
     def phase(strategy: str, stage: Stage, freeze_until: str | None, **others) -> Phase:
         head_faster = HEAD_FASTER if from_zeros else 1.0

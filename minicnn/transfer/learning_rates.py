@@ -17,8 +17,13 @@ DECAY = 1 / 2.6  # Howard & Ruder 2018, section 3.2
 SMALL, SMALL_FASTER = 1_000_000, 5.0  # parameters; times (lessons/laboratory/learning_rates.py)
 
 
+def parameters_of(model: Model) -> int:
+    """How many numbers its parameters have."""
+    return sum(parameter.value.size for parameter in model.parameters().values())
+
+
 def is_small(parameters: int) -> bool:
-    """Whether a network with so many parameters is a small one, which learns at higher rates and hardly by heart."""
+    """Whether a pretrained network with so many parameters, its own head included, is small: it learns hardly by heart."""
     return parameters < SMALL
 
 

@@ -836,12 +836,14 @@ claim(
 # 1. A network that is small enough to be retrained, and whose best codes are not surely better than pixels or its own lowest
 #    layer (for similar pictures: surely worse), is of no use: from scratch if there are many pictures, earlier codes if there
 #    are few.
-# 2. Many pictures: fine-tune all layers; a linear classifier on the last codes, if that makes hardly a mistake.
-# 3. Few, no earlier codes are surely better than the last ones, and these leave at most half of the mistakes that are made
-#    almost without a network: a linear classifier on the last codes; of a small network, fine-tune the upper layers.
-# 4. Few and different, but enough to retrain so small a network: fine-tune all layers.
-# 5. Few and different, and earlier codes surely better: a linear classifier on those.
-# 6. Too few for a validation part and different, and the network is large and has batch norms: fine-tune these alone.
+# 2. Less than 200 of a class, no earlier codes are surely better than the last ones, and these leave at most half of the
+#    mistakes that are made almost without a network: a linear classifier on the last codes; of a small network, fine-tune the
+#    upper layers.
+# 3. Many pictures: fine-tune all layers; a linear classifier on the last codes, if that makes hardly a mistake.
+# 4. Few, but enough to retrain so small a network: fine-tune all layers.
+# 5. Few and different, and earlier codes leave at most half of the last ones' mistakes: a linear classifier on those.
+# 6. Too few for a validation part, and the network is large. If they are similar: a linear classifier on the last codes. If
+#    they are different, and it has batch norms: fine-tune these alone.
 # 7. Few otherwise: fine-tune the upper layers.
 #
 # Compare with the map: its two questions are still there, and between them stands the third, how good the network is.

@@ -100,20 +100,22 @@ def check_scenarios(grid: list[dict], plan: Plan, source: str, workshop: Worksho
 def check_cases(
     cases: Sequence[Case], source: str, experiment: Experiment, workshop: Workshop, code: str, seen: bool
 ) -> list[Checked]:
-    """The cases of advisor_cells.py: every strategy carried out, and the advice on the same pictures."""
+    """The cases of advisor_cells.py: every strategy carried out, and the advice on the same pictures.
+
+    Those that are seen decide nothing any more, and are carried out for the first seed only.
+    """
+    seeds = experiment.seeds[:1] if seen else experiment.seeds
     work: dict[tuple, list[Piece]] = {}
     for case in cases:
         for strategy in case.trained:
             arguments = {"case": case, "source": source, "strategy": strategy, "code": digest_of(transfer_tasks.CODE)}
-            work[case, strategy] = [
-                piece(f"{case.title}: {strategy}", case_trained, seed=seed, **arguments) for seed in experiment.seeds
-            ]
+            work[case, strategy] = [piece(f"{case.title}: {strategy}", case_trained, seed=seed, **arguments) for seed in seeds]
         work[case, "linear"] = [
-            piece(f"{case.title}: linear", case_linear, case=case, source=source, seed=seed) for seed in experiment.seeds
+            piece(f"{case.title}: linear", case_linear, case=case, source=source, seed=seed) for seed in seeds
         ]
         work[case, "measurements"] = [
             piece(f"{case.title}: measurements", case_measurements, case=case, source=source, seed=seed, code=code)
-            for seed in experiment.seeds
+            for seed in seeds
         ]
     done = workshop.run_lists(work, in_words)
     checked = []

@@ -83,7 +83,8 @@ def report(experiment: Experiment, checked: list[Checked], imagenet: dict[str, d
     experiment.text(
         "The cells that are *seen*, those of the four scenarios and some others, are those by which the advisor's rules and "
         "thresholds may have been chosen. What it has *not seen* are other networks, data and sizes, written down before they "
-        "were measured, with one fixed recipe each."
+        "were measured, with one fixed recipe each. Of the seen ones, those beside the four scenarios are carried out for the "
+        "first seed only."
     )
     rows = []
     for cell in checked:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -611,17 +612,20 @@ def test_ctrl_c_hands_out_what_had_finished_by_then(place, tmp_path, monkeypatch
         assert len(run.held_out.rows) == 15 * count and len(run.test_scores) == 20
 
 
-@pytest.mark.parametrize(("apart", "anew", "expected"), [(False, 5.0, 0.0), (True, 5.0, 5.0), (True, None, 1.0)])
+@pytest.mark.parametrize(
+    ("apart", "anew", "expected"), [(False, 5.0, 0.0), (True, 5.0, 5.0), (True, 7.0, 1.0), (True, None, 1.0)]
+)
 def test_a_mean_that_knows_less_than_the_folds_networks_is_not_taken(monkeypatch, apart, anew, expected):
     """Two networks of a single weight: -1 and 1 know all four pictures, and 0, halfway between them, may know nothing.
 
-    Then one that is trained anew is taken; and where Ctrl-C has prevented that, the better one, which is 1.
+    Then one that is trained anew is taken (5); and where that has failed (7) or Ctrl-C has prevented it, the better of the two,
+    which is 1.
     """
     labels, learning = np.array([0, 1, 0, 1]), np.arange(4)
-    right = np.eye(2)[labels]
+    right, margins = np.eye(2)[labels], {-1.0: 2.9, 1.0: 3.1, 0.0: 0.0 if apart else 4.0, 5.0: 4.0, 7.0: 0.0}
 
     def learned(w):
-        return HeldOut(learning, (3 + 0.1 * w if abs(w) == 1 else 0.0 if apart else 4.0) * right)
+        return HeldOut(learning, margins[w] * right)
 
     network, taken = fine_tuning.Network(), []
     for w, val in ((-1.0, [0, 1]), (1.0, [2, 3])):
@@ -635,6 +639,7 @@ def test_a_mean_that_knows_less_than_the_folds_networks_is_not_taken(monkeypatch
         _learned=lambda way: learned(taken[-1]),
         _trained_anew=lambda strategy, name: anew and {"w": np.array([anew])},
     )
+    training._knows_enough = partial(LayerTraining._knows_enough, training)
     assert LayerTraining.weights_to_take(training, "soup", "mean")["w"] == expected
     assert network.held_out.rows.tolist() == [0, 1, 2, 3]
 

@@ -4,7 +4,8 @@ The pictures to learn from are held out in folds, or a validation part is where 
 under a linear classifier of this fold, is trained as a strategy says, and is asked for the pictures that are held out. As all
 begin at nearly the same place, the mean of their weights is a network as well, which has learned from all pictures; unless they
 have moved so far apart that the mean knows less of the pictures to learn from than each of them does. Then a network is trained
-anew, on all pictures to learn from, for as many epochs as were best in the folds. Where they are worse on what is held out than
+anew, on all pictures to learn from, for as many epochs as were best in the folds; nothing is held out from that one, and if it
+knows less than they do as well, the best fold's is taken. Where they are worse on what is held out than
 a linear classifier, the strategy ends with that: it has stopped before its first epoch.
 
 The classifier to begin with is the linear probe, if the network is a small one. On the many codes of a large network, the probe
@@ -303,14 +304,18 @@ class LayerTraining:
         """Of one of the strategy's networks the mean of the folds' weights; or, where its loss on the pictures to learn from is
         higher than theirs on average, the weights of one that is trained anew on all these pictures.
 
-        After Ctrl-C nothing is trained anew, and in its place is the best fold's.
+        Where the loss of that one is higher as well, and after Ctrl-C, when nothing is trained anew, the best fold's.
         """
         network = self.outcomes[strategy].networks[name]
-        if network.mean.networks > 1:
-            put_weights(self.model, network.mean.weights)
-            if self._learned(self.ways[strategy]).loss(self.task.pictures.labels) > np.mean(network.losses):
-                return self._trained_anew(strategy, name) or network.best
-        return network.mean.weights
+        if network.mean.networks == 1 or self._knows_enough(strategy, network, network.mean.weights):
+            return network.mean.weights
+        anew = self._trained_anew(strategy, name)
+        return network.best if anew is None or not self._knows_enough(strategy, network, anew) else anew
+
+    def _knows_enough(self, strategy: str, network: Network, weights: Weights) -> bool:
+        """Whether the loss of these weights on the pictures to learn from is no higher than that of the folds' on average."""
+        put_weights(self.model, weights)
+        return self._learned(self.ways[strategy]).loss(self.task.pictures.labels) <= np.mean(network.losses)
 
     def _trained_anew(self, strategy: str, name: str) -> Weights | None:
         """The network, trained on all pictures, each phase for as many epochs as were best in the folds; None after Ctrl-C."""

@@ -157,7 +157,8 @@ def choose(measurements: Measurements) -> Choice:
     if many:
         return decided("svm", "The last codes leave few mistakes for fine-tuning to remove; a linear classifier is enough.")
     if retrainable:
-        return decided("finetune-all", "The network is so small that even these pictures can retrain it, and it errs a lot.")
+        why = "There are mistakes left, and the network is so small that even these pictures can retrain it."
+        return decided("finetune-all", why)
     if not similar and earlier_is_better and 1 - best.probe.accuracy <= HALVED * mistakes:
         why = "Earlier codes leave at most half of the last ones' mistakes: the upper layers are too specific for these"
         return decided("svm-earlier", f"{why} pictures, and few pictures cannot retrain them.")

@@ -246,7 +246,10 @@ def test_the_reason_for_fine_tuning_says_what_was_found_of_earlier_codes():
     without, beside = (choose(measurements(last=0.75, earlier=a, per_class=167)) for a in (0.7, 0.85))
     assert without.strategy == beside.strategy == "finetune-upper"
     assert "no earlier codes avoid them" in without.reasons[-1]
-    assert "earlier codes avoid some" in beside.reasons[-1]
+    assert "earlier codes avoid some, though the pictures are similar" in beside.reasons[-1]
+    different = choose(measurements(last=0.75, earlier=0.85, per_class=167, shift=0.3))
+    assert different.strategy == "finetune-upper"
+    assert "earlier codes avoid some, though less than half" in different.reasons[-1]
 
 
 def test_the_smallest_class_counts_where_classes_are_uneven():

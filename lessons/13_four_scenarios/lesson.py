@@ -836,7 +836,7 @@ claim(
 # 1. A network that is small enough to be retrained, and whose best codes are not surely better than pixels or its own lowest
 #    layer (for similar pictures: surely worse), is of no use: from scratch if there are many pictures, earlier codes if there
 #    are few.
-# 2. Less than 200 of a class, no earlier codes are surely better than the last ones, and these leave at most half of the
+# 2. Fewer than 200 of a class, no earlier codes are surely better than the last ones, and these leave at most half of the
 #    mistakes that are made almost without a network: a linear classifier on the last codes; of a small network, fine-tune the
 #    upper layers.
 # 3. Many pictures: fine-tune all layers; a linear classifier on the last codes, if that makes hardly a mistake.

@@ -77,9 +77,9 @@ def choose(measurements: Measurements) -> Choice:
 
     1. The network is small enough to be retrained, and its higher codes are not surely better than pixels or the lowest layer's
        (for similar pictures: surely worse): many pictures train one from scratch, few a linear classifier on earlier codes.
-    2. Not so many of a class that they could train a network, no earlier codes are surely better than the last ones, and these
-       leave at most half of the mistakes that are made almost without a network: a linear classifier on the last codes; of a
-       small network, fine-tune the upper layers.
+    2. Fewer than 200 pictures of a class, no earlier codes are surely better than the last ones, and these leave at most half
+       of the mistakes that are made almost without a network: a linear classifier on the last codes; of a small network,
+       fine-tune the upper layers.
     3. Many pictures: fine-tune all layers; unless a linear classifier on the last codes makes hardly any mistake.
     4. Few, but the network is small enough to be retrained by them: fine-tune all layers.
     5. Few and different, and earlier codes leave at most half of the last ones' mistakes: a linear classifier on those.
@@ -159,7 +159,7 @@ def choose(measurements: Measurements) -> Choice:
     if retrainable:
         why = "There are mistakes left, and the network is so small that even these pictures can retrain it."
         return decided("finetune-all", why)
-    if not similar and earlier_is_better and 1 - best.probe.accuracy <= HALVED * mistakes:
+    if not similar and earlier_is_better and 1 - earlier.probe.accuracy <= HALVED * mistakes:
         why = "Earlier codes leave at most half of the last ones' mistakes: the upper layers are too specific for these"
         return decided("svm-earlier", f"{why} pictures, and few pictures cannot retrain them.")
     if are_few(measurements.pictures) and not small:
@@ -168,7 +168,9 @@ def choose(measurements: Measurements) -> Choice:
             return decided("svm", f"{why}, and similar to those it knows.")
         if measurements.similarity.shift is not None:
             return decided("norms", f"{why}, and unlike those it knows: its batch norms, which are few numbers, have to learn.")
-    avoided = "earlier codes avoid some" if earlier_is_better else "no earlier codes avoid them"
+    avoided = "no earlier codes avoid them"
+    if earlier_is_better:
+        avoided = f"earlier codes avoid some, though {'the pictures are similar' if similar else 'less than half'}"
     return decided("finetune-upper", f"There are mistakes left, and {avoided}: the upper layers have to learn, at a low rate.")
 
 

@@ -21,6 +21,7 @@ from ..data.picture_set import PictureSet
 from ..models.model import Model
 from ..models.predictions import confident_mistakes
 from ..runtime.workers import get_threads
+from ..transfer.learning_rates import parameters_of
 from ..transfer.metrics import are_uneven, balanced_accuracy, mean_and_std
 from ..transfer.near_duplicates import NearDuplicates
 from ..transfer.strategies import STRATEGIES
@@ -180,7 +181,7 @@ def _strategy(key: str, runs: Sequence[Run]) -> dict:
         "trained": _stretches(names, trained),
         "frozen": _stretches(names, [not is_trained for is_trained in trained]),
         "trained_parameters": sum(parameter.value.size for parameter in parameters if parameter.trainable),
-        "total_parameters": sum(parameter.value.size for parameter in parameters),
+        "total_parameters": parameters_of(model),
         "runs": [run.record for run in runs],
         **{name: mean_and_std([run.record[name] for run in runs]) for name in METRICS},
     }
@@ -202,7 +203,7 @@ def _stretches(names: Sequence[str], are_meant: Sequence[bool]) -> str:
 
 def _sizes(model: Model) -> dict[str, int]:
     """The number of parameters in each top-level layer."""
-    return {name: sum(p.value.size for p in layer.parameters().values()) for name, layer in model.layers.items()}
+    return {name: parameters_of(layer) for name, layer in model.layers.items()}
 
 
 def _relative_rates(model: Model) -> list[float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ..layers.base import Layer
 from ..layers.norm import BatchNorm
 from ..models.model import Model
 
@@ -17,9 +18,9 @@ DECAY = 1 / 2.6  # Howard & Ruder 2018, section 3.2
 SMALL, SMALL_FASTER = 1_000_000, 5.0  # parameters; times (lessons/laboratory/learning_rates.py)
 
 
-def parameters_of(model: Model) -> int:
-    """How many numbers its parameters have."""
-    return sum(parameter.value.size for parameter in model.parameters().values())
+def parameters_of(layer: Layer) -> int:
+    """How many numbers the parameters of a layer or a whole network have."""
+    return sum(parameter.value.size for parameter in layer.parameters().values())
 
 
 def is_small(parameters: int) -> bool:
